@@ -1,0 +1,116 @@
+"""What every family's basis functions promise.
+
+A basis turns the surroundings of each atom into numbers. The same numbers serve twice: pooled they are the latent
+space in which pruners choose, summed they are the design rows of a potential that is linear in its coefficients.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from numpy.typing import NDArray
+
+from tamis.errors import TamisError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class DesignRows:
+    """Design rows of one structure: prediction = rows @ coefficients.
+
+    energy: (K,) sum of the basis functions over the atoms.
+    forces: (n_atoms, 3, K) minus the gradient of ``energy`` by the positions, 1/Å.
+    strain_gradient: (6, K) derivative of ``energy`` by a symmetric strain, Voigt xx yy zz yz xz xy, where a shear
+        component e_yz means eps_yz = eps_zy = e_yz / 2; stress (ASE sign) = strain_gradient / volume.
+    """
+
+    energy: Array
+    forces: Array
+    strain_gradient: Array
+
+
+class Basis(ABC):
+    """One family's functions of an atomic environment. Subclasses are frozen dataclasses built from one YAML.
+
+    Every subclass has the fields ``elements`` (tuple of chemical symbols, sorted) and ``r_cut`` (Å, the largest
+    cutoff). Feature columns come in one block per element of the central atom, in the order of ``elements``: an
+    atom's values fill its own element's block, the other blocks are zero. So the sum over atoms keeps the
+    elements apart.
+    """
+
+    revision: ClassVar[int] = 1
+    """Raised when the numbers change for the same config; stored rows of an older revision are made again."""
+    engine: ClassVar[str | None] = None
+    """The distribution (pip name) that computes the numbers, whose version is part of the store's key."""
+    needs_full_periodicity: ClassVar[bool] = False
+    """True where mixed periodic boundary conditions (a slab with pbc = T T F) cannot be handled."""
+
+    elements: tuple[str, ...]
+    r_cut: float
+
+    @property
+    @abstractmethod
+    def n_features(self) -> int:
+        """Number of columns of ``values``."""
+
+    @abstractmethod
+    def values(self, atoms: Atoms) -> Array:
+        """Basis functions of every atom, (n_atoms, n_features)."""
+
+    def check(self, atoms: Atoms) -> None:
+        """Raise TamisError if this basis cannot treat ``atoms`` (engines crash on what is refused here)."""
+        unknown = sorted(set(atoms.get_chemical_symbols()) - set(self.elements))
+        if unknown:
+            raise TamisError(
+                f"element {', '.join(unknown)} is unknown to this basis, which has {', '.join(self.elements)}; "
+                "add it to dataset.elements"
+            )
+        if len(atoms) == 0:
+            raise TamisError("a structure without atoms has no features; remove it from the data set")
+        if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
+            raise TamisError("positions or cell hold NaN or infinity; correct or remove the structure")
+        if atoms.pbc.any() and atoms.cell.volume < 1e-6:
+            raise TamisError(f"a periodic cell of volume {atoms.cell.volume} Å³ has no neighbours; give a cell")
+        if self.needs_full_periodicity and atoms.pbc.any() and not atoms.pbc.all():
+            raise TamisError(
+                f"{type(self).__name__} needs a cell periodic in all directions or in none, got pbc={atoms.pbc}; "
+                "set pbc=True and leave a vacuum wider than r_cut"
+            )
+
+
+class LinearBasis(Basis):
+    """A basis whose potential is linear in its coefficients: energy = sum over atoms of values @ coefficients.
+
+    What a fitted potential is to the field's own programs (files, calculator, LAMMPS lines) belongs to the family,
+    so it lives here too. ``offsets`` are the energies of the free atoms by element, eV, in the order of
+    ``elements``; ``coefficients`` have shape (n_features,) in eV.
+    """
+
+    @abstractmethod
+    def evaluate(self, atoms: Atoms) -> tuple[Array, DesignRows]:
+        """Values and design rows in one pass of the engine."""
+
+    def values(self, atoms: Atoms) -> Array:
+        """Basis functions of every atom, (n_atoms, n_features)."""
+        return self.evaluate(atoms)[0]
+
+    def design(self, atoms: Atoms) -> DesignRows:
+        """Design rows of one structure."""
+        return self.evaluate(atoms)[1]
+
+    @abstractmethod
+    def calculator(self, coefficients: Array, offsets: Array) -> Calculator:
+        """An ASE calculator (energy, forces, stress) that does not go through the design rows."""
+
+    @abstractmethod
+    def write(self, folder: Path, coefficients: Array, offsets: Array) -> list[Path]:
+        """Write the files that the family's own programs read; returns their paths."""
+
+    def lammps(self, folder: Path) -> tuple[str, ...] | None:
+        """pair_style and pair_coeff lines for the files written to ``folder``; None where LAMMPS has no style."""
+        return None

@@ -1,0 +1,151 @@
+"""Labelled structures, and the split of them into pool, validation and test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from tamis.errors import TamisError
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Structures with reference labels.
+
+    structures: n ASE atoms; positions, cell, pbc and elements are used, attached calculators are not.
+    energies: (n,) total energies, eV.
+    forces: n arrays (n_atoms, 3), eV/Å.
+    stresses: (n, 6), eV/Å³, ASE sign, Voigt xx yy zz yz xz xy; NaN marks a component without a usable label.
+    groups: n names of kinds of structure ("Vacancy"), by which splits are stratified and errors reported.
+    blocks: n names of trajectories or strain modes: structures of one block are not independent of each other.
+    ids: n unique names ("training.json#12"), used in messages and selections.
+    is_test: (n,) True where the source says that a structure is for testing only.
+    """
+
+    structures: tuple[Atoms, ...]
+    energies: Array
+    forces: tuple[Array, ...]
+    stresses: Array
+    groups: tuple[str, ...]
+    blocks: tuple[str, ...]
+    ids: tuple[str, ...]
+    is_test: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        n = len(self.structures)
+        for name in ("energies", "forces", "stresses", "groups", "blocks", "ids", "is_test"):
+            if len(getattr(self, name)) != n:
+                raise TamisError(f"{name} has {len(getattr(self, name))} entries for {n} structures")
+        if self.stresses.shape != (n, 6):
+            raise TamisError(f"stresses must have shape ({n}, 6), got {self.stresses.shape}")
+
+    def __len__(self) -> int:
+        return len(self.structures)
+
+    @cached_property
+    def n_atoms(self) -> Indices:
+        """Number of atoms of each structure, (n,)."""
+        return np.array([len(atoms) for atoms in self.structures], dtype=np.intp)
+
+    @cached_property
+    def volumes(self) -> Array:
+        """Cell volumes, (n,), Å³; NaN for structures that are not periodic in all directions."""
+        return np.array([a.cell.volume if a.pbc.all() else np.nan for a in self.structures])
+
+    @cached_property
+    def elements(self) -> tuple[str, ...]:
+        """Chemical symbols that occur, sorted."""
+        return tuple(sorted({s for atoms in self.structures for s in atoms.get_chemical_symbols()}))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (16 hex digits) of geometry, labels, groups and split marks."""
+        digest = hashlib.sha256()
+        for atoms, forces in zip(self.structures, self.forces, strict=True):
+            digest.update(structure_key(atoms).encode())
+            digest.update(np.ascontiguousarray(forces, dtype="<f8").tobytes())
+        digest.update(np.ascontiguousarray(self.energies, dtype="<f8").tobytes())
+        digest.update(np.ascontiguousarray(self.stresses, dtype="<f8").tobytes())
+        digest.update("\0".join((*self.groups, *self.blocks, *self.ids)).encode())
+        digest.update(np.ascontiguousarray(self.is_test, dtype="u1").tobytes())
+        return digest.hexdigest()[:16]
+
+    def subset(self, indices: Sequence[int] | Indices) -> Dataset:
+        """The structures ``indices`` in that order."""
+        chosen = np.asarray(indices, dtype=np.intp)
+        return replace(
+            self,
+            structures=tuple(self.structures[i] for i in chosen),
+            energies=self.energies[chosen],
+            forces=tuple(self.forces[i] for i in chosen),
+            stresses=self.stresses[chosen],
+            groups=tuple(self.groups[i] for i in chosen),
+            blocks=tuple(self.blocks[i] for i in chosen),
+            ids=tuple(self.ids[i] for i in chosen),
+            is_test=self.is_test[chosen],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Indices into a Dataset: ``pool`` may be kept for training, ``validation`` steers searches, ``test`` judges."""
+
+    pool: Indices
+    validation: Indices
+    test: Indices
+
+
+def structure_key(atoms: Atoms) -> str:
+    """SHA-256 (hex) of what a basis sees: elements, positions, cell, periodicity."""
+    digest = hashlib.sha256()
+    digest.update(np.ascontiguousarray(atoms.numbers, dtype="<i4").tobytes())
+    digest.update(np.ascontiguousarray(atoms.positions, dtype="<f8").tobytes())
+    digest.update(np.ascontiguousarray(atoms.cell.array, dtype="<f8").tobytes())
+    digest.update(np.ascontiguousarray(atoms.pbc, dtype="u1").tobytes())
+    return digest.hexdigest()
+
+
+def deal_into_folds(strata: Sequence[str], n_folds: int, rng: np.random.Generator) -> Indices:
+    """Fold number of each structure, (n,): every stratum is shuffled and dealt out over the folds in turn."""
+    folds = np.empty(len(strata), dtype=np.intp)
+    next_fold = 0
+    for stratum in sorted(set(strata)):
+        members = rng.permutation([i for i, s in enumerate(strata) if s == stratum])
+        folds[members] = (next_fold + np.arange(len(members))) % n_folds
+        next_fold += len(members)
+    return folds
+
+
+def split_dataset(dataset: Dataset, validation_fraction: float, rng: np.random.Generator) -> Split:
+    """Set aside a validation set, stratified by group, from all that is not for testing.
+
+    Parameters
+    ----------
+    dataset : with at least two structures that are not for testing.
+    validation_fraction : part of these structures, more than 0 and less than 1; every group that has at least
+        1 / validation_fraction members gives some.
+    rng : shuffles within groups.
+    """
+    if not 0.0 < validation_fraction < 1.0:
+        raise TamisError(f"validation_fraction is {validation_fraction}; it must lie between 0 and 1, say 0.1")
+    available = np.flatnonzero(~dataset.is_test)
+    if len(available) < 2:
+        raise TamisError(
+            f"the data set has {len(available)} structure(s) for training; at least 2 are needed, "
+            "one to train on and one to validate"
+        )
+    folds = deal_into_folds(
+        [dataset.groups[i] for i in available], max(2, round(1.0 / validation_fraction)), rng
+    )
+    return Split(
+        pool=available[folds != 0], validation=available[folds == 0], test=np.flatnonzero(dataset.is_test)
+    )

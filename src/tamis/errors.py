@@ -1,0 +1,16 @@
+"""The two kinds of error that tamis raises on purpose."""
+
+
+class TamisError(Exception):
+    """Input that tamis cannot work with: says what is wrong, the value, what is allowed, what to do."""
+
+
+class MissingEngineError(TamisError):
+    """A program or package that a choice needs is not installed."""
+
+
+class NotApplicableError(TamisError):
+    """A combination of choices that means nothing, such as a random pruner with a descriptor.
+
+    A trial that meets it is recorded as skipped, not as failed.
+    """

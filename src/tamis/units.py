@@ -1,0 +1,15 @@
+"""Units: the only place that converts.
+
+Inside tamis lengths are Å, energies eV, forces eV/Å, stresses eV/Å³ in ASE's sign (positive in tension) and
+Voigt order xx yy zz yz xz xy. Where a value leaves the program its name carries the unit.
+"""
+
+import ase.units
+
+GPA_PER_EV_PER_A3 = 1.0 / ase.units.GPa
+"""GPa in one eV/Å³ (CODATA through ASE)."""
+
+EV_PER_A3_PER_KBAR = 0.1 * ase.units.GPa
+"""eV/Å³ in one kbar."""
+
+MEV_PER_EV = 1000.0
