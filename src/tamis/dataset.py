@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from tamis.errors import TamisError
+from tamis.exceptions import TamisError
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]

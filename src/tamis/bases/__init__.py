@@ -1,0 +1,1 @@
+"""The families' basis functions: one file a family."""

@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-from tamis.errors import TamisError
+from tamis.exceptions import TamisError
 
 Array = NDArray[np.float64]
 

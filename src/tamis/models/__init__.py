@@ -1,0 +1,1 @@
+"""What is trained on the structures that were kept."""

@@ -1,0 +1,1 @@
+"""How structures are chosen: one file a method."""

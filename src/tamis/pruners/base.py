@@ -7,7 +7,7 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.errors import NotApplicableError, TamisError
+from tamis.exceptions import NotApplicableError, TamisError
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -95,10 +95,14 @@ class Pruner(ABC):
                     f"a budget of {limit.structures} structures is outside 1 .. {len(features)}, the size of the pool"
                 )
             return limit.structures
-        if limit.atoms is None or self.nested:
+        if limit.atoms is None:
             return len(features)
         total = int(features.n_atoms.sum())
-        return max(1, min(len(features), int(len(features) * limit.atoms / total)))
+        if not 1 <= limit.atoms <= total:
+            raise TamisError(f"a budget of {limit.atoms} atoms is outside 1 .. {total}, the atoms of the pool")
+        if self.nested:
+            return len(features)
+        return max(1, int(len(features) * limit.atoms / total))
 
     def _check_descriptor(self, features: Features) -> None:
         name = type(self).__name__
