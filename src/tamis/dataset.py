@@ -6,9 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 from numpy.typing import NDArray
 
 from tamis.exceptions import TamisError
@@ -136,7 +139,9 @@ def split_dataset(dataset: Dataset, validation_fraction: float, rng: np.random.G
     rng : shuffles within groups.
     """
     if not 0.0 < validation_fraction < 1.0:
-        raise TamisError(f"validation_fraction is {validation_fraction}; it must lie between 0 and 1, say 0.1")
+        raise TamisError(
+            f"validation_fraction is {validation_fraction}; it must lie between 0 and 1, say 0.1"
+        )
     available = np.flatnonzero(~dataset.is_test)
     if len(available) < 2:
         raise TamisError(
@@ -149,3 +154,17 @@ def split_dataset(dataset: Dataset, validation_fraction: float, rng: np.random.G
     return Split(
         pool=available[folds != 0], validation=available[folds == 0], test=np.flatnonzero(dataset.is_test)
     )
+
+
+def write_extxyz(path: Path, dataset: Dataset) -> None:
+    """Structures with their labels (energy, forces, stress where every component has one), group, block and id."""
+    frames = []
+    for i, atoms in enumerate(dataset.structures):
+        frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        frame.info = {"group": dataset.groups[i], "block": dataset.blocks[i], "id": dataset.ids[i]}
+        labels = {"energy": dataset.energies[i], "forces": dataset.forces[i]}
+        if np.isfinite(dataset.stresses[i]).all():
+            labels["stress"] = dataset.stresses[i]
+        frame.calc = SinglePointCalculator(frame, **labels)
+        frames.append(frame)
+    write(path, frames, format="extxyz")

@@ -13,3 +13,6 @@ EV_PER_A3_PER_KBAR = 0.1 * ase.units.GPa
 """eV/Å³ in one kbar."""
 
 MEV_PER_EV = 1000.0
+
+BAR_PER_EV_PER_A3_IN_LAMMPS = 1.6021765e6
+"""What LAMMPS' metal units take for one eV/Å³ in bar (its ``nktv2p``; CODATA differs in the eighth digit)."""

@@ -76,7 +76,7 @@ class Pruner(ABC):
         NotApplicableError : the pruner ignores descriptors but got one, or needs one but got none.
         TamisError : the limit is above the pool or leaves nothing.
         """
-        self._check_descriptor(features)
+        self.check_descriptor(features.has_descriptor)
         chosen = self._choose(features, self._n_structures(features, limit), rng)
         kept = within_atoms(chosen, features.n_atoms, limit.atoms)
         if len(kept) == 0:
@@ -104,11 +104,13 @@ class Pruner(ABC):
             return len(features)
         return max(1, int(len(features) * limit.atoms / total))
 
-    def _check_descriptor(self, features: Features) -> None:
+    @final
+    def check_descriptor(self, has_descriptor: bool) -> None:
+        """Raise NotApplicableError where this pruner and the descriptor (or its absence) do not go together."""
         name = type(self).__name__
-        if self.needs_descriptor and not features.has_descriptor:
+        if self.needs_descriptor and not has_descriptor:
             raise NotApplicableError(f"{name} chooses in a latent space: it needs a descriptor other than none")
-        if not self.needs_descriptor and features.has_descriptor:
+        if not self.needs_descriptor and has_descriptor:
             raise NotApplicableError(f"{name} looks at no descriptor: run it once, with descriptor=none")
 
 

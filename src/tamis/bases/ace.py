@@ -1,0 +1,445 @@
+"""Linear atomic cluster expansion: the B-basis of python-ace (pacemaker), evaluated by our own kernel.
+
+python-ace defines the functions (which products, their couplings, the radial tables) and reads and writes the
+files; ``ace_kernel`` evaluates them, because python-ace gives no strain derivative per function and its force rows
+cost many times the basis itself. python-ace: Lysogorskiy et al., npj Comput. Mater. 7, 97 (2021); Bochkarev et
+al., Phys. Rev. Mater. 6, 013804 (2022).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from tamis.bases.ace_kernel import Expansion, expand
+from tamis.bases.base import DesignRows, LinearBasis
+from tamis.exceptions import MissingEngineError, TamisError
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.integer]
+
+RADIAL_BASES = ("SBessel", "ChebExpCos", "ChebPow")
+"""Those of python-ace that go smoothly to zero at the cutoff."""
+
+
+@dataclass(frozen=True)
+class AceBasis(LinearBasis):
+    """Linear ACE, equal to python-ace's B-basis with one density and a linear embedding.
+
+    elements: chemical symbols.
+    r_cut: cutoff of all pairs, Å.
+    n_functions_per_element: at most so many functions, the shortest products first; with E > 1 elements they are dealt
+        out evenly over the E-element blocks (Si, Si-Mo, ...). The next two lists bound them as well.
+    nradmax_by_orders: radial functions in products of 1, 2, 3 ... factors.
+    lmax_by_orders: largest angular momentum in products of 1, 2, 3 ... factors; the first must be 0.
+    radial_basis: SBessel, ChebExpCos or ChebPow.
+    radial_parameter: exponent of ChebExpCos (decay) or ChebPow (power); SBessel has none and ignores it.
+    cutoff_width: width of the outer cosine of ChebExpCos, Å; the others ignore it.
+    spline_spacing: spacing of the radial tables, Å.
+    """
+
+    elements: tuple[str, ...]
+    r_cut: float
+    n_functions_per_element: int
+    nradmax_by_orders: tuple[int, ...]
+    lmax_by_orders: tuple[int, ...]
+    radial_basis: str
+    radial_parameter: float
+    cutoff_width: float
+    spline_spacing: float
+
+    revision: ClassVar[int] = 1
+    engine: ClassVar[str | None] = "python-ace"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "elements", tuple(sorted(str(e) for e in self.elements)))
+        object.__setattr__(self, "nradmax_by_orders", tuple(int(n) for n in self.nradmax_by_orders))
+        object.__setattr__(self, "lmax_by_orders", tuple(int(n) for n in self.lmax_by_orders))
+        self._check_elements()
+        self._check_shape()
+        self._check_radial()
+
+    def _check_elements(self) -> None:
+        unknown = [e for e in self.elements if atomic_numbers.get(e, 0) == 0]
+        if not self.elements or unknown or len(set(self.elements)) < len(self.elements):
+            raise TamisError(f"elements is {self.elements}; give different chemical symbols, at least one")
+
+    def _check_shape(self) -> None:
+        if self.n_functions_per_element < 1:
+            raise TamisError(
+                f"n_functions_per_element is {self.n_functions_per_element}; it must be at least 1, say 400"
+            )
+        n_max, l_max = self.nradmax_by_orders, self.lmax_by_orders
+        if not n_max or len(n_max) != len(l_max):
+            raise TamisError(
+                f"nradmax_by_orders has {len(n_max)} and lmax_by_orders {len(l_max)} entries; they need one each for "
+                "products of 1, 2, ... factors"
+            )
+        if min(n_max) < 1 or min(l_max) < 0 or l_max[0] != 0:
+            raise TamisError(
+                f"nradmax_by_orders is {n_max}, lmax_by_orders {l_max}; the first list needs numbers of at least 1, "
+                "the second numbers of at least 0 and to start with 0 (a single factor has no angle)"
+            )
+
+    def _check_radial(self) -> None:
+        if not self.r_cut > 0.0:
+            raise TamisError(f"r_cut is {self.r_cut} Å; it must be positive, say 6")
+        if self.radial_basis not in RADIAL_BASES:
+            raise TamisError(
+                f"radial_basis is {self.radial_basis!r}; choose one of {', '.join(RADIAL_BASES)}"
+            )
+        if not self.radial_parameter > 0.0:
+            raise TamisError(f"radial_parameter is {self.radial_parameter}; it must be positive, say 5.25")
+        if not 0.0 < self.cutoff_width <= self.r_cut:
+            raise TamisError(
+                f"cutoff_width is {self.cutoff_width} Å; it must lie between 0 and r_cut = {self.r_cut} Å"
+            )
+        if not 0.0 < self.spline_spacing <= self.r_cut / 100.0:
+            raise TamisError(
+                f"spline_spacing is {self.spline_spacing} Å; it must be positive and at most r_cut / 100, say 0.001"
+            )
+
+    @property
+    def n_features(self) -> int:
+        """Number of functions of all elements."""
+        return int(self._expansion.first_function[-1])
+
+    @cached_property
+    def _expansion(self) -> Expansion:
+        """The functions as plain arrays: made once, passed on by pickle and by fork."""
+        return read_expansion(self.pyace_basis(), len(self.elements), self.r_cut, self.spline_spacing)
+
+    def values(self, atoms: Atoms) -> Array:
+        """Basis functions of every atom, (n_atoms, n_features), without the cost of their derivatives."""
+        return self._expand(atoms, derivatives=False)[0]
+
+    def evaluate(self, atoms: Atoms) -> tuple[Array, DesignRows]:
+        """Values and design rows in one pass; raises TamisError for atoms that lie on top of each other."""
+        values, gradient, strain = self._expand(atoms, derivatives=True)
+        forces = -gradient.reshape(-1, len(atoms), 3).transpose(1, 2, 0)
+        rows = DesignRows(
+            energy=values.sum(axis=0),
+            forces=np.ascontiguousarray(forces),
+            strain_gradient=np.ascontiguousarray(strain.T),
+        )
+        return values, rows
+
+    def _expand(self, atoms: Atoms, derivatives: bool) -> tuple[Array, Array, Array]:
+        self.check(atoms)
+        first, second, distances, vectors = find_pairs(atoms, self.r_cut)
+        self._check_distances(first, second, distances)
+        return expand(
+            self._expansion,
+            np.array([self.elements.index(s) for s in atoms.get_chemical_symbols()]),
+            np.searchsorted(first, np.arange(len(atoms) + 1)),
+            second.astype(np.int64),
+            distances,
+            vectors,
+            derivatives,
+        )
+
+    def _check_distances(self, first: Integers, second: Integers, distances: Array) -> None:
+        n_bins = self._expansion.radial.shape[2] - 1
+        if len(distances) and distances.min() * n_bins / self.r_cut < 1.0:
+            pair = int(distances.argmin())
+            raise TamisError(
+                f"atoms {first[pair]} and {second[pair]} are {distances[pair]:.2g} Å apart; correct or remove the "
+                "structure"
+            )
+
+    def pyace_basis(self) -> Any:
+        """A new ``pyace.ACEBBasisSet`` of this basis, all coefficients zero.
+
+        Raises
+        ------
+        MissingEngineError : python-ace is not installed.
+        TamisError : python-ace has no such functions.
+        """
+        pyace = import_pyace()
+        settings = {
+            "deltaSplineBins": self.spline_spacing,
+            "elements": list(self.elements),
+            "embeddings": {"ALL": {"npot": "FinnisSinclair", "fs_parameters": [1, 1], "ndensity": 1}},
+            "bonds": {
+                "ALL": {
+                    "radbase": self.radial_basis,
+                    "radparameters": [self.radial_parameter],
+                    "rcut": self.r_cut,
+                    "dcut": self.cutoff_width,
+                    "NameOfCutoffFunction": "cos",
+                }
+            },
+            "functions": {
+                "number_of_functions_per_element": self.n_functions_per_element,
+                "ALL": {
+                    "nradmax_by_orders": list(self.nradmax_by_orders),
+                    "lmax_by_orders": list(self.lmax_by_orders),
+                },
+            },
+        }
+        try:
+            config = pyace.create_multispecies_basis_config(settings)
+            complete_radial_blocks(config)
+            return pyace.ACEBBasisSet(config)
+        except (ValueError, RuntimeError) as error:
+            raise TamisError(
+                f"python-ace cannot make this basis ({error}); lower nradmax_by_orders or lmax_by_orders, or raise "
+                "n_functions_per_element"
+            ) from error
+
+    def _fitted(self, coefficients: Array) -> Any:
+        basis = self.pyace_basis()
+        if len(coefficients) != len(basis.basis_coeffs):
+            raise TamisError(f"got {len(coefficients)} coefficients for {len(basis.basis_coeffs)} functions")
+        basis.basis_coeffs = [float(c) for c in coefficients]
+        return basis
+
+    def _check_offsets(self, offsets: Array) -> None:
+        if len(offsets) != len(self.elements):
+            raise TamisError(f"got {len(offsets)} offsets for {len(self.elements)} elements; give one each")
+
+    def calculator(self, coefficients: Array, offsets: Array) -> Calculator:
+        """python-ace's own calculator of the fitted potential, with the offsets added."""
+        self._check_offsets(offsets)
+        return AceCalculator(self._fitted(coefficients), dict(zip(self.elements, offsets, strict=True)))
+
+    def write(self, folder: Path, coefficients: Array, offsets: Array) -> list[Path]:
+        """Write ``ace.yaml`` (B-basis, what pacemaker reads and continues) and ``ace.yace`` (LAMMPS ML-PACE).
+
+        The .yace file has a field for the energies of the free atoms, which LAMMPS and python-ace add: its energies
+        are total ones. The B-basis has none: ``ace.yaml`` gives energies relative to the free atoms, and the offsets
+        stand in its metadata (``E0_Si: ...``, eV).
+        """
+        self._check_offsets(offsets)
+        basis = self._fitted(coefficients)
+        config = basis.to_BBasisConfiguration()
+        metadata = config.metadata
+        for element, offset in zip(self.elements, offsets, strict=True):
+            metadata[f"E0_{element}"] = repr(float(offset))
+        config.metadata = metadata
+        yaml, yace = folder / "ace.yaml", folder / "ace.yace"
+        config.save(str(yaml))
+        basis.to_ACECTildeBasisSet().save_yaml(str(yace))
+        write_offsets(yace, offsets)
+        return [yaml, yace]
+
+    def lammps(self, folder: Path) -> tuple[str, ...] | None:
+        """Lines for a LAMMPS with ML-PACE; atom types in the order of ``elements``."""
+        return ("pair_style pace", f"pair_coeff * * {folder / 'ace.yace'} {' '.join(self.elements)}")
+
+
+class AceCalculator(Calculator):
+    """ASE calculator: python-ace's evaluation of a potential plus the energies of the free atoms, eV by element."""
+
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
+
+    def __init__(self, basis: Any, offsets: dict[str, float]) -> None:
+        super().__init__()
+        self.offsets = offsets
+        # The C-tilde form with its recursive evaluator gives the same numbers as the B-basis, 1.6 times faster.
+        self.engine = import_pyace().PyACECalculator(
+            basis.to_ACECTildeBasisSet(), recursive_evaluator=True, recursive=True
+        )
+        self.engine.compute_projections = False
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """All properties in one pass; the stress only where the cell has a volume."""
+        super().calculate(atoms, properties, system_changes)
+        mixed = self.atoms.pbc.any() and not self.atoms.pbc.all()
+        self.engine.parameters.fast_nl = not mixed  # its fast neighbour list knows all or none
+        self.engine.calculate(self.atoms, properties, system_changes)
+        shift = np.array([self.offsets[s] for s in self.atoms.get_chemical_symbols()])
+        energies = self.engine.results["energies"] + shift
+        energy = float(energies.sum())
+        self.results = {
+            "energy": energy,
+            "free_energy": energy,
+            "energies": energies,
+            "forces": self.engine.results["forces"],
+        }
+        if "stress" in self.engine.results:
+            self.results["stress"] = self.engine.results["stress"]
+
+
+def find_pairs(atoms: Atoms, r_cut: float) -> tuple[Integers, Integers, Array, Array]:
+    """All pairs closer than ``r_cut``, every periodic image counted, in the order of the first atom.
+
+    Returns
+    -------
+    first and second atom (n_pairs,), distance (n_pairs,) Å, vector from first to second (n_pairs, 3) Å.
+    """
+    from matscipy.neighbours import neighbour_list
+
+    if atoms.pbc.any():
+        return neighbour_list("ijdD", atoms, r_cut)
+    corner, extent = atoms.positions.min(axis=0), np.ptp(atoms.positions, axis=0)
+    box = np.diag(extent + 2.0)  # matscipy needs a box of some volume also where the atoms lie in a plane
+    return neighbour_list(
+        "ijdD",
+        cutoff=r_cut,
+        positions=atoms.positions,
+        cell=box,
+        cell_origin=corner - 1.0,
+        pbc=np.zeros(3, dtype=bool),
+    )
+
+
+def import_pyace() -> Any:
+    """The module ``pyace``, or MissingEngineError."""
+    try:
+        import pyace
+    except ImportError as error:
+        raise MissingEngineError(
+            f"ACE needs the package python-ace, which cannot be imported ({error}); it has an academic "
+            'licence: pip install "tamis[ace]"'
+        ) from error
+    return pyace
+
+
+def complete_radial_blocks(config: Any) -> None:
+    """Let R_n be the n-th radial function for every pair of elements, whatever n and l its functions use.
+
+    python-ace makes the radial coefficients of each pair only as large as the pair's own single-factor functions
+    ask for; products with a higher n would be zero.
+    """
+    pairs = [block for block in config.funcspecs_blocks if block.number_of_species <= 2]
+    n_max = max(block.nradmaxi for block in pairs)
+    n_base = max(n_max, max(block.nradbaseij for block in pairs))
+    l_max = max(block.lmaxi for block in pairs)
+    identity = np.repeat(np.eye(n_max, n_base)[:, np.newaxis, :], l_max + 1, axis=1)
+    for block in pairs:
+        block.nradmaxi, block.nradbaseij, block.lmaxi = n_max, n_base, l_max
+        block.radcoefficients = identity.tolist()
+
+
+def write_offsets(yace: Path, offsets: Array) -> None:
+    """Put the free-atom energies, eV, into the E0 field of a .yace file."""
+    text, n = re.subn(
+        r"^E0: *\[[^\]]*\]",
+        f"E0: [{', '.join(repr(float(e)) for e in offsets)}]",
+        yace.read_text(),
+        count=1,
+        flags=re.M,
+    )
+    if n != 1:
+        raise TamisError(f"{yace} has no field E0: this version of python-ace writes another format")
+    yace.write_text(text)
+
+
+def read_expansion(basis: Any, n_elements: int, r_cut: float, spacing: float) -> Expansion:
+    """Turn a ``pyace.ACEBBasisSet`` into plain arrays: functions element by element, single factors first."""
+    by_element = [[*basis.basis_rank1[e], *basis.basis[e]] for e in range(n_elements)]
+    functions = [f for block in by_element for f in block]
+    if not functions:
+        raise TamisError(
+            "n_functions_per_element leaves no function; raise it to at least the number of elements"
+        )
+    factors = [
+        [
+            (int(mu), channels[f.rank == 1, int(n), int(ell)], int(ell))
+            for mu, n, ell in zip(f.mus, f.ns, f.ls, strict=True)
+        ]
+        for f in functions
+    ]
+    orbitals = sorted({(channel, ell) for f in factors for _, channel, ell in f})
+    first_row = np.concatenate([[0], np.cumsum([2 * ell + 1 for _, ell in orbitals])])
+    row_of = dict(zip(orbitals, first_row.tolist(), strict=False))
+    return Expansion(
+        r_cut=float(r_cut),
+        l_max=max(ell for _, ell in orbitals),
+        radial=radial,
+        orbital_channel=np.array([channel for channel, _ in orbitals]),
+        orbital_l=np.array([ell for _, ell in orbitals]),
+        orbital_row=first_row,
+        first_function=np.concatenate([[0], np.cumsum([len(block) for block in by_element])]),
+        **read_products(functions, factors, row_of, n_elements),
+    )
+
+
+def read_products(
+    functions: list[Any],
+    factors: list[list[tuple[int, int, int]]],
+    row_of: dict[tuple[int, int], int],
+    n_elements: int,
+) -> dict[str, Any]:
+    """The couplings of each function and where its derivatives go (fields of Expansion).
+
+    factors: for each function (element, channel, l) of every factor; row_of: first row of each (channel, l).
+    """
+    n_rows = max(row + 2 * ell + 1 for (_, ell), row in row_of.items())
+    first_coupling, first_factor, first_entry = [0], [0], []
+    weights: list[float] = []
+    factor, factor_sign = [], []
+    factor_entry: list[tuple[int, int]] = []
+    entry_row: list[int] = []
+    for function, orbitals in zip(functions, factors, strict=True):
+        touched = []
+        for ms in function.ms_combs:
+            for (element, channel, ell), m in zip(orbitals, ms, strict=True):
+                row = row_of[channel, ell]
+                re_row = row + max(0, 2 * abs(m) - 1)
+                parity = -1.0 if m < 0 and m % 2 else 1.0  # A_l,-m = (-1)^m conj(A_lm)
+                factor.append(element * n_rows + re_row + (m < 0))
+                factor_sign.append((parity, parity * np.sign(m)))
+                touched.append(((element, re_row), (element, re_row + (m != 0))))
+            first_factor.append(len(factor))
+        weights.extend(function.gen_cgs if function.rank > 1 else [1.0])
+        first_coupling.append(len(weights))
+        entries = sorted({entry for pair in touched for entry in pair})
+        number = {entry: len(entry_row) + i for i, entry in enumerate(entries)}
+        factor_entry.extend((number[re], number[im]) for re, im in touched)
+        counts = np.bincount([element for element, _ in entries], minlength=n_elements)
+        first_entry.append(len(entry_row) + np.concatenate([[0], np.cumsum(counts)]))
+        entry_row.extend(row for _, row in entries)
+    return {
+        "first_coupling": np.array(first_coupling),
+        "coupling_weight": np.array(weights),
+        "first_factor": np.array(first_factor),
+        "factor": np.array(factor),
+        "factor_sign": np.array(factor_sign),
+        "factor_entry": np.array(factor_entry),
+        "first_entry": np.array(first_entry),
+        "entry_row": np.array(entry_row),
+    }
+
+
+def read_radial(
+    basis: Any, n_elements: int, r_cut: float, spacing: float
+) -> tuple[Array, dict[tuple[bool, int, int], int]]:
+    """Radial tables, (E, E, n_nodes, C, 2), and the channel of each (single factor?, n, l), n from 1.
+
+    python-ace interpolates between the same nodes with the same cubic, so the tables are its functions. Equal ones
+    (R_n is usually the same for every l) share a channel.
+    """
+    n_bins = int(r_cut / spacing)
+    nodes = np.arange(1, n_bins) * (r_cut / n_bins)
+    names = [(True, n + 1, 0) for n in range(basis.nradbase)]
+    names += [(False, n + 1, ell) for n in range(basis.nradmax) for ell in range(basis.lmax + 1)]
+    tables = np.zeros((n_elements, n_elements, n_bins + 1, len(names), 2))
+    for pair in np.ndindex(n_elements, n_elements):
+        radial = basis.radial_functions
+        radial.evaluate_range(list(nodes * (1.0 + 1e-15)), basis.nradbase, basis.nradmax, *pair)
+        values = (radial.gr_vec, np.reshape(radial.fr_vec, (n_bins - 1, -1)))
+        slopes = (radial.dgr_vec, np.reshape(radial.dfr_vec, (n_bins - 1, -1)))
+        tables[pair][1:-1, :, 0] = np.hstack(values)
+        tables[pair][1:-1, :, 1] = np.hstack(slopes) * (r_cut / n_bins)
+    first_of: dict[bytes, int] = {}
+    same_as = [first_of.setdefault(tables[..., c, :].tobytes(), c) for c in range(len(names))]
+    kept = sorted(set(same_as))
+    channels = {name: kept.index(c) for name, c in zip(names, same_as, strict=True)}
+    return np.ascontiguousarray(tables[..., kept, :]), channels

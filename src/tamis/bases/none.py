@@ -1,0 +1,34 @@
+"""No descriptor at all, for pruners that look at no latent space."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from tamis.bases.base import Basis
+
+
+@dataclass(frozen=True)
+class NoDescriptor(Basis):
+    """Zero columns.
+
+    elements: chemical symbols that may occur.
+    r_cut: Å, 0, since no neighbour is looked at.
+    """
+
+    elements: tuple[str, ...]
+    r_cut: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
+
+    @property
+    def n_features(self) -> int:
+        """0."""
+        return 0
+
+    def values(self, atoms: Atoms) -> NDArray[np.float64]:
+        """Nothing about each atom, (n_atoms, 0)."""
+        self.check(atoms)
+        return np.empty((len(atoms), 0))

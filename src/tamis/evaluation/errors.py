@@ -1,0 +1,121 @@
+"""Errors against reference labels: the one place where the test set is looked at."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.dataset import Dataset
+from tamis.models.base import Predictions
+from tamis.units import GPA_PER_EV_PER_A3, MEV_PER_EV
+
+Array = NDArray[np.float64]
+PER_STRUCTURE_FIELDS = (
+    "id",
+    "group",
+    "block",
+    "n_atoms",
+    "energy_error_meV_per_atom",
+    "force_mae_eV_per_A",
+    "force_rmse_eV_per_A",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """Prediction less reference of each structure.
+
+    energies: (n,) meV/atom; forces: n arrays (3 n_atoms,), eV/Å; stresses: n arrays (number of labelled
+    components,), GPa.
+    """
+
+    energies: Array
+    forces: tuple[Array, ...]
+    stresses: tuple[Array, ...]
+
+    @classmethod
+    def of(cls, predictions: Predictions, dataset: Dataset) -> Residuals:
+        """Residuals in the units in which they are reported."""
+        stresses = (predictions.stresses - dataset.stresses) * GPA_PER_EV_PER_A3
+        return cls(
+            energies=(predictions.energies - dataset.energies) / dataset.n_atoms * MEV_PER_EV,
+            forces=tuple((p - r).ravel() for p, r in zip(predictions.forces, dataset.forces, strict=True)),
+            stresses=tuple(row[np.isfinite(row)] for row in stresses),
+        )
+
+    def metrics(self, members: NDArray[np.intp]) -> Iterator[tuple[str, float]]:
+        """MAE and RMSE over the structures ``members``; no stress metric where no stress has a label."""
+        for quantity, unit, residuals in (
+            ("energy", "meV_per_atom", self.energies[members]),
+            ("force", "eV_per_A", np.concatenate([self.forces[i] for i in members])),
+            ("stress", "GPa", np.concatenate([self.stresses[i] for i in members])),
+        ):
+            if residuals.size:
+                yield f"{quantity}_mae_{unit}", float(np.mean(np.abs(residuals)))
+                yield f"{quantity}_rmse_{unit}", float(np.sqrt(np.mean(residuals**2)))
+
+
+def error_metrics(residuals: Residuals, dataset: Dataset, part: str, by_group: bool) -> dict[str, float]:
+    """Flat metrics ``<part>/<quantity>_<mae|rmse>_<unit>``, and the same by group with ``/<group>`` appended."""
+    metrics = {f"{part}/{name}": value for name, value in residuals.metrics(np.arange(len(dataset)))}
+    for group in sorted(set(dataset.groups)) if by_group else ():
+        members = np.flatnonzero([g == group for g in dataset.groups])
+        metrics |= {f"{part}/{name}/{group}": value for name, value in residuals.metrics(members)}
+    return metrics
+
+
+def write_per_structure(path: Path, residuals: Residuals, dataset: Dataset) -> None:
+    """One CSV line a structure: what a bootstrap over test structures needs."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(PER_STRUCTURE_FIELDS)
+        for i, forces in enumerate(residuals.forces):
+            writer.writerow(
+                [
+                    dataset.ids[i],
+                    dataset.groups[i],
+                    dataset.blocks[i],
+                    dataset.n_atoms[i],
+                    f"{residuals.energies[i]:.6g}",
+                    f"{np.mean(np.abs(forces)):.6g}",
+                    f"{np.sqrt(np.mean(forces**2)):.6g}",
+                ]
+            )
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Energy, force and stress errors on the kept, the validation and the test structures.
+
+    by_group: also by group of structures.
+    parity_plot: draw reference against prediction as PNG (a second a trial).
+    """
+
+    by_group: bool
+    parity_plot: bool
+
+    def measure(
+        self, predict: Callable[[Dataset], Predictions], parts: Mapping[str, Dataset], folder: Path
+    ) -> dict[str, float]:
+        """Metrics of every part (name -> structures); writes test_errors.csv and plots to ``folder``."""
+        metrics: dict[str, float] = {}
+        drawn: dict[str, tuple[Predictions, Dataset]] = {}
+        for part, dataset in parts.items():
+            if len(dataset) == 0:
+                continue
+            predictions = predict(dataset)
+            residuals = Residuals.of(predictions, dataset)
+            metrics |= error_metrics(residuals, dataset, part, self.by_group)
+            drawn[part] = (predictions, dataset)
+            if part == "test":
+                write_per_structure(folder / "test_errors.csv", residuals, dataset)
+        if self.parity_plot:
+            from tamis.evaluation.parity import draw_parity
+
+            draw_parity(drawn, folder / "parity.png")
+        return metrics

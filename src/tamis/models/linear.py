@@ -1,0 +1,184 @@
+"""Potentials that are linear in their coefficients: retrained by slicing stored rows and solving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from ase.calculators.calculator import Calculator
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError
+
+from tamis.bases.base import LinearBasis
+from tamis.dataset import Dataset, deal_into_folds
+from tamis.exceptions import TamisError
+from tamis.models.base import Array, Model, Potential, Predictions
+from tamis.models.normal_equations import (
+    Rows,
+    Terms,
+    Weights,
+    element_counts,
+    gather_rows,
+    solve,
+    solve_checked,
+)
+from tamis.store import Store
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One point of the grid that a fit tries: weights of the loss, and the ridge on scaled columns (no unit)."""
+
+    weights: Weights
+    ridge: float
+
+
+@dataclass(frozen=True, eq=False)
+class LinearPotential(Potential):
+    """A basis with coefficients (K,), eV, and free-atom energies ``offsets`` (n_elements,), eV."""
+
+    basis: LinearBasis
+    coefficients: Array
+    offsets: Array
+    fit_report: Mapping[str, float]
+
+    @property
+    def diagnostics(self) -> Mapping[str, float]:
+        """Chosen weights and ridge, fold errors, whether QR was needed."""
+        return self.fit_report
+
+    def calculator(self) -> Calculator:
+        """An ASE calculator with energy, forces and stress."""
+        return self.basis.calculator(self.coefficients, self.offsets)
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write the family's own files."""
+        return self.basis.write(folder, self.coefficients, self.offsets)
+
+    def lammps(self, folder: Path) -> tuple[str, ...] | None:
+        """pair_style and pair_coeff lines, or None."""
+        return self.basis.lammps(folder)
+
+    def predict(self, dataset: Dataset, store: Store) -> Predictions:
+        """Energies, forces, stresses: rows @ coefficients."""
+        energies, forces, stresses = [], [], np.full((len(dataset), 6), np.nan)
+        for i, (rows, atoms) in enumerate(
+            zip(store.design(self.basis, dataset.structures), dataset.structures, strict=True)
+        ):
+            counts = element_counts(atoms.get_chemical_symbols(), self.basis.elements)
+            energies.append(rows.energy @ self.coefficients + counts @ self.offsets)
+            forces.append(rows.forces @ self.coefficients)
+            stresses[i] = rows.strain_gradient @ self.coefficients / dataset.volumes[i]
+        return Predictions(np.array(energies), tuple(forces), stresses)
+
+
+@dataclass(frozen=True)
+class LinearModel(Model):
+    """Ridge regression on the rows of a basis, its weights and ridge retuned in every fit.
+
+    basis: the functions.
+    energy_weights, stress_weights: what to try, 1/Å, relative to forces (see normal_equations).
+    ridges: what to try, on columns scaled to unit norm, dimensionless.
+    tuning: "kept" chooses by folds of the kept structures; "pool_validation" by the outer validation set.
+    n_folds: folds of the kept structures, dealt out by group.
+    """
+
+    basis: LinearBasis
+    energy_weights: tuple[float, ...]
+    stress_weights: tuple[float, ...]
+    ridges: tuple[float, ...]
+    tuning: str
+    n_folds: int
+
+    def __post_init__(self) -> None:
+        for name in ("energy_weights", "stress_weights", "ridges"):
+            numbers = tuple(float(x) for x in getattr(self, name))
+            object.__setattr__(self, name, numbers)
+            if not numbers or min(numbers) < 0 or (name == "ridges" and min(numbers) <= 0):
+                raise TamisError(
+                    f"{name} is {numbers}; it must list at least one number, positive for ridges"
+                )
+        if self.tuning not in ("kept", "pool_validation"):
+            raise TamisError(f"tuning is {self.tuning!r}; it must be kept or pool_validation")
+        if self.n_folds < 2:
+            raise TamisError(f"n_folds is {self.n_folds}; it must be at least 2")
+
+    @property
+    def grid(self) -> tuple[Setting, ...]:
+        """Every setting that a fit tries, the same for any subset."""
+        return tuple(
+            Setting(Weights(energy, stress), ridge)
+            for energy, stress, ridge in product(self.energy_weights, self.stress_weights, self.ridges)
+        )
+
+    def prepare(self, dataset: Dataset, store: Store) -> None:
+        """Compute the rows of every structure into the store."""
+        store.prepare(self.basis, dataset.structures)
+
+    def fit(
+        self, kept: Dataset, validation: Dataset, store: Store, rng: np.random.Generator
+    ) -> LinearPotential:
+        """Choose the setting by folds (or by ``validation``), then solve on all of ``kept``."""
+        offsets = _free_atom_energies(kept, self.basis.elements)
+        rows = self._rows(kept, store, offsets)
+        everything = np.arange(len(kept))
+        if self.tuning == "pool_validation":
+            others = self._rows(validation, store, offsets)
+            total = rows.terms(everything)
+            scores = self._scores([(total, others.terms(np.arange(len(validation))))])
+        elif len(kept) > 1:
+            folds = deal_into_folds(kept.groups, min(self.n_folds, len(kept)), rng)
+            parts = [rows.terms(np.flatnonzero(folds == k)) for k in range(folds.max() + 1)]
+            total = parts[0]
+            for part in parts[1:]:
+                total = total.plus(part)
+            scores = self._scores([(total.minus(part), part) for part in parts])
+        else:  # nothing to judge by: the middle of the grid
+            total, scores = rows.terms(everything), np.full(len(self.grid), np.nan)
+        best = len(self.grid) // 2 if np.isnan(scores).all() else int(np.nanargmin(scores))
+        setting = self.grid[best]
+        n_free = len(self.basis.elements)
+        solution, by_qr = solve_checked(rows, total, everything, setting.weights, setting.ridge, n_free)
+        report = {
+            "energy_weight_per_A": setting.weights.energy,
+            "stress_weight_per_A": setting.weights.stress,
+            "ridge": setting.ridge,
+            "settings_tried": float(len(self.grid)),
+            "fold_score": float(scores[best]),
+            "solved_by_qr": float(by_qr),
+            "n_columns": float(len(solution)),
+        }
+        return LinearPotential(self.basis, solution[:-n_free], offsets + solution[-n_free:], report)
+
+    def _rows(self, dataset: Dataset, store: Store, offsets: Array) -> Rows:
+        design = store.design(self.basis, dataset.structures)
+        return gather_rows(design, dataset, self.basis.elements, offsets)
+
+    def _scores(self, folds: Sequence[tuple[Terms, Terms]]) -> NDArray[np.float64]:
+        """log(energy RMSE) + log(force RMSE) over the held-out parts, one a setting; inf where no solution.
+
+        The sum of logarithms asks for relative improvements of either, so it has no unit to choose.
+        """
+        scores = np.empty(len(self.grid))
+        n_free = len(self.basis.elements)
+        for i, setting in enumerate(self.grid):
+            squares, n_rows = np.zeros(2), np.zeros(2)
+            try:
+                for train, held_out in folds:
+                    coefficients = solve(*train.combine(setting.weights), setting.ridge, n_free)
+                    for j, term in enumerate((held_out.energy, held_out.force)):
+                        squares[j] += term.mean_square(coefficients) * term.rows
+                        n_rows[j] += term.rows
+                scores[i] = 0.5 * np.log(squares / n_rows + 1e-12).sum()
+            except LinAlgError:
+                scores[i] = np.inf
+        return scores
+
+
+def _free_atom_energies(dataset: Dataset, elements: Sequence[str]) -> Array:
+    """Energies per element, eV, that fit the total energies best (least norm where the composition is fixed)."""
+    counts = np.array([element_counts(a.get_chemical_symbols(), elements) for a in dataset.structures])
+    return np.asarray(np.linalg.lstsq(counts, dataset.energies, rcond=None)[0])

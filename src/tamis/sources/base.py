@@ -1,0 +1,81 @@
+"""What every source of data promises: a checked Dataset."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from ase.calculators.calculator import Calculator
+from ase.data import atomic_numbers
+
+from tamis.checks import Tolerances, check_dataset
+from tamis.dataset import Dataset
+from tamis.exceptions import TamisError
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(ABC):
+    """Where labelled structures come from. Subclasses are frozen dataclasses built from one YAML.
+
+    elements : chemical symbols that may occur; kept sorted.
+    atom_spacing : cube root of the ground-state crystal's volume per atom, Å; configs scale cutoffs by it.
+    drop : ids of structures to leave out.
+    """
+
+    elements: tuple[str, ...]
+    atom_spacing: float
+    drop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "elements", tuple(sorted(set(self.elements))))
+        object.__setattr__(self, "drop", tuple(self.drop))
+        unknown = [symbol for symbol in self.elements if atomic_numbers.get(symbol, 0) == 0]
+        if unknown or not self.elements:
+            raise TamisError(
+                f"dataset.elements is {list(self.elements)}; a list of chemical symbols is needed, such as [Si]"
+            )
+        if not (np.isfinite(self.atom_spacing) and self.atom_spacing > 0.0):
+            raise TamisError(f"dataset.atom_spacing is {self.atom_spacing}; a length in Å above 0 is needed")
+
+    @abstractmethod
+    def _read(self) -> Dataset:
+        """The structures as they are, unchecked."""
+
+    @property
+    def tolerances(self) -> Tolerances:
+        """Where the checks refuse."""
+        return Tolerances()
+
+    @final
+    def load(self) -> Dataset:
+        """The data set, without what the user dropped, checked.
+
+        Raises
+        ------
+        TamisError : files that cannot be read, or structures that fail ``tamis.checks.check_dataset``.
+        """
+        dataset = without(self._read(), self.drop)
+        check_dataset(dataset, self.elements, self.tolerances)
+        return dataset
+
+    def label_giver(self) -> Calculator | None:
+        """The calculator that made the labels, the exact answer for properties and MD; None where there is none."""
+        return None
+
+
+def without(dataset: Dataset, drop: tuple[str, ...]) -> Dataset:
+    """``dataset`` without the structures whose ids are in ``drop``; what goes is logged."""
+    unknown = sorted(set(drop) - set(dataset.ids))
+    if unknown:
+        raise TamisError(
+            f"dataset.drop names {', '.join(unknown)}, which the data set does not have; ids look like "
+            f"{', '.join(dataset.ids[:2])}"
+        )
+    if drop:
+        LOG.warning("dropped %d structure(s) on request: %s", len(set(drop)), ", ".join(sorted(set(drop))))
+    return dataset.subset([i for i, name in enumerate(dataset.ids) if name not in drop])

@@ -1,0 +1,240 @@
+"""A user's own files: anything that ASE reads, extended XYZ above all."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from tamis.checks import Tolerances, raise_problems
+from tamis.dataset import Dataset, deal_into_folds
+from tamis.exceptions import TamisError
+from tamis.sources.base import Source
+
+Array = NDArray[np.float64]
+
+UNGROUPED = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extxyz(Source):
+    """Structures from files.
+
+    train : a file, a glob, or a list of them.
+    test : likewise, for testing only; None: ``test_fraction`` of ``train`` instead.
+    format : ASE's name of the file format; None: ASE looks at the files.
+    energy_key, forces_key : names of the labels, total energy in eV and forces in eV/Å.
+    stress_key : name of the stress, eV/Å³ in ASE's sign (positive in tension), 6 (xx yy zz yz xz xy), 9 or 3 x 3
+        numbers; None: not read. A structure without it has no stress label.
+    virial_key : name of the virial, eV, minus the stress times the volume; used where there is no stress. None: not
+        read.
+    group_key : name of the kind of structure; a structure without it belongs to "all". None: not read.
+    block_key : name of the trajectory or strain mode; a structure without it is a block of its own. None: not read.
+    test_fraction : part of every group set aside for testing where there is no ``test``; 0: no test set.
+    test_seed : of that choice, which belongs to the data and so is none of the trial's seeds.
+    shortest_distance, net_force, energy_window : see ``tamis.checks.Tolerances``.
+    """
+
+    train: tuple[str, ...]
+    test: tuple[str, ...] | None = None
+    format: str | None = None
+    energy_key: str = "energy"
+    forces_key: str = "forces"
+    stress_key: str | None = "stress"
+    virial_key: str | None = "virial"
+    group_key: str | None = "config_type"
+    block_key: str | None = None
+    test_fraction: float = 0.1
+    test_seed: int = 0
+    shortest_distance: float = Tolerances.shortest_distance
+    net_force: float = Tolerances.net_force
+    energy_window: float = Tolerances.energy_window
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "train", as_patterns(self.train))
+        object.__setattr__(self, "test", as_patterns(self.test) or None)
+        if not self.train:
+            raise TamisError("dataset.train is empty; name a file, a glob or a list of them")
+        if not 0.0 <= self.test_fraction <= 0.5:
+            raise TamisError(
+                f"dataset.test_fraction is {self.test_fraction}; it must lie between 0 and 0.5, say 0.1"
+            )
+        _ = self.tolerances  # checks its numbers
+
+    @property
+    def tolerances(self) -> Tolerances:
+        """Where the checks refuse."""
+        return Tolerances(self.shortest_distance, self.net_force, self.energy_window)
+
+    def _read(self) -> Dataset:
+        training = [frame for path in matching(self.train) for frame in self._frames(path)]
+        testing = [frame for path in matching(self.test or ()) for frame in self._frames(path)]
+        frames = training + testing
+        raise_problems([f"{frame.name}: {problem}" for frame in frames for problem in frame.problems])
+        groups = tuple(frame.group for frame in frames)
+        is_test = np.arange(len(frames)) >= len(training)
+        if self.test is None:
+            is_test = draw_test(groups, self.test_fraction, self.test_seed)
+        return Dataset(
+            structures=tuple(frame.atoms for frame in frames),
+            energies=np.array([frame.energy for frame in frames]),
+            forces=tuple(frame.forces for frame in frames),
+            stresses=np.array([frame.stress for frame in frames]).reshape(-1, 6),
+            groups=groups,
+            blocks=tuple(frame.block for frame in frames),
+            ids=tuple(frame.name for frame in frames),
+            is_test=is_test,
+        )
+
+    def _frames(self, path: Path) -> Iterator[Frame]:
+        for i, atoms in enumerate(read_frames(path, self.format)):
+            yield self._frame(atoms, f"{path}#{i}")
+
+    def _frame(self, atoms: Atoms, name: str) -> Frame:
+        problems: list[str] = []
+        energy, forces = label(atoms, self.energy_key), label(atoms, self.forces_key)
+        for key, value, argument in (
+            (self.energy_key, energy, "energy_key"),
+            (self.forces_key, forces, "forces_key"),
+        ):
+            if value is None:
+                problems.append(
+                    f"has no {key}; it has {', '.join(names_of_labels(atoms))}: set dataset.{argument}"
+                )
+        stress, wrong = self._stress(atoms)
+        group = label(atoms, self.group_key) if self.group_key else None
+        block = label(atoms, self.block_key) if self.block_key else None
+        bare = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        return Frame(
+            name=name,
+            atoms=bare,
+            energy=float(np.nan if energy is None else energy),
+            forces=np.empty((0, 3)) if forces is None else np.array(forces, dtype=float),
+            stress=stress,
+            group=UNGROUPED if group is None else str(group),
+            block=name if block is None else str(block),
+            problems=(*problems, *wrong),
+        )
+
+    def _stress(self, atoms: Atoms) -> tuple[Array, list[str]]:
+        """Stress (6,), eV/Å³, ASE sign; NaN where there is no label. With it, what is wrong with the label."""
+        missing = np.full(6, np.nan)
+        if not atoms.pbc.all() or atoms.cell.volume == 0.0:
+            return missing, []
+        stress = label(atoms, self.stress_key) if self.stress_key else None
+        if stress is not None:
+            values = voigt(stress)
+            return (missing, [f"{self.stress_key} needs 6 or 9 numbers"]) if values is None else (values, [])
+        virial = label(atoms, self.virial_key) if self.virial_key else None
+        if virial is None:
+            return missing, []
+        values = voigt(virial)
+        if values is None:
+            return missing, [f"{self.virial_key} needs 6 or 9 numbers"]
+        return -values / atoms.cell.volume, []
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One structure with its labels (units of Dataset) and what is wrong with it."""
+
+    name: str
+    atoms: Atoms
+    energy: float
+    forces: Array
+    stress: Array
+    group: str
+    block: str
+    problems: tuple[str, ...]
+
+
+def as_patterns(value: Any) -> tuple[str, ...]:
+    """A string, a list of strings or None as a tuple of strings."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(str(item) for item in value)
+
+
+def matching(patterns: tuple[str, ...]) -> list[Path]:
+    """The files that ``patterns`` name, each once, sorted within a pattern."""
+    paths: dict[Path, None] = {}
+    for pattern in patterns:
+        found = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (Path.glob refuses absolute patterns)
+        files = [Path(name) for name in found if Path(name).is_file()]
+        if not files:
+            raise TamisError(
+                f"no file matches {pattern} (in {Path.cwd()}); correct dataset.train or dataset.test"
+            )
+        paths.update(dict.fromkeys(files))
+    return list(paths)
+
+
+def read_frames(path: Path, file_format: str | None) -> Iterator[Atoms]:
+    """The structures of one file, in order.
+
+    Raises
+    ------
+    TamisError : the file or one of its frames cannot be read; names the frame.
+    """
+    frames = ase.io.iread(path, index=":", format=file_format)
+    count = 0
+    while True:
+        try:
+            atoms = next(frames)
+        except StopIteration:
+            break
+        except Exception as error:  # ASE's readers raise whatever a damaged line leads to
+            raise TamisError(
+                f"{path}, frame {count} or later, cannot be read ({type(error).__name__}: {error}); is the file "
+                "truncated? correct it, or set dataset.format"
+            ) from error
+        yield atoms
+        count += 1
+    if count == 0:
+        raise TamisError(f"{path} holds no structure; remove it from dataset.train or dataset.test")
+
+
+def label(atoms: Atoms, key: str) -> Any:
+    """What the file says under ``key``; ASE keeps some names in a calculator, others with the atoms. None: nothing."""
+    if key in atoms.info:
+        return atoms.info[key]
+    if key in atoms.arrays:
+        return atoms.arrays[key]
+    return None if atoms.calc is None else atoms.calc.results.get(key)
+
+
+def names_of_labels(atoms: Atoms) -> list[str]:
+    """Keys under which ``atoms`` has something."""
+    results = {} if atoms.calc is None else atoms.calc.results
+    return sorted({*atoms.info, *results, *(set(atoms.arrays) - {"numbers", "positions"})}) or ["nothing"]
+
+
+def voigt(values: Any) -> Array | None:
+    """Six numbers xx yy zz yz xz xy of a symmetric tensor given as 6, 9 or 3 x 3 numbers; None for anything else."""
+    try:
+        numbers = np.asarray(values, dtype=float).ravel()
+    except (TypeError, ValueError):
+        return None
+    if numbers.size == 6:
+        return numbers
+    if numbers.size != 9:
+        return None
+    full = numbers.reshape(3, 3)
+    full = 0.5 * (full + full.T)
+    return np.array([full[0, 0], full[1, 1], full[2, 2], full[1, 2], full[0, 2], full[0, 1]])
+
+
+def draw_test(groups: tuple[str, ...], fraction: float, seed: int) -> NDArray[np.bool_]:
+    """True for about ``fraction`` of every group, (n,); a lone structure stays in training."""
+    if fraction == 0.0 or len(groups) < 2:
+        return np.zeros(len(groups), dtype=bool)
+    folds = deal_into_folds(groups, round(1.0 / fraction), np.random.default_rng(seed))
+    return np.asarray(folds == 0)

@@ -1,0 +1,219 @@
+"""Content-addressed store of basis values and design rows: each structure is featurised once, ever.
+
+One file per structure and basis: ``<root>/<basis key>/<kind>/<2 hex digits>/<structure key>.npy``, an array of float64
+followed by the CRC-32 of its bytes. A file appears whole or not at all (written under a temporary name, renamed), so
+that several processes may share a store and any of them may be killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import secrets
+import time
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import joblib
+import numpy as np
+from ase import Atoms
+
+from tamis.bases.base import Array, Basis, DesignRows, LinearBasis
+from tamis.dataset import structure_key
+from tamis.exceptions import TamisError
+from tamis.progress import progress
+
+Item = tuple[Atoms, Path]
+
+VALUES, DESIGN = "values", "design"
+CHECKSUM_BYTES = 4
+WORTH_WORKERS_S = 3.0
+"""Starting worker processes takes about a second; less work than this is done in the calling process."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where features and design rows are kept, and how many processes make them.
+
+    root: folder; created when needed.
+    n_jobs: worker processes; 1 works in the calling process, -1 takes every core.
+    """
+
+    root: Path
+    n_jobs: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
+        if self.n_jobs == 0 or self.n_jobs < -1:
+            raise TamisError(f"n_jobs is {self.n_jobs}; it must be a positive number or -1 for every core")
+
+    def values(self, basis: Basis, structures: Sequence[Atoms]) -> list[Array]:
+        """Basis values of each structure, (n_atoms, n_features), memory-mapped."""
+        if basis.n_features == 0:
+            return [np.zeros((len(atoms), 0)) for atoms in structures]
+        # rows that a model has already made hold the values as well
+        kind = DESIGN if isinstance(basis, LinearBasis) and self._has(basis, structures, DESIGN) else VALUES
+        blocks = self._blocks(basis, structures, kind)
+        return [block[: len(atoms)] for block, atoms in zip(blocks, structures, strict=True)]
+
+    def design(self, basis: LinearBasis, structures: Sequence[Atoms]) -> list[DesignRows]:
+        """Design rows of each structure, memory-mapped."""
+        blocks = self._blocks(basis, structures, DESIGN)
+        return [_unpack(block, len(atoms)) for block, atoms in zip(blocks, structures, strict=True)]
+
+    def prepare(self, basis: Basis, structures: Sequence[Atoms]) -> None:
+        """Make the rows of a linear basis, or the values of any other, so that later calls only read."""
+        self._blocks(basis, structures, DESIGN if isinstance(basis, LinearBasis) else VALUES)
+
+    def _paths(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Path]:
+        folder = self.root / basis_key(basis) / kind
+        keys = [structure_key(atoms) for atoms in structures]
+        return [folder / key[:2] / f"{key[2:]}.npy" for key in keys]
+
+    def _has(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> bool:
+        return all(path.exists() for path in self._paths(basis, structures, kind))
+
+    def _blocks(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Array]:
+        paths = self._paths(basis, structures, kind)
+        blocks = [read_block(path) for path in paths]
+        missing = [i for i, block in enumerate(blocks) if block is None]
+        if missing:
+            self._describe(basis)
+            self._make(basis, [(structures[i], paths[i]) for i in missing], kind)
+            for i in missing:
+                blocks[i] = read_block(paths[i])
+        return [block for block in blocks if block is not None]
+
+    def _make(self, basis: Basis, work: list[Item], kind: str) -> None:
+        # largest first: the last jobs are short, so that no worker waits long for another
+        work = sorted(work, key=lambda item: -len(item[0]))
+        title = f"{type(basis).__name__} {kind}"
+        with progress(title, len(work)) as advance:
+            left = work
+            if self.n_jobs != 1:
+                left = _until_worth_workers(work, lambda item: make_block(basis, *item, kind), advance)
+            for done in self._run(basis, left, kind):
+                advance(done)
+
+    def _run(self, basis: Basis, work: list[Item], kind: str) -> Iterable[int]:
+        if self.n_jobs == 1:
+            for atoms, path in work:
+                yield make_block(basis, atoms, path, kind)
+        elif work:
+            parallel = joblib.Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")
+            yield from parallel(joblib.delayed(make_block)(basis, *item, kind) for item in work)
+
+    def _describe(self, basis: Basis) -> None:
+        """Write what the key stands for beside the rows, for people."""
+        write_atomically(
+            self.root / basis_key(basis) / "basis.json", json.dumps(basis_identity(basis), indent=1).encode()
+        )
+
+
+def basis_identity(basis: Basis) -> dict[str, object]:
+    """All that the numbers of a basis depend on, apart from the structure."""
+    engine = type(basis).engine
+    return {
+        "class": f"{type(basis).__module__}.{type(basis).__qualname__}",
+        "revision": type(basis).revision,
+        "engine": None if engine is None else f"{engine} {importlib.metadata.version(engine)}",
+        "config": {field.name: getattr(basis, field.name) for field in fields(basis)},  # type: ignore[arg-type]
+    }
+
+
+def basis_key(basis: Basis) -> str:
+    """SHA-256 (20 hex digits) of ``basis_identity``; the own descriptor of a model has the model's key."""
+    text = json.dumps(basis_identity(basis), sort_keys=True, default=str)
+    return f"{type(basis).__name__}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+
+
+def make_block(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
+    """Compute one structure's block and write it; returns 1, the number of structures done."""
+    if kind == DESIGN:
+        assert isinstance(basis, LinearBasis)
+        block = _pack(*basis.evaluate(atoms))
+    else:
+        block = basis.values(atoms)
+    if not np.isfinite(block).all():
+        raise TamisError(
+            f"{type(basis).__name__} gives NaN or infinity for a structure of {len(atoms)} atoms "
+            f"({atoms.get_chemical_formula()}); look for atoms on top of each other"
+        )
+    payload = io.BytesIO()
+    np.save(payload, np.ascontiguousarray(block, dtype=np.float64), allow_pickle=False)
+    data = payload.getvalue()
+    write_atomically(path, data + zlib.crc32(data).to_bytes(CHECKSUM_BYTES, "little"))
+    return 1
+
+
+def read_block(path: Path) -> Array | None:
+    """The memory-mapped array of a store file; None where there is no file or it is damaged."""
+    try:
+        raw = np.memmap(path, dtype=np.uint8, mode="r")
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: an empty file
+        return None
+    body = raw[:-CHECKSUM_BYTES]
+    if zlib.crc32(body.data) != int.from_bytes(raw[-CHECKSUM_BYTES:].tobytes(), "little"):
+        return None
+    header = io.BytesIO(body[:256].tobytes())
+    try:
+        version = np.lib.format.read_magic(header)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(header)
+    except ValueError:
+        return None
+    if version != (1, 0) or fortran or dtype != np.float64:
+        return None
+    return np.frombuffer(body, dtype=np.float64, offset=header.tell()).reshape(shape)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` so that any reader sees all of it or nothing.
+
+    Raises
+    ------
+    TamisError : the folder cannot be written.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            scratch.write_bytes(data)
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise TamisError(
+            f"cannot write {path} ({error.strerror}); make room or rights there, or choose another folder"
+        ) from error
+
+
+def _pack(values: Array, rows: DesignRows) -> Array:
+    n_features = values.shape[1]
+    return np.concatenate([values, rows.forces.reshape(-1, n_features), rows.strain_gradient])
+
+
+def _unpack(block: Array, n_atoms: int) -> DesignRows:
+    return DesignRows(
+        energy=block[:n_atoms].sum(axis=0),
+        forces=block[n_atoms : 4 * n_atoms].reshape(n_atoms, 3, -1),
+        strain_gradient=block[4 * n_atoms :],
+    )
+
+
+def _until_worth_workers(
+    work: list[Item], do: Callable[[Item], int], advance: Callable[[int], None]
+) -> list[Item]:
+    """Work here until it is clear that enough is left for worker processes to pay; returns what is left."""
+    start = time.perf_counter()
+    for done, item in enumerate(work):
+        elapsed = time.perf_counter() - start
+        # the first item pays for loading the engine, so it does not count
+        if done >= 3 and elapsed / done * (len(work) - done) > WORTH_WORKERS_S:
+            return work[done:]
+        advance(do(item))
+    return []

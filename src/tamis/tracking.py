@@ -1,0 +1,145 @@
+"""From records to MLflow."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tamis.exceptions import TamisError
+from tamis.record import COMPLETE, TrialRecord
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+MAX_PARAM_LENGTH = 6000
+"""MLflow cuts parameter values here."""
+BATCH = 1000
+"""Most metrics that MLflow takes in one call."""
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """Writes records to an MLflow server or database.
+
+    uri: tracking URI; ``sqlite:///...`` for one writing process at a time, ``http://...`` for several.
+    artifact_root: folder for artifacts of a new experiment on SQLite (a server decides by itself).
+    experiment: its name in MLflow.
+    """
+
+    uri: str
+    artifact_root: Path
+    experiment: str
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        from mlflow import MlflowClient
+
+        if self.uri.startswith("sqlite:///"):
+            try:
+                Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise TamisError(
+                    f"no folder for {self.uri} ({error.strerror}); choose another tracking.uri"
+                ) from error
+        return MlflowClient(self.uri)
+
+    @cached_property
+    def _experiment_id(self) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(self.experiment)
+        if found is not None:
+            return str(found.experiment_id)
+        location = Path(self.artifact_root).absolute().as_uri() if self.uri.startswith("sqlite:") else None
+        try:
+            return str(self._client.create_experiment(self.experiment, artifact_location=location))
+        except MlflowException:  # another process was faster
+            found = self._client.get_experiment_by_name(self.experiment)
+            if found is None:
+                raise
+            return str(found.experiment_id)
+
+    def start_parent(self, name: str) -> str:
+        """A run under which a sweep's runs hang; returns its id."""
+        run = self._client.create_run(self._experiment_id, run_name=name, tags={"tamis.kind": "sweep"})
+        return str(run.info.run_id)
+
+    def end_parent(self, run_id: str) -> None:
+        """Mark a sweep's run as finished."""
+        self._client.set_terminated(run_id)
+
+    def write(self, record: TrialRecord, folder: Path, parent: str | None) -> str:
+        """One run for one record, with the folder's files as artifacts; returns the run's id."""
+        from mlflow.entities import Metric, Param
+
+        config = record.config
+        tags = {
+            "tamis.kind": "trial",
+            "tamis.status": record.status,
+            "tamis.reason": record.reason,
+            "tamis.folder": str(folder),
+            "tamis.dataset_fingerprint": str(record.dataset.get("fingerprint", "")),
+        }
+        tags |= {f"version.{name}": version for name, version in record.versions.items()}
+        if "git" in record.versions:
+            tags["mlflow.source.git.commit"] = record.versions["git"]
+        if parent is not None:
+            tags["mlflow.parentRunId"] = parent
+        run = self._client.create_run(
+            self._experiment_id,
+            start_time=round(record.started * 1000),
+            run_name=run_name(config),
+            tags={key: value for key, value in tags.items() if value},
+        )
+        run_id, now = str(run.info.run_id), round(record.started * 1000)
+        params = [Param(key, str(value)[:MAX_PARAM_LENGTH]) for key, value in flatten(config)]
+        metrics = [Metric(name, value, now, step) for name, value, step in _points(record)]
+        for start in range(0, max(len(metrics), 1), BATCH):
+            self._client.log_batch(
+                run_id, metrics=metrics[start : start + BATCH], params=params if start == 0 else []
+            )
+        self._client.log_artifacts(run_id, str(folder))
+        self._client.set_terminated(run_id, "FINISHED" if record.status == COMPLETE else "FAILED")
+        return run_id
+
+
+def run_name(config: Mapping[str, Any]) -> str:
+    """model | descriptor | pruner, as the choices are called."""
+    choices = config.get("choices", {})
+    return " | ".join(str(choices.get(group, "?")) for group in ("model", "descriptor", "pruner"))
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves of a nested mapping under their Hydra names (``model.basis.r_cut``)."""
+    for key, value in config.items():
+        if (
+            not prefix and key == "choices"
+        ):  # the choice of a group is called as on the command line: descriptor=soap
+            yield from value.items()
+            continue
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def _points(record: TrialRecord) -> Iterator[tuple[str, float, int]]:
+    """(name, value, step): the points of a learning curve, or the metrics once; step = kept structures."""
+    on_curve: set[str] = set()
+    for point in record.curve:
+        for name, value in point["metrics"].items():
+            if math.isfinite(value):
+                on_curve.add(name)
+                yield name, value, point["n_structures"]
+    for name, value in record.metrics.items():
+        if name not in on_curve and math.isfinite(value):
+            yield name, value, 0

@@ -1,0 +1,158 @@
+"""One trial: from a configuration to a record. The whole story is ``run_trial``."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tamis.bases.base import Basis
+from tamis.bases.none import NoDescriptor
+from tamis.dataset import Dataset, Split, split_dataset, write_extxyz
+from tamis.evaluation.errors import Errors
+from tamis.exceptions import NotApplicableError, TamisError
+from tamis.latent import LatentSpace
+from tamis.models.base import Model, Potential
+from tamis.pruners.base import Pruner, Selection
+from tamis.pruners.budget import Budget, select_all
+from tamis.record import COMPLETE, FAILED, SKIPPED, TrialRecord, versions
+from tamis.sources.base import Source
+from tamis.store import Store
+
+PARTS = ("store", "descriptor", "latent", "pruner", "budget", "model", "evaluation")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The objects that a configuration names."""
+
+    source: Source
+    store: Store
+    descriptor: Basis
+    latent: LatentSpace
+    pruner: Pruner
+    budget: Budget
+    model: Model
+    evaluation: Errors
+
+    @classmethod
+    def of(cls, config: DictConfig) -> Parts:
+        """Instantiate every part; their constructors check what they are given."""
+        return cls(
+            source=_instantiate(config, "dataset"),
+            **{name: _instantiate(config, name) for name in PARTS},
+        )
+
+
+def run_trial(config: DictConfig, choices: Mapping[str, str], folder: Path) -> TrialRecord:
+    """Prune, retrain, measure. Whatever goes wrong becomes the record's status and reason.
+
+    Parameters
+    ----------
+    config : composed configuration. choices : which file of each group it was composed from.
+    folder : where the record, the kept structures and the potential's files go.
+    """
+    record = TrialRecord(config={"choices": dict(choices)}, versions=versions())
+    try:
+        record.config |= cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+        record.save(folder)
+        _run(config, record, folder)
+        record.status = COMPLETE
+    except NotApplicableError as error:
+        record.status, record.reason = SKIPPED, str(error)
+    except (TamisError, OmegaConfBaseException) as error:
+        record.status, record.reason = FAILED, str(error)
+    except Exception as error:  # a sweep does not die of one trial
+        record.status, record.reason = FAILED, f"{type(error).__name__}: {error}"
+        (folder / "traceback.txt").write_text(traceback.format_exc())
+    record.save(folder)
+    return record
+
+
+def _run(config: DictConfig, record: TrialRecord, folder: Path) -> None:
+    with record.stage("setup"):
+        parts = Parts.of(config)
+        parts.pruner.check_descriptor(not isinstance(parts.descriptor, NoDescriptor))
+    with record.stage("dataset"):
+        dataset = parts.source.load()
+        split = split_dataset(dataset, config.validation_fraction, np.random.default_rng(config.seed.split))
+        pool = dataset.subset(split.pool)
+        record.dataset = _describe(dataset, split)
+    with record.stage("features"):
+        features = parts.latent.features(parts.store.values(parts.descriptor, pool.structures), pool.groups)
+    with record.stage("selection"):
+        selections = select_all(parts.pruner, features, parts.budget.limits(pool.n_atoms), config.seed.select)
+        record.selection = {
+            "nested": parts.pruner.nested,
+            "ids": [pool.ids[i] for i in selections[-1].indices],
+        }
+    with record.stage("rows"):
+        parts.model.prepare(dataset, parts.store)
+    for selection in selections:
+        potential = _retrain(parts, config, record, selection, dataset, split, folder)
+    with record.stage("artifacts"):
+        write_extxyz(folder / "kept.extxyz", pool.subset(selections[-1].indices))
+        (folder / "potential").mkdir(exist_ok=True)
+        potential.write(folder / "potential")
+
+
+def _retrain(
+    parts: Parts,
+    config: DictConfig,
+    record: TrialRecord,
+    selection: Selection,
+    dataset: Dataset,
+    split: Split,
+    folder: Path,
+) -> Potential:
+    """Fit on one selection and measure: one point of the learning curve."""
+    kept = dataset.subset(split.pool[selection.indices])
+    validation = dataset.subset(split.validation)
+    with record.stage("fit"):
+        potential = parts.model.fit(kept, validation, parts.store, np.random.default_rng(config.seed.fit))
+    with record.stage("errors"):
+        metrics = parts.evaluation.measure(
+            lambda structures: potential.predict(structures, parts.store),
+            {"train": kept, "validation": validation, "test": dataset.subset(split.test)},
+            folder,
+        )
+    metrics |= {f"fit/{name}": value for name, value in potential.diagnostics.items()}
+    metrics |= {
+        "kept/structures": float(len(kept)),
+        "kept/atoms": float(kept.n_atoms.sum()),
+        "kept/fraction_of_structures": len(kept) / len(split.pool),
+        "kept/fraction_of_atoms": float(kept.n_atoms.sum() / dataset.n_atoms[split.pool].sum()),
+    }
+    record.metrics |= metrics
+    point: dict[str, Any] = {"n_structures": len(kept), "metrics": metrics}
+    record.curve.append(point if parts.pruner.nested else point | {"ids": list(kept.ids)})
+    return potential
+
+
+def _describe(dataset: Dataset, split: Split) -> dict[str, Any]:
+    return {
+        "fingerprint": dataset.fingerprint,
+        "elements": list(dataset.elements),
+        "n_pool": len(split.pool),
+        "n_validation": len(split.validation),
+        "n_test": len(split.test),
+        "n_pool_atoms": int(dataset.n_atoms[split.pool].sum()),
+    }
+
+
+def _instantiate(config: DictConfig, node: str) -> Any:
+    try:
+        return instantiate(config[node])
+    except InstantiationException as error:
+        # Hydra wraps what a constructor raises; the user needs the sentence, not the wrapping
+        if isinstance(error.__cause__, TamisError):
+            raise error.__cause__ from error
+        raise TamisError(f"{node} cannot be built: {error.__cause__ or error}") from error
