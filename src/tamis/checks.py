@@ -168,7 +168,7 @@ def net_force_per_root(forces: Array) -> float:
 def overlaps(atoms: Atoms, shortest: float) -> list[str]:
     """The closest pair of atoms (or periodic images) below ``shortest`` times the sum of their covalent radii."""
     radii = shortest * covalent_radii[atoms.numbers]
-    first, second, distance = neighbour_list("ijd", atoms, radii)
+    first, second, distance = neighbour_list("ijd", boxed(atoms), radii)
     if len(distance) == 0:
         return []
     k = int(np.argmin(distance))
@@ -176,6 +176,15 @@ def overlaps(atoms: Atoms, shortest: float) -> list[str]:
         f"atoms {first[k]} and {second[k]} are {distance[k]:.3f} Å apart, allowed is "
         f"{radii[first[k]] + radii[second[k]]:.3f} ({shortest} of their covalent radii); are the positions in Å?"
     ]
+
+
+def boxed(atoms: Atoms) -> Atoms:
+    """``atoms`` in a cell that holds them all also along directions that are not periodic: neighbour lists need it."""
+    if atoms.pbc.all():
+        return atoms
+    held = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    held.center(vacuum=1.0, axis=np.flatnonzero(~atoms.pbc))
+    return held
 
 
 def repeated_structures(dataset: Dataset) -> list[str]:
@@ -227,7 +236,7 @@ def foreign_energies(dataset: Dataset, window: float) -> list[str]:
 
 def is_isolated(atoms: Atoms) -> bool:
     """No two atoms nearer than twice their covalent radii: a free atom, whose energy is a reference itself."""
-    return len(neighbour_list("d", atoms, 2.0 * covalent_radii[atoms.numbers])) == 0
+    return len(neighbour_list("d", boxed(atoms), 2.0 * covalent_radii[atoms.numbers])) == 0
 
 
 def energy_residuals(dataset: Dataset) -> Array:

@@ -13,7 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-LAMMPS_STYLES = (
+PAIR_STYLES = ("snap", "pace", "quip", "hdnnp", "chimesFF")
+LAMMPS_STYLES = (("compute", "snap"), ("fix", "external"), *(("pair", style) for style in PAIR_STYLES))
     ("compute", "snap"),
     ("fix", "external"),
     *(("pair", s) for s in ["snap", "pace", "quip", "hdnnp", "chimesFF"]),

@@ -143,7 +143,9 @@ def test_an_atom_too_near_to_its_own_image():
 
 
 def test_the_shortest_distance_is_the_users_choice():
-    near = edited(silicon(), 4, lambda atoms: atoms.positions.__setitem__(1, atoms.positions[0] + [1.3, 0, 0]))
+    near = edited(
+        silicon(), 4, lambda atoms: atoms.positions.__setitem__(1, atoms.positions[0] + [1.3, 0, 0])
+    )
     check_dataset(near, ["Si"])
     with pytest.raises(TamisError, match="#4: atoms 0 and 1"):
         check_dataset(near, ["Si"], Tolerances(shortest_distance=0.7))
@@ -159,7 +161,7 @@ def test_periodic_cells_without_volume(volume_is):
         else:
             atoms.set_cell(atoms.cell * 0.2, scale_atoms=True)
 
-    with pytest.raises(TamisError, match="#5: periodic cell of .* Å³ per atom"):
+    with pytest.raises(TamisError, match=r"#5: periodic cell of .* Å³ per atom"):
         check_dataset(edited(silicon(), 5, squash), ["Si"])
 
 
@@ -178,7 +180,7 @@ def test_a_periodic_slab_with_balanced_forces_passes():
     check_dataset(data, ["Al"])
     held = data.forces[0].copy()
     held[:4] = 0.0  # what a program writes for fixed atoms
-    with pytest.raises(TamisError, match="forces sum to .* forces of fixed atoms"):
+    with pytest.raises(TamisError, match=r"forces sum to .* forces of fixed atoms"):
         check_dataset(replace(data, forces=(held,)), ["Al"])
 
 
@@ -197,7 +199,9 @@ def test_a_small_net_force_is_a_warning_and_a_large_one_is_refused(caplog):
 def test_a_test_structure_that_is_also_for_training():
     data = silicon()
     leak = with_energy(with_structure(data, 7, data.structures[2].copy()), 7, float(data.energies[2]))
-    with pytest.raises(TamisError, match=r"train\.xyz#2, train\.xyz#7: one structure for training and for testing"):
+    with pytest.raises(
+        TamisError, match=r"train\.xyz#2, train\.xyz#7: one structure for training and for testing"
+    ):
         check_dataset(leak, ["Si"])
 
 
@@ -234,12 +238,14 @@ def test_energies_of_mixed_references(shift, n_shifted):
     energies[:n_shifted] += 8 * shift
     with pytest.raises(TamisError, match=rf"{n_shifted} problem") as caught:
         check_dataset(replace(data, energies=energies), ["Si"])
-    assert "#0: energy" in str(caught.value) and "eV/atom from what its composition suggests" in str(caught.value)
+    assert "#0: energy" in str(caught.value) and "eV/atom from what its composition suggests" in str(
+        caught.value
+    )
 
 
 def test_an_energy_per_atom_among_total_energies():
     data = silicon()
-    with pytest.raises(TamisError, match="1 problem.*\n.*#3: energy"):
+    with pytest.raises(TamisError, match=r"1 problem.*\n.*#3: energy"):
         check_dataset(with_energy(data, 3, float(data.energies[3]) / 8), ["Si"])
     check_dataset(with_energy(data, 3, float(data.energies[3]) / 8), ["Si"], Tolerances(energy_window=6.0))
 
@@ -256,7 +262,7 @@ def test_several_elements_are_judged_by_composition():
         energies.append(sum(reference[s] for s in alloy.get_chemical_symbols()) + rng.normal(scale=0.8))
     alloys = replace(data, structures=tuple(structures), energies=np.array(energies))
     check_dataset(alloys, ["Si", "W"])
-    with pytest.raises(TamisError, match="1 problem.*\n.*#11: energy"):
+    with pytest.raises(TamisError, match=r"1 problem.*\n.*#11: energy"):
         check_dataset(with_energy(alloys, 11, energies[11] + 8 * 5.0), ["Si", "W"])
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from omegaconf import OmegaConf
 from scipy.spatial.transform import Rotation
 from scipy.special import eval_chebyt
 
@@ -276,6 +277,14 @@ def test_an_isolated_atom_has_no_clusters() -> None:
     assert not values.any() and not rows.forces.any() and not rows.strain_gradient.any()
 
 
+def test_special_limits_may_come_as_mappings_from_a_configuration() -> None:
+    entry = OmegaConf.create({"atoms": ["Si", "Si", "Si"], "s_max": [4, 4, 4]})
+    expected = SlotLimits(("Si", "Si", "Si"), s_max=(4.0, 4.0, 4.0))
+    basis = replace(SILICON, special=OmegaConf.create([entry]))
+    assert basis.special == (expected,)
+    np.testing.assert_array_equal(basis.types[1].limits[:, 1], [4.0, 4.0, 4.0])
+
+
 def test_element_order_only_reorders_columns() -> None:
     atoms = crystal(ALLOY)
     swapped = replace(ALLOY, elements=("Si", "Ge"))
@@ -321,6 +330,8 @@ def test_half_of_all_neighbours_are_listed_and_the_input_is_left_alone() -> None
         ({"special": (SlotLimits(("Ge", "Si")),)}, "special limits name Ge"),
         ({"special": (SlotLimits(("Si", "Si")),) * 2}, "twice"),
         ({"special": (SlotLimits(("Si", "Si"), s_max=(5.5,)),)}, "s_max = 5.5 Å, more than r_cut"),
+        ({"special": ({"atoms": ["Si", "Si"], "smax": [4.0]},)}, "keys atoms, smax"),
+        ({"special": ({"s_max": [4.0]},)}, "needs atoms"),
         ({"special": (SlotLimits(("Si",) * 3, s_max=(4.0, 4.0, 4.1)),)}, "the limits of Si-Si-Si differ"),
     ],
 )

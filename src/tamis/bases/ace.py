@@ -227,6 +227,7 @@ class AceBasis(LinearBasis):
         for element, offset in zip(self.elements, offsets, strict=True):
             metadata[f"E0_{element}"] = repr(float(offset))
         config.metadata = metadata
+        folder.mkdir(parents=True, exist_ok=True)
         yaml, yace = folder / "ace.yaml", folder / "ace.yace"
         config.save(str(yaml))
         basis.to_ACECTildeBasisSet().save_yaml(str(yace))
@@ -349,6 +350,7 @@ def read_expansion(basis: Any, n_elements: int, r_cut: float, spacing: float) ->
         raise TamisError(
             "n_functions_per_element leaves no function; raise it to at least the number of elements"
         )
+    radial, channels = read_radial(basis, n_elements, r_cut, spacing)
     factors = [
         [
             (int(mu), channels[f.rank == 1, int(n), int(ell)], int(ell))

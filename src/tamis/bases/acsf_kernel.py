@@ -125,10 +125,12 @@ def add_angular(
     """Types 3 and 9: sum over pairs j < k of 2^(1-zeta) (1 + lambda cos)^zeta times an envelope.
 
     The envelope of type 9 ("wide") is a product over the sides ij and ik of exp(-eta (r - r_s)^2) fc(r), that of
-    type 3 ("narrow") over the side jk too. Envelopes and turns (the factor of the angle) are shared by many
-    functions, so each is listed once: envelope_*: (n_envelopes,), turn_*: (n_turns,). A function is a column with the index of its
-    envelope and of its turn; those of the neighbour elements a, b are start[a, b] to start[a, b + 1] - 1,
-    sorted by envelope. The other arguments are those of ``add_radial``.
+    type 3 ("narrow") over the side jk too. Many functions share an envelope or a turn (the factor of the angle), so
+    each is listed once.
+
+    envelope_*: (n_envelopes,) and turn_*: (n_turns,). A function is a column with the index of its envelope and of its
+    turn. Those of the neighbour elements a, b are start[a, b] to start[a, b + 1] - 1, sorted by envelope. The other
+    arguments are those of ``add_radial``.
     """
     n_envelopes, n_turns = envelope_eta.shape[0], turn_zeta.shape[0]
     widest = envelope_r_cut.max()

@@ -6,10 +6,10 @@ J. Chem. Phys. 153, 054103 (2020) (4-body); where these are silent, the behaviou
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
@@ -131,7 +131,7 @@ class ChimesBasis(Basis):
     cutoff : "cubic" (1 - r/s_max)^3, or "tersoff" (1, then half a cosine wave: better conditioned).
     cutoff_fraction : outer part of the range in which "tersoff" falls from 1 to 0, above 0, at most 1; "cubic" has no
         use for it.
-    special : limits of single kinds of clusters, see ``SlotLimits``.
+    special : limits of single kinds of clusters: ``SlotLimits``, or mappings of their fields.
 
     Raises
     ------
@@ -154,7 +154,7 @@ class ChimesBasis(Basis):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "elements", tuple(self.elements))
-        object.__setattr__(self, "special", tuple(self.special))
+        object.__setattr__(self, "special", tuple(_slot_limits(entry) for entry in self.special))
         if not self.elements or len(set(self.elements)) != len(self.elements):
             raise TamisError(f"elements are {list(self.elements)}; name at least one element, each once")
         self._check_orders()
@@ -277,6 +277,19 @@ class ChimesBasis(Basis):
                     members[chosen], places[chosen], kind.limits, tersoff, kind.n_powers, kind.terms,
                     kind.starts, kind.column, values, forces, strain,
                 )  # fmt: skip
+
+
+def _slot_limits(entry: SlotLimits | Mapping[str, Any]) -> SlotLimits:
+    """An entry of ``special``; a configuration gives mappings."""
+    if isinstance(entry, SlotLimits):
+        return entry
+    known = {"atoms", "s_min", "s_max", "morse_lambda"}
+    if "atoms" not in entry or not known.issuperset(entry):
+        raise TamisError(
+            f"an entry of special has the keys {', '.join(sorted(entry))}; it needs atoms, and may have s_min, s_max "
+            "and morse_lambda"
+        )
+    return SlotLimits(entry["atoms"], entry.get("s_min"), entry.get("s_max"), entry.get("morse_lambda"))
 
 
 def half_neighbours(atoms: Atoms, r_cut: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:

@@ -92,8 +92,8 @@ def half_products(g: Array, dg: Array, n_powers: int, begin: int, end: int, tabl
 
 
 @njit(cache=True)
-def _near(a: Array, b: Array, cutoff_squared: float) -> bool:
-    return (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2 + (a[2] - b[2]) ** 2 < cutoff_squared
+def _distance(a: Array, b: Array) -> float:
+    return math.sqrt((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2 + (a[2] - b[2]) ** 2)
 
 
 @njit(cache=True)
@@ -110,7 +110,7 @@ def _list_clusters(
                 count += 1
                 continue
             for b in range(a + 1, first[i + 1]):
-                if not _near(vectors[a], vectors[b], cutoff**2):
+                if _distance(vectors[a], vectors[b]) >= cutoff:
                     continue
                 if size == 3:
                     if write:
@@ -118,7 +118,7 @@ def _list_clusters(
                     count += 1
                     continue
                 for c in range(b + 1, first[i + 1]):
-                    if _near(vectors[a], vectors[c], cutoff**2) and _near(vectors[b], vectors[c], cutoff**2):
+                    if max(_distance(vectors[a], vectors[c]), _distance(vectors[b], vectors[c])) < cutoff:
                         if write:
                             found[count, 0], found[count, 1] = i, a
                             found[count, 2], found[count, 3] = b, c
@@ -156,7 +156,8 @@ def clusters(
         members[row, 0] = found[row, 0]
         for m in range(1, size):
             members[row, m] = neighbours[found[row, m]]
-            places[row, m] = vectors[found[row, m]]
+            for c in range(3):
+                places[row, m, c] = vectors[found[row, m], c]
     return members, places
 
 
@@ -210,10 +211,9 @@ def _add_derivatives(
     slot = 0
     for m in range(size):
         for k in range(m + 1, size):
-            arm = places[k] - places[m]
-            r = math.sqrt(arm[0] ** 2 + arm[1] ** 2 + arm[2] ** 2)
+            r = _distance(places[k], places[m])
             for c in range(3):
-                cosine = arm[c] / r
+                cosine = (places[k, c] - places[m, c]) / r
                 for u in range(n):
                     pull[m, c, u] += cosine * slopes[slot, u]
                     pull[k, c, u] -= cosine * slopes[slot, u]
@@ -275,8 +275,7 @@ def add_clusters(
         slot = 0
         for m in range(size):
             for k in range(m + 1, size):
-                arm = places[row, k] - places[row, m]
-                r = math.sqrt(arm[0] ** 2 + arm[1] ** 2 + arm[2] ** 2)
+                r = _distance(places[row, k], places[row, m])
                 slot_functions(r, limits[slot], tersoff, g[slot], dg[slot])
                 slot += 1
         half_products(g, dg, n_powers, 0, n_upper, upper)

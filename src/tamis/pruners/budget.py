@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction as Exact
 from itertools import pairwise
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -139,12 +140,23 @@ def select_all(
 
     Raises
     ------
-    TamisError : as `Pruner.select`, or where a limit is too small for the first choice.
+    TamisError : as `Pruner.select`, or limits that do not rise, or one too small for the first choice.
     """
+    _check_rising(limits)
     if not pruner.nested:
         return tuple(pruner.select(features, limit, np.random.default_rng(seed)) for limit in limits)
     order = pruner.select(features, limits[-1], np.random.default_rng(seed)).indices
     return tuple(_prefix(order, features.n_atoms, limit) for limit in limits)
+
+
+def _check_rising(limits: Sequence[Limit]) -> None:
+    kinds = {(limit.structures is None, limit.atoms is None) for limit in limits}
+    sizes = [limit.atoms if limit.structures is None else limit.structures for limit in limits]
+    if not limits or len(kinds) > 1 or any(a is None or b is None or a >= b for a, b in pairwise(sizes)):
+        raise TamisError(
+            f"limits are {list(limits)}; at least one is needed, all of structures or all of atoms, "
+            "each larger than the one before"
+        )
 
 
 def _prefix(order: Indices, n_atoms: Indices, limit: Limit) -> Selection:
@@ -187,12 +199,12 @@ def _check_pool(n_atoms: Indices) -> None:
 
 
 def _check_fraction(fraction: float, what: str) -> None:
-    if not 0.0 < fraction <= 1.0:
-        raise TamisError(f"{what} is {fraction}; it must be above 0 and at most 1")
+    if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0.0 < fraction <= 1.0:
+        raise TamisError(f"{what} is {fraction}; it must be a number above 0 and at most 1")
 
 
 def _check_count(count: int, what: str) -> None:
-    if count != int(count) or count < 1:
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
         raise TamisError(f"{what} is {count}; it must be a whole number of at least 1")
 
 

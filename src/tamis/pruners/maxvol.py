@@ -45,7 +45,7 @@ def informative_rows(environments: Array, ridge: float) -> Array:
     """Environments on their principal axes, in units in which the prior is the unit matrix, (n_environments, r)."""
     information, axes = eigh(environments.T @ environments)
     prior = ridge * information.mean() / len(environments)
-    kept = information > max(prior, 1e-14 * information[-1])
+    kept = information > max(prior, 1e-12 * information[-1])
     if not kept.any():
         return environments[:, :0]
     return environments @ (axes[:, kept] / np.sqrt(prior))

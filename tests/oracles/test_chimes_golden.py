@@ -144,15 +144,14 @@ def penalty(chimes: ChimesBasis, atoms: Atoms) -> tuple[float, Array, Array]:
     return energy, forces, strain[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("file", ["test_eval.extxyz", "test_eval_inner.extxyz"])
+@pytest.mark.parametrize(
+    ("case", "file"),
+    [(case, "test_eval.extxyz") for case in CASES] + [(case, "test_eval_inner.extxyz") for case in CASES[:3]],
+)
 def test_energies_forces_and_stresses_equal_those_of_chimes_calculator(case: str, file: str) -> None:
-    path = GOLDEN / case / file
-    if not path.exists():
-        pytest.skip(f"{case} has no {file}")
     chimes = basis(case)
     solution, offsets = coefficients(case)
-    for atoms in ase.io.read(path, index=":"):
+    for atoms in ase.io.read(GOLDEN / case / file, index=":"):
         rows = chimes.evaluate(atoms)[1]
         repulsion = penalty(chimes, atoms)
         energy = rows.energy @ solution + repulsion[0] + sum(offsets[s] for s in atoms.get_chemical_symbols())

@@ -1,0 +1,191 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tamis.exceptions import TamisError
+from tamis.models.linear import LinearModel
+from tamis.models.normal_equations import Weights, gather_rows, solve, solve_checked, solve_rows
+
+
+@pytest.fixture
+def model(snap_basis):
+    return LinearModel(
+        basis=snap_basis,
+        energy_weights=(3.0, 30.0),
+        stress_weights=(1.0,),
+        ridges=(1e-10, 1e-6, 1e-3),
+        tuning="kept",
+        n_folds=4,
+    )
+
+
+@pytest.fixture
+def exact(rattled, snap_basis, store):
+    """The rattled cells labelled by known coefficients, so that a fit has an exact answer."""
+    coefficients = np.random.default_rng(3).normal(size=snap_basis.n_features)
+    rows = store.design(snap_basis, rattled.structures)
+    return coefficients, replace(
+        rattled,
+        energies=np.array(
+            [r.energy @ coefficients - 4.0 * n for r, n in zip(rows, rattled.n_atoms, strict=True)]
+        ),
+        forces=tuple(r.forces @ coefficients for r in rows),
+        stresses=np.array(
+            [r.strain_gradient @ coefficients / v for r, v in zip(rows, rattled.volumes, strict=True)]
+        ),
+    )
+
+
+def rows_of(dataset, basis, store):
+    return gather_rows(store.design(basis, dataset.structures), dataset, basis.elements, np.zeros(1))
+
+
+def predictions(rows, coefficients):
+    blocks = [*rows.energy, *rows.force, *rows.stress]
+    return np.concatenate([block.times(coefficients) for block in blocks])
+
+
+def test_labels_of_the_model_itself_are_recovered(exact, model, store):
+    coefficients, dataset = exact
+    potential = replace(model, ridges=(1e-14,)).fit(dataset, dataset, store, np.random.default_rng(0))
+    said = potential.predict(dataset, store)
+    np.testing.assert_allclose(said.energies, dataset.energies, rtol=1e-8)
+    for got, wanted in zip(said.forces, dataset.forces, strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-6)
+    np.testing.assert_allclose(said.stresses, dataset.stresses, atol=1e-8)
+
+
+@pytest.mark.parametrize("ridge", [1e-12, 1e-8, 1e-2])
+def test_gram_solution_predicts_as_qr_of_the_rows_does(rattled, snap_basis, store, ridge):
+    rows, everything, weights = (
+        rows_of(rattled, snap_basis, store),
+        np.arange(len(rattled)),
+        Weights(10.0, 1.0),
+    )
+    by_gram, used_qr = solve_checked(rows, rows.terms(everything), everything, weights, ridge, 1)
+    by_qr = solve_rows(rows, everything, weights, ridge, 1)
+    assert not used_qr
+    a, b = predictions(rows, by_gram), predictions(rows, by_qr)
+    assert np.linalg.norm(a - b) <= 1e-6 * np.linalg.norm(b)
+
+
+def test_qr_steps_in_where_the_gram_matrix_is_singular(rattled, snap_basis, store):
+    """One structure and a ridge below rounding: the normal equations have no answer to trust."""
+    rows, first, weights = rows_of(rattled, snap_basis, store), np.array([1]), Weights(10.0, 1.0)
+    solution, used_qr = solve_checked(rows, rows.terms(first), first, weights, 1e-18, 1)
+    assert used_qr and np.isfinite(solution).all()
+
+
+def test_terms_add_up_and_equal_the_rows(rattled, snap_basis, store):
+    rows = rows_of(rattled, snap_basis, store)
+    whole, left, right = (rows.terms(np.arange(a, b)) for a, b in ((0, 24), (0, 9), (9, 24)))
+    c = np.random.default_rng(0).normal(size=rows.size)
+    for name in ("energy", "force", "stress"):
+        term = getattr(left.plus(right), name)
+        assert term.mean_square(c) == pytest.approx(getattr(whole, name).mean_square(c), rel=1e-10)
+        assert getattr(whole.minus(left), name).mean_square(c) == pytest.approx(
+            getattr(right, name).mean_square(c), rel=1e-6
+        )
+    residuals = np.concatenate([b.times(c) - b.target for b in rows.force])
+    assert whole.force.mean_square(c) == pytest.approx(np.mean(residuals**2), rel=1e-10)
+
+
+def test_solve_minimises_the_loss(rattled, snap_basis, store):
+    rows, everything, weights = (
+        rows_of(rattled, snap_basis, store),
+        np.arange(len(rattled)),
+        Weights(10.0, 2.0),
+    )
+    terms = rows.terms(everything)
+
+    def loss(c):
+        return (
+            100 * terms.energy.mean_square(c) + terms.force.mean_square(c) + 4 * terms.stress.mean_square(c)
+        )
+
+    best = solve(*terms.combine(weights), 1e-14, 1)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        assert loss(best) <= loss(best + 1e-3 * rng.normal(size=len(best)) * np.abs(best)) * (1 + 1e-10)
+
+
+def test_weights_do_not_depend_on_how_often_a_structure_is_there(rattled, snap_basis, store, model):
+    """Means, not sums: every structure twice is the same problem."""
+    rows = rows_of(rattled, snap_basis, store)
+    once, twice = np.arange(24), np.repeat(np.arange(24), 2)
+    weights = Weights(10.0, 1.0)
+    a = solve(*rows.terms(once).combine(weights), 1e-8, 1)
+    b = solve(*rows.terms(twice).combine(weights), 1e-8, 1)
+    np.testing.assert_allclose(predictions(rows, a), predictions(rows, b), atol=1e-7)
+
+
+def test_missing_stresses_are_left_out(rattled, model, store):
+    stresses = rattled.stresses.copy()
+    stresses[:, 3:] = np.nan
+    stresses[0] = np.nan
+    potential = model.fit(replace(rattled, stresses=stresses), rattled, store, np.random.default_rng(0))
+    assert np.isfinite(potential.coefficients).all()
+    none = replace(rattled, stresses=np.full_like(stresses, np.nan))
+    assert np.isfinite(model.fit(none, rattled, store, np.random.default_rng(0)).coefficients).all()
+
+
+@pytest.mark.parametrize("n_kept", [1, 2, 3])
+def test_very_few_structures_give_a_finite_fit(rattled, model, store, n_kept):
+    potential = model.fit(rattled.subset(range(n_kept)), rattled, store, np.random.default_rng(0))
+    assert np.isfinite(potential.coefficients).all()
+    assert potential.diagnostics["settings_tried"] == 6
+
+
+def test_tuning_on_kept_never_looks_at_validation(rattled, model, store):
+    kept, rng = rattled.subset(range(12)), np.random.default_rng
+    wrong = replace(rattled, energies=rattled.energies * 1e3)
+    a = model.fit(kept, rattled, store, rng(0))
+    b = model.fit(kept, wrong, store, rng(0))
+    np.testing.assert_array_equal(a.coefficients, b.coefficients)
+    noisy = replace(rattled, forces=tuple(np.zeros_like(f) for f in rattled.forces))
+    judged = replace(model, tuning="pool_validation")
+    assert (
+        judged.fit(kept, rattled, store, rng(0)).diagnostics["fold_score"]
+        != judged.fit(kept, noisy, store, rng(0)).diagnostics["fold_score"]
+    )
+
+
+def test_two_elements_of_fixed_composition_have_a_solution(store):
+    """The atom counts of the elements are collinear: only their sum is determined, and must not blow up."""
+    from ase.build import bulk
+
+    from tamis.bases.snap import SnapBasis
+    from tamis.dataset import Dataset
+
+    basis = SnapBasis(("Si", "Ge"), 4.2, 2, 0.99363, 0.0, None, None)
+    structures = []
+    for i in range(8):
+        atoms = bulk("Si", a=5.5, cubic=True)
+        atoms.symbols[::2] = "Ge"
+        atoms.rattle(0.05, seed=i)
+        structures.append(atoms)
+    n = len(structures)
+    dataset = Dataset(
+        tuple(structures),
+        -40.0 + 0.1 * np.random.default_rng(0).normal(size=n),
+        tuple(np.random.default_rng(i).normal(size=(8, 3)) for i in range(n)),
+        np.full((n, 6), np.nan),
+        ("all",) * n,
+        ("all",) * n,
+        tuple(map(str, range(n))),
+        np.zeros(n, dtype=bool),
+    )
+    model = LinearModel(basis, (10.0,), (1.0,), (1e-8,), "kept", 4)
+    potential = model.fit(dataset, dataset, store, np.random.default_rng(0))
+    assert np.abs(potential.offsets).max() < 100
+    assert np.abs(potential.predict(dataset, store).energies + 40.0).max() < 2.0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"tuning": "test"}, {"ridges": ()}, {"ridges": (0.0,)}, {"energy_weights": (-1.0,)}, {"n_folds": 1}],
+)
+def test_arguments_are_checked(model, change):
+    with pytest.raises(TamisError, match=next(iter(change))):
+        replace(model, **change)
