@@ -243,6 +243,14 @@ def test_energies_of_mixed_references(shift, n_shifted):
     )
 
 
+def test_outliers_too_scattered_to_be_a_second_reference():
+    data = silicon(21)
+    energies = data.energies.copy()
+    energies[:4] += 8 * np.array([10.0, 30.0, 70.0, 150.0])
+    with pytest.raises(TamisError, match="4 problem"):
+        check_dataset(replace(data, energies=energies), ["Si"])
+
+
 def test_an_energy_per_atom_among_total_energies():
     data = silicon()
     with pytest.raises(TamisError, match=r"1 problem.*\n.*#3: energy"):

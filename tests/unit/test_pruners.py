@@ -103,11 +103,11 @@ def test_fps_is_the_farthest_by_brute_force(cloud):
 
 
 def test_fps_equals_scikit_matter(cloud):
-    from skmatter.sample_selection import FPS as SkmatterFPS
+    from skmatter import sample_selection
 
     order = pick(FPS, points(cloud), 40)
     np.testing.assert_array_equal(
-        SkmatterFPS(initialize=int(order[0]), n_to_select=40).fit(cloud).selected_idx_, order
+        sample_selection.FPS(initialize=int(order[0]), n_to_select=40).fit(cloud).selected_idx_, order
     )
 
 
@@ -156,11 +156,11 @@ def test_a_start_longer_than_the_choice_is_cut(cloud):
 
 
 def test_cur_equals_scikit_matter(cloud):
-    from skmatter.sample_selection import CUR as SkmatterCUR
+    from skmatter import sample_selection
 
     wide = np.random.default_rng(5).normal(size=(30, 12)) * 1.5 ** -np.arange(12)
     for n_vectors in (1, 3):
-        expected = SkmatterCUR(n_to_select=9, k=n_vectors, recompute_every=1).fit(wide).selected_idx_
+        expected = sample_selection.CUR(n_to_select=9, k=n_vectors, recompute_every=1).fit(wide).selected_idx_
         np.testing.assert_array_equal(pick(Cur(n_vectors), points(wide), 9), expected)
 
 
@@ -206,12 +206,17 @@ def test_cur_refuses_no_vectors():
 
 @pytest.fixture
 def islands():
-    """Five well separated islands of 2, 4, 6, 8 and 10 points; with the island of each."""
+    """Five well separated islands of 2, 4, 6, 8 and 10 points; with the island of each.
+
+    Each direction fills two columns: DIRECT drops components of less variance than one column has.
+    """
     rng = np.random.default_rng(0)
     names = np.repeat(np.arange(5), [2, 4, 6, 8, 10])
-    centres = 30.0 * np.array([[0, 0], [1, 0], [0, 1], [1, 1], [2, 2]])
+    centres = 30.0 * np.array([[0, 0], [2, 2], [2, 0], [0, 2], [1, 1]])
     shuffled = rng.permutation(len(names))
-    return (centres[names] + rng.normal(size=(len(names), 2)))[shuffled], names[shuffled]
+    return (np.repeat(centres, 2, axis=1)[names] + rng.normal(size=(len(names), 4)))[shuffled], names[
+        shuffled
+    ]
 
 
 @pytest.mark.parametrize("pruner", [KMeansMedoids(n_init=4), Direct(threshold=0.5)], ids=["kmeans", "direct"])

@@ -1,7 +1,7 @@
 """ChIMES: 2-, 3- and 4-body Chebyshev polynomials of Morse-transformed distances.
 
-Sources: Lindsey, Fried, Goldman, J. Chem. Theory Comput. 13, 6222 (2017) (2- and 3-body), 15, 436 (2019) and
-J. Chem. Phys. 153, 054103 (2020) (4-body); where these are silent, the behaviour of chimes_lsq and chimes_calculator.
+Sources: Lindsey, Fried, Goldman, J. Chem. Theory Comput. 13, 6222 (2017) and 15, 436 (2019);
+where these are silent, the behaviour of chimes_lsq and chimes_calculator.
 """
 
 import itertools
@@ -105,8 +105,8 @@ class ChimesBasis(Basis):
     """Sums over pairs, triplets and quadruplets of atoms, every one counted once, images included.
 
     A function of a cluster is sum over powers of prod over its pairs of f_c(r) T_power(x(r)), with T the Chebyshev
-    polynomials of the first kind, x linear in exp(-r / morse_lambda), +1 at s_min and -1 at s_max (Lindsey 2017, eqs.
-    3-7). The sum runs over the different power sets that exchanges of atoms of one element turn into each other: they
+    polynomials of the first kind, x linear in exp(-r / morse_lambda), +1 at s_min and -1 at s_max (Lindsey
+    2017). The sum runs over the different power sets that exchanges of atoms of one element turn into each other: they
     share a coefficient, each with weight one. For pairs the powers are 1 .. order_2b. For triplets and quadruplets
     they are 0 .. order - 1 (as in the input of chimes_lsq) and every atom must touch a pair with a power above 0.
 

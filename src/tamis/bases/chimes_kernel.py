@@ -22,7 +22,7 @@ INNER_LENGTH = 0.01
 def smoothing(r: float, s_max: float, tersoff: float) -> tuple[float, float]:
     """Cutoff function and its derivative at r < s_max; ``tersoff`` is the smoothed fraction, 0 means cubic.
 
-    Cubic: (1 - r/s_max)^3 (Lindsey et al., J. Chem. Theory Comput. 13, 6222 (2017), eq. 7).
+    Cubic: (1 - r/s_max)^3 (Lindsey et al., J. Chem. Theory Comput. 13, 6222 (2017)).
     Tersoff: 1 up to d = s_max (1 - fraction), then half a cosine wave down to 0 at s_max.
     """
     if tersoff == 0.0:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction as Exact
 from itertools import pairwise
-from numbers import Integral, Real
 
 import numpy as np
 
@@ -198,13 +197,13 @@ def _check_pool(n_atoms: Indices) -> None:
         raise TamisError("the pool is empty: there is nothing to choose from")
 
 
-def _check_fraction(fraction: float, what: str) -> None:
-    if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0.0 < fraction <= 1.0:
+def _check_fraction(fraction: object, what: str) -> None:
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0.0 < fraction <= 1.0:
         raise TamisError(f"{what} is {fraction}; it must be a number above 0 and at most 1")
 
 
-def _check_count(count: int, what: str) -> None:
-    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+def _check_count(count: object, what: str) -> None:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise TamisError(f"{what} is {count}; it must be a whole number of at least 1")
 
 
