@@ -15,10 +15,6 @@ from rich.table import Table
 
 PAIR_STYLES = ("snap", "pace", "quip", "hdnnp", "chimesFF")
 LAMMPS_STYLES = (("compute", "snap"), ("fix", "external"), *(("pair", style) for style in PAIR_STYLES))
-    ("compute", "snap"),
-    ("fix", "external"),
-    *(("pair", s) for s in ["snap", "pace", "quip", "hdnnp", "chimesFF"]),
-)
 SELF_TEST = """
 from ase.build import bulk
 from tamis.bases.snap import SnapBasis
@@ -97,7 +93,7 @@ def engines() -> tuple[Engine, ...]:
 def look_at_lammps() -> Finding:
     """Start LAMMPS in a child process (a broken one must not take the doctor along) and compute SNAP once."""
     styles = f"""
-from tamis.bases.lammps import start_lammps
+from tamis.lammps import start_lammps
 lmp = start_lammps()
 print(lmp.version(), *(s for c, s in {LAMMPS_STYLES!r} if lmp.has_style(c, s)), sep="|")
 """

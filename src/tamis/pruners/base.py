@@ -1,5 +1,6 @@
 """What every pruner promises: choose structures of the pool, never more than the budget."""
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -17,8 +18,8 @@ Indices = NDArray[np.intp]
 class Features:
     """What a pruner sees of the pool: never labels, never other structures.
 
-    vectors: (n_structures, n_features) one latent vector per structure (pooled, scaled).
-    environments: (n_environments, n_features) one latent vector per atom.
+    vectors: (n_structures, n_pooled) one latent vector per structure (pooled, scaled).
+    environments: (n_environments, n_features) one latent vector per atom; n_pooled = n_features for mean pooling.
     owners: (n_environments,) the structure that an atom belongs to.
     n_atoms: (n_structures,) atoms per structure.
     groups: n_structures names of kinds of structure.
@@ -77,39 +78,58 @@ class Pruner(ABC):
         TamisError : the limit is above the pool or leaves nothing.
         """
         self.check_descriptor(features.has_descriptor)
-        chosen = self._choose(features, self._n_structures(features, limit), rng)
-        kept = within_atoms(chosen, features.n_atoms, limit.atoms)
+        self._check_limit(features, limit)
+        if limit.atoms is None:
+            return Selection(self._choose(features, limit.structures or len(features), rng), limit)
+        if self.nested:
+            order = self._choose(features, limit.structures or len(features), rng)
+            kept = within_atoms(order, features.n_atoms, limit.atoms)
+        else:
+            kept = self._largest_within(features, limit, rng)
         if len(kept) == 0:
             raise TamisError(
-                f"a budget of {limit.atoms} atoms keeps no structure: the first choice has "
-                f"{features.n_atoms[chosen[0]]} atoms; raise budget.n_atoms"
+                f"a budget of {limit.atoms} atoms keeps no structure: the first choice alone has more; "
+                "raise budget.n_atoms or the fraction"
             )
-        return Selection(indices=kept, limit=limit)
+        return Selection(kept, limit)
 
-    def _n_structures(self, features: Features, limit: Limit) -> int:
+    def _largest_within(self, features: Features, limit: Limit, rng: np.random.Generator) -> Indices:
+        """The choice of most structures whose atoms fit, by bisection: a trimmed choice would waste budget."""
+        assert limit.atoms is not None
+        most = limit.structures or len(features)
+        best = self._choose(features, most, copy.deepcopy(rng))
+        if features.n_atoms[best].sum() <= limit.atoms:
+            return best
+        best, fits, too_many = best[:0], 0, most
+        while too_many - fits > 1:
+            n_structures = (fits + too_many) // 2
+            chosen = self._choose(features, n_structures, copy.deepcopy(rng))
+            if features.n_atoms[chosen].sum() <= limit.atoms:
+                best, fits = chosen, n_structures
+            else:
+                too_many = n_structures
+        return best
+
+    def _check_limit(self, features: Features, limit: Limit) -> None:
         if len(features) == 0:
             raise TamisError("the pool is empty: there is nothing to choose from")
-        if limit.structures is not None:
-            if not 1 <= limit.structures <= len(features):
+        for unit, amount, most in (
+            ("structures", limit.structures, len(features)),
+            ("atoms", limit.atoms, int(features.n_atoms.sum())),
+        ):
+            if amount is not None and not 1 <= amount <= most:
                 raise TamisError(
-                    f"a budget of {limit.structures} structures is outside 1 .. {len(features)}, the size of the pool"
+                    f"a budget of {amount} {unit} is outside 1 .. {most}, the {unit} of the pool"
                 )
-            return limit.structures
-        if limit.atoms is None:
-            return len(features)
-        total = int(features.n_atoms.sum())
-        if not 1 <= limit.atoms <= total:
-            raise TamisError(f"a budget of {limit.atoms} atoms is outside 1 .. {total}, the atoms of the pool")
-        if self.nested:
-            return len(features)
-        return max(1, int(len(features) * limit.atoms / total))
 
     @final
     def check_descriptor(self, has_descriptor: bool) -> None:
         """Raise NotApplicableError where this pruner and the descriptor (or its absence) do not go together."""
         name = type(self).__name__
         if self.needs_descriptor and not has_descriptor:
-            raise NotApplicableError(f"{name} chooses in a latent space: it needs a descriptor other than none")
+            raise NotApplicableError(
+                f"{name} chooses in a latent space: it needs a descriptor other than none"
+            )
         if not self.needs_descriptor and has_descriptor:
             raise NotApplicableError(f"{name} looks at no descriptor: run it once, with descriptor=none")
 

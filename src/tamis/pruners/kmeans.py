@@ -15,8 +15,9 @@ from tamis.pruners.greedy import by_distance, first_of_equals, medoids
 class KMeansMedoids(Pruner):
     """As many k-means clusters as structures are wanted; of each the structure nearest to its mean.
 
-    Large clusters come first. Equal vectors count once; if more structures are wanted than vectors differ, the rest
-    is filled up by farthest point sampling.
+    Large clusters come first. Equal vectors, such as those of strains that symmetry makes equivalent, count once: they
+    are nothing new, and k-means takes ten times as long over them. If more structures are wanted than vectors
+    differ, farthest point sampling fills up.
 
     n_init: number of starts of k-means, of which the tightest is kept.
     """
@@ -37,7 +38,7 @@ class KMeansMedoids(Pruner):
         n_clusters = min(n_structures, len(distinct))
         seed = int(rng.integers(2**31))
         with warnings.catch_warnings():
-            # Fewer clusters than asked for is no problem: by_distance below fills up.
+            # Fewer clusters than asked for, where vectors nearly agree, are no problem: by_distance fills up.
             warnings.simplefilter("ignore", ConvergenceWarning)
             labels = KMeans(n_clusters, n_init=self.n_init, random_state=seed).fit(vectors).labels_
         chosen = distinct[medoids(vectors, labels, rng)]

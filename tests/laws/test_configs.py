@@ -1,0 +1,54 @@
+"""Every file of every group names one class and all of its arguments, and composes into a trial."""
+
+import inspect
+
+import pytest
+from hydra.utils import get_class, instantiate
+from omegaconf import OmegaConf
+from tests.composing import choices, composed
+
+from tamis.configuration import config_folder
+from tamis.exceptions import MissingEngineError
+
+GROUPS = ("dataset", "descriptor", "latent", "pruner", "budget", "model", "evaluation")
+FILES = [(group, choice) for group in GROUPS for choice in choices(group)]
+MANDATORY = {
+    "dataset=extxyz": ["dataset.train=some.xyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7"]
+}
+
+
+def test_every_group_has_choices():
+    assert all(choices(group) for group in GROUPS)
+
+
+@pytest.mark.parametrize(("group", "choice"), FILES)
+def test_a_choice_composes_and_builds(group, choice):
+    override = f"{group}={choice}"
+    config = composed(override, *MANDATORY.get(override, []))
+    try:
+        built = instantiate(config[group])
+    except MissingEngineError as error:
+        pytest.skip(str(error))
+    assert type(built).__module__.startswith("tamis.")
+
+
+@pytest.mark.parametrize(("group", "choice"), FILES)
+def test_a_choice_lists_every_argument(group, choice):
+    """What can be set is in the file: a reader needs no source, an override needs no plus sign."""
+    config = OmegaConf.load(config_folder() / group / f"{choice}.yaml")
+    wanted = set(inspect.signature(get_class(config._target_)).parameters)
+    given = set(config) - {"_target_", "defaults"}
+    composed_in = {str(d).split("@")[-1].split("'")[0] for d in config.get("defaults", []) if "@" in str(d)}
+    nested = {name.split(":")[0] for name in composed_in if "_global_" not in name}
+    assert given | nested == wanted
+
+
+def test_own_descriptor_is_the_models_basis():
+    for model in choices("model"):
+        config = composed(f"model={model}", f"descriptor={model}")
+        assert instantiate(config.descriptor) == instantiate(config.model.basis)
+
+
+@pytest.mark.parametrize("pruner", ["random", "stratified", "keep_all"])
+def test_pruners_that_look_at_no_descriptor_bring_none(pruner):
+    assert composed(f"pruner={pruner}").descriptor._target_ == "tamis.bases.none.NoDescriptor"
