@@ -11,6 +11,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from tamis.configuration import register_resolvers
+from tamis.record import RECORD_FILE, read_record
+from tamis.report.curves import draw_curves, points_of, write_table
 from tamis.report.tables import print_sweep
 from tamis.store import write_atomically
 
@@ -28,10 +30,15 @@ class SweepRun(Callback):
         write_atomically(folder / PARENT_FILE, json.dumps({"run_id": parent}).encode())
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """End the parent run and print the table."""
+        """End the parent run; leave a table and a figure in the sweep's folder, and print the table."""
         folder = Path(config.hydra.sweep.dir)
         instantiate(config.tracking).end_parent(parent_run(folder))
-        print_sweep(folder, config.tracking.uri)
+        records = [read_record(path.parent) for path in sorted(folder.glob(f"*/{RECORD_FILE}"))]
+        points = list(points_of(records))
+        if points:
+            write_table(points, folder / "results.csv")
+            draw_curves(points, folder / "errors.png", folder.name)
+        print_sweep(records, folder, config.tracking.uri)
 
 
 def parent_run(sweep_folder: Path) -> str | None:

@@ -13,6 +13,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from threadpoolctl import threadpool_limits
 
 from tamis.bases.base import Basis
 from tamis.bases.none import NoDescriptor
@@ -64,7 +65,9 @@ def run_trial(config: DictConfig, choices: Mapping[str, str], folder: Path) -> T
     try:
         record.config |= cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
         record.save(folder)
-        _run(config, record, folder)
+        # one trial works on one core: many run side by side, and sums do not depend on the number of threads
+        with threadpool_limits(1):
+            _run(config, record, folder)
         record.status = COMPLETE
     except NotApplicableError as error:
         record.status, record.reason = SKIPPED, str(error)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, blas, lapack, lstsq
+from scipy.linalg import LinAlgError, blas, lapack, qr_multiply, solve_triangular
 
 from tamis.bases.base import DesignRows
 from tamis.dataset import Dataset
@@ -249,8 +249,8 @@ def solve_rows(rows: Rows, structures: Indices, weights: Weights, ridge: float, 
     damping = np.where(used, np.sqrt(_ridges(ridge, len(scale), n_free)), 1.0)
     stacked = np.concatenate([matrix * inverse, np.diag(damping)])
     target = np.concatenate([*(factor * block.target for block, factor in blocks), np.zeros(len(scale))])
-    solution = lstsq(stacked, target, lapack_driver="gelsy", check_finite=False)[0]
-    return np.asarray(solution * inverse)
+    projected, triangle = qr_multiply(stacked, target, mode="right", overwrite_a=True)
+    return np.asarray(solve_triangular(triangle, projected) * inverse)
 
 
 def solve_checked(

@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tamis.record import COMPLETE, FAILED, RECORD_FILE, SKIPPED, TrialRecord, read_record
+from tamis.record import COMPLETE, FAILED, SKIPPED, TrialRecord
 
 ERRORS = {
     "energy_mae_meV_per_atom": "energy MAE\nmeV/atom",
@@ -102,9 +102,8 @@ def _curve_table(record: TrialRecord, title: str) -> Table:
     return table
 
 
-def print_sweep(folder: Path, tracking_uri: str) -> None:
+def print_sweep(records: Sequence[TrialRecord], folder: Path, tracking_uri: str) -> None:
     """Results of a sweep: one row a combination of choices and budget, medians over seeds."""
-    records = [read_record(path.parent) for path in sorted(folder.glob(f"*/{RECORD_FILE}"))]
     console = _console()
     console.print(sweep_table(records))
     counts = Counter(record.status for record in records)
@@ -114,7 +113,7 @@ def print_sweep(folder: Path, tracking_uri: str) -> None:
     )
     for record in [r for r in records if r.status == FAILED][:5]:
         console.print(f"  failed: {record.reason}", highlight=False, soft_wrap=True)
-    console.print(f"folder: {folder}", highlight=False, soft_wrap=True)
+    console.print(f"folder: {folder} (results.csv, errors.png)", highlight=False, soft_wrap=True)
     console.print(f"browse: mlflow ui --backend-store-uri {tracking_uri}", highlight=False, soft_wrap=True)
 
 
