@@ -25,14 +25,18 @@ FRACTIONS = ("0.05", "0.1", "0.25", "0.5")
 
 def main() -> None:
     """Measure what the command line names."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--n", type=int, default=1000, help="trials; rounded up to a multiple of 4")
     options.add_argument("--root", type=Path, help="local copy of mlearn; without it: sw_silicon")
     options.add_argument("--element", default="Si", help="of mlearn")
     options.add_argument("--descriptor", default="snap")
     options.add_argument("--pruner", default="fps")
     options.add_argument("--model", default="snap")
-    options.add_argument("--scratch", type=Path, help="where to make the sweep's folder, which is removed again")
+    options.add_argument(
+        "--scratch", type=Path, help="where to make the sweep's folder, which is removed again"
+    )
     options.add_argument("--out", type=Path, default=RESULTS / "thousand_trials.csv")
     given = options.parse_args()
     one_thread()
@@ -83,7 +87,10 @@ def rows(records: list[TrialRecord], seconds: float, cpu: float) -> list[dict[st
         lines[stage] = float(np.median([record.metrics.get(stage, np.nan) for record in records]))
     inside = float(np.median([sum(record.metrics.get(stage, 0.0) for stage in stages) for record in records]))
     lines["between trials: Hydra, MLflow, printing"] = lines["median from start to start"] - inside
-    return [{"part of a trial": name, "seconds": value, "part": value / (seconds / n)} for name, value in lines.items()]
+    return [
+        {"part of a trial": name, "seconds": value, "part": value / (seconds / n)}
+        for name, value in lines.items()
+    ]
 
 
 if __name__ == "__main__":

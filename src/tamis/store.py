@@ -11,17 +11,20 @@ import hashlib
 import importlib.metadata
 import io
 import json
+import mmap
 import os
 import secrets
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 import joblib
 import numpy as np
 from ase import Atoms
+from joblib.externals.loky import get_reusable_executor
 
 from tamis.bases.base import Array, Basis, DesignRows, LinearBasis
 from tamis.dataset import structure_key
@@ -101,12 +104,21 @@ class Store:
                 advance(done)
 
     def _run(self, basis: Basis, work: list[Item], kind: str) -> Iterable[int]:
-        if self.n_jobs == 1:
+        n_workers = (joblib.cpu_count() if self.n_jobs == -1 else self.n_jobs) - 1
+        if n_workers == 0 or not work:
             for atoms, path in work:
                 yield make_block(basis, atoms, path, kind)
-        elif work:
-            parallel = joblib.Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")
-            yield from parallel(joblib.delayed(make_block)(basis, *item, kind) for item in work)
+            return
+        executor = get_reusable_executor(max_workers=n_workers)
+        futures = [executor.submit(make_block, basis, *item, kind) for item in work]
+        # This process is one of n_jobs: from the first moment, while the others still start, it takes from the far
+        # end what no worker has begun.
+        for item, future in zip(reversed(work), reversed(futures), strict=True):
+            if future.cancel():
+                yield make_block(basis, *item, kind)
+        for future in futures:
+            if not future.cancelled():
+                yield future.result()
 
     def _describe(self, basis: Basis) -> None:
         """Write what the key stands for beside the rows, for people."""
@@ -154,21 +166,36 @@ def make_block(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
 def read_block(path: Path) -> Array | None:
     """The memory-mapped array of a store file; None where there is no file or it is damaged."""
     try:
-        raw = np.memmap(path, dtype=np.uint8, mode="r")
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: an empty file
         return None
-    body = raw[:-CHECKSUM_BYTES]
-    if zlib.crc32(body.data) != int.from_bytes(raw[-CHECKSUM_BYTES:].tobytes(), "little"):
+    whole = memoryview(mapped)
+    body, checksum = whole[:-CHECKSUM_BYTES], whole[-CHECKSUM_BYTES:]
+    if zlib.crc32(body) != int.from_bytes(checksum, "little"):
         return None
-    header = io.BytesIO(body[:256].tobytes())
+    # a .npy file says in bytes 8 and 9 how long the rest of its header is
+    header = _read_header(bytes(body[: 10 + int.from_bytes(body[8:10], "little")]))
+    if header is None:
+        return None
+    shape, offset = header
+    return np.frombuffer(body, dtype=np.float64, offset=offset).reshape(shape)
+
+
+@lru_cache(
+    maxsize=1000
+)  # structures of one size have equal headers, and parsing one takes as long as a checksum
+def _read_header(header: bytes) -> tuple[tuple[int, ...], int] | None:
+    """Shape, and where the numbers begin; None where this is no header that ``make_block`` writes."""
+    stream = io.BytesIO(header)
     try:
-        version = np.lib.format.read_magic(header)
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(header)
+        version = np.lib.format.read_magic(stream)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     except ValueError:
         return None
     if version != (1, 0) or fortran or dtype != np.float64:
         return None
-    return np.frombuffer(body, dtype=np.float64, offset=header.tell()).reshape(shape)
+    return shape, stream.tell()
 
 
 def write_atomically(path: Path, data: bytes) -> None:
