@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,6 +88,14 @@ def cpu_seconds() -> float:
     """Processor time of this process and of its children that have ended."""
     both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in both)
+
+
+def spin(processes: int) -> None:
+    """Let ``processes`` programs count, each for about a second: what a machine with free cores does at once."""
+    command = [sys.executable, "-S", "-c", "for _ in range(12_000_000): pass"]
+    running = [subprocess.Popen(command) for _ in range(processes)]
+    for process in running:
+        process.wait()
 
 
 def report(title: str, rows: Sequence[Mapping[str, object]], out: Path) -> None:

@@ -1,12 +1,32 @@
-"""Where the configuration files are, and the few functions that they may call."""
+"""Where the configuration files are, the few functions that they may call, and what is wrong with a configuration."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from omegaconf import OmegaConf
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.utils import get_class
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from tamis.exceptions import TamisError
+
+EXPECTED = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a finite number",
+    str: "a text",
+    Path: "a path",
+    NoneType: "null",
+}
+"""What the types of constructor arguments are called in messages; other types are not checked."""
 
 
 def config_folder() -> Path:
@@ -29,3 +49,106 @@ def _by(key: str, table: Mapping[str, Any]) -> Any:
     if key not in table:
         raise TamisError(f"{key!r} is unknown; choose one of {', '.join(map(str, table))}")
     return table[key]
+
+
+def check_config(config: DictConfig, prefix: str = "") -> None:
+    """Compare every value with the type of the constructor argument that it goes to.
+
+    Text where a number is meant, ``no`` for ``false`` (which would count as true) and NaN would otherwise surface
+    late, as another error, or not at all.
+
+    Raises
+    ------
+    TamisError : names the key, its value and what is needed. OmegaConfBaseException : see ``explain``.
+    """
+    arguments = _arguments(config, prefix) if "_target_" in config else None
+    for key in map(str, config):
+        name, value = f"{prefix}{key}", config[key]
+        if arguments is not None and key != "_target_" and key not in arguments:
+            raise TamisError(_unknown_key(name, arguments))
+        if isinstance(value, DictConfig):
+            check_config(value, f"{name}.")
+        elif arguments is not None and key in arguments and not _fits(value, arguments[key]):
+            raise TamisError(f"{name} is {_shown(value)}; {_expected(arguments[key])} is needed")
+
+
+def _arguments(node: DictConfig, prefix: str) -> dict[Any, Any] | None:
+    """Name and type of each constructor argument; None for classes that are no dataclasses."""
+    try:
+        target = get_class(node["_target_"])
+    except Exception as error:  # whatever the import of a mistyped name leads to
+        raise TamisError(
+            f"{prefix}_target_ is {node._target_}, which cannot be imported ({error})"
+        ) from error
+    if not is_dataclass(target):
+        return None
+    hints = get_type_hints(target)
+    return {field.name: hints[field.name] for field in fields(target) if field.init}
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is tuple:
+        if isinstance(value, str):
+            return inner[0] is str  # one file stands for a list of one
+        return isinstance(value, ListConfig) and all(_fits(item, inner[0]) for item in value)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, str if kind is Path else kind) if kind in EXPECTED else True
+
+
+def _expected(kind: Any) -> str:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(_expected(one) for one in inner)
+    if origin is tuple:
+        return f"a list, each entry {_expected(inner[0])},"
+    return EXPECTED.get(kind, "something else")
+
+
+def _shown(value: Any) -> str:
+    return str(value) if isinstance(value, ListConfig) else repr(value)
+
+
+def explain(error: Exception) -> str:
+    """What Hydra or OmegaConf found wrong, in a sentence that says what is allowed and what to do."""
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        options = ", ".join(error.options)
+        return f"{group}={choice} is not a choice; {suggest(choice, error.options)}choose one of {options}"
+    if isinstance(cause, ConfigKeyError | AttributeError) and isinstance(cause, OmegaConfBaseException):
+        parent = cause.parent_node
+        return _unknown_key(str(cause.full_key), parent if isinstance(parent, DictConfig) else ())
+    if missing := re.search(r"Missing mandatory value: (\S+)", str(cause)):
+        return f"{missing[1]} has no value; give it, as {missing[1]}=..."
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        reason = str(cause).splitlines()[0].split("while resolving interpolation: ")[-1]
+        return f"{cause.full_key} cannot be worked out: {reason}"
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override} is not understood; write key=value, and double quotes inside single ones around values "
+            """with # : { } and the like, such as 'dataset.drop=["train.xyz#12"]'"""
+        )
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
+        return (
+            f"cannot write {error.filename} ({error.strerror}); make room or rights there, or choose another folder "
+            "with hydra.run.dir=... (a single run) or hydra.sweep.dir=... (a sweep)"
+        )
+    return str(error)
+
+
+def _unknown_key(name: str, known: Iterable[Any]) -> str:
+    parent, _, key = name.rpartition(".")
+    keys = [str(k) for k in known if k not in ("_target_", "hydra")]
+    return f"{name} is no setting; {suggest(key, keys)}{parent or 'the configuration'} has {', '.join(keys)}"
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """``did you mean x? `` for the most similar of the ``known`` words; nothing where none is similar."""
+    close = get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]}? " if close else ""

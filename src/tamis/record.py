@@ -42,13 +42,15 @@ ENGINES = (
 class TrialRecord:
     """Everything about one trial that a reader may ask for.
 
-    config: resolved configuration; versions: of programs and packages; dataset: fingerprint, numbers of structures;
+    config: resolved configuration; overrides: what was typed; versions: of programs and packages;
+    dataset: fingerprint, numbers of structures;
     selection: ids of the kept structures in the order of choice; metrics: flat name -> value with the unit in the
     name, ``seconds/<stage>`` and ``memory/peak_MiB`` among them; curve: one entry a point of a learning curve, with
     the number of kept structures and the metrics there; status: running, complete, failed or skipped; reason: why.
     """
 
     config: dict[str, Any]
+    overrides: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)
     selection: dict[str, Any] = field(default_factory=dict)

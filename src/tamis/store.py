@@ -1,6 +1,6 @@
 """Content-addressed store of basis values and design rows: each structure is featurised once, ever.
 
-One file per structure and basis: ``<root>/<basis key>/<kind>/<2 hex digits>/<structure key>.npy``, an array of float64
+One file per structure and basis: ``<root>/<basis key>/<kind>/<hex digit>/<structure key>.npy``, an array of float64
 followed by the CRC-32 of its bytes. A file appears whole or not at all (written under a temporary name, renamed), so
 that several processes may share a store and any of them may be killed.
 """
@@ -37,6 +37,10 @@ VALUES, DESIGN = "values", "design"
 CHECKSUM_BYTES = 4
 WORTH_WORKERS_S = 3.0
 """Starting worker processes takes about a second; less work than this is done in the calling process."""
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
+"""Environment of workers: there is one for each core already."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Store:
     def _paths(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Path]:
         folder = self.root / basis_key(basis) / kind
         keys = [structure_key(atoms) for atoms in structures]
-        return [folder / key[:2] / f"{key[2:]}.npy" for key in keys]
+        return [folder / key[0] / f"{key[1:]}.npy" for key in keys]
 
     def _has(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> bool:
         return all(path.exists() for path in self._paths(basis, structures, kind))
@@ -109,16 +113,20 @@ class Store:
             for atoms, path in work:
                 yield make_block(basis, atoms, path, kind)
             return
-        executor = get_reusable_executor(max_workers=n_workers)
-        futures = [executor.submit(make_block, basis, *item, kind) for item in work]
-        # This process is one of n_jobs: from the first moment, while the others still start, it takes from the far
-        # end what no worker has begun.
-        for item, future in zip(reversed(work), reversed(futures), strict=True):
-            if future.cancel():
-                yield make_block(basis, *item, kind)
-        for future in futures:
-            if not future.cancelled():
-                yield future.result()
+        executor = get_reusable_executor(max_workers=n_workers, env=ONE_THREAD)
+        futures = [executor.submit(make_block_in_worker, basis, *item, kind) for item in work]
+        try:
+            # This process is one of n_jobs: from the first moment, while the others still start, it takes from the
+            # far end what no worker has begun.
+            for item, future in zip(reversed(work), reversed(futures), strict=True):
+                if future.cancel():
+                    yield make_block(basis, *item, kind)
+            for future in futures:
+                if not future.cancelled():
+                    yield future.result()
+        finally:  # after an error or an interrupt nothing more is begun
+            for future in futures:
+                future.cancel()
 
     def _describe(self, basis: Basis) -> None:
         """Write what the key stands for beside the rows, for people."""
@@ -161,6 +169,16 @@ def make_block(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
     data = payload.getvalue()
     write_atomically(path, data + zlib.crc32(data).to_bytes(CHECKSUM_BYTES, "little"))
     return 1
+
+
+def make_block_in_worker(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
+    """``make_block`` with the engine that an earlier item has started: each item brings a copy of the basis."""
+    return make_block(_first_equal(basis), atoms, path, kind)
+
+
+@lru_cache(maxsize=4)
+def _first_equal(basis: Basis) -> Basis:
+    return basis
 
 
 def read_block(path: Path) -> Array | None:
@@ -207,7 +225,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     scratch = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
             scratch.write_bytes(data)
             scratch.replace(path)

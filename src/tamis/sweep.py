@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,17 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from tamis.configuration import register_resolvers
+from tamis.exceptions import TamisError
 from tamis.record import RECORD_FILE, read_record
-from tamis.report.curves import draw_curves, points_of, write_table
-from tamis.report.tables import print_sweep
+from tamis.report.curves import draw_curves
+from tamis.report.points import points_of, write_table
+from tamis.report.tables import in_one_line, print_sweep
 from tamis.store import write_atomically
+from tamis.tracking import Tracker
 
+log = logging.getLogger(__name__)
 PARENT_FILE = "mlflow_parent.json"
+UNREACHABLE = ""
 
 
 class SweepRun(Callback):
@@ -26,24 +34,54 @@ class SweepRun(Callback):
         """Make the parent run; its id is left in the sweep's folder for the trials, in whatever process."""
         register_resolvers()
         folder = Path(config.hydra.sweep.dir)
-        parent = instantiate(config.tracking).start_parent(folder.name)
-        write_atomically(folder / PARENT_FILE, json.dumps({"run_id": parent}).encode())
+        try:
+            _write_parent(folder, UNREACHABLE)
+        except TamisError as error:
+            sys.exit(f"{error} with hydra.sweep.dir=...")  # Hydra would make a warning of it, and go on
+        try:
+            tracker = instantiate(config.tracking)
+            parent = tracker.start_parent(folder.name)
+        except Exception as error:  # told once, not by each of a thousand trials
+            reason = in_one_line(str(error))
+            log.warning("nothing is logged to MLflow (%s); the records are in %s", reason, folder)
+            return
+        _write_parent(folder, parent)
+        atexit.register(self._stop, tracker, parent)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """End the parent run; leave a table and a figure in the sweep's folder, and print the table."""
         folder = Path(config.hydra.sweep.dir)
-        instantiate(config.tracking).end_parent(parent_run(folder))
-        records = [read_record(path.parent) for path in sorted(folder.glob(f"*/{RECORD_FILE}"))]
-        points = list(points_of(records))
+        atexit.unregister(self._stop)
+        parent = parent_run(folder)
+        if parent:
+            try:
+                instantiate(config.tracking).end_parent(parent)
+            except Exception as error:  # the records are safe, and are what the table is made of
+                log.warning("the sweep's MLflow run stays open (%s)", in_one_line(str(error)))
+        records = {path.parent.name: read_record(path.parent) for path in _in_order(folder)}
+        points = list(points_of(list(records.values())))
         if points:
             write_table(points, folder / "results.csv")
             draw_curves(points, folder / "errors.png", folder.name)
-        print_sweep(records, folder, config.tracking.uri)
+        print_sweep(records, folder, config.tracking.uri if parent else None)
+
+    def _stop(self, tracker: Tracker, parent: str) -> None:
+        """Called at exit where the sweep did not come to its end: an error, or Ctrl-C."""
+        tracker.end_parent(parent, "KILLED")
 
 
 def parent_run(sweep_folder: Path) -> str | None:
-    """Id of the MLflow run of a sweep; None outside a sweep."""
+    """Id of the MLflow run of a sweep; UNREACHABLE where it could not be made; None outside a sweep."""
     try:
         return str(json.loads((sweep_folder / PARENT_FILE).read_text())["run_id"])
     except FileNotFoundError:
         return None
+
+
+def _in_order(folder: Path) -> list[Path]:
+    """The record of every trial, 2 before 10."""
+    return sorted(folder.glob(f"*/{RECORD_FILE}"), key=lambda path: (len(path.parent.name), path))
+
+
+def _write_parent(folder: Path, run_id: str) -> None:
+    write_atomically(folder / PARENT_FILE, json.dumps({"run_id": run_id}).encode())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from tamis.bases.base import Basis
 from tamis.bases.none import NoDescriptor
+from tamis.configuration import check_config, explain
 from tamis.dataset import Dataset, Split, split_dataset, write_extxyz
 from tamis.evaluation.errors import Errors
 from tamis.exceptions import NotApplicableError, TamisError
@@ -53,17 +54,22 @@ class Parts:
         )
 
 
-def run_trial(config: DictConfig, choices: Mapping[str, str], folder: Path) -> TrialRecord:
+def run_trial(
+    config: DictConfig, choices: Mapping[str, str], folder: Path, overrides: Sequence[str] = ()
+) -> TrialRecord:
     """Prune, retrain, measure. Whatever goes wrong becomes the record's status and reason.
 
     Parameters
     ----------
     config : composed configuration. choices : which file of each group it was composed from.
     folder : where the record, the kept structures and the potential's files go.
+    overrides : what was typed, for tables that show what was varied.
     """
-    record = TrialRecord(config={"choices": dict(choices)}, versions=versions())
+    record = TrialRecord(config={"choices": dict(choices)}, overrides=list(overrides), versions=versions())
     try:
-        record.config |= cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+        record.config |= _plain(config, resolve=False)
+        _check(config)
+        record.config |= _plain(config, resolve=True)
         record.save(folder)
         # one trial works on one core: many run side by side, and sums do not depend on the number of threads
         with threadpool_limits(1):
@@ -71,13 +77,35 @@ def run_trial(config: DictConfig, choices: Mapping[str, str], folder: Path) -> T
         record.status = COMPLETE
     except NotApplicableError as error:
         record.status, record.reason = SKIPPED, str(error)
-    except (TamisError, OmegaConfBaseException) as error:
+    except TamisError as error:
         record.status, record.reason = FAILED, str(error)
+    except OmegaConfBaseException as error:
+        record.status, record.reason = FAILED, explain(error)
+    except KeyboardInterrupt:
+        record.status, record.reason = FAILED, "interrupted"
+        record.save(folder)
+        raise
     except Exception as error:  # a sweep does not die of one trial
         record.status, record.reason = FAILED, f"{type(error).__name__}: {error}"
         (folder / "traceback.txt").write_text(traceback.format_exc())
     record.save(folder)
     return record
+
+
+def _plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
+
+
+def _check(config: DictConfig) -> None:
+    """Types of all values, and the numbers that belong to no part."""
+    check_config(config)
+    for name, seed in config.seed.items():
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise TamisError(f"seed.{name} is {seed!r}; a whole number from 0 on is needed")
+    if not isinstance(config.validation_fraction, float):
+        raise TamisError(
+            f"validation_fraction is {config.validation_fraction!r}; a number between 0 and 1 is needed, say 0.1"
+        )
 
 
 def _run(config: DictConfig, record: TrialRecord, folder: Path) -> None:
@@ -89,6 +117,8 @@ def _run(config: DictConfig, record: TrialRecord, folder: Path) -> None:
         split = split_dataset(dataset, config.validation_fraction, np.random.default_rng(config.seed.split))
         pool = dataset.subset(split.pool)
         record.dataset = _describe(dataset, split)
+    with record.stage("rows"):  # before the features, which the rows of an own descriptor hold already
+        parts.model.prepare(dataset, parts.store)
     with record.stage("features"):
         features = parts.latent.features(parts.store.values(parts.descriptor, pool.structures), pool.groups)
     with record.stage("selection"):
@@ -97,8 +127,6 @@ def _run(config: DictConfig, record: TrialRecord, folder: Path) -> None:
             "nested": parts.pruner.nested,
             "ids": [pool.ids[i] for i in selections[-1].indices],
         }
-    with record.stage("rows"):
-        parts.model.prepare(dataset, parts.store)
     for selection in selections:
         potential = _retrain(parts, config, record, selection, dataset, split, folder)
     with record.stage("artifacts"):
@@ -127,6 +155,7 @@ def _retrain(
             {"train": kept, "validation": validation, "test": dataset.subset(split.test)},
             folder,
         )
+    _check_finite(metrics)
     metrics |= {f"fit/{name}": value for name, value in potential.diagnostics.items()}
     metrics |= {
         "kept/structures": float(len(kept)),
@@ -138,6 +167,16 @@ def _retrain(
     point: dict[str, Any] = {"n_structures": len(kept), "metrics": metrics}
     record.curve.append(point if parts.pruner.nested else point | {"ids": list(kept.ids)})
     return potential
+
+
+def _check_finite(metrics: Mapping[str, float]) -> None:
+    """A potential that gives NaN is a failure, not a result."""
+    for name, value in metrics.items():
+        if not np.isfinite(value):
+            raise TamisError(
+                f"{name} is {value}: the fitted potential gives no finite numbers; try larger model.ridges or a "
+                "larger budget"
+            )
 
 
 def _describe(dataset: Dataset, split: Split) -> dict[str, Any]:

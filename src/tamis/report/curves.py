@@ -1,10 +1,8 @@
-"""Error against kept atoms: the figure and the table that every sweep leaves in its folder."""
+"""Error against kept atoms: the figure that every sweep leaves in its folder."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from tamis.record import COMPLETE, TrialRecord
+from tamis.report.points import Point, median
 
 COLOURS = {
     "random": "#8a8f98",
@@ -28,67 +26,25 @@ COLOURS = {
 QUANTITIES = {"energy_mae_meV_per_atom": "energy MAE (meV/atom)", "force_mae_eV_per_A": "force MAE (eV/Å)"}
 
 
-@dataclass(frozen=True)
-class Point:
-    """One point of one trial: who chose (``arm``) for which model, how much was kept, what came out."""
-
-    model: str
-    pruner: str
-    descriptor: str
-    seed_split: int
-    seed_select: int
-    metrics: dict[str, float]
-
-    @property
-    def arm(self) -> str:
-        """The descriptor where there is one, else the pruner."""
-        return self.pruner if self.descriptor == "none" else self.descriptor
-
-
-def points_of(records: Sequence[TrialRecord]) -> Iterator[Point]:
-    """All points of all complete trials."""
-    for record in records:
-        if record.status == COMPLETE:
-            choices, seed = record.config["choices"], record.config["seed"]
-            for point in record.curve:
-                yield Point(
-                    choices["model"],
-                    choices["pruner"],
-                    choices["descriptor"],
-                    seed["split"],
-                    seed["select"],
-                    point["metrics"],
-                )
-
-
-def write_table(points: Sequence[Point], path: Path) -> None:
-    """One CSV line a point: choices, seeds, and all metrics that any point has."""
-    names = sorted({name for point in points for name in point.metrics})
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["model", "pruner", "descriptor", "seed.split", "seed.select", *names])
-        for p in points:
-            cells = [p.metrics.get(name, "") for name in names]
-            writer.writerow([p.model, p.pruner, p.descriptor, p.seed_split, p.seed_select, *cells])
-
-
 def draw_curves(points: Sequence[Point], path: Path, title: str) -> None:
     """Test errors against kept atoms, log-log: a panel a model and quantity, a line an arm, bands over seeds."""
-    models = sorted({point.model for point in points})
+    models = sorted({(point.setting, point.model) for point in points})
     figure = Figure(figsize=(5.2 * len(models), 7.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(QUANTITIES), len(models), squeeze=False, sharex="col")
     for row, (name, label) in zip(axes, QUANTITIES.items(), strict=True):
         for ax, model in zip(row, models, strict=True):
-            _draw_panel(ax, [p for p in points if p.model == model], f"test/{name}")
+            _draw_panel(ax, [p for p in points if (p.setting, p.model) == model], f"test/{name}")
             ax.set(xscale="log", yscale="log", ylabel=f"test {label}")
             for axis in (ax.xaxis, ax.yaxis):
-                axis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # ranges are often less than a decade
+                axis.set_major_locator(
+                    LogLocator(subs=(1, 1.5, 2, 3, 5, 7))
+                )  # ranges are often less than a decade
                 axis.set_major_formatter("{x:g}")
                 axis.set_minor_locator(NullLocator())
             ax.grid(alpha=0.25, lw=0.6)
     for ax, model in zip(axes[0], models, strict=True):
-        ax.set_title(f"model {model}")
+        ax.set_title(f"model {model[1]} {model[0]}")
     for ax in axes[-1]:
         ax.set_xlabel("atoms kept")
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -100,17 +56,18 @@ def draw_curves(points: Sequence[Point], path: Path, title: str) -> None:
 
 
 def _draw_panel(ax: Axes, points: Sequence[Point], name: str) -> None:
+    points = [p for p in points if name in p.metrics]  # without a test set there is nothing to draw
     arms = sorted(
         {(p.arm, p.pruner) for p in points}, key=lambda key: (key[0] not in ("random", "stratified"), key)
     )
     several = len({pruner for arm, pruner in arms if arm != pruner}) > 1
     for arm, pruner in arms:
-        mine = [p for p in points if (p.arm, p.pruner) == (arm, pruner) and name in p.metrics]
-        # the same budget keeps a few atoms more or less by seed: points of one budget belong together
-        budgets = sorted({round(p.metrics["kept/structures"]) for p in mine})
-        groups = [[p.metrics for p in mine if round(p.metrics["kept/structures"]) == n] for n in budgets]
-        atoms = [np.median([m["kept/atoms"] for m in group]) for group in groups]
-        low, middle, high = np.transpose([np.percentile([m[name] for m in g], [0, 50, 100]) for g in groups])
+        mine = [p for p in points if (p.arm, p.pruner) == (arm, pruner)]
+        groups = [[p for p in mine if p.budget == budget] for budget in {p.budget for p in mine}]
+        groups.sort(key=lambda group: median(group, "kept/atoms"))
+        atoms = [median(group, "kept/atoms") for group in groups]
+        spread = [np.percentile([p.metrics[name] for p in group], [0, 50, 100]) for group in groups]
+        low, middle, high = np.transpose(spread)
         label = f"{pruner} in {arm}" if several and arm != pruner else arm
         style = "--" if arm == pruner else "-"
         (line,) = ax.plot(atoms, middle, f"o{style}", ms=4, lw=1.6, color=COLOURS.get(arm), label=label)

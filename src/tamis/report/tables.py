@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from tamis.record import COMPLETE, FAILED, SKIPPED, TrialRecord
+from tamis.record import COMPLETE, FAILED, RUNNING, SKIPPED, TrialRecord
+from tamis.report.points import Point, median, points_of
 
 ERRORS = {
     "energy_mae_meV_per_atom": "energy MAE\nmeV/atom",
     "force_mae_eV_per_A": "force MAE\neV/Å",
     "stress_mae_GPa": "stress MAE\nGPa",
 }
+BASELINES = ("keep_all", "random", "stratified")
 COLOUR = {COMPLETE: "green", FAILED: "red", SKIPPED: "yellow"}
 
 
@@ -27,31 +30,40 @@ def print_trial(record: TrialRecord, folder: Path, alone: bool) -> None:
     title = " | ".join(record.config["choices"].get(g, "?") for g in ("model", "descriptor", "pruner"))
     if not alone:
         force = record.metrics.get("test/force_mae_eV_per_A")
-        result = (
-            record.reason.splitlines()[0]
-            if record.reason
-            else f"test force MAE {force:.4f} eV/Å"
-            if force
-            else ""
-        )
-        status = f"[{COLOUR.get(record.status, 'white')}]{record.status}[/]"
+        result = "" if force is None else f"test force MAE {force:.4f} eV/Å"
         console.print(
-            f"{folder.name:>4}  {title:<32} {_kept(record):<22} {status}  {result}",
+            f"{folder.name:>4}  {title:<32} {_kept(record):<22} {_coloured(record.status)}  "
+            f"{escape(in_one_line(record.reason)) or result}",
             highlight=False,
             soft_wrap=True,
         )
         return
     if record.status != COMPLETE:
-        console.print(
-            f"[{COLOUR.get(record.status, 'white')}]{record.status}[/]: {record.reason}", highlight=False
-        )
+        print_failure(record.reason, record.status)
     if record.curve:
         console.print(_trial_table(record, f"{title}, kept {_kept(record)}"))
     seconds = [
         f"{k.removeprefix('seconds/')} {v:.2f}" for k, v in record.metrics.items() if k.startswith("seconds/")
     ]
-    console.print(f"seconds: {', '.join(seconds)}", highlight=False)
-    console.print(f"files:   {folder}", highlight=False, soft_wrap=True)
+    if record.status == COMPLETE:
+        console.print(f"seconds: {', '.join(seconds)}", highlight=False)
+    console.print(f"files:   {escape(str(folder))}", highlight=False, soft_wrap=True)
+
+
+def print_failure(reason: str, status: str = FAILED) -> None:
+    """What went wrong, to the standard error: tables and nothing else go to a file or a pipe."""
+    console = Console(stderr=True)
+    console.print(f"{_coloured(status)}: {escape(reason)}", highlight=False, soft_wrap=True)
+
+
+def in_one_line(reason: str, longest: int = 300) -> str:
+    """The first two lines of a reason as one; of a list of problems that is how many, and the first."""
+    text = " ".join(line.strip() for line in reason.splitlines()[:2])
+    return text if len(text) <= longest else f"{text[:longest]} ..."
+
+
+def _coloured(status: str, text: str = "") -> str:
+    return f"[{COLOUR.get(status, 'white')}]{text or status}[/]"
 
 
 def _console() -> Console:
@@ -102,52 +114,62 @@ def _curve_table(record: TrialRecord, title: str) -> Table:
     return table
 
 
-def print_sweep(records: Sequence[TrialRecord], folder: Path, tracking_uri: str) -> None:
-    """Results of a sweep: one row a combination of choices and budget, medians over seeds."""
+def print_sweep(records: Mapping[str, TrialRecord], folder: Path, tracking_uri: str | None) -> None:
+    """Results of a sweep: one row a combination of choices and budget, medians over seeds.
+
+    records : by the name of the trial's folder. tracking_uri : None where nothing went to MLflow.
+    """
     console = _console()
-    console.print(sweep_table(records))
-    counts = Counter(record.status for record in records)
-    console.print(
-        ", ".join(f"[{COLOUR.get(status, 'white')}]{n} {status}[/]" for status, n in counts.items()),
-        highlight=False,
-    )
-    for record in [r for r in records if r.status == FAILED][:5]:
-        console.print(f"  failed: {record.reason}", highlight=False, soft_wrap=True)
-    console.print(f"folder: {folder} (results.csv, errors.png)", highlight=False, soft_wrap=True)
-    console.print(f"browse: mlflow ui --backend-store-uri {tracking_uri}", highlight=False, soft_wrap=True)
+    counts = Counter(record.status for record in records.values())
+    if counts[COMPLETE]:
+        console.print(sweep_table(list(records.values())))
+    present = [status for status in (COMPLETE, FAILED, SKIPPED, RUNNING) if counts[status]]
+    console.print(", ".join(_coloured(s, f"{counts[s]} {s}") for s in present), highlight=False)
+    for reason, names in _failures(records).items():
+        shown = f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+        console.print(f"  failed ({shown}): {escape(reason)}", highlight=False, soft_wrap=True)
+    files = " (results.csv, errors.png)" if counts[COMPLETE] else ""
+    console.print(f"folder: {escape(str(folder))}{files}", highlight=False, soft_wrap=True)
+    if tracking_uri is not None:
+        command = f"mlflow ui --backend-store-uri {tracking_uri}"
+        console.print(f"browse: {escape(command)}", highlight=False, soft_wrap=True)
+
+
+def _failures(records: Mapping[str, TrialRecord]) -> dict[str, list[str]]:
+    """Reasons, each with the names of the trials that failed for it; those of the most trials first, at most five."""
+    found: dict[str, list[str]] = {}
+    for name, record in records.items():
+        if record.status == FAILED:
+            found.setdefault(in_one_line(record.reason), []).append(name)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1]))[:5])
 
 
 def sweep_table(records: Sequence[TrialRecord]) -> Table:
-    """Median test errors by model, pruner, descriptor and number of kept structures."""
-    rows: dict[tuple[str, str, str, int], list[TrialRecord]] = {}
-    points: dict[tuple[str, str, str, int], list[dict[str, float]]] = {}
-    for record in records:
-        choices = record.config["choices"]
-        for point in record.curve if record.status == COMPLETE else ():
-            key = (choices["model"], choices["pruner"], choices["descriptor"], int(point["n_structures"]))
-            rows.setdefault(key, []).append(record)
-            points.setdefault(key, []).append(point["metrics"])
+    """Median test errors over seeds, by model, budget, pruner and descriptor."""
+    groups: dict[tuple[str, str, str, str, str], list[Point]] = {}
+    for point in points_of(records):
+        key = (point.setting, point.model, point.budget, point.pruner, point.descriptor)
+        groups.setdefault(key, []).append(point)
     table = Table(box=box.SIMPLE_HEAD, title="test errors (median over seeds)", title_justify="left")
-    for heading in ("model", "pruner", "descriptor"):
+    several = any(key[0] for key in groups)
+    for heading in (*(["varied"] if several else []), "model", "pruner", "descriptor"):
         table.add_column(heading)
-    for heading in ("kept\nstructures", "atoms", "seeds", *ERRORS.values(), "fit\ns"):
+    for heading in ("kept\nstructures", "atoms", "seeds", *ERRORS.values()):
         table.add_column(heading, justify="right")
-    last_model = None
-    for key in sorted(points, key=lambda k: (k[0], k[3], k[1], k[2])):
-        if last_model not in (None, (key[0], key[3])):
+    # budgets from small to large, whatever they are called
+    sizes = {key[2]: median(points, "kept/atoms") for key, points in groups.items()}
+    last_section = None
+    for key in sorted(groups, key=lambda k: (k[:2], sizes[k[2]], k[3] not in BASELINES, k[3:])):
+        setting, model, _, pruner, descriptor = key
+        if last_section not in (None, key[:3]):
             table.add_section()
-        last_model = (key[0], key[3])
-        metrics = points[key]
-        medians = [_median(metrics, f"test/{name}") for name in ERRORS]
-        atoms = f"{_median(metrics, 'kept/atoms'):.0f}"
-        fit = np.median([r.metrics["seconds/fit"] / len(r.curve) for r in rows[key]])
-        cells = [*map(_number, medians), f"{fit:.2f}"]
-        table.add_row(*key[:3], str(key[3]), atoms, str(len(metrics)), *cells)
+        last_section = key[:3]
+        kept = (f"{median(groups[key], f'kept/{unit}'):.0f}" for unit in ("structures", "atoms"))
+        errors = [_number(median(groups[key], f"test/{name}")) for name in ERRORS]
+        table.add_row(
+            *([setting] if several else []), model, pruner, descriptor, *kept, str(len(groups[key])), *errors
+        )
     return table
-
-
-def _median(points: Sequence[dict[str, float]], name: str) -> float:
-    return float(np.median([point.get(name, np.nan) for point in points]))
 
 
 def _number(value: float | None) -> str:

@@ -92,7 +92,8 @@ class Mlearn(Source):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "sha256", dict(self.sha256))
+        known = {name: digest for name, digest in self.sha256.items() if digest}  # null: the built-in sum
+        object.__setattr__(self, "sha256", known)
         if self.held_out is not None:
             object.__setattr__(self, "held_out", tuple(self.held_out))
         if self.element not in SHA256:

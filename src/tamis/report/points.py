@@ -1,0 +1,78 @@
+"""The points of learning curves, as tables and figures want them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tamis.record import COMPLETE, TrialRecord
+
+HAVE_A_COLUMN = ("model=", "pruner=", "descriptor=", "budget=", "budget.", "seed.")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of one trial: who chose for which model, how much was to be kept, what came out.
+
+    setting: what else was varied, as it was typed (``dataset.element=Mo``); empty where nothing was.
+    budget: what was asked for, the same text for all seeds (the numbers that came of it may differ a little).
+    """
+
+    model: str
+    pruner: str
+    descriptor: str
+    setting: str
+    budget: str
+    seed_split: int
+    seed_select: int
+    metrics: dict[str, float]
+
+    @property
+    def arm(self) -> str:
+        """The descriptor where there is one, else the pruner."""
+        return self.pruner if self.descriptor == "none" else self.descriptor
+
+
+def points_of(records: Sequence[TrialRecord]) -> Iterator[Point]:
+    """All points of all complete trials."""
+    everywhere = set.intersection(*(set(record.overrides) for record in records)) if records else set()
+    for record in records:
+        if record.status == COMPLETE:
+            choices, seed = record.config["choices"], record.config["seed"]
+            varied = [o for o in record.overrides if o not in everywhere and not o.startswith(HAVE_A_COLUMN)]
+            for i, point in enumerate(record.curve):
+                yield Point(
+                    choices["model"],
+                    choices["pruner"],
+                    choices["descriptor"],
+                    " ".join(sorted(varied)),
+                    f"{json.dumps(record.config['budget'], sort_keys=True)}, point {i}",
+                    seed["split"],
+                    seed["select"],
+                    point["metrics"],
+                )
+
+
+def median(points: Sequence[Point], name: str) -> float:
+    """Median of a metric over points; NaN where one has none."""
+    return float(np.median([point.metrics.get(name, np.nan) for point in points]))
+
+
+def write_table(points: Sequence[Point], path: Path) -> None:
+    """One CSV line a point: choices, seeds, and all metrics that any point has."""
+    names = sorted({name for point in points for name in point.metrics})
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ["model", "pruner", "descriptor", "setting", "budget", "seed.split", "seed.select", *names]
+        )
+        for p in points:
+            cells = [p.metrics.get(name, "") for name in names]
+            writer.writerow(
+                [p.model, p.pruner, p.descriptor, p.setting, p.budget, p.seed_split, p.seed_select, *cells]
+            )
