@@ -251,3 +251,11 @@ def test_missing_engine_says_what_to_install(basis, module, extra, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingEngineError, match=rf"tamis\[{extra}\]"):
         basis.values(bulk("Si"))
+
+
+def test_a_cutoff_with_thousands_of_neighbours_is_refused():
+    from tamis.bases.snap import SnapBasis
+
+    basis = SnapBasis(("Si",), 1000.0, 2, 0.99363, 0.0, None, None)
+    with pytest.raises(TamisError, match="neighbours an atom.*lower r_cut"):
+        basis.values(bulk("Si"))

@@ -18,6 +18,9 @@ from tamis.exceptions import TamisError
 
 Array = NDArray[np.float64]
 
+MOST_NEIGHBOURS = 5000
+"""More neighbours than this an atom are a mistake in the cutoff or the cell, and would take hours."""
+
 
 @dataclass(frozen=True, eq=False)
 class DesignRows:
@@ -40,7 +43,7 @@ class Basis(ABC):
     Every subclass has the fields ``elements`` (tuple of chemical symbols, sorted) and ``r_cut`` (Å, the largest
     cutoff). Feature columns come in one block per element of the central atom, in the order of ``elements``: an
     atom's values fill its own element's block, the other blocks are zero. So the sum over atoms keeps the
-    elements apart.
+    elements apart. (ChIMES is the exception: its functions belong to kinds of clusters, shared by their atoms.)
     """
 
     revision: ClassVar[int] = 1
@@ -78,6 +81,14 @@ class Basis(ABC):
             raise TamisError(
                 f"a periodic cell of volume {atoms.cell.volume} Å³ has no neighbours; give a cell"
             )
+        if atoms.pbc.all():
+            neighbours = len(atoms) / atoms.cell.volume * 4.0 / 3.0 * np.pi * self.r_cut**3
+            if neighbours > MOST_NEIGHBOURS:
+                raise TamisError(
+                    f"r_cut = {self.r_cut} Å gives about {neighbours:.0f} neighbours an atom in a structure of "
+                    f"{len(atoms)} atoms in {atoms.cell.volume:.4g} Å³; at most {MOST_NEIGHBOURS} can be treated: "
+                    "lower r_cut, or look at the cell"
+                )
         if self.needs_full_periodicity and atoms.pbc.any() and not atoms.pbc.all():
             raise TamisError(
                 f"{type(self).__name__} needs a cell periodic in all directions or in none, got pbc={atoms.pbc}; "
