@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tamis.configuration import config_folder, explain, register_resolvers, suggest
 from tamis.exceptions import TamisError
-from tamis.record import COMPLETE, SKIPPED, TrialRecord
+from tamis.record import COMPLETE, RECORD_FILE, SKIPPED, TrialRecord
 from tamis.report.tables import in_one_line, print_failure, print_trial
 from tamis.sweep import UNREACHABLE, parent_run
 from tamis.trial import run_trial
@@ -49,12 +49,14 @@ def run(config: DictConfig) -> float | None:
     """One Hydra job: run the trial, log it, show it; returns the objective for a sweeper."""
     about = HydraConfig.get()
     folder = Path(about.runtime.output_dir)
+    if (folder / RECORD_FILE).exists():
+        raise TamisError(f"{folder} holds the record of another trial; choose another hydra.run.dir")
     trial = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "tracking")])
     choices = {group: name for group, name in about.runtime.choices.items() if group in GROUPS}
     record = run_trial(
         trial, {k: v for k, v in choices.items() if v is not None}, folder, about.overrides.task
     )
-    parent = parent_run(Path(about.sweep.dir))
+    parent = parent_run(Path(about.sweep.dir)) if about.mode == RunMode.MULTIRUN else None
     if record.status != SKIPPED and parent != UNREACHABLE:  # a combination that means nothing is no run
         _log_to_mlflow(config, record, folder, parent)
     print_trial(record, folder, alone=about.mode == RunMode.RUN)

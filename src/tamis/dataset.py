@@ -100,9 +100,14 @@ class Dataset:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Indices into a Dataset: ``pool`` may be kept for training, ``validation`` steers searches, ``test`` judges."""
+    """Indices into a Dataset.
+
+    pool: may be kept for training; validation: steers searches; test: judges, and decides nothing; tuning: chooses
+    the settings of models that tune on a labelled set of their own (else empty).
+    """
 
     pool: Indices
+    tuning: Indices
     validation: Indices
     test: Indices
 
@@ -128,32 +133,68 @@ def deal_into_folds(strata: Sequence[str], n_folds: int, rng: np.random.Generato
     return folds
 
 
-def split_dataset(dataset: Dataset, validation_fraction: float, rng: np.random.Generator) -> Split:
+def hold_out(strata: Sequence[str], fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """True for ``fraction`` of the structures, (n,), spread over the strata in proportion.
+
+    Every stratum gives the whole part of its share; the strata with the largest remainders give one more until the
+    total is right. A stratum with one member gives none: what there is only once is needed for training.
+
+    Parameters
+    ----------
+    strata : name of each structure's stratum. fraction : from 0 to less than 1. rng : draws within strata.
+    """
+    held_out = np.zeros(len(strata), dtype=np.bool_)
+    members = {name: np.flatnonzero([s == name for s in strata]) for name in sorted(set(strata))}
+    shares = {name: fraction * len(found) for name, found in members.items() if len(found) > 1}
+    counts = {name: int(share) for name, share in shares.items()}
+    missing = round(fraction * len(strata)) - sum(counts.values())
+    for name in sorted(shares, key=lambda name: (counts[name] - shares[name], name))[: max(missing, 0)]:
+        counts[name] = min(counts[name] + 1, len(members[name]) - 1)
+    for name, count in counts.items():
+        held_out[rng.permutation(members[name])[:count]] = True
+    return held_out
+
+
+def split_dataset(
+    dataset: Dataset, validation_fraction: float, rng: np.random.Generator, with_tuning: bool = False
+) -> Split:
     """Set aside a validation set, stratified by group, from all that is not for testing.
 
     Parameters
     ----------
     dataset : with at least two structures that are not for testing.
-    validation_fraction : part of these structures, more than 0 and less than 1; every group that has at least
-        1 / validation_fraction members gives some.
-    rng : shuffles within groups.
+    validation_fraction : part of these structures, more than 0 and less than 1; at least one structure is taken.
+    rng : draws within groups.
+    with_tuning : take a tuning set of the same size, too.
     """
     if not 0.0 < validation_fraction < 1.0:
         raise TamisError(
             f"validation_fraction is {validation_fraction}; it must lie between 0 and 1, say 0.1"
         )
     available = np.flatnonzero(~dataset.is_test)
-    if len(available) < 2:
+    needed = 3 if with_tuning else 2
+    if len(available) < needed:
         raise TamisError(
-            f"the data set has {len(available)} structure(s) for training; at least 2 are needed, "
-            "one to train on and one to validate"
+            f"the data set has {len(available)} structure(s) for training; at least {needed} are needed, one to "
+            f"train on and one to validate{', and one to tune on' if with_tuning else ''}"
         )
-    folds = deal_into_folds(
-        [dataset.groups[i] for i in available], max(2, round(1.0 / validation_fraction)), rng
-    )
-    return Split(
-        pool=available[folds != 0], validation=available[folds == 0], test=np.flatnonzero(dataset.is_test)
-    )
+    rest, validation = _take(dataset, available, validation_fraction, rng)
+    tuning = np.empty(0, dtype=np.intp)
+    if with_tuning:
+        rest, tuning = _take(dataset, rest, len(validation) / len(rest), rng)
+    return Split(pool=rest, tuning=tuning, validation=validation, test=np.flatnonzero(dataset.is_test))
+
+
+def _take(
+    dataset: Dataset, available: Indices, fraction: float, rng: np.random.Generator
+) -> tuple[Indices, Indices]:
+    """What stays and what is taken of ``available``; at least one structure is taken, and one stays."""
+    taken = hold_out([dataset.groups[i] for i in available], fraction, rng)
+    if not taken.any():
+        taken[rng.integers(len(available))] = True
+    if taken.all():
+        taken[rng.integers(len(available))] = False
+    return available[~taken], available[taken]
 
 
 def write_extxyz(path: Path, dataset: Dataset) -> None:

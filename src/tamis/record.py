@@ -43,10 +43,10 @@ class TrialRecord:
     """Everything about one trial that a reader may ask for.
 
     config: resolved configuration; overrides: what was typed; versions: of programs and packages;
-    dataset: fingerprint, numbers of structures;
-    selection: ids of the kept structures in the order of choice; metrics: flat name -> value with the unit in the
-    name, ``seconds/<stage>`` and ``memory/peak_MiB`` among them; curve: one entry a point of a learning curve, with
-    the number of kept structures and the metrics there; status: running, complete, failed or skipped; reason: why.
+    dataset: fingerprint, numbers of structures; selection: ids of the kept structures in the order of choice;
+    metrics: flat name -> value with the unit in the name, ``seconds/<stage>`` and ``memory/process_peak_MiB`` among
+    them; curve: one entry a point of a learning curve, with the number of kept structures and the metrics there;
+    status: running, complete, failed or skipped; reason: why. It grows while the trial runs.
     """
 
     config: dict[str, Any]
@@ -62,7 +62,7 @@ class TrialRecord:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the seconds that the block takes to ``seconds/<name>``, and note the peak memory so far."""
+        """Add the seconds that the block takes to ``seconds/<name>``, and note the process' peak memory so far."""
         start = time.perf_counter()
         try:
             yield
@@ -70,11 +70,13 @@ class TrialRecord:
             key = f"seconds/{name}"
             self.metrics[key] = self.metrics.get(key, 0.0) + time.perf_counter() - start
             # Linux counts ru_maxrss in KiB
-            self.metrics["memory/peak_MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            self.metrics["memory/process_peak_MiB"] = (
+                resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            )
 
     def save(self, folder: Path) -> None:
         """Write ``record.json``, whole or not at all."""
-        text = json.dumps(asdict(self), indent=1, allow_nan=True)
+        text = json.dumps(asdict(self), indent=1, allow_nan=False)
         write_atomically(folder / RECORD_FILE, text.encode())
 
 
@@ -98,10 +100,13 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str:
     """Commit of the checkout that this code runs from, with ``+`` if it has changes; empty outside a checkout."""
+    checkout = Path(__file__).parents[2]
+    if not (checkout / ".git").exists():  # installed somewhere inside a user's own repository, say
+        return ""
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-            cwd=Path(__file__).parent,
+            cwd=checkout,
             capture_output=True,
             text=True,
             check=True,

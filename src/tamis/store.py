@@ -1,6 +1,6 @@
-"""Content-addressed store of basis values and design rows: each structure is featurised once, ever.
+"""Content-addressed store of basis values, their gradients and design rows: each structure is featurised once, ever.
 
-One file per structure and basis: ``<root>/<basis key>/<kind>/<hex digit>/<structure key>.npy``, an array of float64
+One file per structure and basis: ``<root>/<basis key>/<kind>/<hex digit>/<structure key>.npy``, an array of numbers
 followed by the CRC-32 of its bytes. A file appears whole or not at all (written under a temporary name, renamed), so
 that several processes may share a store and any of them may be killed.
 """
@@ -11,30 +11,35 @@ import hashlib
 import importlib.metadata
 import io
 import json
-import mmap
 import os
 import secrets
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 from ase import Atoms
 from joblib.externals.loky import get_reusable_executor
+from numpy.typing import NDArray
 
 from tamis.bases.base import Array, Basis, DesignRows, LinearBasis
+from tamis.bases.gradients import GradientBasis
 from tamis.dataset import structure_key
 from tamis.exceptions import TamisError
 from tamis.progress import progress
 
 Item = tuple[Atoms, Path]
 
-VALUES, DESIGN = "values", "design"
+Block = NDArray[Any]
+
+VALUES, GRADIENTS, DESIGN = "values", "gradients", "design"
 CHECKSUM_BYTES = 4
+SHORTEST_HEADER = 10
 WORTH_WORKERS_S = 3.0
 """Starting worker processes takes about a second; less work than this is done in the calling process."""
 ONE_THREAD = dict.fromkeys(
@@ -60,22 +65,28 @@ class Store:
             raise TamisError(f"n_jobs is {self.n_jobs}; it must be a positive number or -1 for every core")
 
     def values(self, basis: Basis, structures: Sequence[Atoms]) -> list[Array]:
-        """Basis values of each structure, (n_atoms, n_features), memory-mapped."""
+        """Basis values of each structure, (n_atoms, n_features)."""
         if basis.n_features == 0:
             return [np.zeros((len(atoms), 0)) for atoms in structures]
         # rows that a model has already made hold the values as well
-        kind = DESIGN if isinstance(basis, LinearBasis) and self._has(basis, structures, DESIGN) else VALUES
+        kind = DESIGN if _keeps_values(basis) and self._has(basis, structures, DESIGN) else VALUES
         blocks = self._blocks(basis, structures, kind)
         return [block[: len(atoms)] for block, atoms in zip(blocks, structures, strict=True)]
 
     def design(self, basis: LinearBasis, structures: Sequence[Atoms]) -> list[DesignRows]:
-        """Design rows of each structure, memory-mapped."""
+        """Design rows of each structure."""
         blocks = self._blocks(basis, structures, DESIGN)
         return [_unpack(block, len(atoms)) for block, atoms in zip(blocks, structures, strict=True)]
 
+    def gradients(self, basis: GradientBasis, structures: Sequence[Atoms]) -> list[NDArray[np.void]]:
+        """Derivatives of the values of each structure (see ``gradient_dtype``)."""
+        return self._blocks(basis, structures, GRADIENTS)
+
     def prepare(self, basis: Basis, structures: Sequence[Atoms]) -> None:
-        """Make the rows of a linear basis, or the values of any other, so that later calls only read."""
+        """Make the rows of a linear basis, or the values (and gradients) of any other: later calls only read."""
         self._blocks(basis, structures, DESIGN if isinstance(basis, LinearBasis) else VALUES)
+        if isinstance(basis, GradientBasis):
+            self._blocks(basis, structures, GRADIENTS)
 
     def _paths(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Path]:
         folder = self.root / basis_key(basis) / kind
@@ -85,7 +96,7 @@ class Store:
     def _has(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> bool:
         return all(path.exists() for path in self._paths(basis, structures, kind))
 
-    def _blocks(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Array]:
+    def _blocks(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Block]:
         paths = self._paths(basis, structures, kind)
         blocks = [read_block(path) for path in paths]
         missing = [i for i, block in enumerate(blocks) if block is None]
@@ -136,14 +147,32 @@ class Store:
 
 
 def basis_identity(basis: Basis) -> dict[str, object]:
-    """All that the numbers of a basis depend on, apart from the structure."""
+    """All that the numbers of a basis depend on, apart from the structure.
+
+    A field that takes no part in comparisons (``compare=False``) is left out: large arrays, for which another field
+    holds a fingerprint.
+    """
     engine = type(basis).engine
     return {
         "class": f"{type(basis).__module__}.{type(basis).__qualname__}",
         "revision": type(basis).revision,
-        "engine": None if engine is None else f"{engine} {importlib.metadata.version(engine)}",
-        "config": {field.name: getattr(basis, field.name) for field in fields(basis)},  # type: ignore[arg-type]
+        "engine": None if engine is None else f"{engine} {_version(engine)}",
+        "config": _plain(basis),
     }
+
+
+def _plain(value: Any) -> Any:
+    """A dataclass, and those in its fields, as dictionaries."""
+    if not is_dataclass(value):
+        return value
+    return {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.compare}
+
+
+def _version(engine: str) -> str:
+    try:
+        return importlib.metadata.version(engine)
+    except importlib.metadata.PackageNotFoundError:
+        return "not from pip"  # built by the user, or missing: then the basis says so when it computes
 
 
 def basis_key(basis: Basis) -> str:
@@ -156,7 +185,8 @@ def make_block(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
     """Compute one structure's block and write it; returns 1, the number of structures done."""
     if kind == DESIGN:
         assert isinstance(basis, LinearBasis)
-        block = _pack(*basis.evaluate(atoms))
+        values, rows = basis.evaluate(atoms)
+        block = _pack(values if _keeps_values(basis) else rows.energy[None], rows)
     else:
         block = basis.values(atoms)
     if not np.isfinite(block).all():
@@ -165,10 +195,20 @@ def make_block(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
             f"({atoms.get_chemical_formula()}); look for atoms on top of each other"
         )
     payload = io.BytesIO()
-    np.save(payload, np.ascontiguousarray(block, dtype=np.float64), allow_pickle=False)
+    np.save(payload, np.ascontiguousarray(block), allow_pickle=False)
     data = payload.getvalue()
     write_atomically(path, data + zlib.crc32(data).to_bytes(CHECKSUM_BYTES, "little"))
     return 1
+
+
+def _compute(basis: Basis, atoms: Atoms, kind: str) -> Block:
+    if kind == VALUES:
+        return np.asarray(basis.values(atoms), dtype=np.float64)
+    if kind == GRADIENTS:
+        assert isinstance(basis, GradientBasis)
+        return basis.gradients(atoms)
+    assert isinstance(basis, LinearBasis)
+    return _pack(*basis.evaluate(atoms))
 
 
 def make_block_in_worker(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
@@ -181,39 +221,49 @@ def _first_equal(basis: Basis) -> Basis:
     return basis
 
 
-def read_block(path: Path) -> Array | None:
-    """The memory-mapped array of a store file; None where there is no file or it is damaged."""
+def read_block(path: Path) -> Block | None:
+    """The array of a store file (read-only); None where there is no file or it is damaged.
+
+    Read, not memory-mapped: a map holds a file descriptor, of which a process has about a thousand, and the checksum
+    touches every byte anyway.
+
+    Raises
+    ------
+    TamisError : the file is there but may not be read.
+    """
     try:
-        with path.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: an empty file
+        whole = memoryview(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    whole = memoryview(mapped)
+    except OSError as error:
+        raise TamisError(
+            f"cannot read {path} ({error.strerror}); give rights to it, or choose another store.root"
+        ) from error
     body, checksum = whole[:-CHECKSUM_BYTES], whole[-CHECKSUM_BYTES:]
-    if zlib.crc32(body) != int.from_bytes(checksum, "little"):
+    if len(body) < SHORTEST_HEADER or zlib.crc32(body) != int.from_bytes(checksum, "little"):
         return None
     # a .npy file says in bytes 8 and 9 how long the rest of its header is
     header = _read_header(bytes(body[: 10 + int.from_bytes(body[8:10], "little")]))
     if header is None:
         return None
-    shape, offset = header
-    return np.frombuffer(body, dtype=np.float64, offset=offset).reshape(shape)
+    shape, dtype, offset = header
+    return np.frombuffer(body, dtype=dtype, offset=offset).reshape(shape)
 
 
 @lru_cache(
     maxsize=1000
 )  # structures of one size have equal headers, and parsing one takes as long as a checksum
-def _read_header(header: bytes) -> tuple[tuple[int, ...], int] | None:
-    """Shape, and where the numbers begin; None where this is no header that ``make_block`` writes."""
+def _read_header(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int] | None:
+    """Shape, type, and where the numbers begin; None where this is no header that ``make_block`` writes."""
     stream = io.BytesIO(header)
     try:
         version = np.lib.format.read_magic(stream)
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     except ValueError:
         return None
-    if version != (1, 0) or fortran or dtype != np.float64:
+    if version != (1, 0) or fortran or dtype.hasobject:
         return None
-    return shape, stream.tell()
+    return shape, dtype, stream.tell()
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -244,11 +294,17 @@ def _pack(values: Array, rows: DesignRows) -> Array:
 
 
 def _unpack(block: Array, n_atoms: int) -> DesignRows:
+    n_values = len(block) - 3 * n_atoms - 6
     return DesignRows(
-        energy=block[:n_atoms].sum(axis=0),
-        forces=block[n_atoms : 4 * n_atoms].reshape(n_atoms, 3, -1),
-        strain_gradient=block[4 * n_atoms :],
+        energy=block[:n_values].sum(axis=0),
+        forces=block[n_values:-6].reshape(n_atoms, 3, -1),
+        strain_gradient=block[-6:],
     )
+
+
+def _keeps_values(basis: Basis) -> bool:
+    """Whether the basis' design blocks begin with a row for each atom."""
+    return isinstance(basis, LinearBasis) and type(basis).keeps_values
 
 
 def _until_worth_workers(

@@ -34,10 +34,12 @@ class SweepRun(Callback):
         """Make the parent run; its id is left in the sweep's folder for the trials, in whatever process."""
         register_resolvers()
         folder = Path(config.hydra.sweep.dir)
+        if _in_order(folder):  # nothing is overwritten; Hydra would make a warning of an exception, and go on
+            sys.exit(f"{folder} holds the trials of another sweep; choose another hydra.sweep.dir")
         try:
             _write_parent(folder, UNREACHABLE)
         except TamisError as error:
-            sys.exit(f"{error} with hydra.sweep.dir=...")  # Hydra would make a warning of it, and go on
+            sys.exit(f"{error} with hydra.sweep.dir=...")
         try:
             tracker = instantiate(config.tracking)
             parent = tracker.start_parent(folder.name)

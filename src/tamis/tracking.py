@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -38,6 +40,24 @@ class Tracker:
     artifact_root: Path
     experiment: str
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes out while a SQLite database is made, migrated or written; servers need no lock."""
+        if not self.uri.startswith("sqlite:///"):
+            yield
+            return
+        path = Path(self.uri.removeprefix("sqlite:///") + ".lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = path.open("a")
+        except OSError as error:
+            raise TamisError(
+                f"no folder for {self.uri} ({error.strerror}); choose another tracking.uri"
+            ) from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     @cached_property
     def _client(self) -> MlflowClient:
         logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -47,13 +67,6 @@ class Tracker:
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         from mlflow import MlflowClient
 
-        if self.uri.startswith("sqlite:///"):
-            try:
-                Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise TamisError(
-                    f"no folder for {self.uri} ({error.strerror}); choose another tracking.uri"
-                ) from error
         client = MlflowClient(self.uri)
         _spare_the_collector()
         return client
@@ -76,15 +89,27 @@ class Tracker:
 
     def start_parent(self, name: str) -> str:
         """A run under which a sweep's runs hang; returns its id."""
-        run = self._client.create_run(self._experiment_id, run_name=name, tags={"tamis.kind": "sweep"})
+        with self._alone():
+            run = self._client.create_run(self._experiment_id, run_name=name, tags={"tamis.kind": "sweep"})
         return str(run.info.run_id)
 
     def end_parent(self, run_id: str, status: str = "FINISHED") -> None:
         """Mark a sweep's run as finished, or with another of MLflow's states."""
-        self._client.set_terminated(run_id, status)
+        with self._alone():
+            self._client.set_terminated(run_id, status)
+
+    def is_logged(self, folder: Path) -> bool:
+        """Whether the trial in ``folder`` has a run."""
+        query = f"tags.`tamis.folder` = '{folder}'"
+        with self._alone():
+            return bool(self._client.search_runs([self._experiment_id], query, max_results=1))
 
     def write(self, record: TrialRecord, folder: Path, parent: str | None) -> str:
         """One run for one record, with the folder's files as artifacts; returns the run's id."""
+        with self._alone():
+            return self._write(record, folder, parent)
+
+    def _write(self, record: TrialRecord, folder: Path, parent: str | None) -> str:
         from mlflow.entities import Metric, Param
 
         config = record.config

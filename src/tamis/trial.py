@@ -29,6 +29,8 @@ from tamis.record import COMPLETE, FAILED, SKIPPED, TrialRecord, versions
 from tamis.sources.base import Source
 from tamis.store import Store
 
+SPLIT, SELECT, FIT = range(3)
+"""Streams of random numbers: the same seed means different numbers in different stages."""
 PARTS = ("store", "descriptor", "latent", "pruner", "budget", "model", "evaluation")
 
 
@@ -102,6 +104,10 @@ def _check(config: DictConfig) -> None:
     for name, seed in config.seed.items():
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise TamisError(f"seed.{name} is {seed!r}; a whole number from 0 on is needed")
+    if str(config.objective).startswith("test/"):
+        raise TamisError(
+            f"objective={config.objective}: the test set decides nothing; take a validation/ metric"
+        )
     if not isinstance(config.validation_fraction, float):
         raise TamisError(
             f"validation_fraction is {config.validation_fraction!r}; a number between 0 and 1 is needed, say 0.1"
@@ -114,7 +120,8 @@ def _run(config: DictConfig, record: TrialRecord, folder: Path) -> None:
         parts.pruner.check_descriptor(not isinstance(parts.descriptor, NoDescriptor))
     with record.stage("dataset"):
         dataset = parts.source.load()
-        split = split_dataset(dataset, config.validation_fraction, np.random.default_rng(config.seed.split))
+        rng = np.random.default_rng([config.seed.split, SPLIT])
+        split = split_dataset(dataset, config.validation_fraction, rng, parts.model.needs_tuning_set)
         pool = dataset.subset(split.pool)
         record.dataset = _describe(dataset, split)
     with record.stage("rows"):  # before the features, which the rows of an own descriptor hold already
@@ -122,7 +129,8 @@ def _run(config: DictConfig, record: TrialRecord, folder: Path) -> None:
     with record.stage("features"):
         features = parts.latent.features(parts.store.values(parts.descriptor, pool.structures), pool.groups)
     with record.stage("selection"):
-        selections = select_all(parts.pruner, features, parts.budget.limits(pool.n_atoms), config.seed.select)
+        seeds = [config.seed.select, config.seed.split, SELECT]  # each split draws its own random structures
+        selections = select_all(parts.pruner, features, parts.budget.limits(pool.n_atoms), seeds)
         record.selection = {
             "nested": parts.pruner.nested,
             "ids": [pool.ids[i] for i in selections[-1].indices],
@@ -145,14 +153,20 @@ def _retrain(
     folder: Path,
 ) -> Potential:
     """Fit on one selection and measure: one point of the learning curve."""
-    kept = dataset.subset(split.pool[selection.indices])
-    validation = dataset.subset(split.validation)
+    # in the order of the pool: what a model makes of a set must not depend on the order of choice
+    kept = dataset.subset(split.pool[np.sort(selection.indices)])
     with record.stage("fit"):
-        potential = parts.model.fit(kept, validation, parts.store, np.random.default_rng(config.seed.fit))
+        potential = parts.model.fit(
+            kept, dataset.subset(split.tuning), parts.store, np.random.default_rng([config.seed.fit, FIT])
+        )
     with record.stage("errors"):
         metrics = parts.evaluation.measure(
             lambda structures: potential.predict(structures, parts.store),
-            {"train": kept, "validation": validation, "test": dataset.subset(split.test)},
+            {
+                "train": kept,
+                "validation": dataset.subset(split.validation),
+                "test": dataset.subset(split.test),
+            },
             folder,
         )
     _check_finite(metrics)
@@ -184,6 +198,7 @@ def _describe(dataset: Dataset, split: Split) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
         "elements": list(dataset.elements),
         "n_pool": len(split.pool),
+        "n_tuning": len(split.tuning),
         "n_validation": len(split.validation),
         "n_test": len(split.test),
         "n_pool_atoms": int(dataset.n_atoms[split.pool].sum()),

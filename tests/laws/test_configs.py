@@ -45,7 +45,9 @@ def test_a_choice_lists_every_argument(group, choice):
 
 def test_own_descriptor_is_the_models_basis():
     for model in choices("model"):
-        config = composed(f"model={model}", f"descriptor={model}")
+        defaults = OmegaConf.load(config_folder() / "model" / f"{model}.yaml").defaults
+        own = next(entry["/descriptor@basis"] for entry in defaults if "/descriptor@basis" in entry)
+        config = composed(f"model={model}", f"descriptor={own}")
         assert instantiate(config.descriptor) == instantiate(config.model.basis)
 
 

@@ -236,7 +236,7 @@ class AceBasis(LinearBasis):
 
     def lammps(self, folder: Path) -> tuple[str, ...] | None:
         """Lines for a LAMMPS with ML-PACE; atom types in the order of ``elements``."""
-        return ("pair_style pace", f"pair_coeff * * {folder / 'ace.yace'} {' '.join(self.elements)}")
+        return ("pair_style pace", f'pair_coeff * * "{folder / "ace.yace"}" {" ".join(self.elements)}')
 
 
 class AceCalculator(Calculator):

@@ -64,6 +64,8 @@ class SnapBasis(LinearBasis):
         for name, default in (("radii", 0.5), ("weights", 1.0)):
             given = getattr(self, name)
             numbers = (default,) * len(self.elements) if given is None else tuple(float(x) for x in given)
+            if name == "radii" and max(numbers) > 0.5:  # r_cut is the largest cutoff of any pair
+                raise TamisError(f"radii is {numbers}; at most 0.5 each, larger ones are a larger r_cut")
             if len(numbers) != len(self.elements):
                 raise TamisError(f"{name} has {len(numbers)} entries for the elements {self.elements}")
             object.__setattr__(self, name, numbers)
@@ -164,7 +166,7 @@ class SnapBasis(LinearBasis):
 
     def lammps(self, folder: Path) -> tuple[str, ...]:
         """pair_style and pair_coeff lines."""
-        files = f"{folder / COEFFICIENT_FILE} {folder / PARAMETER_FILE}"
+        files = f'"{folder / COEFFICIENT_FILE}" "{folder / PARAMETER_FILE}"'
         return ("pair_style snap", f"pair_coeff * * {files} {' '.join(self.elements)}")
 
 

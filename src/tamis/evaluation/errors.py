@@ -16,6 +16,7 @@ from tamis.units import GPA_PER_EV_PER_A3, MEV_PER_EV
 
 Array = NDArray[np.float64]
 PER_STRUCTURE_FIELDS = (
+    "kept_structures",
     "id",
     "group",
     "block",
@@ -69,14 +70,17 @@ def error_metrics(residuals: Residuals, dataset: Dataset, part: str, by_group: b
     return metrics
 
 
-def write_per_structure(path: Path, residuals: Residuals, dataset: Dataset) -> None:
-    """One CSV line a structure: what a bootstrap over test structures needs."""
-    with path.open("w", newline="") as file:
+def write_per_structure(path: Path, residuals: Residuals, dataset: Dataset, n_kept: int) -> None:
+    """Append one CSV line a structure, for each point of a curve: what a bootstrap over test structures needs."""
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(PER_STRUCTURE_FIELDS)
+        if is_new:
+            writer.writerow(PER_STRUCTURE_FIELDS)
         for i, forces in enumerate(residuals.forces):
             writer.writerow(
                 [
+                    n_kept,
                     dataset.ids[i],
                     dataset.groups[i],
                     dataset.blocks[i],
@@ -102,7 +106,11 @@ class Errors:
     def measure(
         self, predict: Callable[[Dataset], Predictions], parts: Mapping[str, Dataset], folder: Path
     ) -> dict[str, float]:
-        """Metrics of every part (name -> structures); writes test_errors.csv and plots to ``folder``."""
+        """Metrics of every part (name -> structures, "train" among them).
+
+        Appends to test_errors.csv and draws parity_<kept structures>.png in ``folder``.
+        """
+        n_kept = len(parts["train"])
         metrics: dict[str, float] = {}
         drawn: dict[str, tuple[Predictions, Dataset]] = {}
         for part, dataset in parts.items():
@@ -113,9 +121,9 @@ class Errors:
             metrics |= error_metrics(residuals, dataset, part, self.by_group)
             drawn[part] = (predictions, dataset)
             if part == "test":
-                write_per_structure(folder / "test_errors.csv", residuals, dataset)
+                write_per_structure(folder / "test_errors.csv", residuals, dataset, n_kept)
         if self.parity_plot:
             from tamis.evaluation.parity import draw_parity
 
-            draw_parity(drawn, folder / "parity.png")
+            draw_parity(drawn, folder / f"parity_{n_kept}.png")
         return metrics

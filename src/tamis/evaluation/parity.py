@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from tamis.dataset import Dataset
 from tamis.models.base import Predictions
-from tamis.units import GPA_PER_EV_PER_A3
+from tamis.units import GPA_PER_EV_PER_A3, MEV_PER_EV
 
 COLOURS = {"train": "#9aa5b1", "validation": "#e6a03c", "test": "#2f6fb0"}
 
@@ -22,7 +22,7 @@ def draw_parity(parts: Mapping[str, tuple[Predictions, Dataset]], path: Path) ->
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 3)
     titles = (
-        ("energy", "eV/atom", 1000.0, "meV/atom"),
+        ("energy", "eV/atom", MEV_PER_EV, "meV/atom"),
         ("force", "eV/Å", 1.0, "eV/Å"),
         ("stress", "GPa", 1.0, "GPa"),
     )

@@ -65,14 +65,18 @@ class Potential(ABC):
 class Model(ABC):
     """What is trained. Subclasses are frozen dataclasses built from one YAML."""
 
+    @property
+    def needs_tuning_set(self) -> bool:
+        """True where ``fit`` chooses its settings on a labelled set that is neither pool nor validation set."""
+        return False
+
     @abstractmethod
     def prepare(self, dataset: Dataset, store: Store) -> None:
         """Compute what fits on any part of ``dataset`` need, once, into the store."""
 
     @abstractmethod
-    def fit(self, kept: Dataset, validation: Dataset, store: Store, rng: np.random.Generator) -> Potential:
+    def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> Potential:
         """Train on ``kept``.
 
-        ``validation`` is the outer validation set; it is looked at only where the model is configured with
-        ``tuning: pool_validation``. With ``tuning: kept`` every setting is chosen by folds of ``kept``.
+        ``tuning`` is empty unless ``needs_tuning_set``: every setting is chosen by folds of the kept structures.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -26,6 +27,9 @@ from tamis.models.normal_equations import (
     solve_checked,
 )
 from tamis.store import Store
+
+TINY_SQUARE = 1e-12
+"""Added to mean squares before the logarithm: errors below 1e-6 eV, eV/Å are as good as none."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class LinearModel(Model):
     basis: the functions.
     energy_weights, stress_weights: what to try, 1/Å, relative to forces (see normal_equations).
     ridges: what to try, on columns scaled to unit norm, dimensionless.
-    tuning: "kept" chooses by folds of the kept structures; "pool_validation" by the outer validation set.
+    tuning: "kept" chooses by folds of the kept structures; "pool_validation" by a labelled set taken from the pool.
     n_folds: folds of the kept structures, dealt out by group.
     """
 
@@ -118,28 +122,28 @@ class LinearModel(Model):
         """Compute the rows of every structure into the store."""
         store.prepare(self.basis, dataset.structures)
 
-    def fit(
-        self, kept: Dataset, validation: Dataset, store: Store, rng: np.random.Generator
-    ) -> LinearPotential:
-        """Choose the setting by folds (or by ``validation``), then solve on all of ``kept``."""
+    @property
+    def needs_tuning_set(self) -> bool:
+        """True for ``tuning: pool_validation``."""
+        return self.tuning == "pool_validation"
+
+    def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> LinearPotential:
+        """Choose the setting by folds (or by ``tuning``), then solve on all of ``kept``."""
         offsets = _free_atom_energies(kept, self.basis.elements)
         rows = self._rows(kept, store, offsets)
         everything = np.arange(len(kept))
-        if self.tuning == "pool_validation":
-            others = self._rows(validation, store, offsets)
+        judged: list[tuple[Terms, Terms]] = []
+        if self.needs_tuning_set:
             total = rows.terms(everything)
-            scores = self._scores([(total, others.terms(np.arange(len(validation))))])
+            judged = [(total, self._rows(tuning, store, offsets).terms(np.arange(len(tuning))))]
         elif len(kept) > 1:
             folds = deal_into_folds(kept.groups, min(self.n_folds, len(kept)), rng)
             parts = [rows.terms(np.flatnonzero(folds == k)) for k in range(folds.max() + 1)]
-            total = parts[0]
-            for part in parts[1:]:
-                total = total.plus(part)
-            scores = self._scores([(total.minus(part), part) for part in parts])
-        else:  # nothing to judge by: the middle of the grid
-            total, scores = rows.terms(everything), np.full(len(self.grid), np.nan)
-        best = len(self.grid) // 2 if np.isnan(scores).all() else int(np.nanargmin(scores))
-        setting = self.grid[best]
+            total = functools.reduce(Terms.plus, parts)
+            judged = [(total.minus(part), part) for part in parts]
+        else:
+            total = rows.terms(everything)
+        setting, score = self._choose(judged)
         n_free = len(self.basis.elements)
         solution, by_qr = solve_checked(rows, total, everything, setting.weights, setting.ridge, n_free)
         report = {
@@ -147,32 +151,44 @@ class LinearModel(Model):
             "stress_weight_per_A": setting.weights.stress,
             "ridge": setting.ridge,
             "settings_tried": float(len(self.grid)),
-            "fold_score": float(scores[best]),
+            "structures_tuned_on": float(len(tuning) if self.needs_tuning_set else len(kept)),
             "solved_by_qr": float(by_qr),
             "n_columns": float(len(solution)),
         }
+        if score is not None:
+            report["fold_score"] = score
         return LinearPotential(self.basis, solution[:-n_free], offsets + solution[-n_free:], report)
+
+    def _choose(self, judged: Sequence[tuple[Terms, Terms]]) -> tuple[Setting, float | None]:
+        """The setting of the lowest score and the score; with nothing to judge by the most cautious, and None."""
+        scores = self._scores(judged) if judged else np.full(len(self.grid), np.inf)
+        best = int(np.argmin(scores))
+        if np.isfinite(scores[best]):
+            return self.grid[best], float(scores[best])
+        return max(self.grid, key=lambda setting: setting.ridge), None
 
     def _rows(self, dataset: Dataset, store: Store, offsets: Array) -> Rows:
         design = store.design(self.basis, dataset.structures)
         return gather_rows(design, dataset, self.basis.elements, offsets)
 
     def _scores(self, folds: Sequence[tuple[Terms, Terms]]) -> NDArray[np.float64]:
-        """log(energy RMSE) + log(force RMSE) over the held-out parts, one a setting; inf where no solution.
+        """Sum of log RMSE of energies, forces and (where labelled) stresses of held-out parts; inf: no solution.
 
-        The sum of logarithms asks for relative improvements of either, so it has no unit to choose.
+        The sum of logarithms asks for relative improvements of each, so it has no unit to choose.
         """
         scores = np.empty(len(self.grid))
         n_free = len(self.basis.elements)
         for i, setting in enumerate(self.grid):
-            squares, n_rows = np.zeros(2), np.zeros(2)
+            squares, n_rows = np.zeros(3), np.zeros(3)
             try:
                 for train, held_out in folds:
                     coefficients = solve(*train.combine(setting.weights), setting.ridge, n_free)
-                    for j, term in enumerate((held_out.energy, held_out.force)):
-                        squares[j] += term.mean_square(coefficients) * term.rows
-                        n_rows[j] += term.rows
-                scores[i] = 0.5 * np.log(squares / n_rows + 1e-12).sum()
+                    for j, term in enumerate((held_out.energy, held_out.force, held_out.stress)):
+                        if term.rows:
+                            squares[j] += term.mean_square(coefficients) * term.rows
+                            n_rows[j] += term.rows
+                labelled = n_rows > 0
+                scores[i] = 0.5 * np.log(squares[labelled] / n_rows[labelled] + TINY_SQUARE).sum()
             except LinAlgError:
                 scores[i] = np.inf
         return scores

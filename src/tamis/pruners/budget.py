@@ -131,7 +131,7 @@ class CurveBudget(Budget):
 
 
 def select_all(
-    pruner: Pruner, features: Features, limits: Sequence[Limit], seed: int
+    pruner: Pruner, features: Features, limits: Sequence[Limit], seed: int | Sequence[int]
 ) -> tuple[Selection, ...]:
     """One selection for each of the rising ``limits``, each the same as if it were made alone with this seed.
 

@@ -14,7 +14,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.checks import Tolerances, raise_problems
-from tamis.dataset import Dataset, deal_into_folds
+from tamis.dataset import Dataset, hold_out
 from tamis.exceptions import TamisError
 from tamis.sources.base import Source
 
@@ -236,5 +236,4 @@ def draw_test(groups: tuple[str, ...], fraction: float, seed: int) -> NDArray[np
     """True for about ``fraction`` of every group, (n,); a lone structure stays in training."""
     if fraction == 0.0 or len(groups) < 2:
         return np.zeros(len(groups), dtype=bool)
-    folds = deal_into_folds(groups, round(1.0 / fraction), np.random.default_rng(seed))
-    return np.asarray(folds == 0)
+    return hold_out(groups, fraction, np.random.default_rng(seed))
