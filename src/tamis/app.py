@@ -18,6 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 from tamis.configuration import config_folder, explain, register_resolvers, suggest
 from tamis.exceptions import TamisError
 from tamis.record import COMPLETE, RECORD_FILE, SKIPPED, TrialRecord
+from tamis.report.curves import draw_curves
+from tamis.report.points import points_of, write_table
 from tamis.report.tables import in_one_line, print_failure, print_trial
 from tamis.sweep import UNREACHABLE, parent_run
 from tamis.trial import run_trial
@@ -59,6 +61,10 @@ def run(config: DictConfig) -> float | None:
     parent = parent_run(Path(about.sweep.dir)) if about.mode == RunMode.MULTIRUN else None
     if record.status != SKIPPED and parent != UNREACHABLE:  # a combination that means nothing is no run
         _log_to_mlflow(config, record, folder, parent)
+    if len(record.curve) > 1 and record.status == COMPLETE:
+        points = list(points_of([record]))
+        write_table(points, folder / "curve.csv")
+        draw_curves(points, folder / "curve.png", "test errors against atoms kept")
     print_trial(record, folder, alone=about.mode == RunMode.RUN)
     if record.status != COMPLETE:
         log.info("trial %s: %s", record.status, record.reason)  # to the log file; the terminal has it already

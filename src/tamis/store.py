@@ -183,13 +183,8 @@ def basis_key(basis: Basis) -> str:
 
 def make_block(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
     """Compute one structure's block and write it; returns 1, the number of structures done."""
-    if kind == DESIGN:
-        assert isinstance(basis, LinearBasis)
-        values, rows = basis.evaluate(atoms)
-        block = _pack(values if _keeps_values(basis) else rows.energy[None], rows)
-    else:
-        block = basis.values(atoms)
-    if not np.isfinite(block).all():
+    block = _compute(basis, atoms, kind)
+    if not np.isfinite(block["derivative"] if kind == GRADIENTS else block).all():
         raise TamisError(
             f"{type(basis).__name__} gives NaN or infinity for a structure of {len(atoms)} atoms "
             f"({atoms.get_chemical_formula()}); look for atoms on top of each other"
@@ -208,7 +203,8 @@ def _compute(basis: Basis, atoms: Atoms, kind: str) -> Block:
         assert isinstance(basis, GradientBasis)
         return basis.gradients(atoms)
     assert isinstance(basis, LinearBasis)
-    return _pack(*basis.evaluate(atoms))
+    values, rows = basis.evaluate(atoms)
+    return _pack(values if _keeps_values(basis) else rows.energy[None], rows)
 
 
 def make_block_in_worker(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:

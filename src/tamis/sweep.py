@@ -6,6 +6,7 @@ import atexit
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tamis.configuration import register_resolvers
 from tamis.exceptions import TamisError
 from tamis.record import RECORD_FILE, read_record
 from tamis.report.curves import draw_curves
-from tamis.report.points import points_of, write_table
+from tamis.report.points import Point, points_of, write_table
 from tamis.report.tables import in_one_line, print_sweep
 from tamis.store import write_atomically
 from tamis.tracking import Tracker
@@ -42,7 +43,8 @@ class SweepRun(Callback):
             sys.exit(f"{error} with hydra.sweep.dir=...")
         try:
             tracker = instantiate(config.tracking)
-            parent = tracker.start_parent(folder.name)
+            choice = config.hydra.runtime.choices.get("experiment")
+            parent = tracker.start_parent(f"{choice or 'sweep'} {folder.name}")
         except Exception as error:  # told once, not by each of a thousand trials
             reason = in_one_line(str(error))
             log.warning("nothing is logged to MLflow (%s); the records are in %s", reason, folder)
@@ -64,7 +66,7 @@ class SweepRun(Callback):
         points = list(points_of(list(records.values())))
         if points:
             write_table(points, folder / "results.csv")
-            draw_curves(points, folder / "errors.png", folder.name)
+            draw_curves(points, folder / "errors.png", _title(points))
         print_sweep(records, folder, config.tracking.uri if parent else None)
 
     def _stop(self, tracker: Tracker, parent: str) -> None:
@@ -78,6 +80,15 @@ def parent_run(sweep_folder: Path) -> str | None:
         return str(json.loads((sweep_folder / PARENT_FILE).read_text())["run_id"])
     except FileNotFoundError:
         return None
+
+
+def _title(points: Sequence[Point]) -> str:
+    draws = len({(point.seed_split, point.seed_select) for point in points})
+    return (
+        f"test errors, median and range over {draws} seeds"
+        if draws > 1
+        else "test errors, 1 seed: no verdict"
+    )
 
 
 def _in_order(folder: Path) -> list[Path]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 MAX_PARAM_LENGTH = 6000
 """MLflow cuts parameter values here."""
+NO_PARAMS = ("store.", "dataset.cache", "dataset.base_url")
+"""Where things are kept decides no result; the classes are told by the choices. Both are in record.json."""
 BATCH = 1000
 """Most metrics that MLflow takes in one call."""
 
@@ -132,7 +134,11 @@ class Tracker:
             tags={key: value for key, value in tags.items() if value},
         )
         run_id, now = str(run.info.run_id), round(record.started * 1000)
-        params = [Param(key, str(value)[:MAX_PARAM_LENGTH]) for key, value in flatten(config)]
+        params = [
+            Param(key, str(value)[:MAX_PARAM_LENGTH])
+            for key, value in flatten(config)
+            if not key.startswith(NO_PARAMS) and not key.endswith("_target_")
+        ]
         metrics = [Metric(name, value, now, step) for name, value, step in _points(record)]
         for start in range(0, max(len(metrics), 1), BATCH):
             self._client.log_batch(
@@ -153,9 +159,14 @@ def _spare_the_collector() -> None:
 
 
 def run_name(config: Mapping[str, Any]) -> str:
-    """model | descriptor | pruner, as the choices are called."""
-    choices = config.get("choices", {})
-    return " | ".join(str(choices.get(group, "?")) for group in ("model", "descriptor", "pruner"))
+    """model | descriptor pruner | budget | data | split, as they are called on the command line."""
+    choices, data, budget = config.get("choices", {}), config.get("dataset", {}), config.get("budget", {})
+    chosen_by = f"{choices.get('descriptor', '?')} {choices.get('pruner', '?')}".removeprefix("none ")
+    amount = next((budget[key] for key in ("fraction", "n_structures", "n_atoms") if key in budget), None)
+    kept = choices.get("budget", "?") if amount is None else f"{choices.get('budget', '?')} {amount}"
+    source = f"{choices.get('dataset', '?')} {data.get('element', '')}".strip()
+    split = f"split {config.get('seed', {}).get('split', '?')}"
+    return " | ".join((str(choices.get("model", "?")), chosen_by, kept, source, split))
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -141,6 +141,7 @@ def _run(config: DictConfig, record: TrialRecord, folder: Path) -> None:
         write_extxyz(folder / "kept.extxyz", pool.subset(selections[-1].indices))
         (folder / "potential").mkdir(exist_ok=True)
         potential.write(folder / "potential")
+        _write_lammps_lines(potential, folder / "potential")
 
 
 def _retrain(
@@ -183,6 +184,14 @@ def _retrain(
     return potential
 
 
+def _write_lammps_lines(potential: Potential, folder: Path) -> None:
+    """What a LAMMPS input has to include, beside the files that it names."""
+    lines = potential.lammps(Path())
+    if lines:
+        text = ["# include this in a LAMMPS input that runs in this folder; metal units", *lines]
+        (folder / "in.potential").write_text("\n".join(text) + "\n")
+
+
 def _check_finite(metrics: Mapping[str, float]) -> None:
     """A potential that gives NaN is a failure, not a result."""
     for name, value in metrics.items():
@@ -207,7 +216,7 @@ def _describe(dataset: Dataset, split: Split) -> dict[str, Any]:
 
 def _instantiate(config: DictConfig, node: str) -> Any:
     try:
-        return instantiate(config[node])
+        return instantiate(config[node], _convert_="all")  # plain lists: configs are compared and hashed
     except InstantiationException as error:
         # Hydra wraps what a constructor raises; the user needs the sentence, not the wrapping
         if isinstance(error.__cause__, TamisError):

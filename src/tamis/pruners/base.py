@@ -125,13 +125,12 @@ class Pruner(ABC):
     @final
     def check_descriptor(self, has_descriptor: bool) -> None:
         """Raise NotApplicableError where this pruner and the descriptor (or its absence) do not go together."""
-        name = type(self).__name__
         if self.needs_descriptor and not has_descriptor:
             raise NotApplicableError(
-                f"{name} chooses in a latent space: it needs a descriptor other than none"
+                "this pruner chooses in a latent space: it needs a descriptor other than none"
             )
         if not self.needs_descriptor and has_descriptor:
-            raise NotApplicableError(f"{name} looks at no descriptor: run it once, with descriptor=none")
+            raise NotApplicableError("this pruner looks at no descriptor: it is run with descriptor=none")
 
 
 def within_atoms(order: Indices, n_atoms: Indices, limit: int | None) -> Indices:

@@ -87,8 +87,11 @@ def _trial_table(record: TrialRecord, title: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("MAE (RMSE)")
     parts = [p for p in ("train", "validation", "test") if f"{p}/force_mae_eV_per_A" in record.metrics]
+    sizes = {"train": int(record.curve[-1]["n_structures"])} | {
+        p: record.dataset[f"n_{p}"] for p in parts[1:]
+    }
     for part in parts:
-        table.add_column(part, justify="right")
+        table.add_column(f"{part}\n{sizes[part]} structures", justify="right")
     for name, heading in ERRORS.items():
         pairs = [
             (
