@@ -1,5 +1,6 @@
 """The ChIMES basis against matrices of chimes_lsq and energies of chimes_calculator (../shared/golden/chimes)."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import pytest
 from ase import Atoms
 
 from tamis.bases.base import Array
-from tamis.bases.chimes import ChimesBasis, SlotLimits, half_neighbours
+from tamis.bases.chimes import ChimesBasis
+from tamis.bases.chimes_clusters import SlotLimits
+from tamis.bases.chimes_reader import read_params
+from tamis.units import KCAL_PER_MOL_PER_EV
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "chimes"
-EV_IN_KCAL_PER_MOL = 1.0 / 23.060547830619026
 VOIGT_OF_GOLDEN_STRESS_ROWS = [0, 5, 4, 5, 1, 3, 4, 3, 2]  # xx xy xz yx yy yz zx zy zz
 
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"the golden ChIMES data are not at {GOLDEN}")
@@ -68,29 +71,6 @@ def training_frames(case: str) -> list[Atoms]:
 
 
 @cache
-def coefficients(case: str) -> tuple[Array, dict[str, float]]:
-    """Coefficients in the order of the columns and energies of the free atoms from params.txt, kcal/mol."""
-    pairs: list[float] = []
-    clusters: list[float] = []
-    offsets: list[float] = []
-    functions_of_type: dict[int, float] = {}
-    section = ""
-    for words in map(str.split, (GOLDEN / case / "params.txt").read_text().splitlines()):
-        if words[:1] in (["PAIRTYPE"], ["TRIPLETTYPE"], ["QUADRUPLETYPE"], ["PAIRMAPS:"]):
-            section = words[0]
-            clusters += [functions_of_type[k] for k in sorted(functions_of_type)]
-            functions_of_type = {}
-        elif words[:2] == ["ENERGY", "OFFSET"]:
-            offsets.append(float(words[3]))
-        elif words and words[0].isdigit():
-            if section == "PAIRTYPE" and len(words) == 2:
-                pairs.append(float(words[1]))
-            elif section in ("TRIPLETTYPE", "QUADRUPLETYPE"):
-                functions_of_type[int(words[-2])] = float(words[-1])
-    return np.array(pairs + clusters), dict(zip(basis(case).elements, offsets, strict=True))
-
-
-@cache
 def matrix(case: str) -> Array:
     return np.loadtxt(GOLDEN / case / "A.txt")
 
@@ -124,41 +104,69 @@ def test_rows_equal_the_matrix_of_chimes_lsq(case: str) -> None:
         assert deviation(mine, theirs) < 1e-10
 
 
-def penalty(chimes: ChimesBasis, atoms: Atoms) -> tuple[float, Array, Array]:
-    """The calculator's default repulsion of short pairs, which is no part of the basis.
-
-    1e4 p^3 with p = s_min + 0.01 - r where that is positive: energy, forces (n, 3), strain gradient (6,).
-    """
-    s_min = {kind.atoms: kind.limits[0, 0] for kind in chimes.types if len(kind.atoms) == 2}
-    first, neighbours, vectors = half_neighbours(atoms, chimes.r_cut)
-    energy, forces, strain = 0.0, np.zeros((len(atoms), 3)), np.zeros((3, 3))
-    for i, j, arm in zip(np.repeat(np.arange(len(atoms)), np.diff(first)), neighbours, vectors, strict=True):
-        r = np.linalg.norm(arm)
-        depth = s_min[tuple(sorted((atoms[i].symbol, atoms[j].symbol)))] + 0.01 - r
-        if depth > 0.0:
-            energy += 1e4 * depth**3
-            pull = -3e4 * depth**2 * arm / r
-            forces[i] += pull
-            forces[j] -= pull
-            strain += np.outer(arm, pull)
-    return energy, forces, strain[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+@pytest.mark.parametrize("case", CASES)
+def test_params_txt_has_the_settings_of_fm_setup(case: str) -> None:
+    chimes = read_params(GOLDEN / case / "params.txt")[0]
+    assert [kind.orbits for kind in chimes.types] == [kind.orbits for kind in basis(case).types]
+    for kind, expected in zip(chimes.types, basis(case).types, strict=True):
+        assert kind.atoms == expected.atoms
+        np.testing.assert_array_equal(kind.limits, expected.limits)
+    assert (chimes.tersoff, chimes.elements) == (basis(case).tersoff, basis(case).elements)
 
 
-@pytest.mark.parametrize(
-    ("case", "file"),
-    [(case, "test_eval.extxyz") for case in CASES] + [(case, "test_eval_inner.extxyz") for case in CASES[:3]],
-)
-def test_energies_forces_and_stresses_equal_those_of_chimes_calculator(case: str, file: str) -> None:
-    chimes = basis(case)
-    solution, offsets = coefficients(case)
-    for atoms in ase.io.read(GOLDEN / case / file, index=":"):
-        rows = chimes.evaluate(atoms)[1]
-        repulsion = penalty(chimes, atoms)
-        energy = rows.energy @ solution + repulsion[0] + sum(offsets[s] for s in atoms.get_chemical_symbols())
-        forces = (rows.forces @ solution + repulsion[1]) * EV_IN_KCAL_PER_MOL
-        virial = (rows.strain_gradient @ solution + repulsion[2]) * EV_IN_KCAL_PER_MOL
-        stress = virial / atoms.cell.volume
+EVALUATED = [
+    *((case, "params.txt", "test_eval.extxyz") for case in CASES),
+    *((case, "params.txt", "test_eval_inner.extxyz") for case in CASES[:3]),
+    ("si_2b3b", "params_penalty.txt", "test_eval_penalty.extxyz"),
+]
+
+
+@pytest.mark.parametrize(("case", "file", "structures"), EVALUATED)
+def test_calculator_equals_chimes_calculator(case: str, file: str, structures: str) -> None:
+    """Also below s_min, with another penalty, two elements, and cells shorter than the cutoff."""
+    chimes, solution, offsets = read_params(GOLDEN / case / file)
+    calculator = chimes.calculator(solution, offsets)
+    for atoms in ase.io.read(GOLDEN / case / structures, index=":"):
         golden = (atoms.get_forces(), atoms.get_stress())
-        np.testing.assert_allclose(energy, atoms.info["chimes_energy_kcal_mol"], rtol=1e-9)
-        np.testing.assert_allclose(forces, golden[0], rtol=0, atol=1e-8 * np.abs(golden[0]).max() + 1e-10)
-        np.testing.assert_allclose(stress, golden[1], rtol=0, atol=1e-8 * np.abs(golden[1]).max() + 1e-12)
+        calculator.calculate(atoms)
+        energy = calculator.results["energy"] * KCAL_PER_MOL_PER_EV
+        np.testing.assert_allclose(energy, atoms.info["chimes_energy_kcal_mol"], rtol=1e-8)
+        for name, expected in zip(("forces", "stress"), golden, strict=True):
+            scale = np.abs(expected).max()
+            np.testing.assert_allclose(calculator.results[name], expected, rtol=0, atol=1e-8 * scale + 1e-12)
+
+
+def test_inner_configurations_reach_below_s_min() -> None:
+    """Otherwise the comparison above says nothing about the continuation and the penalty."""
+    chimes, solution, offsets = read_params(GOLDEN / "si_2b3b" / "params.txt")
+    without = replace(chimes, penalty_scaling=0.0).calculator(solution, offsets)
+    calculator = chimes.calculator(solution, offsets)
+    close = ase.io.read(GOLDEN / "si_2b3b" / "test_eval_inner.extxyz", index=":")
+    assert (
+        max(abs(calculator.get_potential_energy(a) - without.get_potential_energy(a)) for a in close) > 1e-3
+    )
+
+
+@pytest.mark.parametrize(("case", "file"), sorted({(case, file) for case, file, _ in EVALUATED}))
+def test_params_txt_written_again_is_the_same_potential(case: str, file: str, tmp_path: Path) -> None:
+    chimes, solution, offsets = read_params(GOLDEN / case / file)
+    (path,) = chimes.write(tmp_path, solution, offsets)
+    again, same_solution, same_offsets = read_params(path)
+    np.testing.assert_allclose(same_solution, solution, rtol=1e-15)
+    np.testing.assert_allclose(same_offsets, offsets, rtol=1e-15)
+    np.testing.assert_allclose(again.penalty_scaling, chimes.penalty_scaling, rtol=1e-15)
+    assert replace(again, penalty_scaling=chimes.penalty_scaling) == chimes
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_params_txt_has_the_layout_of_chimes_lsq(case: str, tmp_path: Path) -> None:
+    """The same lines with keys in the same order; only the penalty is added."""
+    (path,) = basis(case).write(
+        tmp_path, np.ones(basis(case).n_features), np.zeros(len(basis(case).elements))
+    )
+
+    def keys(file: Path) -> list[str]:
+        lines = [line.split(":") for line in file.read_text().splitlines() if not line.startswith("!")]
+        return [" ".join(line[0].split()) for line in lines if len(line) > 1 or line[0].startswith("#")]
+
+    assert [key for key in keys(path) if "PENALTY" not in key] == keys(GOLDEN / case / "params.txt")

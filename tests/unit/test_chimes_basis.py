@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 from scipy.special import eval_chebyt
 
 from tamis.bases.base import Array
-from tamis.bases.chimes import ChimesBasis, SlotLimits, half_neighbours, orbits_of_powers
+from tamis.bases.chimes import ChimesBasis
+from tamis.bases.chimes_clusters import SlotLimits, half_neighbours, orbits_of_powers
 from tamis.bases.chimes_kernel import slot_functions
 from tamis.exceptions import TamisError
 
@@ -327,6 +328,9 @@ def test_half_of_all_neighbours_are_listed_and_the_input_is_left_alone() -> None
         ({"r_cut": math.inf}, "cutoff of inf"),
         ({"morse_lambda": 0.0}, "morse_lambda of Si-Si is 0.0"),
         ({"morse_lambda": math.nan}, "morse_lambda of Si-Si is nan"),
+        ({"penalty_distance": -0.1}, "penalty_distance is -0.1 Å"),
+        ({"penalty_scaling": math.nan}, "penalty_scaling is nan eV/Å³"),
+        ({"penalty_distance": 3.3}, "it reaches the cutoff of 5.0"),
         ({"special": (SlotLimits(("Ge", "Si")),)}, "special limits name Ge"),
         ({"special": (SlotLimits(("Si", "Si")),) * 2}, "twice"),
         ({"special": (SlotLimits(("Si", "Si"), s_max=(5.5,)),)}, "s_max = 5.5 Å, more than r_cut"),

@@ -145,8 +145,8 @@ def test_vacuum_leaves_periodic_directions_and_distances_alone():
 def test_quip_object_is_built_once_and_not_pickled():
     basis = SoapBasis(**QUIP)
     values = basis.values(bulk("Si"))
-    assert basis._descriptors is basis._descriptors
-    assert "_descriptors" not in pickle.loads(pickle.dumps(basis)).__dict__
+    assert basis.descriptors is basis.descriptors
+    assert "descriptors" not in pickle.loads(pickle.dumps(basis)).__dict__
     np.testing.assert_array_equal(basis.values(bulk("Si")), values)
 
 

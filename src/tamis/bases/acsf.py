@@ -10,12 +10,12 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.bases.acsf_table import RADIAL, SymmetryFunction, SymmetryFunctionTable
-from tamis.bases.base import Basis
+from tamis.bases.gradients import NORMAL_STRAINS, SHEAR_STRAINS, GradientBasis, gradient_dtype
 from tamis.exceptions import TamisError
 
 
 @dataclass(frozen=True)
-class AcsfBasis(Basis):
+class AcsfBasis(GradientBasis):
     """Radial and angular symmetry functions, the same for every element and pair of elements.
 
     Radial (type 2) functions are all pairs of ``radial_eta`` and ``radial_r_s``; angular ones all triples of
@@ -27,7 +27,8 @@ class AcsfBasis(Basis):
 
     elements: chemical symbols.
     r_cut: Å.
-    cutoff_type: cos, tanhu, tanh, exp, poly1, poly2, poly3 or poly4 (n2p2's 1 to 8).
+    cutoff_type: hard, cos, tanhu, tanh, exp, poly1, poly2, poly3 or poly4 (n2p2's 0 to 8); forces need another
+        than hard, which jumps.
     cutoff_alpha: the cutoff function is 1 up to cutoff_alpha * r_cut (not for the tanh types).
     in_units_of_r_cut: True: r_s is a fraction of r_cut, eta a multiple of 1/r_cut^2; False: Å and 1/Å^2.
     """
@@ -74,6 +75,24 @@ class AcsfBasis(Basis):
         """Symmetry functions of every atom, (n_atoms, n_features), dimensionless."""
         self.check(atoms)
         return self.table.values(atoms)
+
+    def gradients(self, atoms: Atoms) -> NDArray[np.void]:
+        """Derivatives of the functions of every atom by positions and strain (see ``gradient_dtype``)."""
+        self.check(atoms)
+        centres, moved, by_position, by_strain = self.table.gradients(atoms)
+        n, n_pairs = len(atoms), len(moved)
+        records = np.zeros(2 * n + n_pairs, dtype=gradient_dtype(self.n_own))
+        for part, kind in enumerate((SHEAR_STRAINS, NORMAL_STRAINS)):  # in the order of their numbers
+            rows = slice(part * n, (part + 1) * n)
+            records["moved"][rows] = kind
+            records["centre"][rows] = np.arange(n)
+        records["derivative"][:n] = by_strain[:, 3:]
+        records["derivative"][n : 2 * n] = by_strain[:, :3]
+        order = np.lexsort((centres, moved))
+        records["centre"][2 * n :] = centres[order]
+        records["moved"][2 * n :] = moved[order]
+        records["derivative"][2 * n :] = by_position[order]
+        return records
 
     def _functions_of(self, central: str) -> list[SymmetryFunction]:
         length = self.r_cut if self.in_units_of_r_cut else 1.0

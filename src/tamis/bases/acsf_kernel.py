@@ -1,10 +1,16 @@
-"""Compiled sums of Behler-Parrinello symmetry functions over neighbours and pairs of neighbours.
+"""Compiled Behler-Parrinello symmetry functions of one atom: their values, and what derivatives are made of.
 
 Cutoff functions and symmetry functions: Behler, J. Chem. Phys. 134, 074106 (2011); Singraber, Behler and Dellago,
 J. Chem. Theory Comput. 15, 1827 (2019) for the further cutoff functions and the numbering of the types.
+
+An angular function is a product of an envelope, which depends on the three sides of the triangle, and a turn, which
+depends on the angle. Many functions share either, so each is listed once, and the functions of a pair of neighbour
+elements come in segments: one envelope with a run of turns, in neighbouring slots. The inner loop over a run has no
+branch and no indirection.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -13,47 +19,140 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-COS, TANHU, TANH, EXP, POLY1, POLY2, POLY3, POLY4 = range(1, 9)
+HARD, COS, TANHU, TANH, EXP, POLY1, POLY2, POLY3, POLY4 = range(9)
 
 
-@njit(cache=True)
-def cutoff_function(r: float, r_cut: float, shape: int, alpha: float) -> float:
-    """Weight of a neighbour at distance ``r``; 0 from ``r_cut`` on, 1 up to ``alpha * r_cut`` (not for tanh shapes)."""
+class Functions(NamedTuple):
+    """The symmetry functions of one central element, by slot: radial ones first, then angular ones.
+
+    shape, alpha: cutoff function (one of the constants above) and where it starts to fall.
+    radial_start: (n_elements + 1,) the slots radial_start[e] .. radial_start[e + 1] - 1 count neighbours of element e.
+    radial: (n_radial, 3) eta, 1/Å²; r_s, Å; r_cut, Å.
+    envelopes: (n_envelopes, 4) 1 if the side jk enters (narrow) or 0; eta, 1/Å²; r_s, Å; r_cut, Å.
+    turns: (n_turns, 2) lambda, zeta.
+    pairs: (n_elements, n_elements, 4) first segment, end of segments, first turn, end of turns of a pair of elements.
+    segments: (n_segments, 4) envelope, first turn, first slot, number of turns.
+    n_slots: number of functions.
+    all_narrow: whether every envelope is narrow, so that triangles with a long side jk count nowhere.
+    reach: Å, the largest cutoff of angular functions.
+    """
+
+    shape: int
+    alpha: float
+    radial_start: Integers
+    radial: Array
+    envelopes: Array
+    turns: Array
+    pairs: Integers
+    segments: Integers
+    n_slots: int
+    all_narrow: bool
+    reach: float
+
+
+@njit(cache=True, fastmath={"contract"})
+def cutoff_function(r: float, r_cut: float, shape: int, alpha: float) -> tuple[float, float]:
+    """Weight of a neighbour at distance ``r`` and its derivative by r.
+
+    0 from ``r_cut`` on, 1 up to ``alpha * r_cut`` (alpha does not enter the tanh shapes).
+    """
     if r >= r_cut:
-        return 0.0
-    if shape == TANHU:
-        return math.tanh(1.0 - r / r_cut) ** 3
-    if shape == TANH:
-        return (math.tanh(1.0 - r / r_cut) / math.tanh(1.0)) ** 3
+        return 0.0, 0.0
+    if shape == HARD:
+        return 1.0, 0.0
+    if shape in (TANHU, TANH):
+        scale = 1.0 if shape == TANHU else math.tanh(1.0) ** -3
+        t = math.tanh(1.0 - r / r_cut)
+        return scale * t**3, -3.0 * scale * t**2 * (1.0 - t**2) / r_cut
     inner = alpha * r_cut
     if r < inner:
-        return 1.0
-    x = (r - inner) / (r_cut - inner)
+        return 1.0, 0.0
+    width = r_cut - inner
+    x = (r - inner) / width
     if shape == COS:
-        return 0.5 * (math.cos(math.pi * x) + 1.0)
+        return 0.5 * (math.cos(math.pi * x) + 1.0), -0.5 * math.pi * math.sin(math.pi * x) / width
     if shape == EXP:
-        return math.exp(1.0 - 1.0 / (1.0 - x * x))
-    return _smoothstep(1.0 - x, shape)
+        rest = 1.0 - x * x
+        weight = math.exp(1.0 - 1.0 / rest)
+        return weight, -2.0 * x * weight / (rest * rest * width)
+    weight, slope = _smoothstep(1.0 - x, shape)
+    return weight, -slope / width
 
 
-@njit(cache=True)
-def _smoothstep(y: float, shape: int) -> float:
-    """Polynomials from 0 at y = 0 to 1 at y = 1 with 1 to 4 vanishing derivatives at both ends.
+@njit(cache=True, fastmath={"contract"})
+def _smoothstep(y: float, shape: int) -> tuple[float, float]:
+    """Polynomials from 0 at y = 0 to 1 at y = 1 with 1 to 4 vanishing derivatives at both ends; value and slope.
 
     Written in y = 1 - x, the distance to the cutoff: a polynomial in x loses all digits where it goes to zero.
     """
+    z = y * (1.0 - y)
     if shape == POLY1:
-        return y**2 * (3.0 - 2.0 * y)
+        return y**2 * (3.0 - 2.0 * y), 6.0 * z
     if shape == POLY2:
-        return y**3 * (10.0 + y * (-15.0 + 6.0 * y))
+        return y**3 * (10.0 + y * (-15.0 + 6.0 * y)), 30.0 * z**2
     if shape == POLY3:
-        return y**4 * (35.0 + y * (-84.0 + y * (70.0 - 20.0 * y)))
-    return y**5 * (126.0 + y * (-420.0 + y * (540.0 + y * (-315.0 + 70.0 * y))))
+        return y**4 * (35.0 + y * (-84.0 + y * (70.0 - 20.0 * y))), 140.0 * z**3
+    return y**5 * (126.0 + y * (-420.0 + y * (540.0 + y * (-315.0 + 70.0 * y)))), 630.0 * z**4
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath={"contract"})
+def side(r: float, eta: float, r_s: float, r_cut: float, shape: int, alpha: float) -> tuple[float, float]:
+    """exp(-eta (r - r_s)^2) fc(r) of one side of a triangle, and its derivative by r divided by r."""
+    weight, slope = cutoff_function(r, r_cut, shape, alpha)
+    if weight == 0.0:
+        return 0.0, 0.0
+    gauss = math.exp(-eta * (r - r_s) ** 2)
+    return weight * gauss, (slope - 2.0 * eta * (r - r_s) * weight) * gauss / r
+
+
+@njit(cache=True, fastmath={"contract"})
+def sides(distances: Array, envelopes: Array, shape: int, alpha: float) -> tuple[Array, Array]:
+    """``side`` of every neighbour (n,) for every envelope: values and slopes, (n, n_envelopes)."""
+    values = np.empty((distances.shape[0], envelopes.shape[0]))
+    slopes = np.empty_like(values)
+    for a in range(distances.shape[0]):
+        for e in range(envelopes.shape[0]):
+            _, eta, r_s, r_cut = envelopes[e]
+            values[a, e], slopes[a, e] = side(distances[a], eta, r_s, r_cut, shape, alpha)
+    return values, slopes
+
+
+@njit(cache=True, fastmath={"contract"})
+def opposite_sides(
+    r: float, envelopes: Array, shape: int, alpha: float, values: Array, slopes: Array
+) -> None:
+    """The factor of the side jk of length ``r`` for every envelope, (n_envelopes,): 1 for wide envelopes."""
+    last = -1.0
+    weight, slope = 0.0, 0.0
+    for e in range(envelopes.shape[0]):
+        narrow, eta, r_s, r_cut = envelopes[e]
+        if narrow == 0.0:
+            values[e], slopes[e] = 1.0, 0.0
+            continue
+        if r_cut != last:
+            last = r_cut
+            weight, slope = cutoff_function(r, r_cut, shape, alpha)
+        shift = r - r_s
+        gauss = math.exp(-eta * shift * shift)
+        values[e], slopes[e] = weight * gauss, (slope - 2.0 * eta * shift * weight) * gauss / r
+
+
+@njit(cache=True, fastmath={"contract"})
+def angle_factors(cosine: float, turns: Array, begin: int, end: int, values: Array, slopes: Array) -> None:
+    """2^(1-zeta) (1 + lambda cos)^zeta and its derivative by the cosine, for the turns begin .. end - 1."""
+    for t in range(begin, end):
+        lambda_, zeta = turns[t]
+        values[t], slopes[t] = 0.0, 0.0
+        half = 0.5 * (1.0 + lambda_ * cosine)
+        if half > 0.0:
+            power = _power(half, zeta - 1.0)
+            values[t] = 2.0 * power * half
+            slopes[t] = zeta * lambda_ * power
+
+
+@njit(cache=True, fastmath={"contract"})
 def _power(base: float, exponent: float) -> float:
-    """base ** exponent for a base >= 0, by squaring where the exponent is a whole number."""
+    """base ** exponent for a base > 0, by squaring where the exponent is a whole number."""
     n = int(exponent)
     if n != exponent or n < 0:
         return base**exponent
@@ -67,113 +166,81 @@ def _power(base: float, exponent: float) -> float:
 
 
 @njit(cache=True)
-def add_radial(
-    centres: Integers,
-    first: Integers,
-    distances: Array,
-    species: Integers,
-    shape: int,
-    alpha: float,
-    columns: Integers,
-    partners: Integers,
-    eta: Array,
-    r_s: Array,
-    r_cut: Array,
-    out: Array,
-) -> None:
-    """Type 2: sum over neighbours of one element of exp(-eta (r - r_s)^2) fc(r).
+def within(distances: Array, reach: float) -> Integers:
+    """Indices of the distances below ``reach``."""
+    found = np.empty(distances.shape[0], dtype=np.int64)
+    n = 0
+    for j in range(distances.shape[0]):
+        if distances[j] < reach:
+            found[n] = j
+            n += 1
+    return found[:n]
 
-    centres: atoms to treat. first: (n_atoms + 1,) where the neighbours of each atom start. distances, species:
-    (n_neighbours,) Å, index of the element. columns, partners, eta, r_s, r_cut: (n_functions,) column of ``out``,
-    element of the neighbour, 1/Å^2, Å, Å. out: (n_atoms, n_columns), added to.
+
+@njit(cache=True, fastmath={"contract"})
+def atom_values(of: Functions, vectors: Array, distances: Array, species: Integers, out: Array) -> None:
+    """Symmetry functions of one atom into ``out``, (n_slots,).
+
+    vectors: (n, 3) to the neighbours, Å; distances: (n,) Å; species: (n,) index of the neighbour's element.
     """
-    for i in centres:
-        for j in range(first[i], first[i + 1]):
-            r = distances[j]
-            last_r_cut = -1.0
-            weight = 0.0
-            for f in range(columns.shape[0]):
-                if partners[f] != species[j] or r >= r_cut[f]:
-                    continue
-                if r_cut[f] != last_r_cut:
-                    last_r_cut = r_cut[f]
-                    weight = cutoff_function(r, last_r_cut, shape, alpha)
-                out[i, columns[f]] += weight * math.exp(-eta[f] * (r - r_s[f]) ** 2)
+    out[:] = 0.0
+    shape, alpha, radial, envelopes, turns, pairs, segments = (
+        of.shape, of.alpha, of.radial, of.envelopes, of.turns, of.pairs, of.segments
+    )  # fmt: skip
+    for j in range(distances.shape[0]):
+        for s in range(of.radial_start[species[j]], of.radial_start[species[j] + 1]):
+            eta, r_s, r_cut = radial[s]
+            out[s] += side(distances[j], eta, r_s, r_cut, shape, alpha)[0]
+    near = within(distances, of.reach)
+    value, _ = sides(distances[near], envelopes, shape, alpha)
+    far, far_slope = np.empty(envelopes.shape[0]), np.empty(envelopes.shape[0])
+    turn, turn_slope = np.empty(turns.shape[0]), np.empty(turns.shape[0])
+    for a in range(near.shape[0]):
+        j = near[a]
+        for b in range(a + 1, near.shape[0]):
+            k = near[b]
+            begin, end, first_turn, last_turn = pairs[species[j], species[k]]
+            dot, opposite = triangle(vectors[j], vectors[k])
+            if begin == end or (of.all_narrow and opposite >= of.reach):
+                continue
+            cosine = dot / (distances[j] * distances[k])
+            angle_factors(cosine, turns, first_turn, last_turn, turn, turn_slope)
+            opposite_sides(opposite, envelopes, shape, alpha, far, far_slope)
+            for c in range(begin, end):
+                e, t, s, length = segments[c]
+                envelope = value[a, e] * value[b, e] * far[e]
+                for q in range(length):
+                    out[s + q] += envelope * turn[t + q]
+
+
+@njit(cache=True, fastmath={"contract"})
+def triangle(first: Array, second: Array) -> tuple[float, float]:
+    """Scalar product of two vectors, and the distance of their ends."""
+    dot, square = 0.0, 0.0
+    for axis in range(3):
+        dot += first[axis] * second[axis]
+        square += (first[axis] - second[axis]) ** 2
+    return dot, math.sqrt(square)
 
 
 @njit(cache=True)
-def add_angular(
+def add_values(
+    of: Functions,
     centres: Integers,
     first: Integers,
     vectors: Array,
     distances: Array,
     species: Integers,
-    shape: int,
-    alpha: float,
-    envelope_is_narrow: NDArray[np.bool_],
-    envelope_eta: Array,
-    envelope_r_s: Array,
-    envelope_r_cut: Array,
-    turn_lambda: Array,
-    turn_zeta: Array,
-    start: Integers,
     columns: Integers,
-    envelopes: Integers,
-    turns: Integers,
     out: Array,
 ) -> None:
-    """Types 3 and 9: sum over pairs j < k of 2^(1-zeta) (1 + lambda cos)^zeta times an envelope.
+    """``atom_values`` of the atoms ``centres`` into the ``columns`` (n_slots,) of their rows of ``out``.
 
-    The envelope of type 9 ("wide") is a product over the sides ij and ik of exp(-eta (r - r_s)^2) fc(r), that of
-    type 3 ("narrow") over the side jk too. Many functions share an envelope or a turn (the factor of the angle), so
-    each is listed once.
-
-    envelope_*: (n_envelopes,) and turn_*: (n_turns,). A function is a column with the index of its envelope and of its
-    turn. Those of the neighbour elements a, b are start[a, b] to start[a, b + 1] - 1, sorted by envelope. The other
-    arguments are those of ``add_radial``.
+    first: (n_atoms + 1,) where the neighbours of each atom begin in the other arrays.
     """
-    n_envelopes, n_turns = envelope_eta.shape[0], turn_zeta.shape[0]
-    widest = envelope_r_cut.max()
-    angle = np.empty(n_turns)
+    slots = np.empty(of.n_slots)
     for i in centres:
-        near = np.array([j for j in range(first[i], first[i + 1]) if distances[j] < widest])
-        sides = np.empty((near.shape[0], n_envelopes))
-        for a in range(near.shape[0]):
-            for e in range(n_envelopes):
-                sides[a, e] = _side(
-                    distances[near[a]], envelope_eta[e], envelope_r_s[e], envelope_r_cut[e], shape, alpha
-                )
-        for a in range(near.shape[0]):
-            j = near[a]
-            for b in range(a + 1, near.shape[0]):
-                k = near[b]
-                begin, end = start[species[j], species[k]], start[species[j], species[k] + 1]
-                if begin == end:
-                    continue
-                dot = 0.0
-                for axis in range(3):
-                    dot += vectors[j, axis] * vectors[k, axis]
-                cosine = dot / (distances[j] * distances[k])
-                opposite = math.sqrt(max(0.0, distances[j] ** 2 + distances[k] ** 2 - 2.0 * dot))
-                for t in range(n_turns):
-                    half = 0.5 * (1.0 + turn_lambda[t] * cosine)
-                    angle[t] = 2.0 * _power(half, turn_zeta[t]) if half > 0.0 else 0.0
-                current = -1
-                envelope = 0.0
-                for f in range(begin, end):
-                    e = envelopes[f]
-                    if e != current:
-                        current = e
-                        envelope = sides[a, e] * sides[b, e]
-                        if envelope_is_narrow[e] and envelope != 0.0:
-                            envelope *= _side(
-                                opposite, envelope_eta[e], envelope_r_s[e], envelope_r_cut[e], shape, alpha
-                            )
-                    out[i, columns[f]] += envelope * angle[turns[f]]
-
-
-@njit(cache=True)
-def _side(r: float, eta: float, r_s: float, r_cut: float, shape: int, alpha: float) -> float:
-    """exp(-eta (r - r_s)^2) fc(r) of one side of a triangle."""
-    weight = cutoff_function(r, r_cut, shape, alpha)
-    return weight * math.exp(-eta * (r - r_s) ** 2) if weight != 0.0 else 0.0
+        begin, end = first[i], first[i + 1]
+        atom_values(of, vectors[begin:end], distances[begin:end], species[begin:end], slots)
+        for s in range(of.n_slots):
+            out[i, columns[s]] = slots[s]

@@ -1,9 +1,10 @@
 """A list of Behler-Parrinello symmetry functions, of any mix of types and parameters, and its values."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations_with_replacement
 
 import numpy as np
 from ase import Atoms
@@ -11,6 +12,7 @@ from ase.data import atomic_numbers
 from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
+from tamis.bases import acsf_gradient_kernel as gradient_kernel
 from tamis.bases import acsf_kernel as kernel
 from tamis.bases.vacuum import in_vacuum
 from tamis.exceptions import TamisError
@@ -22,6 +24,7 @@ RADIAL, NARROW, WIDE = 2, 3, 9
 """n2p2's numbers of the types: Behler's G2, G4 (its exponent and cutoff include the far side jk), G5."""
 
 CUTOFF_TYPES = {
+    "hard": kernel.HARD,
     "cos": kernel.COS,
     "tanhu": kernel.TANHU,
     "tanh": kernel.TANH,
@@ -31,7 +34,7 @@ CUTOFF_TYPES = {
     "poly3": kernel.POLY3,
     "poly4": kernel.POLY4,
 }
-"""Names of the cutoff functions and their numbers in ``cutoff_type`` of n2p2's input.nn."""
+"""Names of the cutoff functions and their numbers in ``cutoff_type`` of n2p2's input.nn. ``hard`` jumps to 0."""
 
 
 @dataclass(frozen=True)
@@ -75,19 +78,25 @@ class SymmetryFunction:
 
 
 @dataclass(frozen=True, eq=False)
-class _Angular:
-    """Arguments of ``acsf_kernel.add_angular`` that belong to one central element."""
+class Neighbours:
+    """Neighbours of every atom, images included, sorted by atom.
 
-    narrow: NDArray[np.bool_]
-    eta: Array
-    r_s: Array
-    r_cut: Array
-    lambdas: Array
-    zetas: Array
-    start: Integers
-    columns: Integers
-    envelopes: Integers
-    turns: Integers
+    first: (n_atoms + 1,) the neighbours of atom i are first[i] .. first[i + 1] - 1 of the other arrays.
+    others: (n,) atom numbers. vectors: (n, 3) from atom to neighbour, Å. distances: (n,) Å.
+    species: (n,) index of the neighbour's element. own_species: (n_atoms,) index of the atom's element.
+    """
+
+    first: Integers
+    others: Integers
+    vectors: Array
+    distances: Array
+    species: Integers
+    own_species: Integers
+
+    def centres(self) -> Iterator[tuple[int, Integers]]:
+        """Elements that occur, each with its atoms."""
+        for element in np.unique(self.own_species):
+            yield int(element), np.flatnonzero(self.own_species == element)
 
 
 @dataclass(frozen=True)
@@ -131,123 +140,140 @@ class SymmetryFunctionTable:
         TamisError : two atoms are on top of each other.
         """
         out = np.zeros((len(atoms), len(self.functions)))
-        boxed = in_vacuum(atoms, 1.0)
-        centre, other, vectors, distances = neighbour_list("ijDd", boxed, self.r_cut)
+        near = self.neighbours(atoms)
+        for element, centres in near.centres():
+            kernel.add_values(
+                self.compiled[element],
+                centres,
+                near.first,
+                near.vectors,
+                near.distances,
+                near.species,
+                self.columns[element],
+                out,
+            )
+        return out
+
+    def gradients(self, atoms: Atoms) -> tuple[Integers, Integers, Array, Array]:
+        """Derivatives of every atom's functions by positions and strain.
+
+        Only for tables with as many functions, m, of one element as of any other.
+
+        Returns
+        -------
+        centres, moved : (n_pairs,) atom i and the atom j that is moved (all its images together; i itself too).
+        by_position : (n_pairs, 3, m) dG_i/dr_j, 1/Å; the functions of the element of i, in the order of columns.
+        by_strain : (n_atoms, 6, m), Voigt xx yy zz yz xz xy with eps_yz = eps_zy = e_yz / 2.
+        """
+        near = self.neighbours(atoms)
+        counts = gradient_kernel.count_partners(near.first, near.others, len(atoms))
+        start = np.concatenate([[0], np.cumsum(counts)])
+        width = self.compiled[0].n_slots
+        moved = np.empty(start[-1], dtype=np.int64)
+        by_position = np.empty((start[-1], 3, width))
+        by_strain = np.empty((len(atoms), 6, width))
+        centre_of_row = np.repeat(np.arange(len(atoms)), counts)
+        for element, centres in near.centres():
+            gradient_kernel.add_gradients(
+                self.compiled[element],
+                centres,
+                near.first,
+                near.others,
+                near.vectors,
+                near.distances,
+                near.species,
+                start,
+                moved,
+                by_position,
+                by_strain,
+            )
+            by_column = np.argsort(self.columns[element])
+            by_strain[centres] = by_strain[centres][:, :, by_column]
+            rows = near.own_species[centre_of_row] == element
+            by_position[rows] = by_position[rows][:, :, by_column]
+        return centre_of_row, moved, by_position, by_strain
+
+    def neighbours(self, atoms: Atoms) -> Neighbours:
+        """Neighbours within the largest cutoff; TamisError where two atoms are on top of each other."""
+        centre, others, vectors, distances = neighbour_list("ijDd", in_vacuum(atoms, 1.0), self.r_cut)
         if len(distances) and distances.min() < 1e-6:
             worst = int(distances.argmin())
             raise TamisError(
-                f"atoms {centre[worst]} and {other[worst]} are at the same place: no angle is defined; "
+                f"atoms {centre[worst]} and {others[worst]} are at the same place: no angle is defined; "
                 "correct or remove the structure"
             )
-        first = np.searchsorted(centre, np.arange(len(atoms) + 1))
-        index = {symbol: i for i, symbol in enumerate(self.elements)}
-        species = np.array([index[s] for s in atoms.get_chemical_symbols()], dtype=np.int64)
-        for element in range(len(self.elements)):
-            centres = np.flatnonzero(species == element)
-            if len(centres):
-                self._add(element, centres, first, vectors, distances, species[other], out)
-        return out
-
-    def _add(
-        self,
-        element: int,
-        centres: Integers,
-        first: Integers,
-        vectors: Array,
-        distances: Array,
-        species: Integers,
-        out: Array,
-    ) -> None:
-        shape, alpha = CUTOFF_TYPES[self.cutoff_type], float(self.cutoff_alpha)
-        radial, angular = self._radial[element], self._angular[element]
-        kernel.add_radial(centres, first, distances, species, shape, alpha, *radial, out)
-        if angular is None:
-            return
-        kernel.add_angular(
-            centres,
-            first,
-            vectors,
-            distances,
-            species,
-            shape,
-            alpha,
-            angular.narrow,
-            angular.eta,
-            angular.r_s,
-            angular.r_cut,
-            angular.lambdas,
-            angular.zetas,
-            angular.start,
-            angular.columns,
-            angular.envelopes,
-            angular.turns,
-            out,
+        index_of = np.full(max(atomic_numbers.values()) + 1, -1, dtype=np.int64)
+        index_of[[atomic_numbers[symbol] for symbol in self.elements]] = np.arange(len(self.elements))
+        species = index_of[atoms.numbers]
+        return Neighbours(
+            first=np.searchsorted(centre, np.arange(len(atoms) + 1)).astype(np.int64),
+            others=others.astype(np.int64),
+            vectors=np.ascontiguousarray(vectors),
+            distances=distances,
+            species=species[others],
+            own_species=species,
         )
 
-    def _of(self, element: str, angular: bool) -> list[tuple[int, SymmetryFunction]]:
-        return [
-            (column, f)
-            for column, f in enumerate(self.functions)
-            if f.central == element and (f.kind != RADIAL) == angular
+    @cached_property
+    def compiled(self) -> tuple[kernel.Functions, ...]:
+        """The functions of each element as the kernels read them."""
+        return tuple(part for part, _ in self._lowered)
+
+    @cached_property
+    def columns(self) -> tuple[Integers, ...]:
+        """The column of each slot of each element's compiled functions."""
+        return tuple(columns for _, columns in self._lowered)
+
+    @cached_property
+    def _lowered(self) -> tuple[tuple[kernel.Functions, Integers], ...]:
+        return tuple(self._lower(element) for element in self.elements)
+
+    def _lower(self, element: str) -> tuple[kernel.Functions, Integers]:
+        """Slots and segments of one central element (see ``acsf_kernel``), and the column of each slot."""
+        mine = [(column, f) for column, f in enumerate(self.functions) if f.central == element]
+        radial = [
+            [(column, f) for column, f in mine if f.kind == RADIAL and f.neighbours == (other,)]
+            for other in self.elements
         ]
-
-    @cached_property
-    def _radial(self) -> tuple[tuple[Integers, Integers, Array, Array, Array], ...]:
-        """Per element: columns, neighbour elements, eta, r_s, r_cut of its radial functions."""
-        lowered = []
-        for element in self.elements:
-            mine = self._of(element, angular=False)
-            lowered.append(
-                (
-                    np.array([column for column, _ in mine], dtype=np.int64),
-                    np.array([self.elements.index(f.neighbours[0]) for _, f in mine], dtype=np.int64),
-                    np.array([f.eta for _, f in mine], dtype=float),
-                    np.array([f.r_s for _, f in mine], dtype=float),
-                    np.array([f.r_cut for _, f in mine], dtype=float),
-                )
-            )
-        return tuple(lowered)
-
-    @cached_property
-    def _angular(self) -> tuple[_Angular | None, ...]:
-        return tuple(self._lower_angular(self._of(element, angular=True)) for element in self.elements)
-
-    def _lower_angular(self, mine: list[tuple[int, SymmetryFunction]]) -> _Angular | None:
-        """Share envelopes and angle factors, and list the functions by the elements of the two neighbours."""
-        if not mine:
-            return None
-        envelopes = _distinct((f.kind == NARROW, f.eta, f.r_s, f.r_cut) for _, f in mine)
-        turns = _distinct((f.lambda_, f.zeta) for _, f in mine)
+        flat = [entry for entries in radial for entry in entries]
+        columns = [column for column, _ in flat]
+        angular = [(column, f) for column, f in mine if f.kind != RADIAL]
+        envelopes = sorted({_envelope(f) for _, f in angular})
         n = len(self.elements)
-        start = np.zeros((n, n + 1), dtype=np.int64)
-        listed: list[tuple[int, int, int]] = []
-        for a, first in enumerate(self.elements):
-            start[a, 0] = len(listed)
-            for b, second in enumerate(self.elements):
-                listed += sorted(
-                    (
-                        envelopes.index((f.kind == NARROW, f.eta, f.r_s, f.r_cut)),
-                        turns.index((f.lambda_, f.zeta)),
-                        column,
-                    )
-                    for column, f in mine
-                    if f.neighbours in ((first, second), (second, first))
-                )
-                start[a, b + 1] = len(listed)
-        packed = np.array(listed, dtype=np.int64)
-        return _Angular(
-            narrow=np.array([e[0] for e in envelopes], dtype=np.bool_),
-            eta=np.array([e[1] for e in envelopes], dtype=float),
-            r_s=np.array([e[2] for e in envelopes], dtype=float),
-            r_cut=np.array([e[3] for e in envelopes], dtype=float),
-            lambdas=np.array([t[0] for t in turns], dtype=float),
-            zetas=np.array([t[1] for t in turns], dtype=float),
-            start=start,
-            columns=np.ascontiguousarray(packed[:, 2]),
-            envelopes=np.ascontiguousarray(packed[:, 0]),
-            turns=np.ascontiguousarray(packed[:, 1]),
+        pairs = np.zeros((n, n, 4), dtype=np.int64)
+        segments: list[tuple[int, int, int, int]] = []
+        turns: list[tuple[float, float]] = []
+        for a, b in combinations_with_replacement(range(n), 2):
+            pair = {self.elements[a], self.elements[b]}
+            of_pair = [(column, f) for column, f in angular if set(f.neighbours) == pair]
+            before = len(segments), len(turns)
+            runs: dict[tuple[tuple[float, float], ...], int] = {}
+            for number, envelope in enumerate(envelopes):
+                run = sorted((f.lambda_, f.zeta, column) for column, f in of_pair if _envelope(f) == envelope)
+                if not run:
+                    continue
+                key = tuple((lambda_, zeta) for lambda_, zeta, _ in run)
+                if key not in runs:
+                    runs[key] = len(turns)
+                    turns += key
+                segments.append((number, runs[key], len(columns), len(run)))
+                columns += [column for _, _, column in run]
+            pairs[a, b] = pairs[b, a] = before[0], len(segments), before[1], len(turns)
+        compiled = kernel.Functions(
+            shape=CUTOFF_TYPES[self.cutoff_type],
+            alpha=float(self.cutoff_alpha),
+            radial_start=np.cumsum([0, *map(len, radial)], dtype=np.int64),
+            radial=np.array([(f.eta, f.r_s, f.r_cut) for _, f in flat], dtype=float).reshape(-1, 3),
+            envelopes=np.array(envelopes, dtype=float).reshape(-1, 4),
+            turns=np.array(turns, dtype=float).reshape(-1, 2),
+            pairs=pairs,
+            segments=np.array(segments, dtype=np.int64).reshape(-1, 4),
+            n_slots=len(columns),
+            all_narrow=all(bool(e[0]) for e in envelopes),
+            reach=max((float(e[3]) for e in envelopes), default=0.0),
         )
+        return compiled, np.array(columns, dtype=np.int64)
 
 
-def _distinct(keys: Iterable[tuple[float, ...]]) -> list[tuple[float, ...]]:
-    return sorted(set(keys))
+def _envelope(f: SymmetryFunction) -> tuple[bool, float, float, float]:
+    return (f.kind == NARROW, float(f.eta), float(f.r_s), float(f.r_cut))

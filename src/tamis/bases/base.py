@@ -104,6 +104,9 @@ class LinearBasis(Basis):
     ``elements``; ``coefficients`` have shape (n_features,) in eV.
     """
 
+    keeps_values: ClassVar[bool] = True
+    """False where there are so many columns that the store keeps only the sum of the values over the atoms."""
+
     @abstractmethod
     def evaluate(self, atoms: Atoms) -> tuple[Array, DesignRows]:
         """Values and design rows in one pass of the engine."""

@@ -6,102 +6,36 @@ where these are silent, the behaviour of chimes_lsq and chimes_calculator.
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
-from numpy.typing import NDArray
+from ase.calculators.calculator import Calculator
 
-from tamis.bases.base import Array, Basis, DesignRows
-from tamis.bases.chimes_kernel import add_clusters, clusters
+from tamis.bases.base import Array, DesignRows, LinearBasis
+from tamis.bases.chimes_calculator import ChimesCalculator
+from tamis.bases.chimes_clusters import (
+    ClusterType,
+    SlotLimits,
+    check_limits,
+    clusters_by_kind,
+    orbits_of_powers,
+    slot_limits,
+)
+from tamis.bases.chimes_kernel import add_clusters
 from tamis.exceptions import TamisError
 
-Powers = tuple[int, ...]
 Cutoff = Literal["cubic", "tersoff"]
 
-LONGEST_MORSE_LENGTH = 1000.0
-"""Å; beyond it exp(-r / length) is a constant to all digits that matter."""
+PARAMETER_FILE = "params.txt"
 
 
 @dataclass(frozen=True)
-class SlotLimits:
-    """What one kind of pair, triplet or quadruplet has instead of the common limits.
-
-    atoms: 2 to 4 chemical symbols in alphabetical order.
-    s_min, s_max: inner and outer cutoff of every pair of the cluster, Å, in the order 01 02 03 12 13 23 (as far as
-        there are that many atoms); None keeps the common ones.
-    morse_lambda: Å, only for pairs: their triplets and quadruplets have the same.
-    """
-
-    atoms: tuple[str, ...]
-    s_min: tuple[float, ...] | None = None
-    s_max: tuple[float, ...] | None = None
-    morse_lambda: float | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "atoms", tuple(self.atoms))
-        if not 2 <= len(self.atoms) <= 4 or list(self.atoms) != sorted(self.atoms):
-            raise TamisError(
-                f"special atoms are {list(self.atoms)}; give 2, 3 or 4 symbols in alphabetical order"
-            )
-        n_slots = math.comb(len(self.atoms), 2)
-        for name in ("s_min", "s_max"):
-            given = getattr(self, name)
-            if given is None:
-                continue
-            object.__setattr__(self, name, tuple(float(s) for s in given))
-            if len(given) != n_slots:
-                raise TamisError(
-                    f"special {name} of {'-'.join(self.atoms)} has {len(given)} numbers; give one for each of "
-                    f"its {n_slots} pairs"
-                )
-        if self.morse_lambda is not None and len(self.atoms) != 2:
-            raise TamisError(
-                f"special morse_lambda is given for {'-'.join(self.atoms)}, but it belongs to pairs; give it for "
-                "the pairs of this cluster"
-            )
-
-
-@dataclass(frozen=True, eq=False)
-class ClusterType:
-    """One kind of pair, triplet or quadruplet, and its basis functions.
-
-    atoms: chemical symbols, alphabetical.
-    limits: (n_slots, 3) s_min, s_max, Morse length of each pair of the cluster, Å, pairs in the order
-        01 02 03 12 13 23.
-    n_powers: a polynomial's power runs from 0 to n_powers - 1.
-    orbits: one entry per basis function: the powers (one per slot) of the products that it is the sum of.
-    column: number of the first function.
-    """
-
-    atoms: tuple[str, ...]
-    limits: Array
-    n_powers: int
-    orbits: tuple[tuple[Powers, ...], ...]
-    column: int
-
-    @cached_property
-    def terms(self) -> NDArray[np.int64]:
-        """(n_terms, 2) powers of the first and of the second half of the slots, each read as one number."""
-        powers = np.array([p for orbit in self.orbits for p in orbit], dtype=np.int64)
-        n_upper = (len(self.limits) + 1) // 2
-        digits = self.n_powers ** np.arange(n_upper)[::-1]
-        return np.stack(
-            [powers[:, :n_upper] @ digits, powers[:, n_upper:] @ digits[2 * n_upper - len(self.limits) :]], 1
-        )
-
-    @cached_property
-    def starts(self) -> NDArray[np.int64]:
-        """(n_functions + 1,) first term of each function, and the number of terms."""
-        return np.cumsum([0, *(len(orbit) for orbit in self.orbits)], dtype=np.int64)
-
-
-@dataclass(frozen=True)
-class ChimesBasis(Basis):
+class ChimesBasis(LinearBasis):
     """Sums over pairs, triplets and quadruplets of atoms, every one counted once, images included.
 
     A function of a cluster is sum over powers of prod over its pairs of f_c(r) T_power(x(r)), with T the Chebyshev
@@ -117,7 +51,11 @@ class ChimesBasis(Basis):
 
     Inside s_min every polynomial is continued as chimes_calculator does it (from its value and slope at s_min, the
     slope fading within 0.01 Å), for 2-, 3- and 4-body functions. chimes_lsq leaves such pairs out of its 2-body
-    columns. The penalty of ChIMES for short distances has no coefficient to fit and is not part of the basis.
+    columns.
+
+    The penalty of ChIMES for short distances, penalty_scaling (s_min + penalty_distance - r)^3 for every pair with r
+    below s_min + penalty_distance, has no coefficient to fit. It is **not in the design rows but always in the
+    calculator and the file**: rows @ coefficients and the calculator differ where pairs are that close, only there.
 
     Parameters
     ----------
@@ -132,6 +70,8 @@ class ChimesBasis(Basis):
     cutoff_fraction : outer part of the range in which "tersoff" falls from 1 to 0, above 0, at most 1; "cubic" has no
         use for it.
     special : limits of single kinds of clusters: ``SlotLimits``, or mappings of their fields.
+    penalty_distance : Å, from 0 on; where the penalty begins, above s_min.
+    penalty_scaling : eV/Å³, from 0 on; 433.641 is the 1e4 kcal/mol/Å³ of chimes_calculator.
 
     Raises
     ------
@@ -151,10 +91,12 @@ class ChimesBasis(Basis):
     cutoff: Cutoff
     cutoff_fraction: float
     special: tuple[SlotLimits, ...] = ()
+    penalty_distance: float = 0.01
+    penalty_scaling: float = 433.641
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "elements", tuple(self.elements))
-        object.__setattr__(self, "special", tuple(_slot_limits(entry) for entry in self.special))
+        object.__setattr__(self, "special", tuple(slot_limits(entry) for entry in self.special))
         if not self.elements or len(set(self.elements)) != len(self.elements):
             raise TamisError(f"elements are {list(self.elements)}; name at least one element, each once")
         self._check_orders()
@@ -162,7 +104,8 @@ class ChimesBasis(Basis):
         self._check_special()
         for size, order in ((2, 1), (3, self.order_3b), (4, self.order_4b)):
             for atoms in self._kinds(size) if order > 0 else ():
-                _check_limits(atoms, self._limits(atoms), self.r_cut)
+                check_limits(atoms, self.limits_of(atoms), self.r_cut)
+        self._check_penalty()
 
     def _check_orders(self) -> None:
         for name, lowest in (("order_2b", 1), ("order_3b", 2), ("order_4b", 2)):
@@ -190,6 +133,20 @@ class ChimesBasis(Basis):
                     "needs its many-body cutoffs to be at most that of the pairs: lower it or raise r_cut"
                 )
 
+    def _check_penalty(self) -> None:
+        for name, unit in (("penalty_distance", "Å"), ("penalty_scaling", "eV/Å³")):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise TamisError(
+                    f"{name} is {getattr(self, name)} {unit}; it must be a finite number from 0 on"
+                )
+        for atoms in self._kinds(2):
+            s_min, s_max, _ = self.limits_of(atoms)[0]
+            if s_min + self.penalty_distance >= s_max:
+                raise TamisError(
+                    f"penalty_distance is {self.penalty_distance} Å: above s_min = {s_min} Å of {'-'.join(atoms)} it "
+                    f"reaches the cutoff of {s_max} Å; lower it, say to 0.01"
+                )
+
     def _check_special(self) -> None:
         for entry in self.special:
             unknown = sorted(set(entry.atoms) - set(self.elements))
@@ -207,15 +164,20 @@ class ChimesBasis(Basis):
 
     @cached_property
     def types(self) -> tuple[ClusterType, ...]:
-        """All kinds of clusters that have functions, in the order of their columns."""
+        """All kinds of clusters that have functions, in the order of their columns; pairs also without any."""
         types: list[ClusterType] = []
         column = 0
         for size, n_powers in ((2, self.order_2b + 1), (3, self.order_3b), (4, self.order_4b)):
-            for atoms in self._kinds(size) if n_powers > 1 else ():
+            for atoms in self._kinds(size) if n_powers > 1 or size == 2 else ():
                 orbits = orbits_of_powers(atoms, n_powers)
-                types.append(ClusterType(atoms, self._limits(atoms), n_powers, orbits, column))
+                types.append(ClusterType(atoms, self.limits_of(atoms), n_powers, orbits, column))
                 column += len(orbits)
         return tuple(types)
+
+    @property
+    def tersoff(self) -> float:
+        """The fraction of the kernels: 0 stands for the cubic cutoff."""
+        return float(self.cutoff_fraction) if self.cutoff == "tersoff" else 0.0
 
     def _kinds(self, size: int) -> Iterator[tuple[str, ...]]:
         """Kinds of clusters of ``size`` atoms in chimes_lsq's order: like pairs come before unlike ones."""
@@ -224,13 +186,13 @@ class ChimesBasis(Basis):
             kinds.sort(key=lambda pair: pair[0] != pair[1])
         return (tuple(sorted(kind)) for kind in kinds)
 
-    def _limits(self, atoms: tuple[str, ...]) -> Array:
+    def limits_of(self, atoms: tuple[str, ...]) -> Array:
         """s_min, s_max, Morse length of every slot, (n_slots, 3), Å."""
         pairs = itertools.combinations(atoms, 2)
         if len(atoms) == 2:
             limits = np.array([[self.s_min, self.r_cut, self.morse_lambda]], dtype=float)
         else:
-            limits = np.concatenate([self._limits(tuple(pair)) for pair in pairs])
+            limits = np.concatenate([self.limits_of(tuple(pair)) for pair in pairs])
             limits[:, 1] = np.minimum(limits[:, 1], self.r_cut_3b if len(atoms) == 3 else self.r_cut_4b)
         for entry in self.special:
             if entry.atoms == atoms:
@@ -255,132 +217,43 @@ class ChimesBasis(Basis):
 
     def _accumulate(self, atoms: Atoms, values: Array, forces: Array, strain: Array) -> None:
         self.check(atoms)
-        first, neighbours, vectors = half_neighbours(atoms, self.r_cut)
-        distances = np.linalg.norm(vectors, axis=1)
-        alphabet = sorted(self.elements)
-        ranks = np.array([alphabet.index(symbol) for symbol in atoms.get_chemical_symbols()])
-        tersoff = float(self.cutoff_fraction) if self.cutoff == "tersoff" else 0.0
-        for size in (2, 3, 4):
-            types = [kind for kind in self.types if len(kind.atoms) == size]
-            if not types:
-                continue
-            reach = max(kind.limits[:, 1].max() for kind in types)
-            near = np.flatnonzero(distances < reach)
-            first_near = np.searchsorted(near, first)
-            members, places = clusters(size, first_near, neighbours[near], vectors[near], reach)
-            order = np.argsort(ranks[members], axis=1, kind="stable")
-            members = np.take_along_axis(members, order, axis=1)
-            places = np.take_along_axis(places, order[:, :, None], axis=1)
-            for kind in types:
-                chosen = (ranks[members] == [alphabet.index(symbol) for symbol in kind.atoms]).all(axis=1)
+        for kind, members, places in clusters_by_kind(atoms, self.types, self.elements, self.r_cut):
+            if kind.orbits:
                 add_clusters(
-                    members[chosen], places[chosen], kind.limits, tersoff, kind.n_powers, kind.terms,
-                    kind.starts, kind.column, values, forces, strain,
+                    members, places, kind.limits, self.tersoff, kind.n_powers, kind.terms, kind.starts, kind.column,
+                    values, forces, strain,
                 )  # fmt: skip
 
+    def calculator(self, coefficients: Array, offsets: Array) -> Calculator:
+        """A compiled ASE calculator with the penalty, equal to chimes_calculator."""
+        self._check_solution(coefficients, offsets)
+        return ChimesCalculator(self, coefficients, offsets)
 
-def _slot_limits(entry: SlotLimits | Mapping[str, Any]) -> SlotLimits:
-    """An entry of ``special``; a configuration gives mappings."""
-    if isinstance(entry, SlotLimits):
-        return entry
-    known = {"atoms", "s_min", "s_max", "morse_lambda"}
-    if "atoms" not in entry or not known.issuperset(entry):
-        raise TamisError(
-            f"an entry of special has the keys {', '.join(sorted(entry))}; it needs atoms, and may have s_min, s_max "
-            "and morse_lambda"
-        )
-    return SlotLimits(entry["atoms"], entry.get("s_min"), entry.get("s_max"), entry.get("morse_lambda"))
+    def write(self, folder: Path, coefficients: Array, offsets: Array) -> list[Path]:
+        """Write ``params.txt``, which chimes_calculator and LAMMPS' ``pair_style chimesFF`` read."""
+        from tamis.bases.chimes_writer import write_params
 
+        self._check_solution(coefficients, offsets)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / PARAMETER_FILE
+        write_params(path, self, coefficients, offsets)
+        return [path]
 
-def half_neighbours(atoms: Atoms, r_cut: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
-    """Every pair of atoms nearer than ``r_cut`` (Å) once, images included.
+    def lammps(self, folder: Path) -> None:
+        """None: the pair style is not in LAMMPS itself, and knows only ``units real``, while tamis runs metal.
 
-    Images of atoms are ordered by atom number, then by lattice translation; a pair is listed at its smaller member.
+        A LAMMPS built with chimes_calculator takes the file by hand: ``units real``, ``newton on``,
+        ``atom_modify sort 0 0.0``, ``pair_style chimesFF``, ``pair_coeff * * params.txt``; it tells types by mass.
+        """
+        return None
 
-    Returns
-    -------
-    first : (n_atoms + 1,) the neighbours of atom i are rows first[i] .. first[i + 1] - 1 of the other two.
-    neighbours : (n_pairs,) atom numbers.
-    vectors : (n_pairs, 3) from atom to neighbour, Å.
-
-    Raises
-    ------
-    TamisError : two atoms are at the same place.
-    """
-    completed = atoms.copy()
-    completed.cell = atoms.cell.complete()  # the engine inverts the cell, also where it is not periodic
-    i, j, shifts, vectors, distances = neighbour_list("ijSDd", completed, float(r_cut))
-    if len(distances) and distances.min() < 1e-6:
-        pair = int(distances.argmin())
-        raise TamisError(
-            f"atoms {i[pair]} and {j[pair]} are {distances[pair]} Å apart: there is no direction between "
-            "them; correct or remove the structure"
-        )
-    x, y, z = shifts.T
-    upwards = (x > 0) | ((x == 0) & ((y > 0) | ((y == 0) & (z > 0))))
-    kept = (j > i) | ((j == i) & upwards)
-    first = np.searchsorted(i[kept], np.arange(len(atoms) + 1)).astype(np.int64)
-    return first, j[kept].astype(np.int64), np.ascontiguousarray(vectors[kept])
-
-
-def orbits_of_powers(atoms: tuple[str, ...], n_powers: int) -> tuple[tuple[Powers, ...], ...]:
-    """Sets of powers that share a coefficient, in the order in which chimes_lsq numbers them.
-
-    Parameters
-    ----------
-    atoms : symbols of the cluster's atoms.
-    n_powers : powers of a slot run from 0 to n_powers - 1.
-
-    Returns
-    -------
-    One entry per basis function: the different arrangements (one power per slot, slots in the order
-    01 02 03 12 13 23) that exchanges of like atoms lead to. Every atom touches a slot with a power above 0.
-    """
-    slots = list(itertools.combinations(range(len(atoms)), 2))
-    exchanges = exchanged_slots(atoms)
-    seen: set[Powers] = set()
-    orbits: list[tuple[Powers, ...]] = []
-    for powers in itertools.product(range(n_powers), repeat=len(slots)):
-        touched = {atom for slot, power in zip(slots, powers, strict=True) if power > 0 for atom in slot}
-        if powers in seen or len(touched) < len(atoms):
-            continue
-        orbit = sorted({tuple(powers[s] for s in exchange) for exchange in exchanges})
-        seen.update(orbit)
-        orbits.append(tuple(orbit))
-    return tuple(orbits)
-
-
-def exchanged_slots(atoms: tuple[str, ...]) -> list[tuple[int, ...]]:
-    """Where each slot goes under every exchange of like atoms: a list of permutations of the slots."""
-    slots = list(itertools.combinations(range(len(atoms)), 2))
-    number = {frozenset(slot): n for n, slot in enumerate(slots)}
-    return [
-        tuple(number[frozenset((order[a], order[b]))] for a, b in slots)
-        for order in itertools.permutations(range(len(atoms)))
-        if all(atoms[new] == old for new, old in zip(order, atoms, strict=True))
-    ]
-
-
-def _check_limits(atoms: tuple[str, ...], limits: Array, r_cut: float) -> None:
-    name = "-".join(atoms)
-    for s_min, s_max, morse in limits:
-        if not 0.0 <= s_min < s_max < math.inf:
-            raise TamisError(
-                f"{name} has s_min = {s_min} Å and a cutoff of {s_max} Å; s_min must be at least 0 and smaller than "
-                "the cutoff (r_cut, r_cut_3b, r_cut_4b, special)"
-            )
-        if s_max > r_cut:
-            raise TamisError(
-                f"{name} has s_max = {s_max} Å, more than r_cut = {r_cut} Å, which is the largest cutoff; raise r_cut "
-                "or lower the special s_max"
-            )
-        if not 0.0 < morse <= LONGEST_MORSE_LENGTH:
-            raise TamisError(
-                f"morse_lambda of {name} is {morse} Å; it must be above 0 and at most {LONGEST_MORSE_LENGTH}, about "
-                "a bond length"
-            )
-    if any((limits[list(exchange)] != limits).any() for exchange in exchanged_slots(atoms)):
-        raise TamisError(
-            f"the limits of {name} differ between pairs of its slots that an exchange of like atoms turns into each "
-            f"other: {limits[:, :2].tolist()}; give these pairs the same s_min and s_max"
-        )
+    def _check_solution(self, coefficients: Array, offsets: Array) -> None:
+        for name, given, wanted in (
+            ("coefficients", coefficients, self.n_features),
+            ("offsets", offsets, len(self.elements)),
+        ):
+            if np.shape(given) != (wanted,) or not np.isfinite(given).all():
+                raise TamisError(
+                    f"{name} have shape {np.shape(given)}; {wanted} finite numbers are needed: one a column of the "
+                    "basis, one a chemical element"
+                )

@@ -74,21 +74,21 @@ def half_products(g: Array, dg: Array, n_powers: int, begin: int, end: int, tabl
     """Products over the slots begin .. end - 1 for every choice of their powers.
 
     Row c of ``table`` belongs to the powers that are the digits of c in base ``n_powers`` (first slot = highest
-    digit): column 0 is the product, column 1 + q its derivative by the distance of slot begin + q.
+    digit): column 0 is the product, column 1 + q its derivative by the distance of slot begin + q. There are always
+    four columns; those without a slot are zero.
     """
     n_slots = end - begin
-    table[:] = 0.0
-    for code in range(n_powers**n_slots):
-        table[code, 0] = 1.0
-        for q in range(n_slots):
-            table[code, 1 + q] = 1.0
-        rest = code
-        for slot in range(end - 1, begin - 1, -1):
-            power = rest % n_powers
-            rest //= n_powers
-            table[code, 0] *= g[slot, power]
-            for q in range(n_slots):
-                table[code, 1 + q] *= dg[slot, power] if begin + q == slot else g[slot, power]
+    table[0, :] = 0.0
+    table[0, : 1 + n_slots] = 1.0
+    filled = 1
+    for slot in range(begin, end):
+        # From the last row to the first, because a row is written over only after its products are made.
+        for code in range(filled - 1, -1, -1):
+            for power in range(n_powers - 1, -1, -1):
+                row = table[code * n_powers + power]
+                for q in range(4):
+                    row[q] = table[code, q] * (dg[slot, power] if q == 1 + slot - begin else g[slot, power])
+        filled *= n_powers
 
 
 @njit(cache=True)

@@ -73,7 +73,7 @@ class SoapBasis(Basis):
         boxed = in_vacuum(atoms, self.r_cut)
         rows = np.zeros((len(atoms), self.width))
         symbols = set(atoms.get_chemical_symbols())
-        for element, descriptor in self._descriptors.items():
+        for element, descriptor in self.descriptors.items():
             if element in symbols:
                 found = descriptor.calc(boxed)
                 rows[np.asarray(found["ci"]) - 1] = found["data"]
@@ -89,7 +89,8 @@ class SoapBasis(Basis):
         )
 
     @cached_property
-    def _descriptors(self) -> dict[str, Any]:
+    def descriptors(self) -> dict[str, Any]:
+        """QUIP's objects by element of the central atom."""
         try:
             from quippy.descriptors import Descriptor
         except ImportError as error:
@@ -101,4 +102,4 @@ class SoapBasis(Basis):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without QUIP's objects, which live in the memory of one process."""
-        return {name: value for name, value in self.__dict__.items() if name != "_descriptors"}
+        return {name: value for name, value in self.__dict__.items() if name != "descriptors"}

@@ -1,0 +1,214 @@
+"""ChIMES potentials as an ASE calculator: coefficients are put into one table a kind of cluster before the loops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from numba import njit
+
+from tamis.bases.chimes_clusters import ClusterType, Indices, clusters_by_kind
+from tamis.bases.chimes_kernel import Array, half_products, slot_functions
+
+if TYPE_CHECKING:
+    from tamis.bases.chimes import ChimesBasis
+
+
+class ChimesCalculator(Calculator):
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, ASE sign) as chimes_calculator gives them, penalty included.
+
+    Parameters
+    ----------
+    basis : the functions and the penalty.
+    coefficients : (n_features,) eV. offsets : (n_elements,) energies of the free atoms, eV.
+    """
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]
+
+    def __init__(self, basis: ChimesBasis, coefficients: Array, offsets: Array) -> None:
+        super().__init__()
+        self.basis = basis
+        self.offsets = dict(zip(basis.elements, (float(offset) for offset in offsets), strict=True))
+        self._tables = [
+            _coefficient_table(kind, coefficients[kind.column : kind.column + len(kind.orbits)])
+            for kind in basis.types
+        ]
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """All properties in one pass; the stress only where the cell is periodic in all directions."""
+        super().calculate(atoms, properties, system_changes)
+        basis, structure = self.basis, self.atoms
+        basis.check(structure)
+        energy = sum(self.offsets[symbol] for symbol in structure.get_chemical_symbols())
+        forces, strain = np.zeros((len(structure), 3)), np.zeros((3, 3))
+        table_of = {kind.atoms: table for kind, table in zip(basis.types, self._tables, strict=True)}
+        for kind, members, places in clusters_by_kind(structure, basis.types, basis.elements, basis.r_cut):
+            if kind.orbits:
+                energy += add_energies(
+                    members,
+                    places,
+                    kind.limits,
+                    basis.tersoff,
+                    kind.n_powers,
+                    table_of[kind.atoms],
+                    forces,
+                    strain,
+                )
+            if len(kind.atoms) == 2:
+                reach = kind.limits[0, 0] + basis.penalty_distance
+                energy += add_penalties(members, places, reach, basis.penalty_scaling, forces, strain)
+        self.results = {"energy": energy, "free_energy": energy, "forces": forces}
+        if structure.pbc.all():
+            self.results["stress"] = strain[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]] / structure.cell.volume
+
+
+def _coefficient_table(kind: ClusterType, coefficients: Array) -> Array:
+    """The coefficient of each product, (powers of slot 0, of the last slots, of the slots 1 .. n_slots // 2)."""
+    n_slots = len(kind.limits)
+    table = np.zeros((kind.n_powers,) * n_slots)
+    powers = np.array([p for orbit in kind.orbits for p in orbit], dtype=np.int64).reshape(-1, n_slots)
+    table[tuple(powers.T)] = np.repeat(coefficients, np.diff(kind.starts))
+    table = table.reshape(kind.n_powers, kind.n_powers ** (n_slots // 2), -1)
+    return np.ascontiguousarray(table.transpose(0, 2, 1))
+
+
+@njit(cache=True)
+def _add_pair(arm: Array, slope: float, i: int, j: int, forces: Array, strain: Array) -> None:
+    """Add dE/dr = ``slope`` of the atoms i and j, ``arm`` from i to j, to forces and strain derivative (3, 3)."""
+    r = math.sqrt(arm[0] ** 2 + arm[1] ** 2 + arm[2] ** 2)
+    for a in range(3):
+        pull = slope * arm[a] / r
+        forces[i, a] += pull
+        forces[j, a] -= pull
+        for b in range(3):
+            strain[a, b] += pull * arm[b]
+
+
+@njit(cache=True)
+def _contract_first(table: Array, g: Array, dg: Array, form: Array, slope_form: Array) -> None:
+    """form = sum over powers of g[power] table[power], and the same with dg."""
+    form[:] = 0.0
+    slope_form[:] = 0.0
+    for power in range(len(table)):
+        for row in range(form.shape[0]):
+            for column in range(form.shape[1]):
+                form[row, column] += g[power] * table[power, row, column]
+                slope_form[row, column] += dg[power] * table[power, row, column]
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _apply(
+    form: Array, slope_form: Array, upper: Array, lower: Array, by_upper: Array, by_lower: Array
+) -> float:
+    """by_upper = lower @ form, by_lower = form @ upper; returns lower @ slope_form @ upper.
+
+    Sums may be reordered, so that they become vector operations.
+    """
+    by_upper[:] = 0.0
+    first_slope = 0.0
+    for row in range(len(lower)):
+        total, slope, weight = 0.0, 0.0, lower[row]
+        for column in range(len(upper)):
+            total += form[row, column] * upper[column]
+            slope += slope_form[row, column] * upper[column]
+            by_upper[column] += form[row, column] * weight
+        by_lower[row] = total
+        first_slope += slope * weight
+    return first_slope
+
+
+@njit(cache=True)
+def _scalar_product(vector: Array, table: Array, column: int) -> float:
+    total = 0.0
+    for row in range(len(vector)):
+        total += vector[row] * table[row, column]
+    return total
+
+
+@njit(cache=True)
+def add_energies(
+    members: Indices,
+    places: Array,
+    limits: Array,
+    tersoff: float,
+    n_powers: int,
+    table: Array,
+    forces: Array,
+    strain: Array,
+) -> float:
+    """Energy of all clusters of one kind, eV; their forces and strain derivative are added.
+
+    With the functions of the first slot summed out, the energy of a cluster is a bilinear form of the products over
+    the two halves of its other slots (``half_products``). Clusters come sorted, so that most have the first slot of
+    the one before, and its form. The form applied to either half gives every derivative as a scalar product.
+
+    Parameters
+    ----------
+    members : (n_clusters, size) atom numbers. places : (n_clusters, size, 3) Å.
+    limits : (n_slots, 3) s_min, s_max, Morse length, Å.
+    tersoff : smoothed fraction of the cutoff; 0 for the cubic one.
+    n_powers : powers run from 0 to n_powers - 1.
+    table : coefficients, eV (``_coefficient_table``).
+    forces : (n_atoms, 3) eV/Å. strain : (3, 3) eV.
+    """
+    size, n_slots = members.shape[1], len(limits)
+    begin_lower = 1 + n_slots // 2
+    n_lower, n_upper = table.shape[1:]
+    g, dg = np.empty((n_slots, max(2, n_powers))), np.empty((n_slots, max(2, n_powers)))
+    upper, lower = np.zeros((n_upper, 4)), np.zeros((n_lower, 4))
+    by_upper, by_lower = np.empty(n_upper), np.empty(n_lower)
+    form, slope_form = np.empty((n_lower, n_upper)), np.empty((n_lower, n_upper))
+    arms, slopes = np.empty((n_slots, 3)), np.empty(n_slots)
+    energy, first_distance = 0.0, -1.0
+    for cluster in range(len(members)):
+        slot = 0
+        for m in range(size):
+            for k in range(m + 1, size):
+                arm = arms[slot]
+                for c in range(3):
+                    arm[c] = places[cluster, k, c] - places[cluster, m, c]
+                r = math.sqrt(arm[0] ** 2 + arm[1] ** 2 + arm[2] ** 2)
+                if slot > 0 or r != first_distance:
+                    slot_functions(r, limits[slot], tersoff, g[slot], dg[slot])
+                    if slot == 0:
+                        _contract_first(table, g[0], dg[0], form, slope_form)
+                        first_distance = r
+                slot += 1
+        half_products(g, dg, n_powers, 1, begin_lower, upper)
+        half_products(g, dg, n_powers, begin_lower, n_slots, lower)
+        slopes[0] = _apply(form, slope_form, upper[:, 0], lower[:, 0], by_upper, by_lower)
+        energy += _scalar_product(by_lower, lower, 0)
+        for slot in range(1, begin_lower):
+            slopes[slot] = _scalar_product(by_upper, upper, slot)
+        for slot in range(begin_lower, n_slots):
+            slopes[slot] = _scalar_product(by_lower, lower, 1 + slot - begin_lower)
+        slot = 0
+        for m in range(size):
+            for k in range(m + 1, size):
+                _add_pair(arms[slot], slopes[slot], members[cluster, m], members[cluster, k], forces, strain)
+                slot += 1
+    return energy
+
+
+@njit(cache=True)
+def add_penalties(
+    members: Indices, places: Array, reach: float, scaling: float, forces: Array, strain: Array
+) -> float:
+    """Energy of scaling (reach - r)^3 of all pairs nearer than ``reach``, Å, eV; forces and strain are added to."""
+    energy = 0.0
+    for row in range(len(members)):
+        arm = places[row, 1] - places[row, 0]
+        depth = reach - math.sqrt(arm[0] ** 2 + arm[1] ** 2 + arm[2] ** 2)
+        if depth > 0.0:
+            energy += scaling * depth**3
+            _add_pair(arm, -3.0 * scaling * depth**2, members[row, 0], members[row, 1], forces, strain)
+    return energy

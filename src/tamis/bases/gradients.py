@@ -1,0 +1,39 @@
+"""A basis that is not summed linearly: per-atom values with their derivatives, from which networks are trained."""
+
+from abc import abstractmethod
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from tamis.bases.base import Basis
+
+NORMAL_STRAINS, SHEAR_STRAINS = -1, -2
+"""What stands in ``moved`` instead of an atom: a strain xx, yy, zz or a strain yz, xz, xy of the whole structure."""
+
+
+class GradientBasis(Basis):
+    """A basis whose values have derivatives by positions and strain, atom by atom.
+
+    Every element has the same number of functions, ``n_own``; only the block of the central element is kept.
+    """
+
+    @property
+    def n_own(self) -> int:
+        """Number of functions of one element."""
+        return self.n_features // len(self.elements)
+
+    @abstractmethod
+    def gradients(self, atoms: Atoms) -> NDArray[np.void]:
+        """Records of ``gradient_dtype(n_own)``, sorted by ``moved``, then ``centre``."""
+
+
+def gradient_dtype(n_own: int) -> np.dtype[np.void]:
+    """One record: the derivatives of the functions of one atom by one atom's position, or by three strains.
+
+    centre: atom i whose functions these are. moved: atom j (all its images move together), or one of
+    ``NORMAL_STRAINS``, ``SHEAR_STRAINS``. derivative: (3, n_own), by x, y, z of atom j, 1/Å, or by the strains,
+    where a shear e_yz means eps_yz = eps_zy = e_yz / 2. Four bytes a number: the sums of thousands of them that a
+    training makes need no more, and they are most of what is read.
+    """
+    return np.dtype([("centre", "<i4"), ("moved", "<i4"), ("derivative", "<f4", (3, n_own))])

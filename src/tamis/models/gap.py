@@ -1,0 +1,203 @@
+"""Gaussian approximation potentials, retrained by slicing stored covariances, as gap_fit would fit them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, solve_triangular
+
+from tamis.bases.gap import GapBasis
+from tamis.bases.pair_kernel import PairKernel
+from tamis.bases.soap import SoapBasis
+from tamis.dataset import Dataset, deal_into_folds, structure_key
+from tamis.exceptions import TamisError
+from tamis.models.base import Array, Model
+from tamis.models.gap_candidates import choose_candidates
+from tamis.models.linear import LinearPotential
+from tamis.models.normal_equations import Indices, Terms, element_counts
+from tamis.models.sparse_gp import (
+    Sigmas,
+    WhitenedRows,
+    leading,
+    pivoted_order,
+    posterior,
+    prior_factor,
+    squared_errors,
+    whiten,
+)
+from tamis.store import Store
+
+JUDGED_POINTS = 500
+"""Settings are compared with so many sparse points, the first of the nested order; the last fit takes all."""
+
+
+@dataclass(frozen=True)
+class GapModel(Model):
+    """Sparse GP on SOAP and distances; noise retuned in every fit, sparse points from the kept structures only.
+
+    basis: SOAP, the own descriptor.
+    zeta: exponent of the SOAP kernel.
+    pair: two-body term; None leaves it out.
+    candidates_per_structure: environments of each structure whose covariances are computed, at least 1.
+    n_sparse: SOAP sparse points, chosen by pivoted Cholesky among the candidates of the kept structures.
+    delta, pair_delta: eV, standard deviation of the energy that an atom gets from SOAP, and from each distance.
+    jitter: eV², added to the diagonal of the covariance of the sparse points, as gap_fit's sparse_jitter.
+    energy_sigmas, virial_sigmas: what to try, eV per square root of an atom. force_sigmas: what to try, eV/Å.
+    tuning: "kept" chooses by folds of the kept structures; "pool_validation" by the outer validation set.
+    n_folds: folds of the kept structures, dealt out by group.
+    """
+
+    basis: SoapBasis
+    zeta: int
+    pair: PairKernel | None
+    candidates_per_structure: int
+    n_sparse: int
+    delta: float
+    pair_delta: float
+    jitter: float
+    energy_sigmas: tuple[float, ...]
+    force_sigmas: tuple[float, ...]
+    virial_sigmas: tuple[float, ...]
+    tuning: str
+    n_folds: int
+
+    def __post_init__(self) -> None:
+        for name in ("energy_sigmas", "force_sigmas", "virial_sigmas"):
+            numbers = tuple(float(x) for x in getattr(self, name))
+            object.__setattr__(self, name, numbers)
+            if not numbers or not 1e-5 <= min(numbers) <= max(numbers) < np.inf:
+                raise TamisError(f"{name} is {numbers}; it must list at least one number, each from 1e-5 on")
+        for name in ("delta", "pair_delta", "jitter"):
+            if not 0.0 < getattr(self, name) < np.inf:
+                raise TamisError(f"{name} is {getattr(self, name)}; it must be positive")
+        for name, least in (("candidates_per_structure", 1), ("n_sparse", 1), ("n_folds", 2)):
+            if getattr(self, name) < least:
+                raise TamisError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if int(self.zeta) != self.zeta or self.zeta < 1:
+            raise TamisError(f"zeta is {self.zeta}; it must be a whole number from 1 on, say 4")
+        if self.tuning not in ("kept", "pool_validation"):
+            raise TamisError(f"tuning is {self.tuning!r}; it must be kept or pool_validation")
+
+    @property
+    def grid(self) -> tuple[Sigmas, ...]:
+        """Every setting that a fit tries, the same for any subset."""
+        return tuple(
+            Sigmas(*sigmas) for sigmas in product(self.energy_sigmas, self.force_sigmas, self.virial_sigmas)
+        )
+
+    def prepare(self, dataset: Dataset, store: Store) -> None:
+        """Choose the candidates of all structures that are not for testing; compute everyone's covariances.
+
+        The candidates are remembered for ``fit``, as a cached property would: they follow from the data set.
+        """
+        basis = self.basis_of(dataset.subset(np.flatnonzero(~dataset.is_test)), store)
+        store.prepare(basis, dataset.structures)
+        self.__dict__["_prepared"] = basis
+
+    def basis_of(self, dataset: Dataset, store: Store) -> GapBasis:
+        """Covariances with candidates from ``dataset``."""
+        candidates = choose_candidates(self.basis, dataset.structures, self.candidates_per_structure, store)
+        return GapBasis(self.basis, self.zeta, self.pair, candidates)
+
+    def fit(
+        self, kept: Dataset, validation: Dataset, store: Store, rng: np.random.Generator
+    ) -> LinearPotential:
+        """Choose sparse points, then the noise by folds (or by ``validation``), then solve on all of ``kept``.
+
+        Without ``prepare``, or with structures that it has not seen, the candidates are those of ``kept``.
+        """
+        basis, owned = self._candidates_of(kept, store)
+        columns, factor = self._sparse_points(basis, owned)
+        counts = [element_counts(a.get_chemical_symbols(), basis.elements) for a in kept.structures]
+        offsets = _free_atom_energies(np.array(counts), kept)
+
+        def whitened(dataset: Dataset) -> WhitenedRows:
+            design = store.design(basis, dataset.structures)
+            free = [
+                element_counts(a.get_chemical_symbols(), basis.elements) @ offsets for a in dataset.structures
+            ]
+            return whiten(design, dataset, columns, factor, np.array(free))
+
+        folds = deal_into_folds(kept.groups, min(self.n_folds, len(kept)), rng)
+        parts = [whitened(kept.subset(np.flatnonzero(folds == k))) for k in range(folds.max() + 1)]
+        total = parts[0].terms
+        for part in parts[1:]:
+            total = total.plus(part.terms)
+        others = [whitened(validation)] if self.tuning == "pool_validation" else parts
+        scores = self._scores(total, others, len(columns))
+        best = len(self.grid) // 2 if np.isnan(scores).all() else int(np.nanargmin(scores))
+        sigmas = self.grid[best]
+        coefficients = np.zeros(basis.n_features)
+        coefficients[columns] = solve_triangular(factor, self._final(total, sigmas))
+        report = {
+            "energy_sigma_eV": sigmas.energy,
+            "force_sigma_eV_per_A": sigmas.force,
+            "virial_sigma_eV": sigmas.virial,
+            "settings_tried": float(len(self.grid)),
+            "fold_score": float(scores[best]),
+            "n_candidates": float(owned.sum()),
+            "n_sparse": float(np.sum(columns < basis.n_candidates)),
+            "n_pair_points": float(np.sum(columns >= basis.n_candidates)),
+        }
+        return LinearPotential(basis, coefficients, offsets, report)
+
+    def _candidates_of(self, kept: Dataset, store: Store) -> tuple[GapBasis, NDArray[np.bool_]]:
+        """The prepared basis, and which of its candidates come from ``kept``."""
+        keys = {structure_key(atoms) for atoms in kept.structures}
+        basis: GapBasis | None = self.__dict__.get("_prepared")
+        if basis is None or not keys <= set(basis.candidates.owners):
+            basis = self.basis_of(kept, store)
+        return basis, np.isin(basis.candidates.owners, list(keys))
+
+    def _sparse_points(self, basis: GapBasis, owned: NDArray[np.bool_]) -> tuple[Indices, Array]:
+        """Columns of the sparse points, distances before environments, and the Cholesky factor of their prior."""
+        pool = np.flatnonzero(owned)
+        order = pivoted_order(basis.between(pool), max(self.jitter / self.delta**2, 1e-12))
+        columns = np.concatenate(
+            [np.arange(basis.n_candidates, basis.n_features), pool[order[: self.n_sparse]]]
+        )
+        deltas = np.where(columns < basis.n_candidates, self.delta, self.pair_delta)
+        prior = basis.between(columns) / deltas[:, None] ** 2  # terms do not covary
+        prior[np.diag_indices_from(prior)] += self.jitter / deltas**4
+        return columns, prior_factor(prior)
+
+    def _scores(self, total: Terms, parts: Sequence[WhitenedRows], n_points: int) -> Array:
+        """log(energy RMSE per atom) + log(force RMSE) over the held-out parts, one a setting; inf: no solution."""
+        if self.tuning == "kept" and len(parts) < 2:
+            return np.full(len(self.grid), np.nan)  # one structure: nothing to judge by
+        size = min(n_points, JUDGED_POINTS + (0 if self.pair is None else self.pair.n_points))
+        whole = leading(total, size)
+        sums, n_rows = np.zeros((len(self.grid), 2)), np.zeros(2)
+        for part in parts:
+            judged = leading(part.terms, size)
+            train = whole.minus(judged) if self.tuning == "kept" else whole
+            n_rows += [judged.energy.rows, judged.force.rows]
+            for i, sigmas in enumerate(self.grid):
+                try:
+                    sums[i] += squared_errors(part, judged.force, posterior(train, sigmas))
+                except LinAlgError:
+                    sums[i] = np.inf
+        return 0.5 * np.log(sums / n_rows + 1e-12).sum(axis=1)
+
+    def _final(self, total: Terms, sigmas: Sigmas) -> Array:
+        try:
+            return posterior(total, sigmas)
+        except LinAlgError as error:
+            raise TamisError(
+                f"the fit with {sigmas} has no finite solution ({error}); raise the smallest of model.energy_sigmas, "
+                "model.force_sigmas and model.virial_sigmas"
+            ) from error
+
+
+def _free_atom_energies(counts: Array, dataset: Dataset) -> Array:
+    """Energies per element, eV, that fit the energies per atom best; for one element their mean.
+
+    gap_fit's e0_method=average takes that mean for every element. Where the composition is fixed, or an element is
+    absent, the least such numbers.
+    """
+    n_atoms = dataset.n_atoms
+    return np.asarray(np.linalg.lstsq(counts / n_atoms[:, None], dataset.energies / n_atoms, rcond=None)[0])

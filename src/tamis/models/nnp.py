@@ -1,0 +1,251 @@
+"""Behler-Parrinello networks, trained by Levenberg-Marquardt on stored symmetry functions and derivatives.
+
+Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from tamis.bases.acsf import AcsfBasis
+from tamis.dataset import Dataset, deal_into_folds
+from tamis.exceptions import TamisError
+from tamis.models.base import Model
+from tamis.models.levenberg_marquardt import Run
+from tamis.models.linear import TINY_SQUARE
+from tamis.models.network import Network, mean_of
+from tamis.models.nnp_data import Array, Integers, TrainingData, gather, own_values, species_of
+from tamis.models.nnp_potential import NnpPotential
+from tamis.models.nnp_problem import NetworkProblem, first_parameters
+from tamis.models.normal_equations import Weights, element_counts
+from tamis.models.whitening import Whitening
+from tamis.store import Store
+from tamis.units import MEV_PER_EV
+
+STRUCTURES_PER_FOLD = 3
+"""Where there are enough: an error on fewer held-out structures says little."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a fit tries: weights of the loss, and the ridge on the weights of the networks."""
+
+    weights: Weights
+    ridge: float
+
+
+@dataclass(frozen=True)
+class NnpModel(Model):
+    """Networks of one shape per element; the potential is the mean of a few of them.
+
+    Each network holds out another fold of the kept structures, by which it is stopped and the setting is chosen.
+
+    basis: the symmetry functions.
+    hidden: neurons of the hidden layers, with tanh.
+    n_networks: how many are averaged.
+    energy_weights, stress_weights: what to try, 1/Å, relative to forces (see nnp_problem).
+    ridges: what to try, eV²/Å², factor of the sum of squared weights in the loss.
+    rows_per_parameter: force rows drawn in an iteration, for each parameter.
+    tuning_iterations: iterations with every setting; then the best one is continued.
+    max_iterations: all iterations of that one. patience: stop after so many without a better result.
+    check_every: iterations between looks at the held-out structures.
+    tuning: "kept" chooses and stops by folds of the kept structures; "pool_validation" by a labelled set from the pool.
+    n_folds: folds of the kept structures, dealt out by group; fewer where there are few structures.
+    """
+
+    basis: AcsfBasis
+    hidden: tuple[int, ...]
+    n_networks: int
+    energy_weights: tuple[float, ...]
+    stress_weights: tuple[float, ...]
+    ridges: tuple[float, ...]
+    rows_per_parameter: float
+    tuning_iterations: int
+    max_iterations: int
+    patience: int
+    check_every: int
+    tuning: str
+    n_folds: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        for name in ("energy_weights", "stress_weights", "ridges"):
+            numbers = tuple(float(x) for x in getattr(self, name))
+            object.__setattr__(self, name, numbers)
+            if not numbers or min(numbers) < 0:
+                raise TamisError(f"{name} is {numbers}; it must list at least one number, none below 0")
+        if not self.hidden or min(self.hidden) < 1:
+            raise TamisError(f"hidden is {list(self.hidden)}; it must list the neurons of at least one layer")
+        for name in ("n_networks", "tuning_iterations", "max_iterations", "patience", "check_every"):
+            if getattr(self, name) < 1:
+                raise TamisError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not self.rows_per_parameter > 0:
+            raise TamisError(f"rows_per_parameter is {self.rows_per_parameter}; it must be above 0, say 5")
+        if self.tuning not in ("kept", "pool_validation"):
+            raise TamisError(f"tuning is {self.tuning!r}; it must be kept or pool_validation")
+        if self.n_folds < 2:
+            raise TamisError(f"n_folds is {self.n_folds}; it must be at least 2")
+
+    @property
+    def grid(self) -> tuple[Setting, ...]:
+        """Every setting that a fit tries, the same for any subset."""
+        return tuple(
+            Setting(Weights(energy, stress), ridge)
+            for energy, stress, ridge in product(self.energy_weights, self.stress_weights, self.ridges)
+        )
+
+    def prepare(self, dataset: Dataset, store: Store) -> None:
+        """Compute symmetry functions and derivatives of every structure into the store."""
+        store.prepare(self.basis, dataset.structures)
+
+    @property
+    def needs_tuning_set(self) -> bool:
+        """True for ``tuning: pool_validation``."""
+        return self.tuning == "pool_validation"
+
+    def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> NnpPotential:
+        """Try every setting for a while, continue the best one, average the networks."""
+        offsets = _free_atom_energies(kept, self.basis.elements)
+        whitenings = self._whitenings(kept, store)
+        data = gather(kept, self.basis, store, whitenings, offsets)
+        if self.needs_tuning_set:
+            judged = gather(tuning, self.basis, store, whitenings, offsets)
+            everything = np.arange(len(kept)), np.arange(len(tuning))
+            folds = [everything] * self.n_networks
+        else:
+            judged, folds = data, self._folds(kept, rng)
+        seed = int(rng.integers(2**62))
+        trainings = [
+            [self._training(setting, data, judged, fold, (seed, member)) for member, fold in enumerate(folds)]
+            for setting in self.grid
+        ]
+        for training in (one for members in trainings for one in members):
+            training.advance(
+                min(self.tuning_iterations, self.max_iterations), self.patience, self.check_every
+            )
+        chosen = self._choose(trainings, can_judge=self.needs_tuning_set or len(kept) > 1)
+        for training in chosen:
+            training.advance(self.max_iterations, self.patience, self.check_every)
+        return self._potential(chosen, whitenings, offsets)
+
+    def _whitenings(self, kept: Dataset, store: Store) -> list[Whitening]:
+        species = species_of(kept, self.basis.elements)
+        values = own_values(self.basis, store.values(self.basis, kept.structures), species)
+        return [Whitening.of(values[species == element]) for element in range(len(self.basis.elements))]
+
+    def _folds(self, kept: Dataset, rng: np.random.Generator) -> list[tuple[Integers, Integers]]:
+        """Structures to train on and to judge by, for each network; the same where there is only one structure."""
+        n = len(kept)
+        everything = np.arange(n)
+        if n == 1:
+            return [(everything, everything)] * self.n_networks
+        n_folds = min(n, max(2, self.n_networks, min(self.n_folds, n // STRUCTURES_PER_FOLD)))
+        folds = deal_into_folds(kept.groups, n_folds, rng)
+        return [
+            (np.flatnonzero(folds != k % n_folds), np.flatnonzero(folds == k % n_folds))
+            for k in range(self.n_networks)
+        ]
+
+    def _training(
+        self,
+        setting: Setting,
+        data: TrainingData,
+        judged: TrainingData,
+        fold: tuple[Integers, Integers],
+        seed: tuple[int, int],
+    ) -> Training:
+        """A network of every element before its first iteration; every setting begins from the same ones."""
+        sizes = (self.basis.n_own, *self.hidden, 1)
+        rng = np.random.default_rng(seed)
+        first = [first_parameters(sizes, rng) for _ in self.basis.elements]
+        problem = NetworkProblem(sizes, data, fold[0], setting.weights, self.rows_per_parameter)
+        judge = NetworkProblem(sizes, judged, fold[1], setting.weights, self.rows_per_parameter)
+        return Training(setting, problem, judge, Run.start(np.concatenate(first), rng))
+
+    def _choose(self, trainings: Sequence[list[Training]], can_judge: bool) -> list[Training]:
+        """The networks of the best setting; with nothing to judge by, of the one with the largest ridge."""
+        if can_judge:
+            return min(trainings, key=_score)
+        return max(trainings, key=lambda members: members[0].setting.ridge)
+
+    def _potential(
+        self, trainings: Sequence[Training], whitenings: Sequence[Whitening], offsets: Array
+    ) -> NnpPotential:
+        """Unfold the whitening, and put the networks of each element side by side."""
+        members = tuple(
+            tuple(
+                whitening.fold(Network(training.problem.sizes, "t" * len(self.hidden) + "l", parameters))
+                for whitening, parameters in zip(
+                    whitenings, training.run.best.reshape(len(whitenings), -1), strict=True
+                )
+            )
+            for training in trainings
+        )
+        setting = trainings[0].setting
+        squares, rows = _pooled(trainings)
+        rmse = np.sqrt(squares / np.maximum(rows, 1.0))
+        report = {
+            "energy_weight_per_A": setting.weights.energy,
+            "stress_weight_per_A": setting.weights.stress,
+            "ridge": setting.ridge,
+            "settings_tried": float(len(self.grid)),
+            "n_networks": float(len(members)),
+            "n_parameters": float(trainings[0].problem.n_parameters),
+            "iterations": float(np.mean([training.run.iteration for training in trainings])),
+            "best_iteration": float(np.mean([training.run.best_iteration for training in trainings])),
+            "held_out_energy_rmse_meV_per_atom": float(rmse[0]) * MEV_PER_EV,
+            "held_out_force_rmse_eV_per_A": float(rmse[1]),
+        }
+        return NnpPotential(
+            table=self.basis.table,
+            scalings=tuple(whitening.scaling for whitening in whitenings),
+            networks=tuple(mean_of([networks[e] for networks in members]) for e in range(len(offsets))),
+            offsets=offsets,
+            members=members,
+            fit_report=report,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One network with one setting: its problem, the structures that judge it, and how far it has come."""
+
+    setting: Setting
+    problem: NetworkProblem
+    judge: NetworkProblem
+    run: Run[Integers]
+
+    def advance(self, until: int, patience: int, check_every: int) -> None:
+        """Iterate further (see ``Run.advance``)."""
+        self.run.advance(self.problem, self.setting.ridge, self._loss, until, patience, check_every)
+
+    def mean_squares(self, parameters: Array) -> tuple[Array, Array]:
+        """Sums of squares and numbers of rows of energies, forces and stresses of the held-out structures."""
+        return self.judge.mean_squares(parameters, self.judge.structures)
+
+    def _loss(self, parameters: Array) -> float:
+        squares, rows = self.mean_squares(parameters)
+        energy, force, _ = squares / np.maximum(rows, 1.0)
+        return float(self.setting.weights.energy**2 * energy + force)
+
+
+def _pooled(trainings: Sequence[Training]) -> tuple[Array, Array]:
+    squares, rows = zip(*(training.mean_squares(training.run.best) for training in trainings), strict=True)
+    return np.sum(squares, axis=0), np.sum(rows, axis=0)
+
+
+def _score(trainings: Sequence[Training]) -> float:
+    """Sum of log RMSE of energies, forces and (where labelled) stresses held out, as for linear models."""
+    squares, rows = _pooled(trainings)
+    labelled = rows > 0
+    return float(0.5 * np.log(squares[labelled] / rows[labelled] + TINY_SQUARE).sum())
+
+
+def _free_atom_energies(dataset: Dataset, elements: Sequence[str]) -> Array:
+    """Energies per element, eV, that fit the total energies best; 0 for an element that does not occur."""
+    counts = np.array([element_counts(a.get_chemical_symbols(), elements) for a in dataset.structures])
+    return np.asarray(np.linalg.lstsq(counts, dataset.energies, rcond=None)[0])

@@ -1,0 +1,231 @@
+"""gap_fit, the trainer of Gaussian approximation potentials: Bartók, Csányi, Int. J. Quantum Chem. 115, 1051 (2015)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.data import atomic_numbers
+from ase.io import write
+
+from tamis.bases.gap_files import GAP_FILE, quip_potential
+from tamis.bases.soap import SoapBasis
+from tamis.bases.vacuum import in_vacuum
+from tamis.dataset import Dataset
+from tamis.exceptions import TamisError
+from tamis.models.trainers.base import (
+    FilePotential,
+    Trainer,
+    as_periodic,
+    draw_seed,
+    reference_energies,
+)
+from tamis.models.trainers.programs import Workshop, find_program
+
+STRUCTURES = "kept.xyz"
+SPARSE_METHODS = ("cur_points", "cluster", "uniform", "random", "covariance", "fuzzy", "skip_sparse")
+POSITIVE = (
+    *("zeta", "delta", "theta_2b", "delta_2b", "energy_sigma", "force_sigma", "virial_sigma", "jitter"),
+    "n_sparse",
+)
+FULL_MATRIX = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
+"""Where the 9 components of a symmetric matrix stand in Voigt order."""
+
+
+@dataclass(frozen=True)
+class GapFit(Trainer):
+    """A sparse Gaussian process on SOAP, and on distances where wanted, trained by QUIP's gap_fit.
+
+    basis: SOAP of the kernel delta² (p . p')^zeta; zeta: its exponent.
+    delta: eV per atom, what the SOAP term may explain.
+    n_sparse: sparse points of each element, at most as many as the kept structures have atoms of it.
+    sparse_method: how gap_fit chooses them.
+    n_sparse_2b: points of the distance term of each pair of elements; 0 leaves the term out.
+    theta_2b: Å, length of its kernel. delta_2b: eV, what it may explain.
+    energy_sigma: eV per atom. force_sigma: eV/Å. virial_sigma: eV per atom: standard deviations of the labels.
+    jitter: added to the diagonal of the covariance of the sparse points, eV².
+    reference_energies: element -> energy of a free atom, eV; None fits them to the kept energies.
+    program: gap_fit, as name or path.
+    """
+
+    basis: SoapBasis
+    zeta: float
+    delta: float
+    n_sparse: int
+    sparse_method: str
+    n_sparse_2b: int
+    theta_2b: float
+    delta_2b: float
+    energy_sigma: float
+    force_sigma: float
+    virial_sigma: float
+    jitter: float
+    reference_energies: Mapping[str, float] | None
+    program: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in POSITIVE:
+            if not 0 < getattr(self, name) < np.inf:
+                raise TamisError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if self.n_sparse_2b < 0:
+            raise TamisError(f"n_sparse_2b is {self.n_sparse_2b}; it must be at least 0")
+        if self.sparse_method not in SPARSE_METHODS:
+            raise TamisError(
+                f"sparse_method is {self.sparse_method!r}; choose one of {', '.join(SPARSE_METHODS)}"
+            )
+        self._gap_fit()
+
+    def _gap_fit(self) -> str:
+        get = 'it comes with quippy-ase: pip install "tamis[gap]"'
+        return find_program(self.program, "upstream_gap_fit", "program", get)
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Chemical symbols that the potential is for."""
+        return self.basis.elements
+
+    def train(self, kept: Dataset, shop: Workshop, rng: np.random.Generator) -> FilePotential:
+        """Run gap_fit once."""
+        write_structures(shop.folder / STRUCTURES, kept, self.basis.r_cut)
+        arguments = self.arguments(kept, draw_seed(rng))
+        shop.run(self._gap_fit(), *arguments, makes=(GAP_FILE, f"{GAP_FILE}.sparseX.*"))
+        return FilePotential(
+            files=shop.read(GAP_FILE, f"{GAP_FILE}.sparseX.*"),
+            logs=shop.logs,
+            reader=read_gap,
+            pair_lines=self._pair_lines,
+            fit_report=shop.figures | {"n_sparse": float(sum(self._n_sparse(kept).values()))},
+        )
+
+    def arguments(self, kept: Dataset, seed: int) -> list[str]:
+        """Everything that gap_fit is told; what is left out here has no say with one kind of labels."""
+        energies = reference_energies(kept, self.elements, self.reference_energies)
+        e0 = ":".join(f"{element}:{energy!r}" for element, energy in energies.items())
+        return [
+            f"at_file={STRUCTURES}",
+            f"gp_file={GAP_FILE}",
+            f"gap={{{' : '.join(self.terms(kept))}}}",
+            f"default_sigma={{{self.energy_sigma!r} {self.force_sigma!r} {self.virial_sigma!r} 0.0}}",
+            f"e0={{{e0}}}",
+            f"sparse_jitter={self.jitter!r}",
+            f"rnd_seed={seed}",
+            "energy_parameter_name=ref_energy",
+            "force_parameter_name=ref_forces",
+            "virial_parameter_name=ref_virial",
+            "sigma_parameter_name=none",
+            "do_copy_at_file=F",
+            "sparse_separate_file=T",
+        ]
+
+    def terms(self, kept: Dataset) -> list[str]:
+        """gap_fit's text for each coordinate: SOAP by central element, distances by pair of elements."""
+        n_sparse = self._n_sparse(kept)
+        soap = [
+            f"{self.basis.settings(element)} n_sparse={n_sparse[element]} sparse_method={self.sparse_method} "
+            f"covariance_type=dot_product zeta={self.zeta!r} delta={self.delta!r} add_species=F"
+            for element in self.elements
+        ]
+        if self.n_sparse_2b == 0:
+            return soap
+        pairs = [(a, b) for i, a in enumerate(self.elements) for b in self.elements[i:]]
+        return soap + [
+            f"distance_2b cutoff={self.basis.r_cut!r} "
+            f"cutoff_transition_width={self.basis.cutoff_transition_width!r} "
+            f"Z1={atomic_numbers[a]} Z2={atomic_numbers[b]} n_sparse={self.n_sparse_2b} sparse_method=uniform "
+            f"covariance_type=ard_se theta_uniform={self.theta_2b!r} delta={self.delta_2b!r} add_species=F"
+            for a, b in pairs
+        ]
+
+    def _pair_lines(self, folder: Path) -> tuple[str, ...]:
+        """Lines for a LAMMPS with ML-QUIP; atom types in the order of ``elements``."""
+        path = folder / GAP_FILE
+        numbers = " ".join(str(atomic_numbers[element]) for element in self.elements)
+        return (
+            "pair_style quip",
+            f'pair_coeff * * {path} "Potential xml_label={read_xml(path).tag}" {numbers}',
+        )
+
+    def _n_sparse(self, kept: Dataset) -> dict[str, int]:
+        symbols = [symbol for atoms in kept.structures for symbol in atoms.get_chemical_symbols()]
+        return {element: min(self.n_sparse, symbols.count(element)) for element in self.elements}
+
+
+def write_structures(path: Path, kept: Dataset, r_cut: float) -> None:
+    """extxyz with ref_energy, ref_forces and, where every component has a label, ref_virial = -V stress, 9 numbers.
+
+    No key is called ``stress``: gap_fit would fit it without being asked.
+    """
+    frames = []
+    for i, atoms in enumerate(kept.structures):
+        frame = as_periodic(atoms, r_cut)
+        frame.info["ref_energy"] = kept.energies[i]
+        frame.arrays["ref_forces"] = kept.forces[i]
+        if atoms.pbc.all() and np.isfinite(kept.stresses[i]).all():
+            frame.info["ref_virial"] = (-atoms.cell.volume * kept.stresses[i])[FULL_MATRIX].ravel()
+        frames.append(frame)
+    write(path, frames, format="extxyz", write_results=False)
+
+
+class QuipCalculator(Calculator):
+    """quippy's evaluation of a gap.xml: all properties in one pass; structures need not be periodic."""
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]
+
+    def __init__(self, path: Path, r_cut: float) -> None:
+        super().__init__()
+        self.engine, self.r_cut = quip_potential(path), r_cut
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """Energy (eV), forces (eV/Å), stress (eV/Å³; only where the cell is periodic in all directions)."""
+        super().calculate(atoms, properties, system_changes)
+        boxed = in_vacuum(self.atoms, self.r_cut)
+        whole = bool(self.atoms.pbc.all())
+        self.engine.calculate(boxed, ["energy", "forces", *(["stress"] if whole else [])])
+        self.results = {name: self.engine.results[name] for name in ("energy", "free_energy", "forces")}
+        if whole:
+            self.results["stress"] = self.engine.results["stress"]
+
+
+def read_gap(folder: Path) -> QuipCalculator:
+    """Calculator of the gap.xml and its files of sparse points in ``folder``.
+
+    Raises
+    ------
+    TamisError : a file is damaged; QUIP would end the whole process on it.
+    """
+    path = folder / GAP_FILE
+    root = read_xml(path)
+    for coordinates in root.iter("gpCoordinates"):
+        name, checksum = coordinates.get("sparseX_filename"), coordinates.get("sparseX_md5sum")
+        if name is None or not (folder / name).is_file():
+            raise TamisError(f"{path} names the file of sparse points {name}, which is not beside it")
+        if hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest() != checksum:
+            raise TamisError(f"{folder / name} is damaged: {path} gives another checksum for it")
+    settings = " ".join(text for node in root.iter("descriptor") for text in node.itertext())
+    cutoffs = [float(number) for number in re.findall(r"\bcutoff=([0-9.eE+-]+)", settings)]
+    if not cutoffs:
+        raise TamisError(
+            f"{path} names no descriptor with a cutoff: it is no potential that gap_fit has written"
+        )
+    return QuipCalculator(path, max(cutoffs))
+
+
+def read_xml(path: Path) -> ElementTree.Element:
+    """The root of an XML file; TamisError where it is damaged."""
+    try:
+        return ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise TamisError(f"{path} is damaged ({error})") from error

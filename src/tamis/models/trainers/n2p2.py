@@ -1,0 +1,328 @@
+"""n2p2, the trainer of Behler-Parrinello networks: Singraber et al., J. Chem. Theory Comput. 15, 3075 (2019).
+
+Its input.nn and input.data are written in eV and Å: n2p2 has no units of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from tamis.bases.acsf import AcsfBasis
+from tamis.bases.acsf_table import CUTOFF_TYPES, RADIAL, SymmetryFunction
+from tamis.dataset import Dataset, deal_into_folds
+from tamis.exceptions import TamisError
+from tamis.models.nnp_files import read_n2p2, weight_file
+from tamis.models.trainers.base import (
+    FilePotential,
+    Trainer,
+    as_periodic,
+    draw_seed,
+    reference_energies,
+)
+from tamis.models.trainers.programs import Workshop, find_program
+
+Array = NDArray[np.float64]
+
+GET = "build nnp-scaling and nnp-train of CompPhysVienna/n2p2, tag v2.3.0"
+SETTINGS, STRUCTURES, SCALING, CURVE = "input.nn", "input.data", "scaling.data", "learning-curve.out"
+HISTOGRAM_BINS = "100"
+"""Argument of nnp-scaling; nobody looks at its histograms."""
+SCALINGS = {
+    "none": (),
+    "minmax": ("scale_symmetry_functions",),
+    "center": ("center_symmetry_functions",),
+    "minmax_center": ("scale_symmetry_functions", "center_symmetry_functions"),
+    "sigma": ("scale_symmetry_functions_sigma",),
+}
+NORMALISATIONS = ("none", "ref", "force")
+CONSTANT = 1e-9
+"""A symmetry function whose values spread less than this part of its largest is constant: n2p2 would divide by zero."""
+
+
+@dataclass(frozen=True)
+class N2p2(Trainer):
+    """A Behler-Parrinello network of n2p2, trained on energies and forces by its Kalman filter.
+
+    The epoch is chosen on a part of the kept structures that n2p2 does not train on. Symmetry functions that are
+    constant in the kept structures are left out, since n2p2 cannot scale them.
+
+    basis: the symmetry functions, of atoms of every element.
+    hidden_nodes: nodes of each hidden layer. activation: their letter in n2p2 (t tanh, p softplus, s logistic ...).
+    scaling: of the inputs: none, minmax, center, minmax_center or sigma.
+    normalisation: none, ref or force (n2p2's normalize_data_set): of energies and forces before the training.
+    epochs: passes over the energies. energy_fraction: part of the energies that is used for updates in an epoch.
+    forces_per_energy: updates by a force component for each by an energy. force_weight: of their errors.
+    rmse_threshold_trials: candidates that are drawn for an update until one's error is large enough.
+    energy_threshold, force_threshold: how large, in units of the RMSE.
+    kalman_epsilon ... kalman_qmin: n2p2's settings of the standard filter, kalman_qtau and kalman_etatau per epoch.
+    validation_fraction: part of the kept structures that the epoch is chosen on.
+    reference_energies: element -> energy of a free atom, eV; None fits them to the kept energies.
+    scaling_program, train_program: nnp-scaling and nnp-train, as names or paths.
+    """
+
+    basis: AcsfBasis
+    hidden_nodes: tuple[int, ...]
+    activation: str
+    scaling: str
+    normalisation: str
+    epochs: int
+    energy_fraction: float
+    forces_per_energy: float
+    force_weight: float
+    rmse_threshold_trials: int
+    energy_threshold: float
+    force_threshold: float
+    kalman_epsilon: float
+    kalman_eta: float
+    kalman_etatau: float
+    kalman_etamax: float
+    kalman_q0: float
+    kalman_qtau: float
+    kalman_qmin: float
+    validation_fraction: float
+    reference_energies: Mapping[str, float] | None
+    scaling_program: str
+    train_program: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "hidden_nodes", tuple(int(n) for n in self.hidden_nodes))
+        if not self.hidden_nodes or min(self.hidden_nodes) < 1:
+            raise TamisError(
+                f"hidden_nodes is {list(self.hidden_nodes)}; give a positive number for each layer"
+            )
+        if self.activation not in tuple("ltsprgcSeh"):
+            raise TamisError(f"activation is {self.activation!r}; n2p2 knows the letters l t s p r g c S e h")
+        for name, allowed in (("scaling", tuple(SCALINGS)), ("normalisation", NORMALISATIONS)):
+            if getattr(self, name) not in allowed:
+                raise TamisError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}")
+        if min(self.epochs, self.rmse_threshold_trials) < 1:
+            raise TamisError(
+                f"epochs is {self.epochs} and rmse_threshold_trials {self.rmse_threshold_trials}; both must be at "
+                "least 1"
+            )
+        if not 0.0 < self.validation_fraction < 1.0:
+            raise TamisError(
+                f"validation_fraction is {self.validation_fraction}; it must lie between 0 and 1, say 0.1"
+            )
+        self._programs()
+
+    def _programs(self) -> tuple[str, str]:
+        return (
+            find_program(self.scaling_program, "upstream_n2p2", "scaling_program", GET),
+            find_program(self.train_program, "upstream_n2p2", "train_program", GET),
+        )
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Chemical symbols that the potential is for."""
+        return self.basis.elements
+
+    def train(self, kept: Dataset, shop: Workshop, rng: np.random.Generator) -> FilePotential:
+        """nnp-scaling, nnp-train, then the epoch that is best on the held-out frames."""
+        held_out = choose_validation(kept.groups, self.validation_fraction, rng)
+        functions = self.varying_functions(kept)
+        offsets = reference_energies(kept, self.elements, self.reference_energies)
+        (shop.folder / SETTINGS).write_text(self.settings(functions, offsets, draw_seed(rng)))
+        write_structures(shop.folder / STRUCTURES, kept, held_out, self.basis.r_cut)
+        scale, train = self._programs()
+        shop.run(scale, HISTOGRAM_BINS, makes=(SCALING,))
+        weights = [weight_file(element).removesuffix(".data") for element in self.elements]
+        shop.run(train, makes=(CURVE, *(f"{name}.*.out" for name in weights)))
+        epoch = best_epoch(read_curve(shop.folder / CURVE), shop.folder, weights, bool(held_out.any()))
+        for name in weights:
+            (shop.folder / f"{name}.data").write_bytes((shop.folder / f"{name}.{epoch:06d}.out").read_bytes())
+        return FilePotential(
+            files=shop.read(SETTINGS, SCALING, *(f"{name}.data" for name in weights)),
+            logs=shop.logs | shop.read(CURVE),
+            reader=read_network,
+            pair_lines=self._pair_lines,
+            fit_report=shop.figures
+            | {
+                "epoch": float(epoch),
+                "n_held_out": float(held_out.sum()),
+                "n_functions": float(len(functions)),
+            },
+        )
+
+    def varying_functions(self, kept: Dataset) -> tuple[SymmetryFunction, ...]:
+        """The symmetry functions that are not constant over the kept atoms of their element, in n2p2's order.
+
+        Raises
+        ------
+        TamisError : none is left for an element.
+        """
+        table = self.basis.table
+        blocks = [table.values(atoms) for atoms in kept.structures]
+        symbols = np.array([s for atoms in kept.structures for s in atoms.get_chemical_symbols()])
+        values = np.concatenate(blocks)
+        varying = []
+        for element in self.elements:
+            own = values[symbols == element]
+            spread, largest = np.ptp(own, axis=0), np.abs(own).max(axis=0)
+            found = [
+                f
+                for f, width, top in zip(table.functions, spread, largest, strict=True)
+                if f.central == element and width > CONSTANT * max(top, CONSTANT)
+            ]
+            if not found:
+                raise TamisError(
+                    f"every symmetry function of {element} is the same for all its kept atoms: there is nothing to "
+                    "train a network on; raise the budget"
+                )
+            varying += found
+        return tuple(varying)
+
+    def settings(
+        self, functions: tuple[SymmetryFunction, ...], offsets: Mapping[str, float], seed: int
+    ) -> str:
+        """Text of input.nn."""
+        lines = [
+            f"number_of_elements {len(self.elements)}",
+            f"elements {' '.join(sorted(self.elements, key=atomic_numbers.__getitem__))}",
+            *(f"atom_energy {element} {energy!r}" for element, energy in offsets.items()),
+            f"cutoff_type {CUTOFF_TYPES[self.basis.cutoff_type]} {self.basis.cutoff_alpha!r}",
+            *SCALINGS[self.scaling],
+            "scale_min_short 0.0",
+            "scale_max_short 1.0",
+            f"global_hidden_layers_short {len(self.hidden_nodes)}",
+            f"global_nodes_short {' '.join(map(str, self.hidden_nodes))}",
+            f"global_activation_short {' '.join([self.activation] * len(self.hidden_nodes))} l",
+            *([] if self.normalisation == "none" else [f"normalize_data_set {self.normalisation}"]),
+            f"random_seed {seed}",
+            f"epochs {self.epochs}",
+            "test_fraction 0.0",  # every frame says which set it is in
+            "use_short_forces",
+            f"force_weight {self.force_weight!r}",
+            f"short_energy_fraction {self.energy_fraction!r}",
+            f"force_energy_ratio {self.forces_per_energy!r}",
+            "updater_type 1",
+            "parallel_mode 0",
+            "jacobian_mode 1",
+            "update_strategy 0",
+            "selection_mode 2",
+            "task_batch_size_energy 1",
+            "task_batch_size_force 1",
+            "memorize_symfunc_results",
+            f"rmse_threshold_trials {self.rmse_threshold_trials}",
+            f"short_energy_error_threshold {self.energy_threshold!r}",
+            f"short_force_error_threshold {self.force_threshold!r}",
+            "weights_min -1.0",
+            "weights_max 1.0",
+            "nguyen_widrow_weights_short",
+            "main_error_metric RMSEpa",
+            "write_weights_epoch 1",
+            "kalman_type 0",
+            *(
+                f"kalman_{name} {getattr(self, f'kalman_{name}')!r}"
+                for name in ("epsilon", "q0", "qtau", "qmin", "eta", "etatau", "etamax")
+            ),
+            *map(function_line, functions),
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _pair_lines(self, folder: Path) -> tuple[str, ...]:
+        """Lines for a LAMMPS with ML-HDNNP; atom types in the order of ``elements``."""
+        return (
+            f'pair_style hdnnp {self.basis.r_cut!r} dir "{folder}" showew no showewsum 0 maxew 1000000 '
+            "resetew yes cflength 1.0 cfenergy 1.0",
+            f"pair_coeff * * {' '.join(self.elements)}",
+        )
+
+
+def read_network(folder: Path) -> Calculator:
+    """Our compiled calculator of n2p2's files."""
+    return read_n2p2(folder).calculator()
+
+
+def function_line(function: SymmetryFunction) -> str:
+    """The line of a symmetry function in input.nn; a shift of an angular one comes last and only where it is not 0."""
+    head = f"symfunction_short {function.central} {function.kind} {' '.join(function.neighbours)}"
+    if function.kind == RADIAL:
+        return f"{head} {function.eta!r} {function.r_s!r} {function.r_cut!r}"
+    shift = f" {function.r_s!r}" if function.r_s else ""
+    return f"{head} {function.eta!r} {function.lambda_!r} {function.zeta!r} {function.r_cut!r}{shift}"
+
+
+def choose_validation(
+    groups: tuple[str, ...], fraction: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Which kept structures choose the epoch: one fold by group, at least one structure where there are two."""
+    if len(groups) < 2:
+        return np.zeros(len(groups), dtype=bool)
+    return deal_into_folds(groups, min(len(groups), max(2, round(1.0 / fraction))), rng) == 0
+
+
+def write_structures(path: Path, kept: Dataset, held_out: NDArray[np.bool_], r_cut: float) -> None:
+    """input.data: Å, eV, eV/Å; held-out frames are n2p2's test set."""
+    with path.open("w") as file:
+        for i, atoms in enumerate(kept.structures):
+            frame = as_periodic(atoms, r_cut) if atoms.pbc.any() else Atoms(atoms.numbers, atoms.positions)
+            file.write(f"begin set={'test' if held_out[i] else 'train'}\ncomment {kept.ids[i]}\n")
+            for vector in frame.cell.array if atoms.pbc.any() else ():
+                file.write(f"lattice {numbers(vector)}\n")
+            for symbol, position, force in zip(frame.symbols, frame.positions, kept.forces[i], strict=True):
+                file.write(f"atom {numbers(position)} {symbol} 0.0 0.0 {numbers(force)}\n")
+            file.write(f"energy {float(kept.energies[i])!r}\ncharge 0.0\nend\n")
+
+
+def numbers(values: Array) -> str:
+    """``values`` with all their digits, separated by blanks."""
+    return " ".join(repr(float(x)) for x in values)
+
+
+def read_curve(path: Path) -> dict[int, tuple[float, float, float, float]]:
+    """Epoch -> RMSE of energies per atom on training and held-out frames, of forces on the same, from n2p2's table.
+
+    The columns are found by their names, which all versions have in the line before the numbers.
+    """
+    names: list[str] = []
+    curve = {}
+    wanted = ("RMSEpa_Etrain_pu", "RMSEpa_Etest_pu", "RMSE_Ftrain_pu", "RMSE_Ftest_pu")
+    for line in path.read_text().splitlines():
+        words = line.lstrip("# ").split()
+        if line.startswith("#"):
+            names = words if "epoch" in words else names
+        elif words and set(wanted) <= set(names) and len(words) >= len(names):
+            row = dict(zip(names, words, strict=False))
+            e_train, e_test, f_train, f_test = (float(row[name]) for name in wanted)
+            curve[int(row["epoch"])] = (e_train, e_test, f_train, f_test)
+    if not curve:
+        raise TamisError(f"{path.name} of nnp-train has no table with the columns {', '.join(wanted)}")
+    return curve
+
+
+def best_epoch(
+    curve: Mapping[int, tuple[float, float, float, float]],
+    folder: Path,
+    weights: list[str],
+    held_out: bool,
+) -> int:
+    """The epoch with the least log(energy RMSE) + log(force RMSE) on held-out frames, on training frames without any.
+
+    Only epochs whose weights of every element are there, and whose errors are numbers.
+
+    Raises
+    ------
+    TamisError : no such epoch.
+    """
+    scores = {
+        epoch: float(np.log(errors[int(held_out)] + 1e-12) + np.log(errors[2 + int(held_out)] + 1e-12))
+        for epoch, errors in curve.items()
+        if all((folder / f"{name}.{epoch:06d}.out").is_file() for name in weights)
+    }
+    finite = {epoch: score for epoch, score in scores.items() if np.isfinite(score)}
+    if not finite:
+        raise TamisError(
+            f"nnp-train has no epoch with weights and finite errors (epochs in its table: {len(curve)}, with weights: "
+            f"{len(scores)}); the training diverged: try another normalisation or a smaller kalman_eta"
+        )
+    return min(finite, key=finite.__getitem__)
