@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 PAIR_STYLES = ("snap", "pace", "quip", "hdnnp", "chimesFF")
@@ -25,7 +29,7 @@ assert basis.values(bulk("Si")).shape == (2, basis.n_features)
 
 @dataclass(frozen=True)
 class Finding:
-    """version: what was found, empty if nothing; detail: more to say."""
+    """version: what was found and works, empty if nothing; detail: more to say, such as why it does not work."""
 
     version: str
     detail: str = ""
@@ -48,13 +52,14 @@ def main() -> None:
     for heading in ("", "engine", "version", "enables", "if missing"):
         table.add_column(heading)
     healthy = True
-    for engine in engines():
-        finding = engine.look()
+    with ThreadPoolExecutor() as pool:  # each look starts a process and waits for it
+        findings = list(pool.map(lambda engine: engine.look(), engines()))
+    for engine, finding in zip(engines(), findings, strict=True):
         ok = bool(finding.version)
         healthy = healthy and (ok or not engine.default)
         mark = "[green]✓[/]" if ok else ("[red]✗[/]" if engine.default else "[yellow]–[/]")
         name = f"{engine.name} (default)" if engine.default else engine.name
-        enables = f"{engine.enables}\n[dim]{finding.detail}[/]" if finding.detail else engine.enables
+        enables = f"{engine.enables}\n[dim]{escape(finding.detail)}[/]" if finding.detail else engine.enables
         table.add_row(mark, name, finding.version, enables, "" if ok else engine.get)
     console = Console() if sys.stdout.isatty() else Console(width=140)
     console.print(table)
@@ -76,13 +81,25 @@ def engines() -> tuple[Engine, ...]:
             look_at_lammps,
             default=True,
         ),
-        _package("mlflow", "tracking of runs", "pip install mlflow", default=True),
-        _package("matscipy", "neighbour lists", "pip install matscipy", default=True),
-        _package("python-ace", "ACE (academic licence, non-commercial)", 'pip install "tamis\\[ace]"'),
-        _package("quippy-ase", "SOAP and GAP (GPL; GAP part academic)", 'pip install "tamis\\[gap]"'),
-        _package("dscribe", "descriptors soap_dscribe, acsf_dscribe", 'pip install "tamis\\[descriptors]"'),
-        _package("quests", "descriptor quests", 'pip install "tamis\\[descriptors]"'),
-        _package("optuna", "searches", "pip install optuna"),
+        _package("mlflow", "mlflow", "tracking of runs", "pip install mlflow", default=True),
+        _package("matscipy", "matscipy.neighbours", "neighbour lists", "pip install matscipy", default=True),
+        _package(
+            "python-ace", "pyace", "ACE (academic licence, non-commercial)", 'pip install "tamis\\[ace]"'
+        ),
+        _package(
+            "quippy-ase",
+            "quippy.descriptors",
+            "SOAP and GAP (GPL; GAP part academic)",
+            'pip install "tamis\\[gap]"',
+        ),
+        _package(
+            "dscribe",
+            "dscribe.descriptors",
+            "descriptors soap_dscribe, acsf_dscribe",
+            'pip install "tamis\\[descriptors]"',
+        ),
+        _package("quests", "quests.descriptor", "descriptor quests", 'pip install "tamis\\[descriptors]"'),
+        _package("optuna", "optuna", "searches", "pip install optuna"),
         _program("gap_fit", "GAP's own trainer", 'pip install "tamis\\[gap]"'),
         _program("pacemaker", "ACE's own trainer", 'pip install "tamis\\[ace]"'),
         _program("nnp-train", "n2p2, the NNP trainer", f"{build} CompPhysVienna/n2p2, tag v2.3.0"),
@@ -97,35 +114,51 @@ from tamis.lammps import start_lammps
 lmp = start_lammps()
 print(lmp.version(), *(s for c, s in {LAMMPS_STYLES!r} if lmp.has_style(c, s)), sep="|")
 """
-    try:
-        answer = subprocess.run(
-            [sys.executable, "-c", SELF_TEST + styles],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return Finding("")
-    version, *here = answer.stdout.strip().splitlines()[-1].split("|")
+    worked, said = _run_python(SELF_TEST + styles)
+    if not worked:
+        return Finding("", said)
+    version, *here = said.split("|")
     missing = [style for _, style in LAMMPS_STYLES if style not in here]
     detail = f"has {', '.join(sorted(set(here)))}" + (f"; lacks {', '.join(missing)}" if missing else "")
     return Finding(version, detail)
 
 
-def _package(name: str, enables: str, get: str, default: bool = False) -> Engine:
+def _run_python(program: str) -> tuple[bool, str]:
+    """Whether a program ends well in a child process, and the last line that it or its error says."""
+    try:
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    except (OSError, subprocess.SubprocessError) as error:
+        return False, str(error)
+    worked = ended.returncode == 0
+    lines = (ended.stdout if worked else ended.stderr).strip().splitlines()
+    return worked, lines[-1] if lines else f"exit status {ended.returncode}"
+
+
+def _package(name: str, module: str, enables: str, get: str, default: bool = False) -> Engine:
     def look() -> Finding:
         try:
-            return Finding(importlib.metadata.version(name))
+            version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             return Finding("")
+        worked, said = _run_python(f"import {module}")
+        return (
+            Finding(version)
+            if worked
+            else Finding("", f"{version} is installed, but cannot be imported: {said}")
+        )
 
     return Engine(name, enables, get, look, default)
 
 
 def _program(name: str, enables: str, get: str) -> Engine:
     def look() -> Finding:
-        path = shutil.which(name)
+        path = shutil.which(
+            name, path=os.pathsep.join((os.environ.get("PATH", ""), str(Path(sys.executable).parent)))
+        )
         return Finding("found", path) if path else Finding("")
 
     return Engine(name, enables, get, look)
+
+
+if __name__ == "__main__":
+    main()

@@ -34,7 +34,6 @@ ENGINES = (
     "quippy-ase",
     "scikit-learn",
     "scipy",
-    "skmatter",
 )
 
 
