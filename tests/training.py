@@ -4,6 +4,7 @@ import pickle
 import stat
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,14 @@ def rattled_silicon() -> Dataset:
     return labelled(structures, calculator)
 
 
+def with_germanium(kept: Dataset) -> Dataset:
+    """The same with every second atom called germanium."""
+    structures = [atoms.copy() for atoms in kept.structures]
+    for atoms in structures:
+        atoms.symbols[1::2] = "Ge"
+    return replace(kept, structures=tuple(structures))
+
+
 def labelled(structures, calculator) -> Dataset:
     """Structures with the labels of a calculator, 4 eV per atom below them; no stress where it makes no sense."""
     n = len(structures)
@@ -95,7 +104,7 @@ def force_residual(potential, kept: Dataset, tmp_path: Path) -> float:
 def check_calculator(potential, atoms: Atoms) -> None:
     """Forces and stress are derivatives of the energy; the potential survives its scratch folder and a pickle."""
     calculator = pickle.loads(pickle.dumps(potential)).calculator()
-    step = 1e-3
+    step = 1e-4
     moved = [atoms.copy(), atoms.copy()]
     for sign, structure in zip((1, -1), moved, strict=True):
         structure.positions[1, 2] += sign * step

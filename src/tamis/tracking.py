@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import gc
 import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +68,7 @@ class Tracker:
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         from mlflow import MlflowClient
 
-        client = MlflowClient(self.uri)
-        _spare_the_collector()
-        return client
+        return MlflowClient(self.uri)
 
     @cached_property
     def _experiment_id(self) -> str:
@@ -147,15 +144,6 @@ class Tracker:
         self._client.log_artifacts(run_id, str(folder))
         self._client.set_terminated(run_id, "FINISHED" if record.status == COMPLETE else "FAILED")
         return run_id
-
-
-@cache  # once a process: what later trials leave is to be collected
-def _spare_the_collector() -> None:
-    """Take all that is loaded by now out of the garbage collector's rounds.
-
-    MLflow brings so many objects that visiting them again and again would be a third of a small trial.
-    """
-    gc.freeze()
 
 
 def run_name(config: Mapping[str, Any]) -> str:

@@ -58,9 +58,9 @@ def model(elements: tuple[str, ...], pair: PairKernel | None = None, **changes) 
         "delta": 1.0,
         "pair_delta": 2.0,
         "jitter": 1e-8,
-        "energy_sigmas": (energy,),
         "force_sigmas": (force,),
-        "virial_sigmas": (virial,),
+        "energy_ratios": (energy / force,),
+        "virial_ratios": (virial / force,),
         "tuning": "kept",
         "n_folds": 3,
     }

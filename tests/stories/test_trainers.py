@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.composing import composed
-from tests.training import built, check_calculator, fit, force_residual, program, rattled_silicon
+from tests.training import (
+    built,
+    check_calculator,
+    fit,
+    force_residual,
+    program,
+    rattled_silicon,
+    with_germanium,
+)
 
 from tamis.bases.chimes import ChimesBasis
 from tamis.dataset import Dataset, write_extxyz
@@ -63,7 +71,7 @@ def test_a_trial_with_an_upstream_trainer_leaves_its_files_logs_and_times(place,
     ):
         assert record.metrics[metric] > 0
     files = {path.name for path in (tmp_path / "trial" / "potential").rglob("*")}
-    assert {"gap.xml", "gap_fit.log"} <= files
+    assert {"gap.xml", "gap_fit.log", "in.potential"} <= files
 
 
 MISBEHAVIOUR = {
@@ -106,10 +114,13 @@ def needs(*programs: str) -> None:
 
 
 @pytest.mark.upstream
-def test_n2p2_trains_a_network_and_our_reader_gives_what_nnp_predict_gives(silicon, tmp_path):
+@pytest.mark.parametrize("elements", ["[Si]", "[Ge,Si]"])
+def test_n2p2_trains_a_network_and_our_reader_gives_what_nnp_predict_gives(silicon, elements, tmp_path):
     needs("nnp-scaling", "nnp-train", "nnp-predict")
-    potential = fit(built("upstream_n2p2", *QUICK_NETWORK), silicon, tmp_path)
-    assert force_residual(potential, silicon, tmp_path) < 0.8
+    if "Ge" in elements:
+        silicon = with_germanium(silicon)
+    potential = fit(built("upstream_n2p2", *QUICK_NETWORK, f"dataset.elements={elements}"), silicon, tmp_path)
+    assert force_residual(potential, silicon, tmp_path) < 0.9
     check_calculator(potential, silicon.structures[0])
     assert 0 <= potential.diagnostics["epoch"] <= 10
     calculator = potential.calculator()
@@ -144,18 +155,31 @@ def loss(basis: ChimesBasis, predictions: Predictions, kept: Dataset, weights: W
 
 
 @pytest.mark.upstream
-@pytest.mark.parametrize("solver", ["svd", "fast_svd", "ridge", "ridgecv", "lasso", "lassolars"])
-def test_chimes_lsq_finds_the_minimum_of_our_loss(silicon, tmp_path, solver):
+@pytest.mark.parametrize(
+    ("solver", "elements"),
+    [(s, "[Si]") for s in ("svd", "fast_svd", "ridge", "ridgecv", "lasso", "lassolars")]
+    + [("svd", "[Ge,Si]")],
+)
+def test_chimes_lsq_finds_the_minimum_of_our_loss(silicon, tmp_path, solver, elements):
     """Its rows, units, weights and repeated cells are ours: least squares on our own rows is no better."""
     needs("chimes_lsq", "chimes_lsq.py")
-    settings = (f"model.solver={solver}", "model.eps=1e-7", "model.alpha=1e-12", "model.energy_weight=5.0")
-    model = built("upstream_chimes_lsq", *QUICK_CHIMES, *settings)
+    functions: tuple[str, ...] = QUICK_CHIMES
+    if "Ge" in elements:
+        silicon, functions = with_germanium(silicon), (*QUICK_CHIMES, "model.basis.order_4b=0")
+    settings = (
+        f"dataset.elements={elements}",
+        f"model.solver={solver}",
+        "model.eps=1e-12" if solver == "svd" else "model.eps=1e-7",
+        "model.alpha=1e-12",
+        "model.energy_weight=5.0",
+    )
+    model = built("upstream_chimes_lsq", *functions, *settings)
     potential = fit(model, silicon, tmp_path)
     check_calculator(potential, silicon.structures[0])
     store, weights = Store(tmp_path / "store", 1), Weights(5.0, 1.0)
-    theirs = potential.predict(silicon, store)
-    rows = gather_rows(store.design(model.basis, silicon.structures), silicon, model.elements, np.zeros(1))
-    solution = solve_rows(rows, np.arange(len(silicon)), weights, 1e-14, 1)
+    theirs, offsets = potential.predict(silicon, store), np.zeros(len(model.elements))
+    rows = gather_rows(store.design(model.basis, silicon.structures), silicon, model.elements, offsets)
+    solution = solve_rows(rows, np.arange(len(silicon)), weights, 1e-14, len(offsets))
     blocks = (rows.energy, rows.force, rows.stress)
     squares = [np.mean(np.concatenate([b.times(solution) - b.target for b in kind]) ** 2) for kind in blocks]
     best = float(np.dot([25.0, 1.0, 1.0], squares))

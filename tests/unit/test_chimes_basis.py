@@ -15,7 +15,7 @@ from scipy.special import eval_chebyt
 from tamis.bases.base import Array
 from tamis.bases.chimes import ChimesBasis
 from tamis.bases.chimes_clusters import SlotLimits, half_neighbours, orbits_of_powers
-from tamis.bases.chimes_kernel import slot_functions
+from tamis.bases.chimes_kernel import outer_exponentials, slot_functions
 from tamis.exceptions import TamisError
 
 SILICON = ChimesBasis(
@@ -55,7 +55,8 @@ def molecule(symbols: str) -> Atoms:
 
 def slot(r: float, limits: tuple[float, float, float], tersoff: float, n: int = 6) -> tuple[Array, Array]:
     g, dg = np.empty(n), np.empty(n)
-    slot_functions(r, np.array(limits), tersoff, g, dg)
+    low = outer_exponentials(np.array([limits]))[0]
+    slot_functions(r, np.array(limits), low, tersoff, g, dg)
     return g, dg
 
 

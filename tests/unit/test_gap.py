@@ -38,9 +38,9 @@ def model() -> GapModel:
         delta=1.0,
         pair_delta=2.0,
         jitter=1e-8,
-        energy_sigmas=(0.001, 0.01),
         force_sigmas=(0.05, 0.2),
-        virial_sigmas=(0.1,),
+        energy_ratios=(0.02, 0.1),
+        virial_ratios=(1.0,),
         tuning="kept",
         n_folds=3,
     )
@@ -219,11 +219,12 @@ def test_pivoted_order_takes_the_largest_conditional_variance():
     assert len(pivoted_order(twice, 1e-9)) == 12
 
 
-def test_the_solution_is_that_of_qr_on_the_stacked_rows(prepared, rattled, warm):
+@pytest.mark.parametrize("jitter", [1e-8, 1e-10])
+def test_the_solution_is_that_of_qr_on_the_stacked_rows(prepared, rattled, warm, jitter):
     """Also with the smallest noise, where the normal equations in the coefficients would be meaningless."""
     basis = prepared.basis_of(rattled, warm)
     columns = np.arange(basis.n_features)[::-3]
-    prior = basis.between(columns) + 1e-8 * np.eye(len(columns))
+    prior = basis.between(columns) + jitter * np.eye(len(columns))
     factor, sigmas = prior_factor(prior), Sigmas(1e-4, 1e-3, 1e-3)
     design = warm.design(basis, rattled.structures)
     offsets = -4.6 * rattled.n_atoms
@@ -296,7 +297,7 @@ def test_labels_of_the_model_itself_are_recovered(prepared, rattled, warm):
     first = prepared.fit(rattled.subset(range(20)), rattled, warm, rng())
     said = first.predict(rattled, warm)
     relabelled = replace(rattled, energies=said.energies, forces=said.forces, stresses=said.stresses)
-    exact = replace(prepared, energy_sigmas=(1e-5,), force_sigmas=(1e-4,), virial_sigmas=(1e-3,))
+    exact = replace(prepared, force_sigmas=(1e-4,), energy_ratios=(0.1,), virial_ratios=(10.0,))
     exact.prepare(relabelled, warm)
     again = exact.fit(relabelled.subset(range(20)), rattled, warm, rng()).predict(rattled, warm)
     scale = max(np.abs(f).max() for f in said.forces)
@@ -408,7 +409,8 @@ def test_the_chosen_setting_is_the_one_that_predicts_held_out_structures_best(pr
                 (design[i].energy[columns] @ c - kept.energies[i]) / kept.n_atoms[i] + offset for i in test
             ]
             forces += [(design[i].forces[..., columns] @ c - kept.forces[i]).ravel() for i in test]
-        scores.append(0.5 * np.log(np.mean(np.square(energies)) * np.mean(np.concatenate(forces) ** 2)))
+        force_rmse = np.sqrt(np.mean(np.concatenate(forces) ** 2))
+        scores.append(np.log(np.mean(np.abs(energies)) * force_rmse))
     assert chosen["fold_score"] == pytest.approx(min(scores), abs=1e-5)
     best = prepared.grid[int(np.argmin(scores))]
     assert (chosen["energy_sigma_eV"], chosen["force_sigma_eV_per_A"]) == (best.energy, best.force)
@@ -418,9 +420,9 @@ def test_the_chosen_setting_is_the_one_that_predicts_held_out_structures_best(pr
     "change",
     [
         {"tuning": "test"},
-        {"energy_sigmas": ()},
+        {"energy_ratios": ()},
         {"force_sigmas": (0.0,)},
-        {"virial_sigmas": (np.inf,)},
+        {"virial_ratios": (np.inf,)},
         {"delta": 0.0},
         {"pair_delta": -1.0},
         {"jitter": 0.0},

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.lj import LennardJones
-from tests.training import built, check_calculator, fit, force_residual, program, rattled_silicon, stand_ins
+from tests.training import (
+    built,
+    check_calculator,
+    fit,
+    force_residual,
+    program,
+    rattled_silicon,
+    stand_ins,
+    with_germanium,
+)
 
 from tamis.dataset import Dataset
 from tamis.exceptions import MissingEngineError, TamisError
@@ -28,6 +37,11 @@ SMALL_ACE = (
 @pytest.fixture(scope="module")
 def silicon() -> Dataset:
     return rattled_silicon()
+
+
+@pytest.fixture(scope="module")
+def gapped(silicon, tmp_path_factory) -> FilePotential:
+    return fit(built("upstream_gap_fit", *SMALL_GAP), silicon, tmp_path_factory.mktemp("gap"))
 
 
 BAD = [
@@ -77,15 +91,14 @@ def test_a_trainer_whose_files_are_rubbish_has_failed(silicon, tmp_path):
         fit(built("upstream_gap_fit", *SMALL_GAP, f"model.program={fake}"), silicon, tmp_path)
 
 
-def test_files_of_sparse_points_that_do_not_belong_to_the_gap_are_refused(silicon, tmp_path):
-    potential = fit(built("upstream_gap_fit", *SMALL_GAP), silicon.subset([0, 1]), tmp_path)
-    [path, *_] = [path for path in potential.write(tmp_path / "out") if "sparseX" in path.name]
+def test_files_of_sparse_points_that_do_not_belong_to_the_gap_are_refused(gapped, tmp_path):
+    [path, *_] = [path for path in gapped.write(tmp_path) if "sparseX" in path.name]
     path.write_text(path.read_text()[:-10])
     with pytest.raises(TamisError, match="is damaged"):
-        gap_fit.read_gap(tmp_path / "out")
+        gap_fit.read_gap(tmp_path)
     path.unlink()
     with pytest.raises(TamisError, match="not beside it"):
-        gap_fit.read_gap(tmp_path / "out")
+        gap_fit.read_gap(tmp_path)
 
 
 def test_a_potential_that_cannot_be_evaluated_has_failed(silicon, tmp_path):
@@ -100,7 +113,7 @@ def test_a_potential_that_gives_nan_has_failed(silicon, tmp_path, monkeypatch):
             super().calculate(*arguments, **more)
             self.results["energy"] = np.nan
 
-    fake = program(tmp_path, "[pathlib.Path(n).write_text('x') for n in ('gap.xml', 'gap.xml.sparseX.1')]")
+    fake = program(tmp_path, "[pathlib.Path(n).write_text('<G/>') for n in ('gap.xml', 'gap.xml.sparseX.1')]")
     monkeypatch.setattr(gap_fit, "read_gap", lambda folder: Nan())
     with pytest.raises(TamisError, match="gives NaN"):
         fit(built("upstream_gap_fit", *SMALL_GAP, f"model.program={fake}"), silicon, tmp_path)
@@ -118,18 +131,30 @@ def test_reference_energies_fit_the_kept_ones_or_are_given(silicon):
 # ---- gap_fit, for real
 
 
-def test_gap_fit_learns_forces_and_its_files_are_a_potential(silicon, tmp_path):
-    model = built("upstream_gap_fit", *SMALL_GAP)
-    potential = fit(model, silicon, tmp_path)
-    assert force_residual(potential, silicon, tmp_path) < 0.5
-    check_calculator(potential, silicon.structures[0])
-    assert potential.diagnostics["n_sparse"] == 25
-    written = potential.write(tmp_path / "out")
+def test_gap_fit_learns_forces_and_its_files_are_a_potential(gapped, silicon, tmp_path):
+    assert force_residual(gapped, silicon, tmp_path) < 0.5
+    check_calculator(gapped, silicon.structures[0])
+    assert gapped.diagnostics["n_sparse"] == 25
+    written = gapped.write(tmp_path / "out")
     assert {path.name.split(".sparseX")[0] for path in written} == {"gap.xml", "gap_fit.log"}
     assert all(path.stat().st_size for path in written)
-    style, coefficients = potential.lammps(tmp_path / "out")
+    style, coefficients = gapped.lammps(tmp_path / "out")
     assert style == "pair_style quip" and coefficients.endswith('" 14')
     assert coefficients.split("xml_label=")[1].split('"')[0] in (tmp_path / "out" / "gap.xml").read_text()
+
+
+def test_gap_fit_knows_two_elements(silicon, tmp_path):
+    """Their list stands in braces inside the braces of the whole, which have to be doubled."""
+    kept = with_germanium(silicon.subset([0, 2, 4]))
+    potential = fit(built("upstream_gap_fit", *SMALL_GAP, "dataset.elements=[Ge,Si]"), kept, tmp_path)
+    assert potential.diagnostics["n_sparse"] == 12 + 12
+    assert force_residual(potential, kept, tmp_path) < 0.5
+    potential.write(tmp_path)
+    assert potential.lammps(tmp_path)[1].endswith('" 32 14')
+    swapped = kept.structures[0].copy()
+    swapped.symbols[:] = swapped.get_chemical_symbols()[::-1]
+    energies = [potential.calculator().get_property("energy", a) for a in (kept.structures[0], swapped)]
+    assert abs(energies[0] - energies[1]) > 1e-3  # it tells them apart
 
 
 def test_gap_fit_takes_stresses_only_under_the_name_that_it_is_told(silicon, tmp_path):

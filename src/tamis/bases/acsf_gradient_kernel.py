@@ -10,29 +10,23 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tamis.bases.acsf_kernel import (
-    Functions,
-    angle_factors,
-    opposite_sides,
-    side,
-    sides,
-    triangle,
-    within,
-)
+from tamis.bases.acsf_kernel import Functions, Triangles, side, sides, triangles
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
 @njit(cache=True, fastmath={"contract"})
-def atom_gradients(of: Functions, vectors: Array, distances: Array, species: Integers, out: Array) -> None:
+def atom_gradients(
+    of: Functions, found: Triangles, vectors: Array, distances: Array, species: Integers, out: Array
+) -> None:
     """Derivatives of all functions of one atom by each vector to a neighbour, into ``out`` (n, 3, n_slots).
 
-    The other arguments are those of ``acsf_kernel.atom_values``.
+    vectors: (n, 3) to the neighbours, Å; the other arguments are those of ``acsf_kernel.atom_values``.
     """
     n = distances.shape[0]
-    shape, alpha, radial, envelopes, turns, pairs, segments = (
-        of.shape, of.alpha, of.radial, of.envelopes, of.turns, of.pairs, of.segments
+    shape, alpha, radial, envelopes, kinds, segments = (
+        of.shape, of.alpha, of.radial, of.envelopes, of.kinds, of.segments
     )  # fmt: skip
     along = np.zeros((n, of.n_slots))
     across = np.zeros((n, 3, of.n_slots))
@@ -40,35 +34,27 @@ def atom_gradients(of: Functions, vectors: Array, distances: Array, species: Int
         for s in range(of.radial_start[species[j]], of.radial_start[species[j] + 1]):
             eta, r_s, r_cut = radial[s]
             along[j, s] = side(distances[j], eta, r_s, r_cut, shape, alpha)[1]
-    near = within(distances, of.reach)
-    value, slope = sides(distances[near], envelopes, shape, alpha)
-    far, far_slope = np.empty(envelopes.shape[0]), np.empty(envelopes.shape[0])
-    turn, turn_slope = np.empty(turns.shape[0]), np.empty(turns.shape[0])
-    for a in range(near.shape[0]):
-        j = near[a]
-        for b in range(a + 1, near.shape[0]):
-            k = near[b]
-            begin, end, first_turn, last_turn = pairs[species[j], species[k]]
-            dot, opposite = triangle(vectors[j], vectors[k])
-            if begin == end or (of.all_narrow and opposite >= of.reach):
-                continue
-            cosine = dot / (distances[j] * distances[k])
-            angle_factors(cosine, turns, first_turn, last_turn, turn, turn_slope)
-            opposite_sides(opposite, envelopes, shape, alpha, far, far_slope)
+    start, corners, cosines, turn, turn_slope, far, far_slope = found
+    value, slope = sides(distances, envelopes, shape, alpha)
+    p, dp = np.empty(turn.shape[0]), np.empty(turn.shape[0])
+    for kind in range(kinds.shape[0]):
+        for row in range(start[kind], start[kind + 1]):
+            j, k = corners[row]
             x1, y1, z1 = vectors[j]
             x2, y2, z2 = vectors[k]
             by_product = 1.0 / (distances[j] * distances[k])
-            by_first, by_second = cosine / distances[j] ** 2, cosine / distances[k] ** 2
-            for c in range(begin, end):
+            by_first, by_second = cosines[row] / distances[j] ** 2, cosines[row] / distances[k] ** 2
+            p[:], dp[:] = turn[:, row], turn_slope[:, row]
+            for c in range(kinds[kind, 2], kinds[kind, 3]):
                 e, t, s, length = segments[c]
-                envelope = value[a, e] * value[b, e] * far[e]
-                h1, h2 = slope[a, e] * value[b, e] * far[e], value[a, e] * slope[b, e] * far[e]
-                h3 = value[a, e] * value[b, e] * far_slope[e]
+                envelope = value[j, e] * value[k, e] * far[e, row]
+                h1, h2 = slope[j, e] * value[k, e] * far[e, row], value[j, e] * slope[k, e] * far[e, row]
+                h3 = value[j, e] * value[k, e] * far_slope[e, row]
                 for q in range(length):
-                    p, dp = turn[t + q], turn_slope[t + q] * envelope
-                    mixed = dp * by_product - p * h3
-                    along[j, s + q] += p * (h1 + h3) - dp * by_first
-                    along[k, s + q] += p * (h2 + h3) - dp * by_second
+                    bend = dp[t + q] * envelope
+                    mixed = bend * by_product - p[t + q] * h3
+                    along[j, s + q] += p[t + q] * (h1 + h3) - bend * by_first
+                    along[k, s + q] += p[t + q] * (h2 + h3) - bend * by_second
                     across[j, 0, s + q] += mixed * x2
                     across[j, 1, s + q] += mixed * y2
                     across[j, 2, s + q] += mixed * z2
@@ -82,16 +68,28 @@ def atom_gradients(of: Functions, vectors: Array, distances: Array, species: Int
 
 
 @njit(cache=True, fastmath={"contract"})
+def _add_scaled(total: Array, vector: Array, factor: float, begin: int, end: int) -> None:
+    for row in range(begin, end):
+        total[row] += factor * vector[row]
+
+
+@njit(cache=True, fastmath={"contract"})
 def atom_contraction(
-    of: Functions, weights: Array, vectors: Array, distances: Array, species: Integers, out: Array
+    of: Functions,
+    weights: Array,
+    found: Triangles,
+    vectors: Array,
+    distances: Array,
+    species: Integers,
+    out: Array,
 ) -> None:
     """Derivatives of sum_s weights[s] G_s of one atom by each vector to a neighbour, into ``out`` (n, 3).
 
     weights: (n_slots,). For molecular dynamics: nothing is kept per function.
     """
     n = distances.shape[0]
-    shape, alpha, radial, envelopes, turns, pairs, segments = (
-        of.shape, of.alpha, of.radial, of.envelopes, of.turns, of.pairs, of.segments
+    shape, alpha, radial, envelopes, kinds, segments = (
+        of.shape, of.alpha, of.radial, of.envelopes, of.kinds, of.segments
     )  # fmt: skip
     along = np.zeros(n)
     out[:] = 0.0
@@ -99,39 +97,34 @@ def atom_contraction(
         for s in range(of.radial_start[species[j]], of.radial_start[species[j] + 1]):
             eta, r_s, r_cut = radial[s]
             along[j] += weights[s] * side(distances[j], eta, r_s, r_cut, shape, alpha)[1]
-    near = within(distances, of.reach)
-    value, slope = sides(distances[near], envelopes, shape, alpha)
-    far, far_slope = np.empty(envelopes.shape[0]), np.empty(envelopes.shape[0])
-    turn, turn_slope = np.empty(turns.shape[0]), np.empty(turns.shape[0])
-    for a in range(near.shape[0]):
-        j = near[a]
-        for b in range(a + 1, near.shape[0]):
-            k = near[b]
-            begin, end, first_turn, last_turn = pairs[species[j], species[k]]
-            dot, opposite = triangle(vectors[j], vectors[k])
-            if begin == end or (of.all_narrow and opposite >= of.reach):
-                continue
-            cosine = dot / (distances[j] * distances[k])
-            angle_factors(cosine, turns, first_turn, last_turn, turn, turn_slope)
-            opposite_sides(opposite, envelopes, shape, alpha, far, far_slope)
-            # sums over the functions of p (h1 + h3), p (h2 + h3), p h3 and p' envelope
-            first_sum, second_sum, far_sum, turn_sum = 0.0, 0.0, 0.0, 0.0
-            for c in range(begin, end):
-                e, t, s, length = segments[c]
-                p, dp = 0.0, 0.0
-                for q in range(length):
-                    p += weights[s + q] * turn[t + q]
-                    dp += weights[s + q] * turn_slope[t + q]
-                first_sum += p * slope[a, e] * value[b, e] * far[e]
-                second_sum += p * value[a, e] * slope[b, e] * far[e]
-                far_sum += p * value[a, e] * value[b, e] * far_slope[e]
-                turn_sum += dp * value[a, e] * value[b, e] * far[e]
-            mixed = turn_sum / (distances[j] * distances[k]) - far_sum
-            along[j] += first_sum + far_sum - turn_sum * cosine / distances[j] ** 2
-            along[k] += second_sum + far_sum - turn_sum * cosine / distances[k] ** 2
-            for axis in range(3):
-                out[j, axis] += mixed * vectors[k, axis]
-                out[k, axis] += mixed * vectors[j, axis]
+    start, corners, cosines, turn, turn_slope, far, far_slope = found
+    value, slope = sides(distances, envelopes, shape, alpha)
+    p, dp = np.empty(corners.shape[0]), np.empty(corners.shape[0])
+    # sums over the functions of p (h1 + h3), p (h2 + h3), p h3 and p' envelope, for every triangle
+    first_sum, second_sum = np.zeros(corners.shape[0]), np.zeros(corners.shape[0])
+    far_sum, bend_sum = np.zeros(corners.shape[0]), np.zeros(corners.shape[0])
+    for kind in range(kinds.shape[0]):
+        begin, end = start[kind], start[kind + 1]
+        for c in range(kinds[kind, 2], kinds[kind, 3]):
+            e, t, s, length = segments[c]
+            p[begin:end], dp[begin:end] = 0.0, 0.0
+            for q in range(length):
+                _add_scaled(p, turn[t + q], weights[s + q], begin, end)
+                _add_scaled(dp, turn_slope[t + q], weights[s + q], begin, end)
+            for row in range(begin, end):
+                j, k = corners[row]
+                first_sum[row] += p[row] * slope[j, e] * value[k, e] * far[e, row]
+                second_sum[row] += p[row] * value[j, e] * slope[k, e] * far[e, row]
+                far_sum[row] += p[row] * value[j, e] * value[k, e] * far_slope[e, row]
+                bend_sum[row] += dp[row] * value[j, e] * value[k, e] * far[e, row]
+    for row in range(start[-1]):
+        j, k = corners[row]
+        mixed = bend_sum[row] / (distances[j] * distances[k]) - far_sum[row]
+        along[j] += first_sum[row] + far_sum[row] - bend_sum[row] * cosines[row] / distances[j] ** 2
+        along[k] += second_sum[row] + far_sum[row] - bend_sum[row] * cosines[row] / distances[k] ** 2
+        for axis in range(3):
+            out[j, axis] += mixed * vectors[k, axis]
+            out[k, axis] += mixed * vectors[j, axis]
     for j in range(n):
         for axis in range(3):
             out[j, axis] += along[j] * vectors[j, axis]
@@ -214,7 +207,7 @@ def add_gradients(
     for i in centres:
         begin, end = first[i], first[i + 1]
         by_vector = np.empty((end - begin, 3, of.n_slots))
-        near = vectors[begin:end]
-        atom_gradients(of, near, distances[begin:end], species[begin:end], by_vector)
+        near, lengths, kinds = vectors[begin:end], distances[begin:end], species[begin:end]
+        atom_gradients(of, triangles(of, near, lengths, kinds), near, lengths, kinds, by_vector)
         rows = slice(start[i], start[i + 1])
         merge_images(i, others[begin:end], near, by_vector, moved[rows], merged[rows], strain[i])

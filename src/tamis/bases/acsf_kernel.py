@@ -4,9 +4,9 @@ Cutoff functions and symmetry functions: Behler, J. Chem. Phys. 134, 074106 (201
 J. Chem. Theory Comput. 15, 1827 (2019) for the further cutoff functions and the numbering of the types.
 
 An angular function is a product of an envelope, which depends on the three sides of the triangle, and a turn, which
-depends on the angle. Many functions share either, so each is listed once, and the functions of a pair of neighbour
-elements come in segments: one envelope with a run of turns, in neighbouring slots. The inner loop over a run has no
-branch and no indirection.
+depends on the angle. Many functions share either, so each is listed once. The functions of a kind of triangle (a pair of
+neighbour elements) come in segments: one envelope with a run of turns, in neighbouring slots. Triangles are sorted by
+kind, and inner loops run over triangles, so that they vectorise.
 """
 
 import math
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+Triangles = tuple[Integers, Integers, Array, Array, Array, Array, Array]
+
 HARD, COS, TANHU, TANH, EXP, POLY1, POLY2, POLY3, POLY4 = range(9)
 
 
@@ -30,7 +32,7 @@ class Functions(NamedTuple):
     radial: (n_radial, 3) eta, 1/Å²; r_s, Å; r_cut, Å.
     envelopes: (n_envelopes, 4) 1 if the side jk enters (narrow) or 0; eta, 1/Å²; r_s, Å; r_cut, Å.
     turns: (n_turns, 2) lambda, zeta.
-    pairs: (n_elements, n_elements, 4) first segment, end of segments, first turn, end of turns of a pair of elements.
+    kinds: (n_kinds, 6) of triangles: the two elements, first segment, end of segments, first turn, end of turns.
     segments: (n_segments, 4) envelope, first turn, first slot, number of turns.
     n_slots: number of functions.
     all_narrow: whether every envelope is narrow, so that triangles with a long side jk count nowhere.
@@ -43,7 +45,7 @@ class Functions(NamedTuple):
     radial: Array
     envelopes: Array
     turns: Array
-    pairs: Integers
+    kinds: Integers
     segments: Integers
     n_slots: int
     all_narrow: bool
@@ -165,6 +167,16 @@ def _power(base: float, exponent: float) -> float:
     return result
 
 
+@njit(cache=True, fastmath={"contract"})
+def triangle(first: Array, second: Array) -> tuple[float, float]:
+    """Scalar product of two vectors, and the distance of their ends."""
+    dot, square = 0.0, 0.0
+    for axis in range(3):
+        dot += first[axis] * second[axis]
+        square += (first[axis] - second[axis]) ** 2
+    return dot, math.sqrt(square)
+
+
 @njit(cache=True)
 def within(distances: Array, reach: float) -> Integers:
     """Indices of the distances below ``reach``."""
@@ -178,49 +190,84 @@ def within(distances: Array, reach: float) -> Integers:
 
 
 @njit(cache=True, fastmath={"contract"})
-def atom_values(of: Functions, vectors: Array, distances: Array, species: Integers, out: Array) -> None:
-    """Symmetry functions of one atom into ``out``, (n_slots,).
+def triangles(of: Functions, vectors: Array, distances: Array, species: Integers) -> Triangles:
+    """Every pair of neighbours that an angular function counts, with all that depends on the pair alone.
 
     vectors: (n, 3) to the neighbours, Å; distances: (n,) Å; species: (n,) index of the neighbour's element.
+
+    Returns
+    -------
+    start : (n_kinds + 1,) where the pairs of each kind begin. corners : (n_pairs, 2) the neighbours.
+    cosines : (n_pairs,) of the angle.
+    turn, turn_slope : (n_turns, n_pairs), see ``angle_factors``; only the turns of the pair's kind are set.
+    far, far_slope : (n_envelopes, n_pairs), see ``opposite_sides``.
+    """
+    envelopes, all_turns, kinds = of.envelopes, of.turns, of.kinds
+    shape, alpha, reach, all_narrow = of.shape, of.alpha, of.reach, of.all_narrow
+    near = within(distances, reach)
+    n = near.shape[0] * (near.shape[0] - 1) // 2
+    corners, cosines = np.empty((n, 2), dtype=np.int64), np.empty(n)
+    turn, turn_slope = np.empty((all_turns.shape[0], n)), np.empty((all_turns.shape[0], n))
+    far, far_slope = np.empty((envelopes.shape[0], n)), np.empty((envelopes.shape[0], n))
+    start = np.zeros(kinds.shape[0] + 1, dtype=np.int64)
+    row = 0
+    for kind in range(kinds.shape[0]):
+        one, other, _, _, first, last = kinds[kind]
+        for a in range(near.shape[0]):
+            j = near[a]
+            if species[j] != one and species[j] != other:
+                continue
+            partner = other if species[j] == one else one
+            for b in range(a + 1, near.shape[0]):
+                k = near[b]
+                if species[k] != partner:
+                    continue
+                dot, opposite = triangle(vectors[j], vectors[k])
+                if all_narrow and opposite >= reach:
+                    continue
+                corners[row, 0], corners[row, 1] = j, k
+                cosines[row] = dot / (distances[j] * distances[k])
+                angle_factors(cosines[row], all_turns, first, last, turn[:, row], turn_slope[:, row])
+                opposite_sides(opposite, envelopes, shape, alpha, far[:, row], far_slope[:, row])
+                row += 1
+        start[kind + 1] = row
+    return start, corners, cosines, turn, turn_slope, far, far_slope
+
+
+@njit(cache=True, fastmath={"contract"})
+def atom_values(of: Functions, found: Triangles, distances: Array, species: Integers, out: Array) -> None:
+    """Symmetry functions of one atom into ``out``, (n_slots,).
+
+    found: what ``triangles`` returns. distances: (n,) Å; species: (n,) index of the neighbour's element.
     """
     out[:] = 0.0
-    shape, alpha, radial, envelopes, turns, pairs, segments = (
-        of.shape, of.alpha, of.radial, of.envelopes, of.turns, of.pairs, of.segments
+    shape, alpha, radial, envelopes, kinds, segments = (
+        of.shape, of.alpha, of.radial, of.envelopes, of.kinds, of.segments
     )  # fmt: skip
     for j in range(distances.shape[0]):
         for s in range(of.radial_start[species[j]], of.radial_start[species[j] + 1]):
             eta, r_s, r_cut = radial[s]
             out[s] += side(distances[j], eta, r_s, r_cut, shape, alpha)[0]
-    near = within(distances, of.reach)
-    value, _ = sides(distances[near], envelopes, shape, alpha)
-    far, far_slope = np.empty(envelopes.shape[0]), np.empty(envelopes.shape[0])
-    turn, turn_slope = np.empty(turns.shape[0]), np.empty(turns.shape[0])
-    for a in range(near.shape[0]):
-        j = near[a]
-        for b in range(a + 1, near.shape[0]):
-            k = near[b]
-            begin, end, first_turn, last_turn = pairs[species[j], species[k]]
-            dot, opposite = triangle(vectors[j], vectors[k])
-            if begin == end or (of.all_narrow and opposite >= of.reach):
-                continue
-            cosine = dot / (distances[j] * distances[k])
-            angle_factors(cosine, turns, first_turn, last_turn, turn, turn_slope)
-            opposite_sides(opposite, envelopes, shape, alpha, far, far_slope)
-            for c in range(begin, end):
-                e, t, s, length = segments[c]
-                envelope = value[a, e] * value[b, e] * far[e]
-                for q in range(length):
-                    out[s + q] += envelope * turn[t + q]
+    start, corners, _, turn, _, far, _ = found
+    value, _ = sides(distances, envelopes, shape, alpha)
+    envelope = np.empty(corners.shape[0])
+    for kind in range(kinds.shape[0]):
+        begin, end = start[kind], start[kind + 1]
+        for c in range(kinds[kind, 2], kinds[kind, 3]):
+            e, t, s, length = segments[c]
+            for row in range(begin, end):
+                envelope[row] = value[corners[row, 0], e] * value[corners[row, 1], e] * far[e, row]
+            for q in range(length):
+                out[s + q] = _product(envelope, turn[t + q], begin, end)
 
 
-@njit(cache=True, fastmath={"contract"})
-def triangle(first: Array, second: Array) -> tuple[float, float]:
-    """Scalar product of two vectors, and the distance of their ends."""
-    dot, square = 0.0, 0.0
-    for axis in range(3):
-        dot += first[axis] * second[axis]
-        square += (first[axis] - second[axis]) ** 2
-    return dot, math.sqrt(square)
+@njit(cache=True, fastmath=True)
+def _product(first: Array, second: Array, begin: int, end: int) -> float:
+    """Scalar product of two vectors between two places."""
+    total = 0.0
+    for row in range(begin, end):
+        total += first[row] * second[row]
+    return total
 
 
 @njit(cache=True)
@@ -241,6 +288,7 @@ def add_values(
     slots = np.empty(of.n_slots)
     for i in centres:
         begin, end = first[i], first[i + 1]
-        atom_values(of, vectors[begin:end], distances[begin:end], species[begin:end], slots)
+        lengths, kinds = distances[begin:end], species[begin:end]
+        atom_values(of, triangles(of, vectors[begin:end], lengths, kinds), lengths, kinds, slots)
         for s in range(of.n_slots):
             out[i, columns[s]] = slots[s]

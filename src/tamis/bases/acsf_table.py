@@ -240,7 +240,7 @@ class SymmetryFunctionTable:
         angular = [(column, f) for column, f in mine if f.kind != RADIAL]
         envelopes = sorted({_envelope(f) for _, f in angular})
         n = len(self.elements)
-        pairs = np.zeros((n, n, 4), dtype=np.int64)
+        kinds: list[tuple[int, ...]] = []
         segments: list[tuple[int, int, int, int]] = []
         turns: list[tuple[float, float]] = []
         for a, b in combinations_with_replacement(range(n), 2):
@@ -258,7 +258,8 @@ class SymmetryFunctionTable:
                     turns += key
                 segments.append((number, runs[key], len(columns), len(run)))
                 columns += [column for _, _, column in run]
-            pairs[a, b] = pairs[b, a] = before[0], len(segments), before[1], len(turns)
+            if len(segments) > before[0]:
+                kinds.append((a, b, before[0], len(segments), before[1], len(turns)))
         compiled = kernel.Functions(
             shape=CUTOFF_TYPES[self.cutoff_type],
             alpha=float(self.cutoff_alpha),
@@ -266,7 +267,7 @@ class SymmetryFunctionTable:
             radial=np.array([(f.eta, f.r_s, f.r_cut) for _, f in flat], dtype=float).reshape(-1, 3),
             envelopes=np.array(envelopes, dtype=float).reshape(-1, 4),
             turns=np.array(turns, dtype=float).reshape(-1, 2),
-            pairs=pairs,
+            kinds=np.array(kinds, dtype=np.int64).reshape(-1, 6),
             segments=np.array(segments, dtype=np.int64).reshape(-1, 4),
             n_slots=len(columns),
             all_narrow=all(bool(e[0]) for e in envelopes),

@@ -12,7 +12,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from numba import njit
 
 from tamis.bases.chimes_clusters import ClusterType, Indices, clusters_by_kind
-from tamis.bases.chimes_kernel import Array, half_products, slot_functions
+from tamis.bases.chimes_kernel import Array, half_products, outer_exponentials, slot_functions
 
 if TYPE_CHECKING:
     from tamis.bases.chimes import ChimesBasis
@@ -33,10 +33,10 @@ class ChimesCalculator(Calculator):
         super().__init__()
         self.basis = basis
         self.offsets = dict(zip(basis.elements, (float(offset) for offset in offsets), strict=True))
-        self._tables = [
-            _coefficient_table(kind, coefficients[kind.column : kind.column + len(kind.orbits)])
+        self._tables = {
+            kind.atoms: _coefficient_table(kind, coefficients[kind.column : kind.column + len(kind.orbits)])
             for kind in basis.types
-        ]
+        }
 
     def calculate(
         self,
@@ -50,19 +50,12 @@ class ChimesCalculator(Calculator):
         basis.check(structure)
         energy = sum(self.offsets[symbol] for symbol in structure.get_chemical_symbols())
         forces, strain = np.zeros((len(structure), 3)), np.zeros((3, 3))
-        table_of = {kind.atoms: table for kind, table in zip(basis.types, self._tables, strict=True)}
         for kind, members, places in clusters_by_kind(structure, basis.types, basis.elements, basis.r_cut):
             if kind.orbits:
                 energy += add_energies(
-                    members,
-                    places,
-                    kind.limits,
-                    basis.tersoff,
-                    kind.n_powers,
-                    table_of[kind.atoms],
-                    forces,
+                    members, places, kind.limits, basis.tersoff, kind.n_powers, self._tables[kind.atoms], forces,
                     strain,
-                )
+                )  # fmt: skip
             if len(kind.atoms) == 2:
                 reach = kind.limits[0, 0] + basis.penalty_distance
                 energy += add_penalties(members, places, reach, basis.penalty_scaling, forces, strain)
@@ -82,15 +75,14 @@ def _coefficient_table(kind: ClusterType, coefficients: Array) -> Array:
 
 
 @njit(cache=True)
-def _add_pair(arm: Array, slope: float, i: int, j: int, forces: Array, strain: Array) -> None:
-    """Add dE/dr = ``slope`` of the atoms i and j, ``arm`` from i to j, to forces and strain derivative (3, 3)."""
-    r = math.sqrt(arm[0] ** 2 + arm[1] ** 2 + arm[2] ** 2)
+def _add_pair(arm: Array, pull: float, i: int, j: int, forces: Array, strain: Array) -> None:
+    """Add ``pull`` = (dE/dr) / r of the atoms i and j, ``arm`` from i to j, to forces and strain derivative (3, 3)."""
     for a in range(3):
-        pull = slope * arm[a] / r
-        forces[i, a] += pull
-        forces[j, a] -= pull
+        component = pull * arm[a]
+        forces[i, a] += component
+        forces[j, a] -= component
         for b in range(3):
-            strain[a, b] += pull * arm[b]
+            strain[a, b] += component * arm[b]
 
 
 @njit(cache=True)
@@ -167,7 +159,8 @@ def add_energies(
     upper, lower = np.zeros((n_upper, 4)), np.zeros((n_lower, 4))
     by_upper, by_lower = np.empty(n_upper), np.empty(n_lower)
     form, slope_form = np.empty((n_lower, n_upper)), np.empty((n_lower, n_upper))
-    arms, slopes = np.empty((n_slots, 3)), np.empty(n_slots)
+    arms, distances, slopes = np.empty((n_slots, 3)), np.empty(n_slots), np.empty(n_slots)
+    low = outer_exponentials(limits)
     energy, first_distance = 0.0, -1.0
     for cluster in range(len(members)):
         slot = 0
@@ -177,8 +170,9 @@ def add_energies(
                 for c in range(3):
                     arm[c] = places[cluster, k, c] - places[cluster, m, c]
                 r = math.sqrt(arm[0] ** 2 + arm[1] ** 2 + arm[2] ** 2)
+                distances[slot] = r
                 if slot > 0 or r != first_distance:
-                    slot_functions(r, limits[slot], tersoff, g[slot], dg[slot])
+                    slot_functions(r, limits[slot], low[slot], tersoff, g[slot], dg[slot])
                     if slot == 0:
                         _contract_first(table, g[0], dg[0], form, slope_form)
                         first_distance = r
@@ -194,7 +188,8 @@ def add_energies(
         slot = 0
         for m in range(size):
             for k in range(m + 1, size):
-                _add_pair(arms[slot], slopes[slot], members[cluster, m], members[cluster, k], forces, strain)
+                pull = slopes[slot] / distances[slot]
+                _add_pair(arms[slot], pull, members[cluster, m], members[cluster, k], forces, strain)
                 slot += 1
     return energy
 
@@ -207,8 +202,9 @@ def add_penalties(
     energy = 0.0
     for row in range(len(members)):
         arm = places[row, 1] - places[row, 0]
-        depth = reach - math.sqrt(arm[0] ** 2 + arm[1] ** 2 + arm[2] ** 2)
+        r = math.sqrt(arm[0] ** 2 + arm[1] ** 2 + arm[2] ** 2)
+        depth = reach - r
         if depth > 0.0:
             energy += scaling * depth**3
-            _add_pair(arm, -3.0 * scaling * depth**2, members[row, 0], members[row, 1], forces, strain)
+            _add_pair(arm, -3.0 * scaling * depth**2 / r, members[row, 0], members[row, 1], forces, strain)
     return energy

@@ -36,12 +36,18 @@ def smoothing(r: float, s_max: float, tersoff: float) -> tuple[float, float]:
 
 
 @njit(cache=True)
-def slot_functions(r: float, limits: Array, tersoff: float, g: Array, dg: Array) -> None:
+def outer_exponentials(limits: Array) -> Array:
+    """exp((s_min - s_max) / Morse length) of each slot; ``limits`` is (n_slots, 3), Å."""
+    return np.exp((limits[:, 0] - limits[:, 1]) / limits[:, 2])
+
+
+@njit(cache=True)
+def slot_functions(r: float, limits: Array, low: float, tersoff: float, g: Array, dg: Array) -> None:
     """Fill g[n] = f_c(r) T_n(x(r)) and dg[n] = its derivative by r, for n = 0 .. len(g) - 1.
 
-    ``limits`` are s_min, s_max and the Morse length of the slot, Å. x runs from +1 at s_min to -1 at s_max and is
-    linear in exp(-r / Morse length). Inside s_min, T_n is continued from its value and slope there, so that the
-    slope dies off within ``INNER_LENGTH``.
+    ``limits`` are s_min, s_max and the Morse length of the slot, Å; ``low`` is its ``outer_exponentials``. x runs from
+    +1 at s_min to -1 at s_max and is linear in exp(-r / Morse length). Inside s_min, T_n is continued from its value
+    and slope there, so that the slope dies off within ``INNER_LENGTH``.
     """
     s_min, s_max, morse = limits
     if r >= s_max:
@@ -49,7 +55,7 @@ def slot_functions(r: float, limits: Array, tersoff: float, g: Array, dg: Array)
         dg[:] = 0.0
         return
     # All exponentials divided by the one at s_min, so that a short Morse length cannot underflow to 0 / 0.
-    now, low = math.exp((s_min - max(r, s_min)) / morse), math.exp((s_min - s_max) / morse)
+    now = math.exp((s_min - max(r, s_min)) / morse)
     x = (2.0 * now - 1.0 - low) / (1.0 - low)
     slope = -2.0 * now / (morse * (1.0 - low))
     # T_n in g, dT_n/dx = n U_{n-1} in dg; both by the three-term recursion.
@@ -271,12 +277,13 @@ def add_clusters(
     lower = np.zeros((n_powers ** (n_slots - n_upper), 4))
     phi, slopes = np.empty(n_functions), np.empty((n_slots, n_functions))
     pull = np.empty((size, 3, n_functions))
+    low = outer_exponentials(limits)
     for row in range(len(members)):
         slot = 0
         for m in range(size):
             for k in range(m + 1, size):
                 r = _distance(places[row, k], places[row, m])
-                slot_functions(r, limits[slot], tersoff, g[slot], dg[slot])
+                slot_functions(r, limits[slot], low[slot], tersoff, g[slot], dg[slot])
                 slot += 1
         half_products(g, dg, n_powers, 0, n_upper, upper)
         half_products(g, dg, n_powers, n_upper, n_slots, lower)

@@ -1,7 +1,7 @@
 """Levenberg-Marquardt on random parts of the rows of a large least-squares problem, with averaged parameters.
 
-Levenberg, Q. Appl. Math. 2, 164 (1944); Marquardt, J. Soc. Ind. Appl. Math. 11, 431 (1963). A step is judged on the rows
-it was made from. Parameters follow the part that was drawn; their running mean does not, and is what counts.
+Levenberg, Q. Appl. Math. 2, 164 (1944); Marquardt, J. Soc. Ind. Appl. Math. 11, 431 (1963). A step is judged on rows
+that it was made from. Parameters follow the part that was drawn; their running mean does not, and is what counts.
 """
 
 from __future__ import annotations

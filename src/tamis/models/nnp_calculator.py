@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tamis.bases.acsf_gradient_kernel import atom_contraction
-from tamis.bases.acsf_kernel import Functions, atom_values
+from tamis.bases.acsf_kernel import Functions, atom_values, triangles
 from tamis.bases.acsf_table import SymmetryFunctionTable
 from tamis.bases.vacuum import in_vacuum
 from tamis.exceptions import TamisError
@@ -182,14 +182,15 @@ def evaluate(
     for i in centres:
         begin, end = first[i], first[i + 1]
         near, lengths, kind = vectors[begin:end], distances[begin:end], species[begin:end]
-        atom_values(of, near, lengths, kind, slots)
+        found = triangles(of, near, lengths, kind)
+        atom_values(of, found, lengths, kind, slots)
         for s in range(of.n_slots):
             inputs[own[s]] = (slots[s] - shift[own[s]]) * factor[own[s]] + base[own[s]]
         energies[i] = energy_and_gradient(sizes, kinds, parameters, inputs, gradient)
         for s in range(of.n_slots):
             slots[s] = gradient[own[s]] * factor[own[s]]
         by_vector = np.empty((end - begin, 3))
-        atom_contraction(of, slots, near, lengths, kind, by_vector)
+        atom_contraction(of, slots, found, near, lengths, kind, by_vector)
         for n in range(end - begin):
             for a in range(3):
                 forces[i, a] += by_vector[n, a]

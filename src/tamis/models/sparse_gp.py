@@ -152,7 +152,7 @@ def leading(terms: Terms, size: int) -> Terms:
     return Terms(cut(terms.energy), cut(terms.force), cut(terms.stress))
 
 
-def squared_errors(held_out: WhitenedRows, force: Quadratic, w: Array) -> Array:
-    """Sums of squares of energy errors per atom (eV²) and force errors (eV²/Å²), (2,), with w of the first points."""
+def held_out_errors(held_out: WhitenedRows, force: Quadratic, w: Array) -> Array:
+    """Sums of |energy errors| per atom (eV) and of squared force errors (eV²/Å²), (2,), with w of the first points."""
     errors = held_out.energy.matrix[:, : len(w)] @ w - held_out.energy.target
-    return np.array([np.sum(errors**2 / held_out.n_atoms), force.mean_square(w) * force.rows])
+    return np.array([np.sum(np.abs(errors) / np.sqrt(held_out.n_atoms)), force.mean_square(w) * force.rows])

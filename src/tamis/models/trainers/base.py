@@ -101,9 +101,7 @@ class Trainer(Model):
     def prepare(self, dataset: Dataset, store: Store) -> None:
         """Nothing: the programs start from the positions in every fit."""
 
-    def fit(
-        self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator
-    ) -> FilePotential:
+    def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> FilePotential:
         """Train on ``kept``; ``tuning`` and ``store`` have no use here.
 
         Raises

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -101,7 +102,7 @@ class GapFit(Trainer):
             files=shop.read(GAP_FILE, f"{GAP_FILE}.sparseX.*"),
             logs=shop.logs,
             reader=read_gap,
-            pair_lines=self._pair_lines,
+            pair_lines=partial(gap_lines, read_xml(shop.folder / GAP_FILE).tag, self.elements),
             fit_report=shop.figures | {"n_sparse": float(sum(self._n_sparse(kept).values()))},
         )
 
@@ -129,7 +130,7 @@ class GapFit(Trainer):
         """gap_fit's text for each coordinate: SOAP by central element, distances by pair of elements."""
         n_sparse = self._n_sparse(kept)
         soap = [
-            f"{self.basis.settings(element)} n_sparse={n_sparse[element]} sparse_method={self.sparse_method} "
+            f"{nested(self.basis.settings(element))} n_sparse={n_sparse[element]} sparse_method={self.sparse_method} "
             f"covariance_type=dot_product zeta={self.zeta!r} delta={self.delta!r} add_species=F"
             for element in self.elements
         ]
@@ -143,15 +144,6 @@ class GapFit(Trainer):
             f"covariance_type=ard_se theta_uniform={self.theta_2b!r} delta={self.delta_2b!r} add_species=F"
             for a, b in pairs
         ]
-
-    def _pair_lines(self, folder: Path) -> tuple[str, ...]:
-        """Lines for a LAMMPS with ML-QUIP; atom types in the order of ``elements``."""
-        path = folder / GAP_FILE
-        numbers = " ".join(str(atomic_numbers[element]) for element in self.elements)
-        return (
-            "pair_style quip",
-            f'pair_coeff * * {path} "Potential xml_label={read_xml(path).tag}" {numbers}',
-        )
 
     def _n_sparse(self, kept: Dataset) -> dict[str, int]:
         symbols = [symbol for atoms in kept.structures for symbol in atoms.get_chemical_symbols()]
@@ -197,6 +189,17 @@ class QuipCalculator(Calculator):
         self.results = {name: self.engine.results[name] for name in ("energy", "free_energy", "forces")}
         if whole:
             self.results["stress"] = self.engine.results["stress"]
+
+
+def gap_lines(label: str, elements: Sequence[str], folder: Path) -> tuple[str, ...]:
+    """Lines for a LAMMPS with ML-QUIP; atom types in the order of ``elements``, ``label`` from gap.xml."""
+    numbers = " ".join(str(atomic_numbers[element]) for element in elements)
+    return ("pair_style quip", f'pair_coeff * * {folder / GAP_FILE} "Potential xml_label={label}" {numbers}')
+
+
+def nested(settings: str) -> str:
+    """A descriptor's text as part of a longer one: lists keep their braces only if these are doubled."""
+    return settings.replace("{", "{{").replace("}", "}}")
 
 
 def read_gap(folder: Path) -> QuipCalculator:

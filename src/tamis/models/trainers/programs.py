@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -174,21 +175,40 @@ def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[bool, floa
 
     Returns whether it ended by itself before the deadline, its processor seconds, its peak memory (MiB).
     """
-    in_time = True
+    in_time, memory = True, _Memory()
     try:
-        in_time = _ended(process.pid, deadline)
+        in_time = _ended(process.pid, deadline, memory)
     finally:  # also after an interrupt; the pid is ours until wait4 has read its status
-        if not _ended(process.pid, time.monotonic()):
+        if not _ended(process.pid, time.monotonic(), memory):
             os.killpg(process.pid, signal.SIGTERM)
-            _ended(process.pid, time.monotonic() + GRACE_S)
+            _ended(process.pid, time.monotonic() + GRACE_S, memory)
         os.killpg(process.pid, signal.SIGKILL)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    # Linux counts ru_maxrss in KiB
-    return in_time, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    # what Linux counts for a child begins with the memory of its parent; above that it is the child's own
+    counted, ours = usage.ru_maxrss, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak_KiB = counted if counted > ours else memory.peak_KiB
+    return in_time, usage.ru_utime + usage.ru_stime, peak_KiB / 1024
 
 
-def _ended(pid: int, deadline: float) -> bool:
+@dataclass
+class _Memory:
+    """The largest resident memory of a process seen so far."""
+
+    peak_KiB: int = 0  # noqa: N815 - a unit
+
+    def look(self, pid: int) -> None:
+        """Read the kernel's own high-water mark; nothing is there any more once the process has ended."""
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            return
+        for line in status.splitlines():
+            if line.startswith("VmHWM:"):
+                self.peak_KiB = max(self.peak_KiB, int(line.split()[1]))
+
+
+def _ended(pid: int, deadline: float, memory: _Memory) -> bool:
     """Wait for the end of a child without taking its status; False if that does not come before the deadline."""
     pause = 0.001
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
@@ -196,6 +216,7 @@ def _ended(pid: int, deadline: float) -> bool:
             return False
         time.sleep(pause)
         pause = min(1.5 * pause, 0.05)
+        memory.look(pid)
     return True
 
 

@@ -1,0 +1,349 @@
+"""Training networks on stored rows, and what a fitted potential promises."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ase import Atoms, units
+from ase.build import bulk
+from ase.calculators.calculator import PropertyNotImplementedError
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.md.verlet import VelocityVerlet
+
+from tamis.bases.acsf import AcsfBasis
+from tamis.dataset import Dataset
+from tamis.exceptions import TamisError
+from tamis.models.nnp import NnpModel
+from tamis.models.nnp_data import gather, own_values, species_of
+from tamis.models.nnp_files import read_n2p2
+from tamis.models.nnp_problem import NetworkProblem, first_parameters
+from tamis.models.normal_equations import Weights
+from tamis.models.whitening import Whitening
+from tamis.store import Store
+
+SETTINGS = {
+    "hidden": (5, 4),
+    "n_networks": 2,
+    "energy_weights": (14.0,),
+    "stress_weights": (1.0,),
+    "ridges": (1e-4, 1e-2),
+    "rows_per_parameter": 3.0,
+    "tuning_iterations": 3,
+    "max_iterations": 12,
+    "patience": 20,
+    "check_every": 2,
+    "tuning": "kept",
+    "n_folds": 5,
+}
+REFUSED = {
+    "energy_weights": (),
+    "ridges": (-1.0,),
+    "hidden": (),
+    "n_networks": 0,
+    "max_iterations": 0,
+    "patience": 0,
+    "rows_per_parameter": 0.0,
+    "tuning": "test",
+    "n_folds": 1,
+}
+
+
+def basis(*elements: str, **changes) -> AcsfBasis:
+    config = {
+        "elements": elements,
+        "r_cut": 4.2,
+        "cutoff_type": "poly2",
+        "cutoff_alpha": 0.0,
+        "in_units_of_r_cut": False,
+        "radial_eta": [1.5],
+        "radial_r_s": [1.5, 2.5, 3.3],
+        "angular_type": 3,
+        "angular_eta": [0.01, 0.1],
+        "angular_lambda": [-1.0, 1.0],
+        "angular_zeta": [1.0, 4.0],
+    }
+    return AcsfBasis(**(config | changes))
+
+
+def model(*elements: str, **changes) -> NnpModel:
+    return NnpModel(**({"basis": basis(*elements)} | SETTINGS | changes))
+
+
+@pytest.fixture(scope="module")
+def shared_store(tmp_path_factory) -> Store:
+    return Store(tmp_path_factory.mktemp("store"), 1)
+
+
+@pytest.fixture(scope="module")
+def labelled(rattled) -> Dataset:
+    """Energies, forces and stresses that belong together: of a potential with random networks."""
+    rng = np.random.default_rng(3)
+    with_random_labels = model("Si", ridges=(1.0,), max_iterations=3)
+    store = None
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder, 1)
+        calculator = with_random_labels.fit(rattled, rattled.subset([]), store, rng).calculator()
+    energies, forces, stresses = [], [], []
+    for atoms in rattled.structures:
+        energies.append(calculator.get_property("energy", atoms))
+        forces.append(calculator.get_property("forces", atoms))
+        stresses.append(calculator.get_property("stress", atoms))
+    return replace(
+        rattled, energies=np.array(energies), forces=tuple(forces), stresses=np.array(stresses)
+    )
+
+
+def alloy(labelled: Dataset) -> Dataset:
+    """The same labels, every second atom another element."""
+    structures = []
+    for atoms in labelled.structures:
+        changed = atoms.copy()
+        changed.symbols[::2] = "Ge"
+        structures.append(changed)
+    return replace(labelled, structures=tuple(structures))
+
+
+def fit(a_model: NnpModel, kept: Dataset, store: Store, seed: int = 0):
+    return a_model.fit(kept, kept.subset([]), store, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("elements", [("Si",), ("Ge", "Si")])
+def test_jacobian_is_the_derivative_of_the_residuals(elements, labelled, shared_store):
+    dataset = (labelled if len(elements) == 1 else alloy(labelled)).subset(range(5))
+    stresses = dataset.stresses.copy()
+    stresses[1, 3:] = np.nan  # some components without a label
+    stresses[2] = np.nan
+    dataset = replace(dataset, stresses=stresses)
+    of = basis(*elements)
+    species = species_of(dataset, of.elements)
+    values = own_values(of, shared_store.values(of, dataset.structures), species)
+    whitenings = [Whitening.of(values[species == e]) for e in range(len(elements))]
+    data = gather(dataset, of, shared_store, whitenings, np.full(len(elements), -4.0))
+    sizes = (of.n_own, 5, 4, 1)
+    problem = NetworkProblem(sizes, data, np.array([0, 1, 2, 4]), Weights(14.0, 2.0), 1e6)
+    rng = np.random.default_rng(5)
+    parameters = np.concatenate([first_parameters(sizes, rng) for _ in elements])
+    part = problem.draw(rng)
+    _, _, moment = problem.normal_equations(parameters, part)
+    for direction in rng.normal(size=(6, len(parameters))):
+        step = 3e-3 * direction / np.linalg.norm(direction)
+        change = problem.loss(parameters + step, part) - problem.loss(parameters - step, part)
+        # d|r|²/dw = 2 J'r; networks are evaluated in single precision
+        assert change / 4.0 == pytest.approx(moment @ step, rel=2e-3, abs=2e-6 * np.linalg.norm(moment))
+
+
+def test_rows_say_the_same_as_the_calculator(labelled, shared_store):
+    """Energies, forces and strain derivatives of the training equal those of the potential that comes out."""
+    a_model = model("Si", n_networks=1)
+    potential = fit(a_model, labelled, shared_store)
+    of = a_model.basis
+    species = species_of(labelled, of.elements)
+    values = own_values(of, shared_store.values(of, labelled.structures), species)
+    whitening = Whitening.of(values)
+    said = potential.predict(labelled, shared_store)
+    agreed = replace(labelled, energies=said.energies, forces=said.forces, stresses=said.stresses)
+    data = gather(agreed, of, shared_store, [whitening], potential.offsets)
+    raw = potential.networks[0]
+    first, _ = raw.layers()[0]
+    unfolded = raw.parameters.copy()
+    unfolded[: first.size] = (np.linalg.pinv(whitening.transform) @ first).ravel()
+    problem = NetworkProblem(raw.sizes, data, np.arange(len(agreed)), Weights(14.0, 1.0), 1.0)
+    squares, rows = problem.mean_squares(unfolded, np.arange(len(agreed)))
+    assert rows[0] == len(agreed) and rows[1] == 3 * agreed.n_atoms.sum() and rows[2] == 6 * len(agreed)
+    assert np.sqrt(squares / rows).max() < 3e-5
+
+
+@pytest.mark.parametrize("elements", [("Si",), ("Ge", "Si")])
+def test_forces_and_stress_are_derivatives_of_the_energy(elements, labelled, shared_store):
+    dataset = labelled if len(elements) == 1 else alloy(labelled)
+    calculator = fit(model(*elements), dataset, shared_store).calculator()
+    atoms = dataset.structures[4].copy()
+    forces = calculator.get_property("forces", atoms)
+    step = 1e-5
+    for axis in range(3):
+        energies = []
+        for sign in (1, -1):
+            moved = atoms.copy()
+            moved.positions[1, axis] += sign * step
+            energies.append(calculator.get_property("energy", moved))
+        assert forces[1, axis] == pytest.approx((energies[1] - energies[0]) / (2 * step), abs=1e-7)
+    stress = calculator.get_property("stress", atoms)
+    for number, (a, b) in enumerate(((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))):
+        strain = np.zeros((3, 3))
+        strain[a, b] += 0.5 * step
+        strain[b, a] += 0.5 * step
+        energies = []
+        for sign in (1, -1):
+            strained = atoms.copy()
+            strained.set_cell(atoms.cell.array @ (np.eye(3) + sign * strain), scale_atoms=True)
+            energies.append(calculator.get_property("energy", strained))
+        slope = (energies[0] - energies[1]) / (2 * step) / atoms.cell.volume
+        assert stress[number] == pytest.approx(slope, abs=1e-7)
+
+
+def test_training_lowers_the_errors(labelled, shared_store):
+    few = fit(model("Si", max_iterations=1, tuning_iterations=1), labelled, shared_store)
+    many = fit(model("Si", max_iterations=60, patience=60), labelled, shared_store)
+    for name in ("held_out_energy_rmse_meV_per_atom", "held_out_force_rmse_eV_per_A"):
+        assert many.diagnostics[name] < 0.3 * few.diagnostics[name]
+    assert many.diagnostics["settings_tried"] == 2.0
+
+
+def test_same_seed_same_potential(labelled, shared_store):
+    one, same, other = (fit(model("Si"), labelled, shared_store, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one.networks[0].parameters, same.networks[0].parameters)
+    assert np.abs(one.networks[0].parameters - other.networks[0].parameters).max() > 1e-3
+
+
+def test_files_reproduce_the_predictions(labelled, shared_store, tmp_path):
+    dataset = alloy(labelled)
+    potential = fit(model("Ge", "Si"), dataset, shared_store)
+    names = {path.name for path in potential.write(tmp_path)}
+    assert names == {"input.nn", "scaling.data", "weights.014.data", "weights.032.data"}
+    again = read_n2p2(tmp_path)
+    atoms = dataset.structures[2]
+    for name in ("energy", "forces", "stress"):
+        expected = potential.calculator().get_property(name, atoms)
+        np.testing.assert_allclose(again.calculator().get_property(name, atoms), expected, rtol=1e-10, atol=1e-11)
+    assert potential.lammps(tmp_path)[0].startswith("pair_style hdnnp 4.2 ")
+    assert potential.lammps(tmp_path)[1] == "pair_coeff * * Ge Si"
+
+
+def test_spread_of_the_members(labelled, shared_store):
+    potential = fit(model("Si"), labelled, shared_store)
+    energy, forces = potential.spread(labelled.structures[0])
+    assert energy > 0 and forces.shape == (len(labelled.structures[0]), 3)
+    with pytest.raises(TamisError, match="n_networks of at least 2"):
+        fit(model("Si", n_networks=1), labelled, shared_store).spread(labelled.structures[0])
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_tiny_sets(n, labelled, shared_store):
+    potential = fit(model("Si", n_networks=3), labelled.subset(range(n)), shared_store)
+    predictions = potential.predict(labelled, shared_store)
+    assert np.isfinite(predictions.energies).all()
+    if n == 1:  # nothing to judge by: the most cautious setting
+        assert potential.diagnostics["ridge"] == 1e-2
+
+
+def test_one_group_and_no_stresses(labelled, shared_store):
+    without = replace(labelled, stresses=np.full((len(labelled), 6), np.nan), groups=("a",) * len(labelled))
+    potential = fit(model("Si"), without, shared_store)
+    assert np.isfinite(potential.predict(labelled, shared_store).energies).all()
+
+
+def test_clusters_have_no_stress(labelled, shared_store):
+    free = tuple(Atoms(atoms.symbols, atoms.positions) for atoms in labelled.structures)
+    dataset = replace(labelled, structures=free, stresses=np.full((len(labelled), 6), np.nan))
+    calculator = fit(model("Si"), dataset, shared_store).calculator()
+    assert np.abs(calculator.get_property("forces", free[0]).sum(axis=0)).max() < 1e-10
+    with pytest.raises(PropertyNotImplementedError, match="periodic in all directions"):
+        calculator.get_property("stress", free[0])
+
+
+def test_a_constant_symmetry_function_has_no_say(labelled, shared_store):
+    far = basis("Si", radial_r_s=[2.5, 100.0])  # nobody is that far: 0 for every atom
+    potential = fit(replace(model("Si"), basis=far), labelled, shared_store)
+    first, _ = potential.networks[0].layers()[0]
+    columns = [f.r_s == 100.0 for f in far.table.functions]
+    assert not first[columns].any() and first[np.logical_not(columns)].any()
+    assert np.isfinite(potential.predict(labelled, shared_store).energies).all()
+
+
+def test_an_element_that_is_missing_from_the_subset(labelled, shared_store):
+    potential = fit(model("Ge", "Si"), labelled, shared_store)  # no Ge
+    predictions = potential.predict(alloy(labelled), shared_store)
+    assert np.isfinite(predictions.energies).all()
+
+
+def test_an_unknown_element_is_named(labelled, shared_store):
+    calculator = fit(model("Si"), labelled, shared_store).calculator()
+    with pytest.raises(TamisError, match="Cu is unknown"):
+        calculator.get_property("energy", bulk("Cu"))
+
+
+def test_a_tuning_set_is_used_where_asked_for(labelled, shared_store):
+    a_model = model("Si", tuning="pool_validation")
+    assert a_model.needs_tuning_set and not model("Si").needs_tuning_set
+    rng = np.random.default_rng(0)
+    potential = a_model.fit(labelled.subset(range(12)), labelled.subset(range(12, 20)), shared_store, rng)
+    squares = potential.members[0]
+    assert len(squares) == 1 and potential.diagnostics["held_out_force_rmse_eV_per_A"] > 0
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_settings_are_checked(name):
+    with pytest.raises(TamisError, match=name):
+        model("Si", **{name: REFUSED[name]})
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("input.nn", "elements Si", "", "no elements"),
+        ("input.nn", "cutoff_type 6", "cutoff_type 17", "cutoff_type 17"),
+        ("input.nn", "Si 2 Si", "Si two Si", "not understood"),
+        ("input.nn", "elements Si", "elements Si\nelement_nodes_short Si 1 4", "element_nodes_short"),
+        ("input.nn", "use_short_forces", "center_symmetry_functions", "exclude each other"),
+        ("scaling.data", "# element", "1 99 0 1 0 1\n# element", "in order"),
+        ("scaling.data", "# element", "1 2 3\n# element", "damaged"),
+        ("weights.014.data", "# value", "1.0 a\n# value", "numbers; layers of"),
+        ("weights.014.data", None, None, "cannot read"),
+    ],
+)
+def test_damaged_files_are_named(name, old, new, message, labelled, shared_store, tmp_path):
+    fit(model("Si", max_iterations=1), labelled.subset(range(3)), shared_store).write(tmp_path)
+    path = tmp_path / name
+    if old is None:
+        path.unlink()
+    else:
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(TamisError, match=message):
+        read_n2p2(tmp_path)
+
+
+def test_the_calculator_follows_moves_and_cells(labelled, shared_store):
+    """Its list of neighbours outlives small moves; a fresh calculator says the same."""
+    potential = fit(model("Si", max_iterations=3), labelled.subset(range(4)), shared_store)
+    used = potential.calculator()
+    atoms = bulk("Si", cubic=True)
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        atoms.positions += rng.normal(scale=0.08, size=atoms.positions.shape)
+        if number == 6:
+            atoms.set_cell(atoms.cell * 1.05, scale_atoms=True)
+        if number == 8:
+            atoms.wrap()
+        if number == 10:
+            atoms.pbc = [True, True, False]
+        for name in ("energy", "forces"):
+            fresh = potential.calculator().get_property(name, atoms)
+            np.testing.assert_allclose(used.get_property(name, atoms), fresh, rtol=1e-9, atol=1e-9)
+    atoms.positions[0] = atoms.positions[1]
+    with pytest.raises(TamisError, match="same place"):
+        used.get_property("energy", atoms)
+
+
+@pytest.mark.slow
+def test_energy_is_conserved(tmp_path):
+    """64 atoms at 300 K for 5 ps: less than 0.1 meV/atom/ps."""
+    from hydra.utils import instantiate
+    from tests.composing import composed
+
+    config = composed("model=nnp", "dataset=sw_silicon", f"dataset.cache={tmp_path}", "model.n_networks=1")
+    dataset = instantiate(config.dataset).load()
+    kept = dataset.subset(np.arange(0, len(dataset), 3))
+    potential = fit(instantiate(config.model), kept, Store(tmp_path / "store", 1))
+    atoms = bulk("Si", a=5.431, cubic=True) * (2, 2, 2)
+    atoms.calc = potential.calculator()
+    MaxwellBoltzmannDistribution(atoms, temperature_K=600, rng=np.random.default_rng(0))
+    moves, times, energies = VelocityVerlet(atoms, 1.0 * units.fs), [], []
+    for picosecond in np.arange(0.05, 5.001, 0.05):
+        moves.run(50)
+        times.append(picosecond)
+        energies.append(atoms.get_total_energy() / len(atoms) * 1e3)
+    slope = np.polyfit(times, energies, 1)[0]
+    assert abs(slope) < 0.1
