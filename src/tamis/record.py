@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import platform
 import resource
 import subprocess
@@ -75,8 +76,17 @@ class TrialRecord:
 
     def save(self, folder: Path) -> None:
         """Write ``record.json``, whole or not at all."""
-        text = json.dumps(asdict(self), indent=1, allow_nan=False)
+        text = json.dumps(_in_json(asdict(self)), indent=1, allow_nan=False)
         write_atomically(folder / RECORD_FILE, text.encode())
+
+
+def _in_json(value: Any) -> Any:
+    """JSON has no NaN and no infinity: a config that holds one (and is refused for it) is told in words."""
+    if isinstance(value, dict):
+        return {key: _in_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_in_json(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_record(folder: Path) -> TrialRecord:

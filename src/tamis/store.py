@@ -84,9 +84,9 @@ class Store:
 
     def prepare(self, basis: Basis, structures: Sequence[Atoms]) -> None:
         """Make the rows of a linear basis, or the values (and gradients) of any other: later calls only read."""
-        self._blocks(basis, structures, DESIGN if isinstance(basis, LinearBasis) else VALUES)
+        self._fill(basis, structures, DESIGN if isinstance(basis, LinearBasis) else VALUES)
         if isinstance(basis, GradientBasis):
-            self._blocks(basis, structures, GRADIENTS)
+            self._fill(basis, structures, GRADIENTS)
 
     def _paths(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Path]:
         folder = self.root / basis_key(basis) / kind
@@ -106,6 +106,14 @@ class Store:
             for i in missing:
                 blocks[i] = read_block(paths[i])
         return [block for block in blocks if block is not None]
+
+    def _fill(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> None:
+        """Make what is missing or damaged; holds one block at a time, since all together may be gigabytes."""
+        items = zip(structures, self._paths(basis, structures, kind), strict=True)
+        missing = [(atoms, path) for atoms, path in items if read_block(path) is None]
+        if missing:
+            self._describe(basis)
+            self._make(basis, missing, kind)
 
     def _make(self, basis: Basis, work: list[Item], kind: str) -> None:
         # largest first: the last jobs are short, so that no worker waits long for another

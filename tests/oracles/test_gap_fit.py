@@ -201,3 +201,29 @@ def test_distances_count_as_in_quip(kinds):
     column = {("Si", "Si"): 6, ("Ge", "Si"): 3}[kinds]
     values = pair.rows(atoms, ("Ge", "Si"))[0].sum(axis=0)
     np.testing.assert_allclose(values[column : column + 3], expected, rtol=1e-10)
+
+
+@pytest.mark.slow
+def test_dynamics_keeps_its_energy(store):
+    """1 ps at 300 K, 64 atoms, of a potential made from Stillinger-Weber labels: under 0.1 meV/atom/ps."""
+    from ase import units
+    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+    from ase.md.verlet import VelocityVerlet
+
+    from tamis.sources.sw_silicon import SwSilicon
+
+    source = SwSilicon(elements=("Si",), atom_spacing=2.7155, cache=str(store.root / "data"))
+    dataset = source.load()
+    kept = dataset.subset(np.flatnonzero(~dataset.is_test)[::3])
+    potential = model(("Si",), PAIR, n_sparse=150).fit(kept, kept.subset([]), store, np.random.default_rng(0))
+    atoms = bulk("Si", a=5.431, cubic=True) * 2
+    MaxwellBoltzmannDistribution(
+        atoms, temperature_K=600, rng=np.random.default_rng(1)
+    )  # half goes to the springs
+    atoms.calc = potential.calculator()
+    dynamics, energies = VelocityVerlet(atoms, 1.0 * units.fs), []
+    dynamics.attach(lambda: energies.append(atoms.get_total_energy()), interval=10)
+    dynamics.run(1000)
+    per_ps = np.polyfit(np.linspace(0, 1, len(energies)), energies, 1)[0] / len(atoms)
+    assert abs(per_ps) < 1e-4
+    assert 150 < atoms.get_temperature() < 450

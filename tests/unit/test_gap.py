@@ -247,8 +247,8 @@ def test_the_solution_is_that_of_qr_on_the_stacked_rows(prepared, rattled, warm,
         ]
     )
     by_qr = np.linalg.lstsq(matrix, target, rcond=None)[0]
-    for rows in (energy, force):
-        assert np.abs(rows @ (coefficients - by_qr)).max() <= 1e-6 * np.abs(rows @ by_qr).max()
+    assert np.abs(energy @ (coefficients - by_qr)).max() <= 1e-6  # eV; plain normal equations: 0.03
+    assert np.abs(force @ (coefficients - by_qr)).max() <= 1e-6 * np.abs(force @ by_qr).max()
 
 
 def test_leading_points_are_the_smaller_problem(prepared, rattled, warm):

@@ -27,9 +27,7 @@ def test_gradient_of_every_activation(letter):
     energy_and_gradient(*net.compiled, x, gradient)
     for i in range(3):
         step = 1e-6 * np.eye(3)[i]
-        assert gradient[i] == pytest.approx(
-            (energy(net, x + step) - energy(net, x - step)) / 2e-6, abs=1e-7
-        )
+        assert gradient[i] == pytest.approx((energy(net, x + step) - energy(net, x - step)) / 2e-6, abs=1e-7)
 
 
 @pytest.mark.parametrize("shape", [(3, 1), (3, 4, 1), (3, 4, 5, 1), (3, 4, 2, 3, 1)])

@@ -90,9 +90,7 @@ def labelled(rattled) -> Dataset:
         energies.append(calculator.get_property("energy", atoms))
         forces.append(calculator.get_property("forces", atoms))
         stresses.append(calculator.get_property("stress", atoms))
-    return replace(
-        rattled, energies=np.array(energies), forces=tuple(forces), stresses=np.array(stresses)
-    )
+    return replace(rattled, energies=np.array(energies), forces=tuple(forces), stresses=np.array(stresses))
 
 
 def alloy(labelled: Dataset) -> Dataset:
@@ -206,7 +204,9 @@ def test_files_reproduce_the_predictions(labelled, shared_store, tmp_path):
     atoms = dataset.structures[2]
     for name in ("energy", "forces", "stress"):
         expected = potential.calculator().get_property(name, atoms)
-        np.testing.assert_allclose(again.calculator().get_property(name, atoms), expected, rtol=1e-10, atol=1e-11)
+        np.testing.assert_allclose(
+            again.calculator().get_property(name, atoms), expected, rtol=1e-10, atol=1e-11
+        )
     assert potential.lammps(tmp_path)[0].startswith("pair_style hdnnp 4.2 ")
     assert potential.lammps(tmp_path)[1] == "pair_coeff * * Ge Si"
 

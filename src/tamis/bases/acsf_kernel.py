@@ -4,9 +4,9 @@ Cutoff functions and symmetry functions: Behler, J. Chem. Phys. 134, 074106 (201
 J. Chem. Theory Comput. 15, 1827 (2019) for the further cutoff functions and the numbering of the types.
 
 An angular function is a product of an envelope, which depends on the three sides of the triangle, and a turn, which
-depends on the angle. Many functions share either, so each is listed once. The functions of a kind of triangle (a pair of
-neighbour elements) come in segments: one envelope with a run of turns, in neighbouring slots. Triangles are sorted by
-kind, and inner loops run over triangles, so that they vectorise.
+depends on the angle. Many functions share either, so each is listed once. The functions of a kind of triangle (a pair
+of neighbour elements) come in segments: one envelope with a run of turns, in neighbouring slots. Triangles are sorted
+by kind, and inner loops run over triangles, so that they vectorise.
 """
 
 import math

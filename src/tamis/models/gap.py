@@ -31,7 +31,7 @@ from tamis.models.sparse_gp import (
 )
 from tamis.store import Store
 
-JUDGED_POINTS = 400
+JUDGED_POINTS = 300
 """Settings are compared with so many sparse points, the first of the nested order; the last fit takes all."""
 
 
@@ -49,7 +49,7 @@ class GapModel(Model):
     force_sigmas: noise of the forces to try, eV/Å; with delta fixed, also how much the prior counts.
     energy_ratios, virial_ratios: noise of energies and virials to try, each over that of the forces, Å per square
         root of an atom (gap_fit's default_sigma is force_sigma times the ratio, for one atom).
-    tuning: "kept" chooses by folds of the kept structures; "pool_validation" by the outer validation set.
+    tuning: "kept" chooses by folds of the kept structures; "pool_validation" by a labelled set taken from the pool.
     n_folds: folds of the kept structures, dealt out by group.
     """
 
@@ -108,10 +108,13 @@ class GapModel(Model):
         candidates = choose_candidates(self.basis, dataset.structures, self.candidates_per_structure, store)
         return GapBasis(self.basis, self.zeta, self.pair, candidates)
 
-    def fit(
-        self, kept: Dataset, validation: Dataset, store: Store, rng: np.random.Generator
-    ) -> LinearPotential:
-        """Choose sparse points, then the noise by folds (or by ``validation``), then solve on all of ``kept``.
+    @property
+    def needs_tuning_set(self) -> bool:
+        """True for ``tuning: pool_validation``."""
+        return self.tuning == "pool_validation"
+
+    def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> LinearPotential:
+        """Choose sparse points, then the noise by folds (or by ``tuning``), then solve on all of ``kept``.
 
         Without ``prepare``, or with structures that it has not seen, the candidates are those of ``kept``.
         """
@@ -121,7 +124,7 @@ class GapModel(Model):
         offsets = _free_atom_energies(np.array(counts), kept)
 
         def whitened(dataset: Dataset) -> WhitenedRows:
-            design = store.design(basis, dataset.structures)
+            design = (store.design(basis, [atoms])[0] for atoms in dataset.structures)  # gigabytes otherwise
             free = [
                 element_counts(a.get_chemical_symbols(), basis.elements) @ offsets for a in dataset.structures
             ]
@@ -132,7 +135,7 @@ class GapModel(Model):
         total = parts[0].terms
         for part in parts[1:]:
             total = total.plus(part.terms)
-        others = [whitened(validation)] if self.tuning == "pool_validation" else parts
+        others = [whitened(tuning)] if self.needs_tuning_set else parts
         scores = self._scores(total, others, len(columns))
         best = len(self.grid) // 2 if np.isnan(scores).all() else int(np.nanargmin(scores))
         sigmas = self.grid[best]
@@ -143,6 +146,7 @@ class GapModel(Model):
             "force_sigma_eV_per_A": sigmas.force,
             "virial_sigma_eV": sigmas.virial,
             "settings_tried": float(len(self.grid)),
+            "structures_tuned_on": float(len(tuning) if self.needs_tuning_set else len(kept)),
             "fold_score": float(scores[best]),
             "n_candidates": float(owned.sum()),
             "n_sparse": float(np.sum(columns < basis.n_candidates)),
@@ -176,14 +180,14 @@ class GapModel(Model):
         Of energies the MAE: there is one a structure, and some surface or defect whose kind is rare, held out, would
         decide the mean square alone, although the last fit will have seen it.
         """
-        if self.tuning == "kept" and len(parts) < 2:
+        if not self.needs_tuning_set and len(parts) < 2:
             return np.full(len(self.grid), np.nan)  # one structure: nothing to judge by
         size = min(n_points, JUDGED_POINTS + (0 if self.pair is None else self.pair.n_points))
         whole = leading(total, size)
         sums, n_rows = np.zeros((len(self.grid), 2)), np.zeros(2)  # of |energy errors|, squared force errors
         for part in parts:
             judged = leading(part.terms, size)
-            train = whole.minus(judged) if self.tuning == "kept" else whole
+            train = whole if self.needs_tuning_set else whole.minus(judged)
             n_rows += [judged.energy.rows, judged.force.rows]
             for i, sigmas in enumerate(self.grid):
                 try:

@@ -13,7 +13,7 @@ rows are the problem of fewer points.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +78,7 @@ def prior_factor(prior: Array) -> Array:
 
 
 def whiten(
-    design: Sequence[DesignRows], dataset: Dataset, columns: Indices, factor: Array, offsets: Array
+    design: Iterable[DesignRows], dataset: Dataset, columns: Indices, factor: Array, offsets: Array
 ) -> WhitenedRows:
     """Whitened rows of all structures of ``dataset``; stresses that are NaN are left out.
 
@@ -89,12 +89,13 @@ def whiten(
     """
     roots = np.sqrt(dataset.n_atoms)
     labelled = np.isfinite(dataset.stresses) & np.isfinite(dataset.volumes)[:, None]
-    energy = np.array([rows.energy[columns] / root for rows, root in zip(design, roots, strict=True)])
+    energy = np.empty((len(dataset), len(columns)))
     force = np.empty((3 * int(dataset.n_atoms.sum()), len(columns)))
     starts = 3 * (np.cumsum(dataset.n_atoms) - dataset.n_atoms)
     strain = np.empty((int(labelled.sum()), len(columns)))
     used = 0
     for i, rows in enumerate(design):
+        energy[i] = rows.energy[columns] / roots[i]
         flat = rows.forces.reshape(-1, rows.forces.shape[2])
         np.take(flat, columns, axis=1, out=force[starts[i] : starts[i] + len(flat)])
         n = int(labelled[i].sum())
