@@ -400,7 +400,7 @@ def logged(place: Path) -> tuple[MlflowClient, str]:
 def parents(place: Path, name: str) -> list[str]:
     """MLflow's states of the parent run of the sweep in the folder ``name``."""
     client, experiment = logged(place)
-    return [run.info.status for run in client.search_runs([experiment]) if run.info.run_name == name]
+    return [run.info.status for run in client.search_runs([experiment]) if run.info.run_name == f"sweep {name}"]
 
 
 def test_a_failed_run_says_why_once(place):
@@ -452,7 +452,7 @@ def test_a_sweep_outlives_its_bad_trials(place):
     )
     assert any(odd in line for line in end) and any("budget.fraction is 2" in line for line in end)
     client, experiment = logged(place)
-    (parent,) = (run for run in client.search_runs([experiment]) if run.info.run_name == "mixed")
+    (parent,) = (run for run in client.search_runs([experiment]) if run.info.run_name == "sweep mixed")
     assert parent.info.status == "FINISHED"
     under = f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
     runs = client.search_runs([experiment], filter_string=under)

@@ -219,13 +219,13 @@ def test_pivoted_order_takes_the_largest_conditional_variance():
     assert len(pivoted_order(twice, 1e-9)) == 12
 
 
-@pytest.mark.parametrize("jitter", [1e-8, 1e-10])
-def test_the_solution_is_that_of_qr_on_the_stacked_rows(prepared, rattled, warm, jitter):
-    """Also with the smallest noise, where the normal equations in the coefficients would be meaningless."""
+@pytest.mark.parametrize(("jitter", "noise"), [(1e-8, 1e-3), (1e-10, 1e-2)])
+def test_the_solution_is_that_of_qr_on_the_stacked_rows(prepared, rattled, warm, jitter, noise):
+    """Also with less noise than anyone would set, where the normal equations in the coefficients would be meaningless."""
     basis = prepared.basis_of(rattled, warm)
     columns = np.arange(basis.n_features)[::-3]
     prior = basis.between(columns) + jitter * np.eye(len(columns))
-    factor, sigmas = prior_factor(prior), Sigmas(1e-4, 1e-3, 1e-3)
+    factor, sigmas = prior_factor(prior), Sigmas(0.1 * noise, noise, noise)
     design = warm.design(basis, rattled.structures)
     offsets = -4.6 * rattled.n_atoms
     w = posterior(whiten(design, rattled, columns, factor, offsets).terms, sigmas)
