@@ -221,7 +221,7 @@ def test_pivoted_order_takes_the_largest_conditional_variance():
 
 @pytest.mark.parametrize(("jitter", "noise"), [(1e-8, 1e-3), (1e-10, 1e-2)])
 def test_the_solution_is_that_of_qr_on_the_stacked_rows(prepared, rattled, warm, jitter, noise):
-    """Also with less noise than anyone would set, where the normal equations in the coefficients would be meaningless."""
+    """Also with less noise than anyone would set: plain normal equations would be meaningless there."""
     basis = prepared.basis_of(rattled, warm)
     columns = np.arange(basis.n_features)[::-3]
     prior = basis.between(columns) + jitter * np.eye(len(columns))

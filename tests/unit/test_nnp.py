@@ -32,6 +32,7 @@ SETTINGS = {
     "max_iterations": 12,
     "patience": 20,
     "check_every": 2,
+    "final_iterations": 1,
     "tuning": "kept",
     "n_folds": 5,
 }
@@ -42,6 +43,7 @@ REFUSED = {
     "n_networks": 0,
     "max_iterations": 0,
     "patience": 0,
+    "final_iterations": -1,
     "rows_per_parameter": 0.0,
     "tuning": "test",
     "n_folds": 1,

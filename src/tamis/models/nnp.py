@@ -6,7 +6,7 @@ Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -56,6 +56,7 @@ class NnpModel(Model):
     tuning_iterations: iterations with every setting; then the best one is continued.
     max_iterations: all iterations of that one. patience: stop after so many without a better result.
     check_every: iterations between looks at the held-out structures.
+    final_iterations: more iterations with all force rows, from the best result, to get rid of the noise of random rows.
     tuning: "kept" chooses and stops by folds of the kept structures; "pool_validation" by a labelled set from the pool.
     n_folds: folds of the kept structures, dealt out by group; fewer where there are few structures.
     """
@@ -71,6 +72,7 @@ class NnpModel(Model):
     max_iterations: int
     patience: int
     check_every: int
+    final_iterations: int
     tuning: str
     n_folds: int
 
@@ -86,6 +88,8 @@ class NnpModel(Model):
         for name in ("n_networks", "tuning_iterations", "max_iterations", "patience", "check_every"):
             if getattr(self, name) < 1:
                 raise TamisError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.final_iterations < 0:
+            raise TamisError(f"final_iterations is {self.final_iterations}; it must be at least 0")
         if not self.rows_per_parameter > 0:
             raise TamisError(f"rows_per_parameter is {self.rows_per_parameter}; it must be above 0, say 5")
         if self.tuning not in ("kept", "pool_validation"):
@@ -133,6 +137,7 @@ class NnpModel(Model):
         chosen = self._choose(trainings, can_judge=self.needs_tuning_set or len(kept) > 1)
         for training in chosen:
             training.advance(self.max_iterations, self.patience, self.check_every)
+            training.finish(self.final_iterations)
         return self._potential(chosen, whitenings, offsets)
 
     def _whitenings(self, kept: Dataset, store: Store) -> list[Whitening]:
@@ -225,6 +230,13 @@ class Training:
     def advance(self, until: int, patience: int, check_every: int) -> None:
         """Iterate further (see ``Run.advance``)."""
         self.run.advance(self.problem, self.setting.ridge, self._held_out_score, until, patience, check_every)
+
+    def finish(self, iterations: int) -> None:
+        """Iterate on all force rows from the best result."""
+        everything = replace(self.problem, rows_per_parameter=np.inf)
+        last = replace(self.run, parameters=self.run.best, iteration=0, best_iteration=0)
+        last.advance(everything, self.setting.ridge, self._held_out_score, iterations, iterations, 1)
+        self.run.best, self.run.best_score = last.best, last.best_score
 
     def mean_squares(self, parameters: Array) -> tuple[Array, Array]:
         """Sums of squares and numbers of rows of energies, forces and stresses of the held-out structures."""

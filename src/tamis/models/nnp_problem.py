@@ -41,7 +41,7 @@ class NetworkProblem:
     def draw(self, rng: np.random.Generator) -> Integers:
         """Groups of gradients: as many of forces as asked for, the same fraction of those of strains."""
         force, strain = self._pools
-        wanted = max(1, round(self.rows_per_parameter * self.n_parameters / 3))
+        wanted = max(1.0, self.rows_per_parameter * self.n_parameters / 3)
         fraction = min(1.0, wanted / max(len(force), 1))
         chosen = [
             rng.permutation(pool)[: int(np.ceil(fraction * len(pool)))] if fraction < 1.0 else pool
