@@ -400,7 +400,9 @@ def logged(place: Path) -> tuple[MlflowClient, str]:
 def parents(place: Path, name: str) -> list[str]:
     """MLflow's states of the parent run of the sweep in the folder ``name``."""
     client, experiment = logged(place)
-    return [run.info.status for run in client.search_runs([experiment]) if run.info.run_name == f"sweep {name}"]
+    return [
+        run.info.status for run in client.search_runs([experiment]) if run.info.run_name == f"sweep {name}"
+    ]
 
 
 def test_a_failed_run_says_why_once(place):
