@@ -256,7 +256,7 @@ def test_offsets_are_not_lost(tmp_path: Path) -> None:
 
 
 def test_lammps_lines(tmp_path: Path) -> None:
-    assert ALLOY.lammps(tmp_path) == ("pair_style pace", f"pair_coeff * * {tmp_path}/ace.yace Mo Si")
+    assert ALLOY.lammps(tmp_path) == ("pair_style pace", f'pair_coeff * * "{tmp_path}/ace.yace" Mo Si')
 
 
 def test_pickle_and_fork_keep_the_numbers() -> None:

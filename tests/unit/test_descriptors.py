@@ -48,15 +48,15 @@ DSCRIBE_ACSF = {
 QUESTS = {"elements": ["Si"], "r_cut": 5.0, "k": 8}
 
 
-@pytest.mark.parametrize("name", sorted(CUTOFF_TYPES))
+@pytest.mark.parametrize("name", sorted(set(CUTOFF_TYPES) - {"hard"}))
 @pytest.mark.parametrize("alpha", [0.0, 0.4])
 def test_cutoff_functions_fall_smoothly_from_one_to_zero(name, alpha):
     shape = CUTOFF_TYPES[name]
     r = np.linspace(0.0, 5.0, 2001)
-    weights = np.array([cutoff_function(x, 5.0, shape, alpha) for x in r])
+    weights = np.array([cutoff_function(x, 5.0, shape, alpha)[0] for x in r])
     start = np.tanh(1.0) ** 3 if name == "tanhu" else 1.0
     assert weights[0] == pytest.approx(start, rel=1e-14)
-    assert weights[-1] == 0.0 == cutoff_function(5.1, 5.0, shape, alpha)
+    assert weights[-1] == 0.0 == cutoff_function(5.1, 5.0, shape, alpha)[0]
     assert (np.diff(weights) <= 1e-15).all()
     assert weights[-2] < 1e-5
     if not name.startswith("tanh"):
@@ -66,7 +66,7 @@ def test_cutoff_functions_fall_smoothly_from_one_to_zero(name, alpha):
 def test_polynomial_cutoffs_keep_their_digits_next_to_the_cutoff():
     """To leading order poly4 is 126 (1 - x)^5 there."""
     x = 1.0 - 1e-4
-    assert cutoff_function(x, 1.0, CUTOFF_TYPES["poly4"], 0.0) == pytest.approx(126e-20, rel=1e-3)
+    assert cutoff_function(x, 1.0, CUTOFF_TYPES["poly4"], 0.0)[0] == pytest.approx(126e-20, rel=1e-3)
 
 
 def test_symmetry_functions_of_three_atoms_by_hand():
