@@ -171,7 +171,7 @@ def _retrain(
             folder,
         )
     _check_finite(metrics)
-    metrics |= {f"fit/{name}": value for name, value in potential.diagnostics.items()}
+    metrics |= {f"fit/{name}": value for name, value in potential.diagnostics.items() if np.isfinite(value)}
     metrics |= {
         "kept/structures": float(len(kept)),
         "kept/atoms": float(kept.n_atoms.sum()),
