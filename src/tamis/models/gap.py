@@ -124,7 +124,7 @@ class GapModel(Model):
         offsets = _free_atom_energies(np.array(counts), kept)
 
         def whitened(dataset: Dataset) -> WhitenedRows:
-            design = (store.design(basis, [atoms])[0] for atoms in dataset.structures)  # gigabytes otherwise
+            design = store.design(basis, dataset.structures)
             free = [
                 element_counts(a.get_chemical_symbols(), basis.elements) @ offsets for a in dataset.structures
             ]
@@ -136,7 +136,8 @@ class GapModel(Model):
         for part in parts[1:]:
             total = total.plus(part.terms)
         others = [whitened(tuning)] if self.needs_tuning_set else parts
-        scores = self._scores(total, others, len(columns))
+        n_pair_points = basis.n_features - basis.n_candidates
+        scores = self._scores(total, others, min(len(columns), n_pair_points + JUDGED_POINTS))
         best = len(self.grid) // 2 if np.isnan(scores).all() else int(np.nanargmin(scores))
         sigmas = self.grid[best]
         coefficients = np.zeros(basis.n_features)
@@ -149,8 +150,8 @@ class GapModel(Model):
             "structures_tuned_on": float(len(tuning) if self.needs_tuning_set else len(kept)),
             "fold_score": float(scores[best]),
             "n_candidates": float(owned.sum()),
-            "n_sparse": float(np.sum(columns < basis.n_candidates)),
-            "n_pair_points": float(np.sum(columns >= basis.n_candidates)),
+            "n_sparse": float(len(columns) - n_pair_points),
+            "n_pair_points": float(n_pair_points),
         }
         return LinearPotential(basis, coefficients, offsets, report)
 
@@ -174,15 +175,14 @@ class GapModel(Model):
         prior[np.diag_indices_from(prior)] += self.jitter / deltas**4
         return columns, prior_factor(prior)
 
-    def _scores(self, total: Terms, parts: Sequence[WhitenedRows], n_points: int) -> Array:
-        """log(energy MAE per atom) + log(force RMSE) over the held-out parts, one a setting; inf: no solution.
+    def _scores(self, total: Terms, parts: Sequence[WhitenedRows], size: int) -> Array:
+        """log(energy MAE per atom) + log(force RMSE) over the held-out parts, one a setting, with ``size`` points.
 
         Of energies the MAE: there is one a structure, and some surface or defect whose kind is rare, held out, would
-        decide the mean square alone, although the last fit will have seen it.
+        decide the mean square alone, although the last fit will have seen it. Infinity: no solution.
         """
         if not self.needs_tuning_set and len(parts) < 2:
             return np.full(len(self.grid), np.nan)  # one structure: nothing to judge by
-        size = min(n_points, JUDGED_POINTS + (0 if self.pair is None else self.pair.n_points))
         whole = leading(total, size)
         sums, n_rows = np.zeros((len(self.grid), 2)), np.zeros(2)  # of |energy errors|, squared force errors
         for part in parts:
