@@ -229,18 +229,23 @@ class Training:
 
     def advance(self, until: int, patience: int, check_every: int) -> None:
         """Iterate further (see ``Run.advance``)."""
-        self.run.advance(self.problem, self.setting.ridge, self._held_out_score, until, patience, check_every)
+        self.run.advance(self.problem, self.setting.ridge, self._force_error, until, patience, check_every)
 
     def finish(self, iterations: int) -> None:
-        """Iterate on all force rows from the best result."""
+        """Iterate on all force rows from the best result; iterations are few, so that no mean is taken."""
         everything = replace(self.problem, rows_per_parameter=np.inf)
-        last = replace(self.run, parameters=self.run.best, iteration=0, best_iteration=0)
+        last = Run[Integers].start(self.run.best, self.run.rng)
         last.advance(everything, self.setting.ridge, self._held_out_score, iterations, iterations, 1)
-        self.run.best, self.run.best_score = last.best, last.best_score
+        self.run.best = last.best
 
     def mean_squares(self, parameters: Array) -> tuple[Array, Array]:
         """Sums of squares and numbers of rows of energies, forces and stresses of the held-out structures."""
         return self.judge.mean_squares(parameters, self.judge.structures)
+
+    def _force_error(self, parameters: Array) -> float:
+        """While force rows are drawn at random, energies swing between iterations; they settle in ``finish``."""
+        squares, rows = self.mean_squares(parameters)
+        return float(squares[1] / rows[1])
 
     def _held_out_score(self, parameters: Array) -> float:
         return _log_errors(*self.mean_squares(parameters))
