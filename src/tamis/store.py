@@ -176,6 +176,7 @@ def _plain(value: Any) -> Any:
     return {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.compare}
 
 
+@lru_cache
 def _version(engine: str) -> str:
     try:
         return importlib.metadata.version(engine)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,32 +59,13 @@ class Tracker:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    @cached_property
+    @property
     def _client(self) -> MlflowClient:
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-        # a server that is down is told in seconds; MLflow by itself tries for minutes
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-        from mlflow import MlflowClient
+        return _client(self.uri)
 
-        return MlflowClient(self.uri)
-
-    @cached_property
+    @property
     def _experiment_id(self) -> str:
-        from mlflow.exceptions import MlflowException
-
-        found = self._client.get_experiment_by_name(self.experiment)
-        if found is not None:
-            return str(found.experiment_id)
-        location = Path(self.artifact_root).absolute().as_uri() if self.uri.startswith("sqlite:") else None
-        try:
-            return str(self._client.create_experiment(self.experiment, artifact_location=location))
-        except MlflowException:  # another process was faster
-            found = self._client.get_experiment_by_name(self.experiment)
-            if found is None:
-                raise
-            return str(found.experiment_id)
+        return _experiment_id(self)
 
     def start_parent(self, name: str) -> str:
         """A run under which a sweep's runs hang; returns its id."""
@@ -144,6 +125,40 @@ class Tracker:
         self._client.log_artifacts(run_id, str(folder))
         self._client.set_terminated(run_id, "FINISHED" if record.status == COMPLETE else "FAILED")
         return run_id
+
+
+@cache
+def _client(uri: str) -> MlflowClient:
+    """The client, one a process."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # what a user studies is nobody else's business
+    # a server that is down is told in seconds; MLflow by itself tries for minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+@cache
+def _experiment_id(tracker: Tracker) -> str:
+    """Id of the tracker's experiment, made where there is none; asked for once a process."""
+    from mlflow.exceptions import MlflowException
+
+    client = _client(tracker.uri)
+    found = client.get_experiment_by_name(tracker.experiment)
+    if found is not None:
+        return str(found.experiment_id)
+    on_sqlite = tracker.uri.startswith("sqlite:")
+    location = Path(tracker.artifact_root).absolute().as_uri() if on_sqlite else None
+    try:
+        return str(client.create_experiment(tracker.experiment, artifact_location=location))
+    except MlflowException:  # another process was faster
+        found = client.get_experiment_by_name(tracker.experiment)
+        if found is None:
+            raise
+        return str(found.experiment_id)
 
 
 def run_name(config: Mapping[str, Any]) -> str:

@@ -22,8 +22,16 @@ def run(tmp_path: Path, text: str, limit: float = 20.0, scratch: Path | None = N
 
 
 def test_a_program_that_works_is_timed_and_its_log_kept(tmp_path):
-    # Written bytes: memory that is only reserved (a zeroed bytearray) is not resident.
-    shop = run(tmp_path, "print('said'); x = b'x' * 50_000_000; pathlib.Path('result.txt').write_text('x')")
+    # Bytes that are written, since memory that is only reserved is not resident; and held until they are seen.
+    shop = run(
+        tmp_path,
+        """
+        print('said')
+        x = b'x' * 50_000_000
+        time.sleep(0.3)
+        pathlib.Path('result.txt').write_text('x')
+        """,
+    )
     assert shop.logs["fake.log"].decode().splitlines() == ["$ fake one", "said"]
     assert shop.figures["fake_wall_s"] > 0 and shop.figures["trainer_cpu_s"] > 0
     assert 50 < shop.figures["trainer_peak_MiB"] < 500

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -46,6 +49,10 @@ class Source(ABC):
     def _read(self) -> Dataset:
         """The structures as they are, unchecked."""
 
+    @abstractmethod
+    def _files(self) -> Sequence[Path]:
+        """What ``_read`` reads."""
+
     @property
     def tolerances(self) -> Tolerances:
         """Where the checks refuse."""
@@ -55,17 +62,33 @@ class Source(ABC):
     def load(self) -> Dataset:
         """The data set, without what the user dropped, checked.
 
+        The trials of a sweep, which run in one process, share what the first of them has read.
+
         Raises
         ------
         TamisError : files that cannot be read, or structures that fail ``tamis.checks.check_dataset``.
         """
-        dataset = without(self._read(), self.drop)
-        check_dataset(dataset, self.elements, self.tolerances)
-        return dataset
+        return _read_and_checked(self, tuple(_stamp(path) for path in self._files()))
 
     def label_giver(self) -> Calculator | None:
         """The calculator that made the labels, the exact answer for properties and MD; None where there is none."""
         return None
+
+
+@lru_cache(maxsize=2)
+def _read_and_checked(source: Source, stamps: Hashable) -> Dataset:
+    dataset = without(source._read(), source.drop)
+    check_dataset(dataset, source.elements, source.tolerances)
+    return dataset
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    """Name, size and time of the last change (ns) of a file, which other contents do not share."""
+    try:
+        found = path.stat()
+    except OSError:  # not made yet
+        return str(path.absolute()), 0, 0
+    return str(path.absolute()), found.st_size, found.st_mtime_ns
 
 
 def without(dataset: Dataset, drop: tuple[str, ...]) -> Dataset:

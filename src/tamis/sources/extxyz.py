@@ -74,6 +74,9 @@ class Extxyz(Source):
         """Where the checks refuse."""
         return Tolerances(self.shortest_distance, self.net_force, self.energy_window)
 
+    def _files(self) -> list[Path]:
+        return [*matching(self.train), *matching(self.test or ())]
+
     def _read(self) -> Dataset:
         training = [frame for path in matching(self.train) for frame in self._frames(path)]
         testing = [frame for path in matching(self.test or ()) for frame in self._frames(path)]

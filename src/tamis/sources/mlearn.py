@@ -86,7 +86,7 @@ class Mlearn(Source):
     base_url: str
     cache: str = ".tamis/data"
     verify: bool = True
-    sha256: Mapping[str, str] = field(default_factory=dict)
+    sha256: Mapping[str, str] = field(default_factory=dict, hash=False)
     split: str = "published"
     held_out: tuple[str, ...] | None = None
 
@@ -106,15 +106,18 @@ class Mlearn(Source):
         if wrong:
             raise TamisError(f"dataset.sha256 has {', '.join(wrong)}; its keys are training and test")
 
+    def _files(self) -> list[Path]:
+        return [self._path(name) for name in FILES]
+
     def _read(self) -> Dataset:
-        paths = {name: self._path(name) for name in FILES}
+        paths = self._files()
         frames = [
             read_frame(entry, f"{self.element}/{name}.json#{i}")
-            for name in FILES
-            for i, entry in enumerate(read_list(paths[name]))
+            for name, path in zip(FILES, paths, strict=True)
+            for i, entry in enumerate(read_list(path))
         ]
         if not frames:
-            raise TamisError(f"{paths['training']} and {paths['test']} hold no structures")
+            raise TamisError(f"{' and '.join(map(str, paths))} hold no structures")
         dataset = Dataset(
             structures=tuple(frame.atoms for frame in frames),
             energies=np.array([frame.energy for frame in frames]),

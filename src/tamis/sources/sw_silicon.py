@@ -52,6 +52,9 @@ class SwSilicon(Source):
         """Where the set is kept."""
         return Path(self.cache) / f"sw_silicon-r{REVISION}-seed{self.seed}-lammps{lammps_version()}.npz"
 
+    def _files(self) -> list[Path]:
+        return [self.path]
+
     def _read(self) -> Dataset:
         try:
             return read_archive(self.path)
