@@ -6,7 +6,7 @@ READY := .venv/ready
 
 .PHONY: demo test slow check doctor clean
 
-demo: $(READY) ## a sweep on the embedded data set: 5 descriptors and random, 2 budgets, 2 models
+demo: $(READY) ## a sweep on the embedded data set: 5 descriptors and random, 2 budgets, 5 models
 	$(BIN)/tamis -m experiment=demo
 
 test: $(READY) check ## linters, types and every test that takes seconds

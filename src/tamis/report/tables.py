@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tamis.record import COMPLETE, FAILED, RUNNING, SKIPPED, TrialRecord
+from tamis.report.matrix import matrices
 from tamis.report.points import Point, median, points_of
 
 ERRORS = {
@@ -125,7 +126,10 @@ def print_sweep(records: Mapping[str, TrialRecord], folder: Path, tracking_uri: 
     console = _console()
     counts = Counter(record.status for record in records.values())
     if counts[COMPLETE]:
-        console.print(sweep_table(list(records.values())))
+        points = list(points_of(list(records.values())))
+        console.print(sweep_table(points))
+        for table in matrices(points):
+            console.print(table)
     present = [status for status in (COMPLETE, FAILED, SKIPPED, RUNNING) if counts[status]]
     console.print(", ".join(_coloured(s, f"{counts[s]} {s}") for s in present), highlight=False)
     for reason, names in _failures(records).items():
@@ -147,10 +151,10 @@ def _failures(records: Mapping[str, TrialRecord]) -> dict[str, list[str]]:
     return dict(sorted(found.items(), key=lambda item: -len(item[1]))[:5])
 
 
-def sweep_table(records: Sequence[TrialRecord]) -> Table:
+def sweep_table(points: Sequence[Point]) -> Table:
     """Median test errors over seeds, by model, budget, pruner and descriptor."""
     groups: dict[tuple[str, str, str, str, str], list[Point]] = {}
-    for point in points_of(records):
+    for point in points:
         key = (point.setting, point.model, point.budget, point.pruner, point.descriptor)
         groups.setdefault(key, []).append(point)
     table = Table(box=box.SIMPLE_HEAD, title="test errors (median over seeds)", title_justify="left")

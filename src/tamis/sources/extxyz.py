@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from tamis.sources.base import Source
 Array = NDArray[np.float64]
 
 UNGROUPED = "all"
+XYZ_SUFFIXES = (".xyz", ".extxyz")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,8 +203,22 @@ def read_frames(path: Path, file_format: str | None) -> Iterator[Atoms]:
             ) from error
         yield atoms
         count += 1
+    refuse_cut_line(path)
     if count == 0:
         raise TamisError(f"{path} holds no structure; remove it from dataset.train or dataset.test")
+
+
+def refuse_cut_line(path: Path) -> None:
+    """An XYZ file that was cut inside its last number reads like a whole one, with another number."""
+    if path.suffix not in XYZ_SUFFIXES:
+        return
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(end - 1, 0))
+        if file.read(1) not in (b"", b"\n"):
+            raise TamisError(
+                f"{path} does not end with a whole line: is it truncated? If it is complete, end it with a newline"
+            )
 
 
 def label(atoms: Atoms, key: str) -> Any:

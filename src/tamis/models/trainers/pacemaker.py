@@ -13,7 +13,8 @@ import numpy as np
 import yaml
 from ase import Atoms
 
-from tamis.bases.ace import AceBasis, AceCalculator, import_pyace, write_offsets
+from tamis.bases.ace import AceBasis
+from tamis.bases.ace_pyace import AceCalculator, import_pyace, write_offsets
 from tamis.dataset import Dataset
 from tamis.exceptions import MissingEngineError, TamisError
 from tamis.models.trainers.base import (

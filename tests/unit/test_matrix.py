@@ -1,0 +1,51 @@
+"""The own/other table of a sweep."""
+
+import numpy as np
+import pytest
+
+from tamis.report.matrix import METRIC, matrices, ratios
+from tamis.report.points import Point
+
+
+def point(
+    model: str, descriptor: str, seed: int, error: float, pruner: str = "fps", own: bool = False
+) -> Point:
+    metrics = {METRIC: error, "kept/atoms": 100.0}
+    return Point(model, pruner, descriptor, "", "a quarter", seed, 0, own, metrics)
+
+
+def test_ratios_are_taken_seed_by_seed():
+    points = [point("snap", "none", seed, 0.1 * (1 + seed), pruner="random") for seed in range(3)]
+    points += [point("snap", "ace", seed, 0.05 * (1 + seed)) for seed in range(3)]
+    points += [
+        point("snap", "snap", 7, 0.01, own=True)
+    ]  # no random draw with this seed: nothing to compare with
+    assert ratios(points) == {("snap", "ace"): (pytest.approx(0.5), False)}
+
+
+def test_the_mean_over_seeds_is_geometric():
+    points = [point("snap", "none", seed, 1.0, pruner="random") for seed in range(2)]
+    points += [point("snap", "ace", 0, 4.0), point("snap", "ace", 1, 0.25)]
+    assert ratios(points)["snap", "ace"][0] == pytest.approx(1.0)
+
+
+def test_a_table_needs_several_models_and_descriptors():
+    one = [point("snap", "none", 0, 1.0, pruner="random"), point("snap", "ace", 0, 0.5)]
+    assert not list(matrices(one))
+    both = [point(m, "none", 0, 1.0, pruner="random") for m in ("snap", "ace")]
+    both += [
+        point(m, d, 0, 0.5 if m == d else 2.0, own=m == d) for m in ("snap", "ace") for d in ("snap", "ace")
+    ]
+    (table,) = matrices(both)
+    cells = np.array([list(column.cells) for column in table.columns[1:]]).T
+    assert cells.tolist() == [["[green]= 0.50[/]", "2.00"], ["2.00", "[green]= 0.50[/]"]]
+
+
+def test_each_budget_has_its_own_table():
+    points = []
+    for budget, atoms in (("large", 200.0), ("small", 50.0)):
+        for model in ("snap", "ace"):
+            for pruner, descriptor in (("random", "none"), ("fps", "ace"), ("fps", "snap")):
+                metrics = {METRIC: 1.0, "kept/atoms": atoms}
+                points.append(Point(model, pruner, descriptor, "", budget, 0, 0, False, metrics))
+    assert ["50 atoms" in str(t.title) for t in matrices(points)] == [True, False]
