@@ -6,6 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import get_class
@@ -52,3 +53,29 @@ def test_each_choice_is_checked(sweeper):
 def test_what_cannot_be_composed_is_told_before_the_first_job(sweeper, wrong):
     with pytest.raises(HydraException):
         checked(sweeper, ["pruner=fps", "seed.split=1"], [wrong.replace("2", "1")], [wrong])
+
+
+TOGETHER = [{"pruner": "random", "descriptor": "none"}, {"pruner": "fps", "descriptor": "ace"}]
+
+
+def jobs(typed: list[str], max_batch_size: int | None = None) -> list:
+    sweeper = get_class("hydra_plugins.tamis_grid_sweeper.GridSweeper")(max_batch_size, together=TOGETHER)
+    return sweeper.split_arguments(OverridesParser.create().parse_overrides(typed), max_batch_size)
+
+
+def test_what_belongs_together_stays_together():
+    assert jobs(["model=ace,snap"]) == [
+        [
+            [f"model={model}", *more]
+            for model in ("ace", "snap")
+            for more in (["pruner=random", "descriptor=none"], ["pruner=fps", "descriptor=ace"])
+        ]
+    ]
+
+
+def test_batches_are_of_the_asked_size():
+    assert [len(batch) for batch in jobs(["seed.fit=range(3)"], 4)] == [4, 2]
+
+
+def test_the_command_line_puts_the_list_aside():
+    assert jobs(["descriptor=soap,snap"]) == [[["descriptor=soap"], ["descriptor=snap"]]]
