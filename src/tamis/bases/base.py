@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from tamis.exceptions import TamisError
@@ -67,7 +68,8 @@ class Basis(ABC):
 
     def check(self, atoms: Atoms) -> None:
         """Raise TamisError if this basis cannot treat ``atoms`` (engines crash on what is refused here)."""
-        unknown = sorted(set(atoms.get_chemical_symbols()) - set(self.elements))
+        present = {chemical_symbols[number] for number in np.unique(atoms.numbers)}
+        unknown = sorted(present - set(self.elements))
         if unknown:
             raise TamisError(
                 f"element {', '.join(unknown)} is unknown to this basis, which has {', '.join(self.elements)}; "
@@ -77,16 +79,17 @@ class Basis(ABC):
             raise TamisError("a structure without atoms has no features; remove it from the data set")
         if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
             raise TamisError("positions or cell hold NaN or infinity; correct or remove the structure")
-        if atoms.pbc.any() and atoms.cell.volume < 1e-6:
+        volume = atoms.cell.volume
+        if atoms.pbc.any() and volume < 1e-6:
             raise TamisError(
-                f"a periodic cell of volume {atoms.cell.volume} Å³ has no neighbours; give a cell"
+                f"a periodic cell of volume {volume} Å³ has no neighbours; give a cell"
             )
         if atoms.pbc.all():
-            neighbours = len(atoms) / atoms.cell.volume * 4.0 / 3.0 * np.pi * self.r_cut**3
+            neighbours = len(atoms) / volume * 4.0 / 3.0 * np.pi * self.r_cut**3
             if neighbours > MOST_NEIGHBOURS:
                 raise TamisError(
                     f"r_cut = {self.r_cut} Å gives about {neighbours:.0f} neighbours an atom in a structure of "
-                    f"{len(atoms)} atoms in {atoms.cell.volume:.4g} Å³; at most {MOST_NEIGHBOURS} can be treated: "
+                    f"{len(atoms)} atoms in {volume:.4g} Å³; at most {MOST_NEIGHBOURS} can be treated: "
                     "lower r_cut, or look at the cell"
                 )
         if self.needs_full_periodicity and atoms.pbc.any() and not atoms.pbc.all():
