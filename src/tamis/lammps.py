@@ -159,3 +159,79 @@ class LammpsCalculator(Calculator):
         if structure.pbc.all():
             pressure = np.array([lmp.get_thermo(f"p{axes}") for axes in ("xx", "yy", "zz", "yz", "xz", "xy")])
             self.results["stress"] = box.tensor_back(-pressure / BAR_PER_EV_PER_A3_IN_LAMMPS)
+
+
+EXTERNAL = "external_forces"
+VOIGT_OF_LAMMPS = [0, 1, 2, 5, 4, 3]
+"""Where ASE's Voigt order xx yy zz yz xz xy has the components xx yy zz xy xz yz."""
+PROPERTIES = ("energy", "forces", "stress")
+MOVED = ("positions", "cell")
+
+
+class ExternalForces:
+    """Forces of an ASE calculator in a LAMMPS run (``fix external``), with energy and virial for thermo and barostats.
+
+    One ``Atoms`` in LAMMPS' frame is moved along, so that calculators keep their neighbour lists, nothing is turned,
+    and no structure is built at a step.
+
+    Parameters
+    ----------
+    calculator : with energy, forces and, in a periodic cell, stress; a fresh one, whose results are not looked at.
+    symbols : of the atoms, in the order of their ids.
+    """
+
+    def __init__(self, calculator: Calculator, symbols: Sequence[str]) -> None:
+        self._calculator = calculator
+        self._atoms = Atoms(symbols, positions=np.zeros((len(symbols), 3)), cell=np.eye(3), pbc=True)
+        self._lammps: Any = None
+        self.error: Exception | None = None
+
+    def attach(self, lmp: lammps) -> None:
+        """Let the calculator drive the atoms that are in ``lmp``.
+
+        An exception in a callback ends no run: it is kept in ``error``, to be looked at after each, and the atoms feel
+        no force from then on.
+        """
+        for command in (
+            "pair_style zero 1.0",  # LAMMPS wants some range for its ghosts; no pair is ever looked at
+            "pair_coeff * *",
+            f"fix {EXTERNAL} all external pf/callback 1 1",
+            f"fix_modify {EXTERNAL} energy yes virial yes",
+        ):
+            lmp.command(command)
+        self._lammps = lmp
+        lmp.set_fix_external_callback(EXTERNAL, self._fill, None)
+
+    def _fill(self, caller: None, step: int, n_local: int, tags: Any, x: Array, f: Array) -> None:
+        f[:] = 0.0
+        if self.error is None:
+            try:
+                self._evaluate(np.asarray(tags).ravel() - 1, x, f)
+            except Exception as error:  # nothing can be raised through the C code that calls this
+                f[:] = 0.0
+                self.error = error
+
+    def _evaluate(self, rows: NDArray[np.intp], x: Array, f: Array) -> None:
+        atoms, lmp = self._atoms, self._lammps
+        low, high, xy, yz, xz, _, _ = lmp.extract_box()
+        atoms.positions[rows] = x  # their origin does not matter to a calculator
+        cell = atoms.cell.array
+        cell[[0, 1, 2], [0, 1, 2]] = np.subtract(high, low)
+        cell[[1, 2, 2], [0, 0, 1]] = xy, xz, yz
+        if not np.isfinite(atoms.positions).all():  # some engines crash on them
+            raise NotFiniteError("a position is NaN or infinite")
+        self._calculator.calculate(atoms, list(PROPERTIES), list(MOVED))
+        results = self._calculator.results
+        energy, forces = float(results["energy"]), np.asarray(results["forces"])
+        virial = -np.asarray(results["stress"])[VOIGT_OF_LAMMPS] * atoms.cell.volume
+        if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            raise NotFiniteError(
+                f"the energy is {energy} eV, {np.sum(~np.isfinite(forces))} forces are not finite"
+            )
+        f[:] = forces[rows]
+        lmp.fix_external_set_energy_global(EXTERNAL, energy)
+        lmp.fix_external_set_virial_global(EXTERNAL, virial)
+
+
+class NotFiniteError(TamisError):
+    """A calculator gave NaN or infinity."""

@@ -30,6 +30,7 @@ ENGINES = (
     "mlflow",
     "numba",
     "numpy",
+    "phonopy",
     "python-ace",
     "quests",
     "quippy-ase",
@@ -46,6 +47,7 @@ class TrialRecord:
     dataset: fingerprint, numbers of structures; selection: ids of the kept structures in the order of choice;
     metrics: flat name -> value with the unit in the name, ``seconds/<stage>`` and ``memory/process_peak_MiB`` among
     them; curve: one entry a point of a learning curve, with the number of kept structures and the metrics there;
+    problems: stage -> why something there could not be measured, in a trial that is complete all the same;
     status: running, complete, failed or skipped; reason: why. It grows while the trial runs.
     """
 
@@ -56,6 +58,7 @@ class TrialRecord:
     selection: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     curve: list[dict[str, Any]] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
     status: str = RUNNING
     reason: str = ""
     started: float = field(default_factory=time.time)

@@ -15,7 +15,7 @@ import os
 import secrets
 import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -78,6 +78,25 @@ class Store:
         blocks = self._blocks(basis, structures, DESIGN)
         return [_unpack(block, len(atoms)) for block, atoms in zip(blocks, structures, strict=True)]
 
+    def stream(self, basis: LinearBasis, structures: Sequence[Atoms]) -> Iterator[DesignRows]:
+        """Design rows of one structure after the other, in memory that is used again: copy what is to stay.
+
+        For bases with so many columns that all rows together would be gigabytes.
+        """
+        paths, buffer = self._paths(basis, structures, DESIGN), Buffer()
+        for i, (atoms, path) in enumerate(zip(structures, paths, strict=True)):
+            block = read_block(path, buffer)
+            if block is None:  # make the others that are not there at the same time, on every core
+                later = [
+                    (a, p) for a, p in zip(structures[i + 1 :], paths[i + 1 :], strict=True) if not p.exists()
+                ]
+                self._describe(basis)
+                self._make(basis, [(atoms, path), *later], DESIGN)
+                block = read_block(path, buffer)
+            if block is None:
+                raise TamisError(f"{path} is damaged, though it was written just now; look at the disk")
+            yield _unpack(block, len(atoms))
+
     def gradients(self, basis: GradientBasis, structures: Sequence[Atoms]) -> list[NDArray[np.void]]:
         """Derivatives of the values of each structure (see ``gradient_dtype``)."""
         return self._blocks(basis, structures, GRADIENTS)
@@ -109,8 +128,8 @@ class Store:
 
     def _fill(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> None:
         """Make what is missing or damaged; holds one block at a time, since all together may be gigabytes."""
-        items = zip(structures, self._paths(basis, structures, kind), strict=True)
-        missing = [(atoms, path) for atoms, path in items if read_block(path) is None]
+        items, buffer = zip(structures, self._paths(basis, structures, kind), strict=True), Buffer()
+        missing = [(atoms, path) for atoms, path in items if read_block(path, buffer) is None]
         if missing:
             self._describe(basis)
             self._make(basis, missing, kind)
@@ -226,24 +245,40 @@ def _first_equal(basis: Basis) -> Basis:
     return basis
 
 
-def read_block(path: Path) -> Block | None:
+class Buffer:
+    """Memory that is used again and grows: to get fresh pages takes longer than to read a file that is cached."""
+
+    def __init__(self) -> None:
+        self._memory = bytearray()
+
+    def take(self, size: int) -> memoryview:
+        """``size`` bytes, which overwrite those given out before."""
+        if len(self._memory) < size:
+            self._memory = bytearray(size)
+        return memoryview(self._memory)[:size]
+
+
+def read_block(path: Path, buffer: Buffer | None = None) -> Block | None:
     """The array of a store file (read-only); None where there is no file or it is damaged.
 
     Read, not memory-mapped: a map holds a file descriptor, of which a process has about a thousand, and the checksum
-    touches every byte anyway.
+    touches every byte anyway. With a ``buffer`` the array is good until the next one is read into it.
 
     Raises
     ------
     TamisError : the file is there but may not be read.
     """
     try:
-        whole = memoryview(path.read_bytes())
+        with path.open("rb") as file:
+            whole = (buffer or Buffer()).take(os.fstat(file.fileno()).st_size)
+            read = file.readinto(whole)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise TamisError(
             f"cannot read {path} ({error.strerror}); give rights to it, or choose another store.root"
         ) from error
+    whole = whole[:read].toreadonly()
     body, checksum = whole[:-CHECKSUM_BYTES], whole[-CHECKSUM_BYTES:]
     if len(body) < SHORTEST_HEADER or zlib.crc32(body) != int.from_bytes(checksum, "little"):
         return None

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 MAX_PARAM_LENGTH = 6000
 """MLflow cuts parameter values here."""
+MAX_TAG_LENGTH = 5000
+"""MLflow refuses longer ones."""
 NO_PARAMS = ("store.", "dataset.cache", "dataset.base_url")
 """Where things are kept decides no result; the classes are told by the choices. Both are in record.json."""
 BATCH = 1000
@@ -99,6 +101,9 @@ class Tracker:
             "tamis.reason": record.reason,
             "tamis.folder": str(folder),
             "tamis.dataset_fingerprint": str(record.dataset.get("fingerprint", "")),
+        }
+        tags |= {
+            f"tamis.problem.{stage}": reason[:MAX_TAG_LENGTH] for stage, reason in record.problems.items()
         }
         tags |= {f"version.{name}": version for name, version in record.versions.items()}
         if "git" in record.versions:

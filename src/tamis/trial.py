@@ -19,7 +19,8 @@ from tamis.bases.base import Basis
 from tamis.bases.none import NoDescriptor
 from tamis.configuration import check_config, explain
 from tamis.dataset import Dataset, Split, split_dataset, write_extxyz
-from tamis.evaluation.errors import Errors
+from tamis.evaluation.base import Subject
+from tamis.evaluation.evaluation import Evaluation
 from tamis.exceptions import NotApplicableError, TamisError
 from tamis.latent import LatentSpace
 from tamis.models.base import Model, Potential
@@ -45,7 +46,7 @@ class Parts:
     pruner: Pruner
     budget: Budget
     model: Model
-    evaluation: Errors
+    evaluation: Evaluation
 
     @classmethod
     def of(cls, config: DictConfig) -> Parts:
@@ -142,6 +143,47 @@ def _run(config: DictConfig, record: TrialRecord, folder: Path) -> None:
         (folder / "potential").mkdir(exist_ok=True)
         potential.write(folder / "potential")
         _write_lammps_lines(potential, folder / "potential")
+    kept = dataset.subset(split.pool[np.sort(selections[-1].indices)])
+    _judge(parts.evaluation, _subject(parts, config, potential, pool, kept, folder), record)
+
+
+def _subject(
+    parts: Parts, config: DictConfig, potential: Potential, pool: Dataset, kept: Dataset, folder: Path
+) -> Subject:
+    """The potential of the last point, and what it is measured against."""
+    source = parts.source
+    return Subject(
+        potential=potential,
+        pool=pool,
+        kept=kept,
+        crystal=source.crystal,
+        reference=source.references,
+        reference_source=source.reference_source,
+        label_giver=source.label_giver(),
+        label_giver_name=source.label_giver_name,
+        cache=source.cache_folder,
+        store=parts.store,
+        folder=folder,
+        seed=config.seed.fit,
+        own=getattr(parts.model, "basis", None),  # models of other programs need not have one
+    )
+
+
+def _judge(evaluation: Evaluation, subject: Subject, record: TrialRecord) -> None:
+    """The stages after the errors; what they could not measure is a problem of the record, not its failure."""
+    for name, measure in evaluation.stages.items():
+        if reason := evaluation.hopeless(record.metrics):
+            record.problems[name] = reason
+            continue
+        record.save(subject.folder)  # what there is survives whatever happens here
+        with record.stage(name):
+            findings = measure(subject)
+        finite = {metric: value for metric, value in findings.metrics.items() if np.isfinite(value)}
+        record.metrics |= finite
+        record.curve[-1]["metrics"] |= finite  # measured on the potential of the last point
+        record.problems |= findings.problems
+    if reason := evaluation.mistaken(record.metrics):
+        record.problems["stop_if"] = reason
 
 
 def _retrain(
@@ -161,7 +203,7 @@ def _retrain(
             kept, dataset.subset(split.tuning), parts.store, np.random.default_rng([config.seed.fit, FIT])
         )
     with record.stage("errors"):
-        metrics = parts.evaluation.measure(
+        metrics = parts.evaluation.errors.measure(
             lambda structures: potential.predict(structures, parts.store),
             {
                 "train": kept,

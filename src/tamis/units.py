@@ -14,6 +14,11 @@ EV_PER_A3_PER_KBAR = 0.1 * ase.units.GPa
 
 MEV_PER_EV = 1000.0
 
+FS_PER_PS = 1000.0
+
+J_PER_M2_PER_EV_PER_A2 = 16.02176634
+"""J/m² in one eV/Å², exact since 2019."""
+
 BAR_PER_EV_PER_A3_IN_LAMMPS = 1.6021765e6
 """What LAMMPS' metal units take for one eV/Å³ in bar (its ``nktv2p``; CODATA differs in the eighth digit)."""
 

@@ -42,7 +42,7 @@ def test_a_choice_lists_every_argument(group, choice):
     wanted = set(inspect.signature(get_class(config._target_)).parameters)
     given = set(config) - {"_target_", "defaults"}
     composed_in = {str(d).split("@")[-1].split("'")[0] for d in config.get("defaults", []) if "@" in str(d)}
-    nested = {name.split(":")[0] for name in composed_in if "_global_" not in name}
+    nested = {name.split(":")[0].split(".")[0] for name in composed_in if "_global_" not in name}
     assert given | nested == wanted
 
 

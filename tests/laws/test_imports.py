@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "tamis"
 FLOORS = (
     ("exceptions", "units", "configuration", "progress"),
     ("lammps",),
-    ("dataset",),
+    ("dataset", "crystal"),
     ("checks", "sources"),
     ("bases",),
     ("store",),

@@ -213,7 +213,7 @@ def test_a_set_from_which_all_is_dropped(trial, place):
         (["model.ridges=[nan]"], r"model.ridges is \[nan\]; a list, each entry a finite number, is needed"),
         (["model.ridges=1e-8"], "model.ridges is 1e-08; a list"),
         (["model.n_folds=2.5"], "model.n_folds is 2.5; a whole number is needed"),
-        (["evaluation.by_group=no"], "evaluation.by_group is 'no'; true or false is needed"),
+        (["evaluation.errors.by_group=no"], "evaluation.errors.by_group is 'no'; true or false is needed"),
         (["dataset.group_key=5"], "dataset.group_key is 5; a text or null is needed"),
         (["dataset.atom_spacing=x"], "dataset.atom_spacing is 'x'; a finite number is needed"),
         (["store.root=5"], "store.root is 5; a path is needed"),

@@ -68,6 +68,39 @@ def test_a_damaged_file_is_found_and_made_again(store, snap_basis, rattled, dama
     np.testing.assert_array_equal(store.design(snap_basis, rattled.structures[:1])[0].forces, before)
 
 
+def test_streamed_rows_are_the_stored_ones(store, snap_basis, rattled):
+    """One file is missing at the start, one later, one is damaged, and sizes differ."""
+    structures = [rattled.structures[0], bulk("Si"), *rattled.structures[1:5]]
+    expected = store.design(snap_basis, structures)
+    paths = store._paths(snap_basis, structures, "design")
+    for i in (0, 3):
+        paths[i].unlink()
+    paths[4].write_bytes(paths[4].read_bytes()[:-1])
+    streamed = store.stream(snap_basis, structures)
+    for rows, kept in zip(streamed, expected, strict=True):
+        for name in ("energy", "forces", "strain_gradient"):
+            np.testing.assert_array_equal(getattr(rows, name), getattr(kept, name))
+        assert not rows.forces.flags.writeable
+
+
+def test_a_stream_holds_one_structure_at_a_time(store, snap_basis, rattled):
+    """The memory is used again: rows of a structure turn into those of the next."""
+    moved = rattled.structures[0].copy()
+    moved.rattle(0.05, seed=1)
+    stream = store.stream(snap_basis, [rattled.structures[0], moved])
+    first = next(stream).forces
+    before = first.copy()
+    second = next(stream).forces
+    assert not np.array_equal(first, before)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_disk_that_damages_what_it_writes_is_named(store, snap_basis, rattled, monkeypatch):
+    monkeypatch.setattr("tamis.store.write_atomically", lambda path, data: None)
+    with pytest.raises(TamisError, match="look at the disk"):
+        list(store.stream(snap_basis, rattled.structures[:1]))
+
+
 def test_key_follows_config_revision_and_nothing_else(snap_basis, monkeypatch):
     from dataclasses import replace
 

@@ -81,9 +81,7 @@ class Basis(ABC):
             raise TamisError("positions or cell hold NaN or infinity; correct or remove the structure")
         volume = atoms.cell.volume
         if atoms.pbc.any() and volume < 1e-6:
-            raise TamisError(
-                f"a periodic cell of volume {volume} Å³ has no neighbours; give a cell"
-            )
+            raise TamisError(f"a periodic cell of volume {volume} Å³ has no neighbours; give a cell")
         if atoms.pbc.all():
             neighbours = len(atoms) / volume * 4.0 / 3.0 * np.pi * self.r_cut**3
             if neighbours > MOST_NEIGHBOURS:

@@ -23,6 +23,7 @@ from tamis.bases.chimes_clusters import (
     SlotLimits,
     check_limits,
     clusters_by_kind,
+    half_neighbours,
     orbits_of_powers,
     slot_limits,
 )
@@ -217,7 +218,8 @@ class ChimesBasis(LinearBasis):
 
     def _accumulate(self, atoms: Atoms, values: Array, forces: Array, strain: Array) -> None:
         self.check(atoms)
-        for kind, members, places in clusters_by_kind(atoms, self.types, self.elements, self.r_cut):
+        symbols, neighbours = atoms.get_chemical_symbols(), half_neighbours(atoms, self.r_cut)
+        for kind, members, places in clusters_by_kind(symbols, neighbours, self.types, self.elements):
             if kind.orbits:
                 add_clusters(
                     members, places, kind.limits, self.tersoff, kind.n_powers, kind.terms, kind.starts, kind.column,

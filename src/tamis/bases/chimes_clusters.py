@@ -102,9 +102,14 @@ class ClusterType:
 
 
 def clusters_by_kind(
-    atoms: Atoms, types: Sequence[ClusterType], elements: Sequence[str], r_cut: float
+    symbols: Sequence[str],
+    neighbours: tuple[Indices, Indices, Array],
+    types: Sequence[ClusterType],
+    elements: Sequence[str],
 ) -> Iterator[tuple[ClusterType, Indices, Array]]:
-    """All clusters of ``atoms``, each once per cell, images included.
+    """All clusters of a structure, each once per cell, images included.
+
+    symbols: of the atoms. neighbours: as of ``half_neighbours``, up to the largest cutoff.
 
     Yields
     ------
@@ -112,11 +117,11 @@ def clusters_by_kind(
     members : (n_clusters, size) atom numbers, in the order of the kind's elements.
     places : (n_clusters, size, 3) positions relative to an origin near the cluster, Å.
     """
-    first, neighbours, vectors = half_neighbours(atoms, r_cut)
+    first, others, vectors = neighbours
     distances = np.linalg.norm(vectors, axis=1)
     alphabet = sorted(elements)
     rank = {symbol: number for number, symbol in enumerate(alphabet)}
-    ranks = np.array([rank[symbol] for symbol in atoms.get_chemical_symbols()])
+    ranks = np.array([rank[symbol] for symbol in symbols])
     for size in (2, 3, 4):
         kinds = [kind for kind in types if len(kind.atoms) == size]
         if not kinds:
@@ -124,7 +129,7 @@ def clusters_by_kind(
         reach = max(kind.limits[:, 1].max() for kind in kinds)
         near = np.flatnonzero(distances < reach)
         first_near = np.searchsorted(near, first)
-        members, places = clusters(size, first_near, neighbours[near], vectors[near], reach)
+        members, places = clusters(size, first_near, others[near], vectors[near], reach)
         if len(alphabet) == 1:  # sorting by element would only cost time
             yield kinds[0], members, places
             continue

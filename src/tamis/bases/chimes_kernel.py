@@ -41,38 +41,45 @@ def outer_exponentials(limits: Array) -> Array:
     return np.exp((limits[:, 0] - limits[:, 1]) / limits[:, 2])
 
 
-@njit(cache=True)
-def slot_functions(r: float, limits: Array, low: float, tersoff: float, g: Array, dg: Array) -> None:
-    """Fill g[n] = f_c(r) T_n(x(r)) and dg[n] = its derivative by r, for n = 0 .. len(g) - 1.
+@njit(cache=True, fastmath={"contract"})
+def slot_functions(
+    r: float, slot: int, limits: Array, low: Array, tersoff: float, g: Array, dg: Array
+) -> None:
+    """Fill g[slot, n] = f_c(r) T_n(x(r)) and dg[slot, n] = its derivative by r, for n = 0 .. N - 1.
 
-    ``limits`` are s_min, s_max and the Morse length of the slot, Å; ``low`` is its ``outer_exponentials``. x runs from
-    +1 at s_min to -1 at s_max and is linear in exp(-r / Morse length). Inside s_min, T_n is continued from its value
-    and slope there, so that the slope dies off within ``INNER_LENGTH``.
+    ``limits`` (n_slots, 3) are s_min, s_max and the Morse length, Å; ``low`` is ``outer_exponentials(limits)``; g and
+    dg are (n_slots, N). x runs from +1 at s_min to -1 at s_max and is linear in exp(-r / Morse length). Inside s_min,
+    T_n is continued from its value and slope there, so that the slope dies off within ``INNER_LENGTH``.
+
+    Whole arrays and a slot are taken, because making views of their rows would cost as much as all the rest.
     """
-    s_min, s_max, morse = limits
+    s_min, s_max, morse = limits[slot, 0], limits[slot, 1], limits[slot, 2]
+    n_powers = g.shape[1]
     if r >= s_max:
-        g[:] = 0.0
-        dg[:] = 0.0
+        for n in range(n_powers):
+            g[slot, n] = 0.0
+            dg[slot, n] = 0.0
         return
     # All exponentials divided by the one at s_min, so that a short Morse length cannot underflow to 0 / 0.
     now = math.exp((s_min - max(r, s_min)) / morse)
-    x = (2.0 * now - 1.0 - low) / (1.0 - low)
-    slope = -2.0 * now / (morse * (1.0 - low))
-    # T_n in g, dT_n/dx = n U_{n-1} in dg; both by the three-term recursion.
-    g[0], dg[0] = 1.0, 0.0
-    g[1], dg[1] = x, 1.0
-    for n in range(2, len(g)):
-        g[n] = 2.0 * x * g[n - 1] - g[n - 2]
-        dg[n] = 2.0 * g[n - 1] + 2.0 * x * dg[n - 1] - dg[n - 2]
-    fade = 1.0
+    scale = 2.0 / (1.0 - low[slot])
+    x = (now - low[slot]) * scale - 1.0
+    slope = -now * scale / morse
+    fade, behind = 1.0, 0.0
     if r < s_min:
         fade = math.exp((r - s_min) / INNER_LENGTH)
-        for n in range(len(g)):
-            g[n] += INNER_LENGTH * (fade - 1.0) * slope * dg[n]
+        behind = INNER_LENGTH * (fade - 1.0) * slope
     fc, dfc = smoothing(r, s_max, tersoff)
-    for n in range(len(g)):
-        dg[n] = fc * fade * slope * dg[n] + dfc * g[n]
-        g[n] *= fc
+    steepness = fc * fade * slope
+    # T_n and U_{n-1} by the three-term recursion that both obey; dT_n/dx = n U_{n-1}.
+    chebyshev, next_chebyshev, second, next_second = 1.0, x, 0.0, 1.0
+    for n in range(n_powers):
+        derivative = n * second
+        value = chebyshev + behind * derivative
+        g[slot, n] = fc * value
+        dg[slot, n] = steepness * derivative + dfc * value
+        chebyshev, next_chebyshev = next_chebyshev, 2.0 * x * next_chebyshev - chebyshev
+        second, next_second = next_second, 2.0 * x * next_second - second
 
 
 @njit(cache=True)
@@ -283,7 +290,7 @@ def add_clusters(
         for m in range(size):
             for k in range(m + 1, size):
                 r = _distance(places[row, k], places[row, m])
-                slot_functions(r, limits[slot], low[slot], tersoff, g[slot], dg[slot])
+                slot_functions(r, slot, limits, low, tersoff, g, dg)
                 slot += 1
         half_products(g, dg, n_powers, 0, n_upper, upper)
         half_products(g, dg, n_powers, n_upper, n_slots, lower)

@@ -116,7 +116,11 @@ class GapBasis(LinearBasis):
         """Kernel of the sparse points ``columns`` with each other, (n, n), dimensionless."""
         soap = columns[columns < self.n_candidates]
         points, elements = self.candidates.points[soap], self.candidates.elements[soap]
-        alike = (points @ points.T) ** self.zeta * (elements[:, None] == elements)
+        alike = (points @ points.T) ** self.zeta
+        if len(self.elements) > 1:
+            alike *= elements[:, None] == elements
+        if len(soap) == len(columns):  # thousands: no copy
+            return np.asarray(alike)
         kernel = np.zeros((len(columns), len(columns)))
         of_soap = np.flatnonzero(columns < self.n_candidates)
         kernel[np.ix_(of_soap, of_soap)] = alike

@@ -12,7 +12,8 @@ from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from tamis.exceptions import MissingEngineError, TamisError
+from tamis.bases.gap_check import check_gap
+from tamis.exceptions import MissingEngineError
 
 Array = NDArray[np.float64]
 
@@ -135,10 +136,9 @@ def quip_potential(path: Path) -> Calculator:
 
     Raises
     ------
-    TamisError : no such file. MissingEngineError : no quippy.
+    TamisError : a file is missing or damaged. MissingEngineError : no quippy.
     """
-    if not path.is_file():
-        raise TamisError(f"{path} is not there; name a gap.xml, with its sparseX files in the same folder")
+    check_gap(path)
     try:
         from quippy.potential import Potential
     except ImportError as error:

@@ -124,7 +124,7 @@ class GapModel(Model):
         offsets = _free_atom_energies(np.array(counts), kept)
 
         def whitened(dataset: Dataset) -> WhitenedRows:
-            design = store.design(basis, dataset.structures)
+            design = store.stream(basis, dataset.structures)
             free = [
                 element_counts(a.get_chemical_symbols(), basis.elements) @ offsets for a in dataset.structures
             ]
@@ -166,10 +166,8 @@ class GapModel(Model):
     def _sparse_points(self, basis: GapBasis, owned: NDArray[np.bool_]) -> tuple[Indices, Array]:
         """Columns of the sparse points, distances before environments, and the Cholesky factor of their prior."""
         pool = np.flatnonzero(owned)
-        order = pivoted_order(basis.between(pool), max(self.jitter / self.delta**2, 1e-12))
-        columns = np.concatenate(
-            [np.arange(basis.n_candidates, basis.n_features), pool[order[: self.n_sparse]]]
-        )
+        order = pivoted_order(basis.between(pool), max(self.jitter / self.delta**2, 1e-12), self.n_sparse)
+        columns = np.concatenate([np.arange(basis.n_candidates, basis.n_features), pool[order]])
         deltas = np.where(columns < basis.n_candidates, self.delta, self.pair_delta)
         prior = basis.between(columns) / deltas[:, None] ** 2  # terms do not covary
         prior[np.diag_indices_from(prior)] += self.jitter / deltas**4

@@ -70,7 +70,7 @@ class LinearPotential(Potential):
         """Energies, forces, stresses: rows @ coefficients."""
         energies, forces, stresses = [], [], np.full((len(dataset), 6), np.nan)
         for i, (rows, atoms) in enumerate(
-            zip(store.design(self.basis, dataset.structures), dataset.structures, strict=True)
+            zip(store.stream(self.basis, dataset.structures), dataset.structures, strict=True)
         ):
             counts = element_counts(atoms.get_chemical_symbols(), self.basis.elements)
             energies.append(rows.energy @ self.coefficients + counts @ self.offsets)

@@ -9,23 +9,19 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
-from matscipy.neighbours import neighbour_list
 from numba import njit
 from numpy.typing import NDArray
 
 from tamis.bases.acsf_gradient_kernel import atom_contraction
 from tamis.bases.acsf_kernel import Functions, atom_values, triangles
 from tamis.bases.acsf_table import SymmetryFunctionTable
-from tamis.bases.vacuum import in_vacuum
+from tamis.bases.verlet import VerletList
 from tamis.exceptions import TamisError
 from tamis.models.network import Network, energy_and_gradient
 from tamis.models.scaling import Scaling
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-SKIN = 0.6
-"""Å; neighbours up to this much beyond the cutoff are listed, so that the list holds while atoms move by half of it."""
 
 
 class NnpCalculator(Calculator):
@@ -50,7 +46,7 @@ class NnpCalculator(Calculator):
             own = np.argsort(np.argsort(columns))
             self._slots.append(own)
             self._scalings.append(scaling.affine())
-        self._list = VerletList(table.r_cut, SKIN)
+        self._list = VerletList(table.r_cut)
         self._index = {symbol: i for i, symbol in enumerate(table.elements)}
 
     def calculate(
@@ -97,60 +93,6 @@ class NnpCalculator(Calculator):
             self.results["stress"] = full_3x3_to_voigt_6_stress(virial * self._unit / self.atoms.cell.volume)
         elif "stress" in properties:
             raise PropertyNotImplementedError("the stress needs a cell that is periodic in all directions")
-
-
-class VerletList:
-    """Neighbours within ``reach`` + ``skin`` (Å), listed anew when an atom has moved by half the skin."""
-
-    def __init__(self, reach: float, skin: float) -> None:
-        self._reach, self._skin = reach, skin
-        self._made_for: Atoms | None = None
-
-    def neighbours(self, atoms: Atoms) -> tuple[Integers, Integers, Array, Array]:
-        """first (n_atoms + 1,), and of each neighbour within reach: atom number, vector (n, 3) and distance, Å."""
-        if not self._holds(atoms):
-            boxed = in_vacuum(atoms, self._skin)
-            centres, others, shifts = neighbour_list("ijS", boxed, self._reach + self._skin)
-            self._made_for = atoms.copy()
-            self._centres, self._others = centres.astype(np.int64), others.astype(np.int64)
-            self._shifts = shifts @ boxed.cell.array
-        first, others, vectors, distances = neighbours_within(
-            atoms.positions, self._centres, self._others, self._shifts, self._reach
-        )
-        if len(distances) and distances.min() < 1e-6:
-            raise TamisError("two atoms are at the same place: no angle is defined; correct the structure")
-        return first, others, vectors, distances
-
-    def _holds(self, atoms: Atoms) -> bool:
-        old = self._made_for
-        if old is None or len(old) != len(atoms) or (old.pbc != atoms.pbc).any():
-            return False
-        if not np.array_equal(old.cell.array, atoms.cell.array):
-            return False
-        moved = ((atoms.positions - old.positions) ** 2).sum(axis=1)
-        return bool(moved.max(initial=0.0) < (0.5 * self._skin) ** 2)
-
-
-@njit(cache=True)
-def neighbours_within(
-    positions: Array, centres: Integers, others: Integers, shifts: Array, reach: float
-) -> tuple[Integers, Integers, Array, Array]:
-    """The listed neighbours that are nearer than ``reach`` now (see ``VerletList.neighbours``)."""
-    n_atoms, n = positions.shape[0], centres.shape[0]
-    first = np.zeros(n_atoms + 1, dtype=np.int64)
-    near, vectors, distances = np.empty(n, dtype=np.int64), np.empty((n, 3)), np.empty(n)
-    found = 0
-    for pair in range(n):
-        i, j = centres[pair], others[pair]
-        square = 0.0
-        for axis in range(3):
-            vectors[found, axis] = positions[j, axis] - positions[i, axis] + shifts[pair, axis]
-            square += vectors[found, axis] ** 2
-        if square < reach * reach:
-            near[found], distances[found] = j, np.sqrt(square)
-            first[i + 1] += 1
-            found += 1
-    return np.cumsum(first), near[:found], vectors[:found], distances[:found]
 
 
 @njit(cache=True)

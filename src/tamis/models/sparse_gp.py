@@ -52,13 +52,25 @@ class WhitenedRows:
     n_atoms: Indices
 
 
-def pivoted_order(kernel: Array, tolerance: float) -> Indices:
-    """Sparse points by pivoted Cholesky: always the one of largest variance given the chosen ones.
+def pivoted_order(kernel: Array, tolerance: float, most: int) -> Indices:
+    """Sparse points by pivoted Cholesky: always the one of largest variance given the chosen ones, the first of equals.
 
-    Deterministic and nested; ends where no variance above ``tolerance`` is left.
+    Deterministic and nested; ends after ``most`` points, or where no variance above ``tolerance`` is left. LAPACK's
+    pstrf gives the same order, but always that of all points.
     """
-    _, pivots, rank, _ = lapack.dpstrf(np.asfortranarray(kernel), tol=tolerance, lower=0)
-    return np.asarray(pivots[:rank] - 1, dtype=np.intp)
+    left = kernel.diagonal().copy()  # variance given the chosen points
+    rows = np.empty((min(most, len(kernel)), len(kernel)))
+    order: list[int] = []
+    for row in rows:
+        pivot = int(left.argmax())
+        if left[pivot] <= tolerance:
+            break
+        before = rows[: len(order)]
+        row[:] = (kernel[pivot] - before[:, pivot] @ before) / np.sqrt(left[pivot])
+        left -= row**2
+        left[pivot] = -np.inf
+        order.append(pivot)
+    return np.array(order, dtype=np.intp)
 
 
 def prior_factor(prior: Array) -> Array:
@@ -84,8 +96,8 @@ def whiten(
 
     Parameters
     ----------
-    design : rows with all columns. columns : (M,) those of the sparse points. factor : U, (M, M).
-    offsets : (n,) energy of the free atoms of each structure, eV.
+    design : rows with all columns, each used before the next is asked for. columns : (M,) those of the sparse points.
+    factor : U, (M, M). offsets : (n,) energy of the free atoms of each structure, eV.
     """
     roots = np.sqrt(dataset.n_atoms)
     labelled = np.isfinite(dataset.stresses) & np.isfinite(dataset.volumes)[:, None]
@@ -97,25 +109,28 @@ def whiten(
     for i, rows in enumerate(design):
         energy[i] = rows.energy[columns] / roots[i]
         flat = rows.forces.reshape(-1, rows.forces.shape[2])
-        np.take(flat, columns, axis=1, out=force[starts[i] : starts[i] + len(flat)])
+        # "clip", since "raise" would go through a copy; the columns exist
+        np.take(flat, columns, axis=1, out=force[starts[i] : starts[i] + len(flat)], mode="clip")
         n = int(labelled[i].sum())
         strain[used : used + n] = rows.strain_gradient[labelled[i]][:, columns] / roots[i]
         used += n
     strain_targets = (dataset.stresses * (dataset.volumes / roots)[:, None])[labelled]
+    # products with the inverse are as accurate as solves (|U^-1| is at most delta / jitter^1/2), in 0.6 of the time
+    inverse = lapack.dtrtri(factor, lower=0)[0]
     blocks = [
-        Block(_times_inverse(energy, factor), (dataset.energies - offsets) / roots),
-        Block(_times_inverse(force, factor), np.concatenate([f.ravel() for f in dataset.forces])),
-        Block(_times_inverse(strain, factor), strain_targets),
+        Block(_times(energy, inverse), (dataset.energies - offsets) / roots),
+        Block(_times(force, inverse), np.concatenate([f.ravel() for f in dataset.forces])),
+        Block(_times(strain, inverse), strain_targets),
     ]
     terms = Terms(*(Quadratic.of([block], len(columns)) for block in blocks))
     return WhitenedRows(terms, blocks[0], dataset.n_atoms)
 
 
-def _times_inverse(rows: Array, factor: Array) -> Array:
-    """Rows U^-1, in place where BLAS can."""
+def _times(rows: Array, upper: Array) -> Array:
+    """Rows times an upper triangular matrix, in place where BLAS can."""
     if len(rows) == 0:
         return rows
-    return np.asarray(blas.dtrsm(1.0, factor, rows.T, lower=0, trans_a=1, overwrite_b=1).T)
+    return np.asarray(blas.dtrmm(1.0, upper, rows.T, lower=0, trans_a=1, overwrite_b=1).T)
 
 
 def posterior(terms: Terms, sigmas: Sigmas) -> Array:

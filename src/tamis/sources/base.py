@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers
 
 from tamis.checks import Tolerances, check_dataset
+from tamis.crystal import Crystal
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 
 LOG = logging.getLogger(__name__)
+
+REFERENCES = ("properties/", "md/")
+"""What the names of metrics with references begin with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +32,19 @@ class Source(ABC):
     elements : chemical symbols that may occur; kept sorted.
     atom_spacing : cube root of the ground-state crystal's volume per atom, Å; configs scale cutoffs by it.
     drop : ids of structures to leave out.
+    crystal : whose properties are measured; None: none are.
+    reference : metric name -> reference value in the metric's unit; None in place of one: unknown.
+    reference_source : where these are from.
     """
 
     elements: tuple[str, ...]
     atom_spacing: float
     drop: tuple[str, ...] = ()
+    crystal: Crystal | None = field(
+        default=None, compare=False
+    )  # the structures do not depend on these three
+    reference: Mapping[str, float | None] | None = field(default=None, compare=False)
+    reference_source: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "elements", tuple(sorted(set(self.elements))))
@@ -44,6 +56,13 @@ class Source(ABC):
             )
         if not (np.isfinite(self.atom_spacing) and self.atom_spacing > 0.0):
             raise TamisError(f"dataset.atom_spacing is {self.atom_spacing}; a length in Å above 0 is needed")
+
+        for name, value in (self.reference or {}).items():
+            _check_reference(name, value)
+        if self.crystal is not None and self.crystal.element not in self.elements:
+            raise TamisError(
+                f"dataset.crystal.element is {self.crystal.element}; the data set has {', '.join(self.elements)}"
+            )
 
     @abstractmethod
     def _read(self) -> Dataset:
@@ -73,6 +92,32 @@ class Source(ABC):
     def label_giver(self) -> Calculator | None:
         """The calculator that made the labels, the exact answer for properties and MD; None where there is none."""
         return None
+
+    @property
+    def references(self) -> dict[str, float]:
+        """What is known of ``reference``."""
+        return {name: value for name, value in (self.reference or {}).items() if value is not None}
+
+    @property
+    def label_giver_name(self) -> str:
+        """What the numbers of the label-giver depend on: the key of what is computed of it once; "": not kept."""
+        return ""
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """Where the source keeps what it downloaded or made; None: nowhere."""
+        return None
+
+
+def _check_reference(name: str, value: Any) -> None:
+    if not name.startswith(REFERENCES):
+        raise TamisError(
+            f"dataset.reference has {name}; names of metrics are needed, such as properties/lattice_constant_A"
+        )
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        raise TamisError(f"dataset.reference has {name}: {value!r}; a number in the metric's unit is needed")
 
 
 @lru_cache(maxsize=2)

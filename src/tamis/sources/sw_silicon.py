@@ -73,6 +73,16 @@ class SwSilicon(Source):
         """The Stillinger-Weber potential through LAMMPS."""
         return calculator(Path(self.cache))
 
+    @property
+    def label_giver_name(self) -> str:
+        """The potential and the version of LAMMPS."""
+        return f"stillinger_weber_1985-lammps{lammps_version()}"
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where the set is kept."""
+        return Path(self.cache)
+
 
 def make_apart(seed: int) -> Dataset:
     """The set of ``seed``, made by a process of its own."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 from ase import Atoms
@@ -16,6 +14,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.data import atomic_numbers
 from ase.io import write
 
+from tamis.bases.gap_check import check_gap, read_xml
 from tamis.bases.gap_files import GAP_FILE, quip_potential
 from tamis.bases.soap import SoapBasis
 from tamis.bases.vacuum import in_vacuum
@@ -210,13 +209,7 @@ def read_gap(folder: Path) -> QuipCalculator:
     TamisError : a file is damaged; QUIP would end the whole process on it.
     """
     path = folder / GAP_FILE
-    root = read_xml(path)
-    for coordinates in root.iter("gpCoordinates"):
-        name, checksum = coordinates.get("sparseX_filename"), coordinates.get("sparseX_md5sum")
-        if name is None or not (folder / name).is_file():
-            raise TamisError(f"{path} names the file of sparse points {name}, which is not beside it")
-        if hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest() != checksum:
-            raise TamisError(f"{folder / name} is damaged: {path} gives another checksum for it")
+    root = check_gap(path)
     settings = " ".join(text for node in root.iter("descriptor") for text in node.itertext())
     cutoffs = [float(number) for number in re.findall(r"\bcutoff=([0-9.eE+-]+)", settings)]
     if not cutoffs:
@@ -224,11 +217,3 @@ def read_gap(folder: Path) -> QuipCalculator:
             f"{path} names no descriptor with a cutoff: it is no potential that gap_fit has written"
         )
     return QuipCalculator(path, max(cutoffs))
-
-
-def read_xml(path: Path) -> ElementTree.Element:
-    """The root of an XML file; TamisError where it is damaged."""
-    try:
-        return ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise TamisError(f"{path} is damaged ({error})") from error

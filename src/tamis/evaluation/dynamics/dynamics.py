@@ -1,0 +1,228 @@
+"""MD of a potential: how long it stays sane, what it says of the material, how far it leaves its training set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from ase import Atoms
+
+from tamis.bases.base import Basis
+from tamis.evaluation.base import Findings, Subject
+from tamis.evaluation.dynamics import artifacts, reference, structure
+from tamis.evaluation.dynamics.child import follow
+from tamis.evaluation.dynamics.engine import Integration, Task
+from tamis.evaluation.dynamics.extrapolation import Extrapolation
+from tamis.evaluation.dynamics.forces import Forces
+from tamis.evaluation.dynamics.guards import CAUSES, Guards, Limits
+from tamis.evaluation.dynamics.plan import NVE, NVT, Plan, Run
+from tamis.evaluation.dynamics.reference import Averages, Reference, by_name
+from tamis.evaluation.dynamics.trajectory import OUT_OF_TIME, Trajectory
+from tamis.exceptions import TamisError
+from tamis.models.base import Array
+from tamis.units import FS_PER_PS
+
+STAGE = "md"
+REFERENCE_SECONDS = 3600.0
+"""For each run of a label-giver: it is made once, and must not end early."""
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """MD in LAMMPS, each run in a process of its own.
+
+    plan: which runs. integration: how. guards: when a run has failed.
+    extrapolation: where a run counts as outside of what was kept; None: not measured.
+    rdf_bin: width of the bins of g(r), Å.
+    run_seconds: processor time of each run; what it cannot hold is not counted as failure.
+    patience: s without a sign of life after which a run is ended and has failed; the start of the engine must fit in.
+    plots: draw temperature, energy and g(r).
+    """
+
+    plan: Plan
+    integration: Integration
+    guards: Guards
+    extrapolation: Extrapolation | None
+    rdf_bin: float
+    run_seconds: float
+    patience: float
+    plots: bool
+
+    def __post_init__(self) -> None:
+        for name in ("rdf_bin", "run_seconds", "patience"):
+            if not 0.0 < getattr(self, name) < np.inf:
+                raise TamisError(f"dynamics.{name} is {getattr(self, name)}; it must be a number above 0")
+
+    def measure(self, subject: Subject) -> Findings:
+        """Metrics ``md/...``; failures of runs are metrics, and told as problems too. Writes <folder>/dynamics/."""
+        try:
+            if subject.crystal is None:
+                raise TamisError("MD starts from a crystal, and the data set names none; set dataset.crystal")
+            limits = self.guards.limits(subject.pool)
+            runs = list(
+                self.plan.runs(subject.crystal, subject.pool, self.integration.timestep, subject.seed)
+            )
+        except TamisError as error:
+            return Findings(problems={STAGE: str(error)})
+        trajectories = [self._follow(run, Forces(subject.potential), limits) for run in runs]
+        total = self._stability(trajectories)
+        bins = {run.name: self._bins(run) for run in runs}
+        averages = {name: Averages.of(found, bins[name]) for name, found in by_name(trajectories).items()}
+        compared, found = self._reference(subject, runs, limits, bins)
+        total = total.plus(found)
+        total = total.plus(Findings(dict(self._structure(averages, compared, trajectories))))
+        total = total.plus(self._extrapolation(subject, trajectories))
+        self._write(subject, limits, trajectories, averages, compared, bins, total)
+        return total
+
+    def _follow(self, run: Run, forces: Forces, limits: Limits, seconds: float | None = None) -> Trajectory:
+        seconds = self.run_seconds if seconds is None else seconds
+        return follow(Task(run, forces, self.integration, limits, seconds), self.patience)
+
+    def _bins(self, run: Run) -> Array:
+        """Edges of the bins of g(r), Å, up to half the width of the cell: beyond it atoms meet their own images."""
+        widest = 0.5 * float(np.cbrt(run.atoms.cell.volume))
+        return np.arange(0.0, widest, self.rdf_bin)
+
+    def _stability(self, trajectories: Sequence[Trajectory]) -> Findings:
+        """Survived parts, steps, failures and their causes."""
+        metrics: dict[str, float] = {f"md/failures_{cause}": 0.0 for cause in CAUSES}
+        problems: dict[str, str] = {}
+        fractions: dict[str, list[float]] = {NVT: []}
+        for name, found in by_name(trajectories).items():
+            parts = [t.stable_fraction(self.run_seconds) for t in found]
+            fractions.setdefault(found[0].run.kind, []).extend(parts)
+            metrics[f"md/stable_fraction/{name}"] = float(np.mean(parts))
+            metrics[f"md/steps/{name}"] = float(np.mean([t.steps for t in found]))
+            failed = [t for t in found if t.failed]
+            if failed:
+                times = [t.steps * self.integration.timestep / FS_PER_PS for t in failed]
+                metrics[f"md/time_to_failure_ps/{name}"] = float(np.mean(times))
+                problems[f"md/{name}"] = "; ".join(
+                    _told(t, time) for t, time in zip(failed, times, strict=True)
+                )
+            for trajectory in failed:
+                metrics[f"md/failures_{trajectory.end}"] += 1.0
+        metrics["md/failures"] = float(sum(t.failed for t in trajectories))
+        metrics["md/out_of_time"] = float(sum(t.end == OUT_OF_TIME for t in trajectories))
+        steps = sum(t.steps for t in trajectories)
+        if steps:
+            metrics["md/ms_per_step"] = 1000.0 * sum(t.seconds for t in trajectories) / steps
+        if fractions[NVT]:
+            metrics["md/stable_fraction"] = float(np.mean(fractions[NVT]))
+        return Findings(metrics, problems)
+
+    def _reference(
+        self, subject: Subject, runs: Sequence[Run], limits: Limits, bins: dict[str, Array]
+    ) -> tuple[Reference, Findings]:
+        """The label-giver's averages, made once, else those of the pool's frames."""
+        if subject.label_giver is None:
+            return reference.from_frames(self.plan, subject.pool, runs, bins), Findings()
+        needed = reference.needed(runs)
+        path = None
+        if subject.cache is not None:
+            name = subject.label_giver_name or type(subject.label_giver).__name__
+            path = reference.cache_file(subject.cache, name, needed, self.integration, bins)
+            cached = reference.read(path)
+            if cached is not None:
+                return cached, Findings()
+        forces = Forces.of_label_giver(subject.label_giver)
+        trajectories = [self._follow(run, forces, limits, REFERENCE_SECONDS) for run in needed]
+        problems = {
+            f"md/reference {t.run.name}": f"the label-giver's own run: {t.end} ({t.detail})"
+            for t in trajectories
+            if t.failed
+        }
+        averages = {name: Averages.of(found, bins[name]) for name, found in by_name(trajectories).items()}
+        made = Reference(averages, "MD of the label-giver")
+        if path is not None and not problems:
+            reference.write(path, made)
+        return made, Findings(problems=problems)
+
+    def _structure(
+        self,
+        averages: Mapping[str, Averages],
+        compared: Reference,
+        trajectories: Sequence[Trajectory],
+    ) -> Iterator[tuple[str, float]]:
+        """Metrics of the material, with errors where there is a reference."""
+        for name, found in averages.items():
+            there = compared.averages.get(name, Averages())
+            if found.rdf is not None and there.rdf is not None:
+                error = structure.distribution_error(np.array(found.rdf), np.array(there.rdf))
+                yield f"md/rdf_error/{name}", error
+            if found.volume is not None:
+                yield "md/volume_A3_per_atom", found.volume
+                if there.volume is not None:
+                    yield "md/volume_error_percent", 100.0 * (found.volume / there.volume - 1.0)
+        melts = [t for t in trajectories if t.run.kind == NVT]
+        if melts:
+            name = max(melts, key=lambda t: t.run.kelvin).run.name
+            mine, theirs = averages[name].diffusion, compared.averages.get(name, Averages()).diffusion
+            if mine is not None:
+                yield "md/diffusion_A2_per_ps", mine
+                if theirs:
+                    yield "md/diffusion_error_percent", 100.0 * (mine / theirs - 1.0)
+        drift = structure.mean_of([structure.energy_drift(t) for t in trajectories if t.run.kind == NVE])
+        if drift is not None:
+            yield "md/nve_drift_meV_per_atom_per_ps", drift
+
+    def _extrapolation(self, subject: Subject, trajectories: Sequence[Trajectory]) -> Findings:
+        """Share of the environments of all runs that lie outside the kept structures."""
+        if self.extrapolation is None:
+            return Findings()
+        settings, total = self.extrapolation, Findings()
+        frames: list[Atoms] = []
+        names: list[str] = []
+        for name, found in by_name(trajectories).items():
+            chosen = settings.sample([frame for t in found for frame in structure.every_frame(t)])
+            frames, names = frames + chosen, names + [name] * len(chosen)
+        if not frames:
+            return total
+        spaces: dict[str, Basis | None] = {"common": settings.space, "own": subject.own}
+        for space, basis in spaces.items():
+            if basis is None:
+                continue
+            metric = f"md/outside_kept_{space}_space_fraction"
+            try:
+                shares = settings.outside(basis, subject.pool, subject.kept, frames, subject.store)
+            except TamisError as error:
+                total = total.plus(Findings(problems={metric: str(error)}))
+                continue
+            apart = {name: float(shares[np.array(names) == name].mean()) for name in dict.fromkeys(names)}
+            total = total.plus(Findings({f"{metric}/{name}": share for name, share in apart.items()}))
+            total = total.plus(Findings({metric: float(np.mean(list(apart.values())))}))
+        return total
+
+    def _write(
+        self,
+        subject: Subject,
+        limits: Limits,
+        trajectories: Sequence[Trajectory],
+        averages: Mapping[str, Averages],
+        compared: Reference,
+        bins: Mapping[str, Array],
+        found: Findings,
+    ) -> None:
+        folder = subject.folder / artifacts.FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        artifacts.write_json(
+            folder,
+            {
+                "metrics": found.metrics,
+                "problems": found.problems,
+                "limits": asdict(limits),
+                "runs": [artifacts.as_json(t, self.integration.timestep) for t in trajectories],
+                "bins_A": {name: edges.tolist() for name, edges in bins.items()},
+                "averages": {name: asdict(numbers) for name, numbers in averages.items()},
+                "reference": asdict(compared),
+            },
+        )
+        artifacts.write_last_frames(folder, trajectories)
+        if self.plots:
+            artifacts.draw(folder, trajectories, averages, compared, bins)
+
+
+def _told(trajectory: Trajectory, picoseconds: float) -> str:
+    return f"run {trajectory.run.repeat}: {trajectory.end} after {picoseconds:g} ps ({trajectory.detail})"

@@ -1,0 +1,111 @@
+"""How many of a run's environments lie outside the kept structures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from tamis.bases.base import Basis
+from tamis.dataset import Dataset
+from tamis.exceptions import TamisError
+from tamis.models.base import Array
+from tamis.store import Store
+
+AXES_VARIANCE = 0.999
+"""Part of the pool's variance that is kept: beyond it there is noise, and each dimension costs time."""
+ROWS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Extrapolation:
+    """An environment is outside if its nearest kept one is further away than neighbours in the full pool ever are.
+
+    space: the one space that is common to all trials; the model's own comes beside it.
+    percentile: "ever" is this percentile of the distances from each environment of the pool to the nearest one in
+        another structure of the pool.
+    frames: at most so many of the runs of one name, evenly spread.
+    pool_environments: at most so many, evenly spread, are asked for their neighbour in the pool.
+    """
+
+    space: Basis
+    percentile: float
+    frames: int
+    pool_environments: int
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.percentile < 100.0:
+            raise TamisError(
+                f"dynamics.extrapolation.percentile is {self.percentile}; it must lie between 0 and 100, say 99.9"
+            )
+        for name in ("frames", "pool_environments"):
+            if getattr(self, name) < 1:
+                raise TamisError(
+                    f"dynamics.extrapolation.{name} is {getattr(self, name)}; it must be at least 1"
+                )
+
+    def outside(
+        self, basis: Basis, pool: Dataset, kept: Dataset, frames: Sequence[Atoms], store: Store
+    ) -> Array:
+        """Share of the environments of each of ``frames`` that lie outside ``kept``, in the space of ``basis``.
+
+        The scale of the space, its axes and the threshold come from ``pool`` alone.
+        """
+        values = store.values(basis, pool.structures)
+        owners = np.repeat(np.arange(len(pool)), pool.n_atoms)
+        whole = np.concatenate(values)
+        mean, turn = axes(whole)
+        environments = (whole - mean) @ turn
+        asked = np.unique(np.linspace(0, len(environments) - 1, self.pool_environments).round().astype(int))
+        usual = nearest(environments[asked], environments, owners[asked], owners)
+        threshold = np.percentile(usual, self.percentile)
+        mine = (np.concatenate(store.values(basis, kept.structures)) - mean) @ turn
+        theirs = (np.concatenate([basis.values(atoms) for atoms in frames]) - mean) @ turn
+        is_outside = nearest(theirs, mine) > threshold
+        starts = np.cumsum([0, *(len(atoms) for atoms in frames)])
+        return np.array([is_outside[a:b].mean() for a, b in pairwise(starts)])
+
+    def sample(self, frames: Sequence[Atoms]) -> list[Atoms]:
+        """At most ``self.frames`` of them, evenly spread."""
+        if len(frames) <= self.frames:
+            return list(frames)
+        return [frames[round(i)] for i in np.linspace(0, len(frames) - 1, self.frames)]
+
+
+def axes(values: Array) -> tuple[Array, Array]:
+    """Mean (K,) and a matrix (K, k) that scales columns to unit variance and turns to the principal axes.
+
+    Columns that vary by rounding only become zero.
+    """
+    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    varies = deviation > 1e-10 * np.abs(values).max(initial=1e-300)
+    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
+    scaled = (values - mean) * scale
+    variances, turn = np.linalg.eigh(scaled.T @ scaled)
+    parts = np.cumsum(variances[::-1]) / max(variances.sum(), 1e-300)
+    n_axes = min(int(np.searchsorted(parts, AXES_VARIANCE)) + 1, len(parts))
+    return mean, scale[:, None] * turn[:, ::-1][:, :n_axes]
+
+
+def nearest(
+    points: Array,
+    others: Array,
+    owners: NDArray[np.intp] | None = None,
+    other_owners: NDArray[np.intp] | None = None,
+) -> Array:
+    """Distance of each of ``points`` (n, k) to the nearest of ``others`` (m, k), of another owner if they have any."""
+    found = np.empty(len(points))
+    lengths = np.einsum("ij,ij->i", others, others)
+    for begin in range(0, len(points), ROWS_AT_ONCE):
+        rows = slice(begin, begin + ROWS_AT_ONCE)
+        squares = lengths - 2.0 * points[rows] @ others.T
+        if owners is not None and other_owners is not None:
+            squares[owners[rows][:, None] == other_owners] = np.inf
+        # cancellation leaves 1e-8 of the lengths, which is exact enough where one asks for the largest distances
+        best = squares.min(axis=1) + np.einsum("ij,ij->i", points[rows], points[rows])
+        found[rows] = np.sqrt(np.maximum(best, 0.0))
+    return found

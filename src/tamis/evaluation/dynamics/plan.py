@@ -1,0 +1,172 @@
+"""Which MD runs there are: kinds, temperatures, lengths, seeds, and the cells that they start from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+
+from tamis.crystal import Crystal
+from tamis.dataset import Dataset
+from tamis.exceptions import TamisError
+from tamis.units import FS_PER_PS
+
+NVE, NVT, NPT, HEATING, COMPRESSION = "NVE", "NVT", "NPT", "heating", "compression"
+LARGEST_SEED = 900_000_000
+"""LAMMPS' random numbers take seeds up to this."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One MD run.
+
+    kind: NVE, NVT, NPT, heating or compression. name: what metrics call it ("NVT_1500K"), without the seed.
+    repeat: 0, 1, ... among the runs of one name. atoms: where it starts. kelvin: of the thermostat at first;
+    last_kelvin: at the end. last_volume: at the end, relative to the first. steps: planned.
+    seed: of velocities and thermostat.
+    """
+
+    kind: str
+    name: str
+    repeat: int
+    atoms: Atoms
+    kelvin: float
+    last_kelvin: float
+    last_volume: float
+    steps: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a crystal. A length of 0 ps leaves a kind out.
+
+    n_atoms: about, in the supercell; the repetition of the cubic cell that comes nearest is taken.
+    seeds: runs of each kind and temperature.
+    trajectory_groups: groups of the pool that are MD of the perfect bulk, in blocks named "<group> <T> K".
+    temperatures: of the NVT runs, K; None: those of the pool's trajectories.
+    n_temperatures: of those only so many, evenly spread and with both ends; None: all.
+    cold: temperature of NVE, NPT and compression, and where heating begins, K.
+    nve, nvt, npt, heating, compression: lengths, ps.
+    heat_to: end of the heating, relative to the highest of the temperatures.
+    compress_to: end of the compression, volume relative to the start.
+    """
+
+    n_atoms: int
+    seeds: int
+    trajectory_groups: tuple[str, ...]
+    temperatures: tuple[float, ...] | None
+    n_temperatures: int | None
+    cold: float
+    nve: float
+    nvt: float
+    npt: float
+    heating: float
+    compression: float
+    heat_to: float
+    compress_to: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trajectory_groups", tuple(self.trajectory_groups))
+        if self.temperatures is not None:
+            object.__setattr__(self, "temperatures", tuple(sorted(float(t) for t in self.temperatures)))
+            if not self.temperatures or min(self.temperatures) <= 0.0:
+                raise TamisError(
+                    f"dynamics.plan.temperatures is {self.temperatures}; list temperatures above 0 K, or give null for "
+                    "those of the pool's trajectories"
+                )
+        for name, least in (("n_atoms", 1), ("seeds", 1), ("n_temperatures", 1)):
+            given = getattr(self, name)
+            if given is not None and given < least:
+                raise TamisError(f"dynamics.plan.{name} is {given}; it must be at least {least}")
+        for name in ("nve", "nvt", "npt", "heating", "compression"):
+            if not 0.0 <= getattr(self, name) < np.inf:
+                raise TamisError(f"dynamics.plan.{name} is {getattr(self, name)} ps; give 0 or more")
+        for name in ("cold", "heat_to", "compress_to"):
+            if not 0.0 < getattr(self, name) < np.inf:
+                raise TamisError(f"dynamics.plan.{name} is {getattr(self, name)}; it must be above 0")
+
+    def runs(self, crystal: Crystal, pool: Dataset, timestep: float, seed: int) -> Iterator[Run]:
+        """The runs, cheap and tame ones first, in steps of ``timestep`` fs.
+
+        An NVT run has the mean density of the pool's frames at its temperature where there are some, so that the two
+        are the same state; all other runs begin at the crystal's lattice constant.
+        """
+        temperatures = self.nvt_temperatures(pool)
+        start = supercell(crystal, self.n_atoms)
+        cold, hot = self.cold, max(temperatures) * self.heat_to
+        wanted = [
+            (NVE, f"NVE_{cold:.0f}K", start, cold, cold, 1.0, self.nve),
+            (NPT, f"NPT_{cold:.0f}K", start, cold, cold, 1.0, self.npt),
+            *(
+                (NVT, f"NVT_{t:.0f}K", self._at_density(start, pool, t), t, t, 1.0, self.nvt)
+                for t in temperatures
+            ),
+            (HEATING, "heating", start, cold, hot, 1.0, self.heating),
+            (COMPRESSION, "compression", start, cold, cold, self.compress_to, self.compression),
+        ]
+        for number, (kind, name, atoms, first, last, volume, length) in enumerate(wanted):
+            steps = round(length * FS_PER_PS / timestep)
+            for repeat in range(self.seeds if steps else 0):
+                rng = np.random.default_rng([seed, number, repeat])
+                drawn = int(rng.integers(1, LARGEST_SEED))
+                yield Run(kind, name, repeat, atoms, first, last, volume, steps, drawn)
+
+    def nvt_temperatures(self, pool: Dataset) -> tuple[float, ...]:
+        """Temperatures of the NVT runs, K, rising.
+
+        Raises
+        ------
+        TamisError : none are given, and the pool has no trajectories that tell theirs.
+        """
+        found = self.temperatures
+        if found is None:
+            found = tuple(sorted({t for t in self._frame_temperatures(pool) if t is not None}))
+        if not found:
+            raise TamisError(
+                "no temperatures for MD: none are given, and no block of the pool is named "
+                f"'<group> <T> K' with a group of {list(self.trajectory_groups)}; set dynamics.plan.temperatures, "
+                "say [300, 1500], or dynamics.plan.trajectory_groups"
+            )
+        if self.n_temperatures is None or self.n_temperatures >= len(found):
+            return found
+        if self.n_temperatures == 1:
+            return found[-1:]
+        return tuple(found[round(i)] for i in np.linspace(0, len(found) - 1, self.n_temperatures))
+
+    def frames(self, pool: Dataset, kelvin: float) -> list[Atoms]:
+        """Frames of the pool that are MD of the bulk at this temperature."""
+        named = self._frame_temperatures(pool)
+        return [
+            a
+            for a, t in zip(pool.structures, named, strict=True)
+            if t is not None and round(t) == round(kelvin)
+        ]
+
+    def _frame_temperatures(self, pool: Dataset) -> list[float | None]:
+        found: list[float | None] = []
+        for group, block in zip(pool.groups, pool.blocks, strict=True):
+            match = re.fullmatch(rf"{re.escape(group)} (\d+(?:\.\d+)?) K", block)
+            known = match is not None and group in self.trajectory_groups
+            found.append(float(match[1]) if match is not None and known else None)
+        return found
+
+    def _at_density(self, start: Atoms, pool: Dataset, kelvin: float) -> Atoms:
+        frames = self.frames(pool, kelvin)
+        if not frames:
+            return start
+        volume = np.mean([a.cell.volume / len(a) for a in frames])
+        atoms = start.copy()
+        atoms.set_cell(atoms.cell.array * np.cbrt(volume * len(atoms) / atoms.cell.volume), scale_atoms=True)
+        return atoms
+
+
+def supercell(crystal: Crystal, n_atoms: int) -> Atoms:
+    """The cubic cell, repeated alike in all directions so that the number of atoms is nearest to ``n_atoms``."""
+    cubic = crystal.cubic()
+    repeats = range(1, 2 + round((n_atoms / len(cubic)) ** (1.0 / 3.0)) + 1)
+    best = min(repeats, key=lambda n: abs(np.log(len(cubic) * n**3 / n_atoms)))
+    return cubic.repeat(best)

@@ -1,0 +1,82 @@
+"""What a run leaves: numbers along the way, frames, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tamis.evaluation.dynamics.plan import Run
+from tamis.models.base import Array
+
+TIME, TEMPERATURE, POTENTIAL, TOTAL, PRESSURE, VOLUME = range(6)
+"""Columns of ``thermo``: ps, K, eV, eV, GPa, Å³."""
+FINISHED, OUT_OF_TIME = "finished", "out of time"
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A part of a run, as the process that integrates sends it.
+
+    steps: survived since the start. seconds: of processor time spent on them. thermo: (k, 6) new rows.
+    positions: (m, n_atoms, 3), Å, not folded into the cell; cells: (m, 3, 3), Å; times: (m,), ps: new frames.
+    end: empty while it goes on, then ``finished``, ``out of time``, or the cause of a failure; detail: a sentence.
+    """
+
+    steps: int
+    seconds: float
+    thermo: Array
+    times: Array
+    positions: Array
+    cells: Array
+    end: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """A run, and all pieces of it put together (see ``Piece``)."""
+
+    run: Run
+    steps: int
+    seconds: float
+    thermo: Array
+    times: Array
+    positions: Array
+    cells: Array
+    end: str
+    detail: str
+
+    @classmethod
+    def of(cls, run: Run, pieces: Sequence[Piece], end: str = "", detail: str = "") -> Trajectory:
+        """``end`` and ``detail`` are for a process that could not tell itself."""
+        n_atoms = len(run.atoms)
+        return cls(
+            run=run,
+            steps=max((piece.steps for piece in pieces), default=0),
+            seconds=max((piece.seconds for piece in pieces), default=0.0),
+            thermo=np.concatenate([np.empty((0, 6)), *(piece.thermo for piece in pieces)]),
+            times=np.concatenate([np.empty(0), *(piece.times for piece in pieces)]),
+            positions=np.concatenate([np.empty((0, n_atoms, 3)), *(piece.positions for piece in pieces)]),
+            cells=np.concatenate([np.empty((0, 3, 3)), *(piece.cells for piece in pieces)]),
+            end=end or (pieces[-1].end if pieces else ""),
+            detail=detail or (pieces[-1].detail if pieces else ""),
+        )
+
+    @property
+    def failed(self) -> bool:
+        """True unless it came to its end, or was stopped only because its time was up."""
+        return self.end not in (FINISHED, OUT_OF_TIME)
+
+    def stable_fraction(self, allowed_seconds: float) -> float:
+        """Survived steps by planned ones.
+
+        Steps that the time allowed would not have held, at the speed until the failure, are not counted as planned.
+        """
+        if not self.failed:
+            return 1.0
+        if self.steps == 0:
+            return 0.0
+        reachable = self.steps * allowed_seconds / max(self.seconds, 1e-9)
+        return self.steps / max(min(self.run.steps, reachable), self.steps + 1)

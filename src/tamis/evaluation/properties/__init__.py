@@ -1,0 +1,1 @@
+"""Physical properties of a crystal, one small file each."""

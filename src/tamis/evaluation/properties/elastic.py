@@ -1,0 +1,132 @@
+"""Elastic constants with relaxed ions, from stresses of strained cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import Atoms
+
+from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample, check_positive
+from tamis.evaluation.properties.relaxation import Limits, relax, relaxed_lattice_constant
+from tamis.exceptions import TamisError
+from tamis.units import GPA_PER_EV_PER_A3
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STEPS = (-1.0, -0.5, 0.5, 1.0)
+"""Strains of one mode, in units of the largest."""
+XX, YZ = 0, 3
+"""The two modes that give all constants of a cubic crystal."""
+
+
+@dataclass(frozen=True)
+class Elastic(Property):
+    """C11, C12, C44 of a cubic crystal, and what isotropic averages make of them.
+
+    strain: largest (engineering strain for shears). repeat: of the primitive cell along each vector; the constants do
+    not depend on it. relaxation: of the ions in each strained cell.
+    """
+
+    strain: float
+    repeat: int
+    relaxation: Limits
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.strain <= 0.05:
+            raise TamisError(f"strain is {self.strain}; a number above 0 and up to 0.05 is needed, say 0.005")
+        check_positive(repeat=self.repeat)
+
+    def measure(self, sample: Sample) -> Iterator[Measured]:
+        """elastic_<constant>_GPa, elastic_poisson_ratio, elastic_unstable_modes."""
+        primitive = sample.crystal.primitive(relaxed_lattice_constant(sample))
+        cell = primitive.repeat(self.repeat)
+        stresses = {mode: stresses_of(sample, cell, mode, self.strain, self.relaxation) for mode in (XX, YZ)}
+        along, shear = slope(stresses[XX], self.strain), slope(stresses[YZ], self.strain)
+        c11, c12, c44 = along[XX], 0.5 * (along[1] + along[2]), shear[YZ]
+        unstable = sum(modulus <= 0.0 for modulus in (c11 - c12, c11 + 2.0 * c12, c44))
+        curves = {
+            "strain": [step * self.strain for step in STEPS],
+            "stress_xx_of_strain_xx_GPa": stresses[XX][:, XX].tolist(),
+            "stress_yy_of_strain_xx_GPa": stresses[XX][:, 1].tolist(),
+            "stress_yz_of_strain_yz_GPa": stresses[YZ][:, YZ].tolist(),
+        }
+        values = {"C11_GPa": c11, "C12_GPa": c12, "C44_GPa": c44, "unstable_modes": float(unstable)}
+        yield Measured({f"elastic_{name}": float(value) for name, value in values.items()}, curves)
+        if unstable:
+            raise PropertyError(
+                f"the crystal is not stable (C11 {c11:.4g}, C12 {c12:.4g}, C44 {c44:.4g} GPa): no isotropic averages"
+            )
+        yield Measured({f"elastic_{name}": value for name, value in isotropic(c11, c12, c44).items()})
+
+    def draw(self, figure: Figure, data: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+        """Stress against strain."""
+        if "strain" not in data:
+            return False
+        ax = figure.subplots()
+        curves = [name for name in data if name.startswith("stress_")]
+        for colour, name in enumerate(curves):
+            label = name.removeprefix("stress_").removesuffix("_GPa").replace("_", " ")
+            ax.plot(data["strain"], data[name], "o-", color=f"C{colour}", label=label)
+            if name in reference:
+                ax.plot(reference["strain"], reference[name], "--", color=f"C{colour}", alpha=0.6)
+        ax.set(xlabel="strain", ylabel="stress (GPa); dashed: reference")
+        ax.legend(frameon=False)
+        return True
+
+
+def stiffness(
+    sample: Sample, cell: Atoms, strain: float, relaxation: Limits, modes: Sequence[int] = range(6)
+) -> Array:
+    """Columns ``modes`` of the stiffness of an unstressed ``cell``, (6, n_modes), GPa, Voigt xx yy zz yz xz xy."""
+    columns = [slope(stresses_of(sample, cell, mode, strain, relaxation), strain) for mode in modes]
+    return np.array(columns).T
+
+
+def stresses_of(sample: Sample, cell: Atoms, mode: int, strain: float, relaxation: Limits) -> Array:
+    """Stresses (len(STEPS), 6), GPa, under the strains of one Voigt mode, ions relaxed."""
+    rows = []
+    for step in STEPS:
+        strained = relax(deformed(cell, mode, step * strain), sample, relaxation)
+        rows.append(sample.stress(strained) * GPA_PER_EV_PER_A3)
+    return np.array(rows)
+
+
+def slope(stresses: Array, strain: float) -> Array:
+    """Derivative (6,) at zero strain, right to the fourth order, from stresses (len(STEPS), 6)."""
+    outer, inner = stresses[3] - stresses[0], stresses[2] - stresses[1]
+    return np.asarray((8.0 * inner - outer) / (6.0 * strain))
+
+
+def deformed(cell: Atoms, mode: int, strain: float) -> Atoms:
+    """``cell`` under one Voigt strain, without a rotation; atoms follow."""
+    tensor = np.eye(3)
+    if mode < 3:
+        tensor[mode, mode] += strain
+    else:
+        i, j = ((1, 2), (0, 2), (0, 1))[mode - 3]
+        tensor[i, j] = tensor[j, i] = 0.5 * strain
+    strained = cell.copy()
+    strained.set_cell(cell.cell.array @ tensor, scale_atoms=True)
+    return strained
+
+
+def isotropic(c11: float, c12: float, c44: float) -> dict[str, float]:
+    """Moduli (in the unit of the constants, GPa) and Poisson's ratio of a polycrystal of cubic grains.
+
+    R. Hill, Proc. Phys. Soc. A 65, 349 (1952): the shear modulus is the mean of Voigt's and Reuss' bounds;
+    E = 9BG/(3B + G), nu = (3B - 2G)/(2(3B + G)).
+    """
+    bulk = (c11 + 2.0 * c12) / 3.0
+    voigt = (c11 - c12 + 3.0 * c44) / 5.0
+    reuss = 5.0 * (c11 - c12) * c44 / (4.0 * c44 + 3.0 * (c11 - c12))
+    shear = 0.5 * (voigt + reuss)
+    return {
+        "bulk_modulus_GPa": float(bulk),
+        "shear_modulus_GPa": float(shear),
+        "youngs_modulus_GPa": float(9.0 * bulk * shear / (3.0 * bulk + shear)),
+        "poisson_ratio": float((3.0 * bulk - 2.0 * shear) / (2.0 * (3.0 * bulk + shear))),
+    }

@@ -1,0 +1,115 @@
+"""Energy against volume: bulk modulus, equilibrium volume, and holes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample
+from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
+from tamis.exceptions import TamisError
+from tamis.units import GPA_PER_EV_PER_A3
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NOISE = 1e-7
+"""eV/atom: dents of the curve below this are rounding."""
+
+
+@dataclass(frozen=True)
+class EquationOfState(Property):
+    """A scan of volumes, and a Birch-Murnaghan fit near the minimum.
+
+    range_percent: of the scan, on either side of the equilibrium volume. fit_percent: of the fit. n_points: of either.
+    """
+
+    range_percent: float
+    fit_percent: float
+    n_points: int
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.fit_percent <= self.range_percent < 100.0:
+            raise TamisError(
+                f"fit_percent is {self.fit_percent} and range_percent {self.range_percent}; they must rise from 0 "
+                "to 100, such as 4 and 15"
+            )
+        if self.n_points < 5:
+            raise TamisError(f"n_points is {self.n_points}; at least 5 are needed")
+
+    def measure(self, sample: Sample) -> Iterator[Measured]:
+        """eos_volume_A3_per_atom, eos_bulk_modulus_GPa and its derivative; eos_extra_minima, eos_concave_points."""
+        a = relaxed_lattice_constant(sample)
+        v0 = sample.crystal.volume_per_atom(a)
+        near = v0 * (1.0 + np.linspace(-self.fit_percent, self.fit_percent, self.n_points) / 100.0)
+        volume, modulus, derivative = birch_murnaghan(near, self._energies(sample, near))
+        yield Measured(
+            {
+                "eos_volume_A3_per_atom": volume,
+                "eos_bulk_modulus_GPa": modulus * GPA_PER_EV_PER_A3,
+                "eos_bulk_modulus_derivative": derivative,
+            }
+        )
+        wide = v0 * (1.0 + np.linspace(-self.range_percent, self.range_percent, self.n_points) / 100.0)
+        energies = self._energies(sample, wide)
+        minima, concave = holes(energies)
+        yield Measured(
+            {"eos_extra_minima": float(max(minima - 1, 0)), "eos_concave_points": float(concave)},
+            {"volume_A3_per_atom": wide.tolist(), "energy_eV_per_atom": energies.tolist()},
+        )
+
+    def _energies(self, sample: Sample, volumes: Array) -> Array:
+        """(n,) eV/atom at volumes (n,) Å³/atom."""
+        unit = sample.crystal.volume_per_atom(1.0)
+        cells = [sample.crystal.primitive(float(np.cbrt(v / unit))) for v in volumes]
+        return np.array([sample.energy(cell) / len(cell) for cell in cells])
+
+    def draw(self, figure: Figure, data: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+        """Energy above the minimum against volume."""
+        if "volume_A3_per_atom" not in data:
+            return False
+        ax = figure.subplots()
+        for curve, style, label in ((reference, "k--", "reference"), (data, ".-", "potential")):
+            if curve:
+                energies = np.array(curve["energy_eV_per_atom"])
+                ax.plot(curve["volume_A3_per_atom"], energies - energies.min(), style, label=label)
+        ax.set(xlabel="volume (Å³/atom)", ylabel="energy above the minimum (eV/atom)")
+        ax.legend(frameon=False)
+        return True
+
+
+def birch_murnaghan(volumes: Array, energies: Array) -> tuple[float, float, float]:
+    """Equilibrium volume (unit of ``volumes``), bulk modulus (energy/volume) and its pressure derivative.
+
+    F. Birch, Phys. Rev. 71, 809 (1947), eq. of third order: the energy is a cubic polynomial in V^(-2/3), so the fit is
+    linear. With x = V^(-2/3): B = V d²E/dV² = (4/9) x² E''(x) / V at E'(x) = 0, and B' follows from E'''.
+
+    Raises
+    ------
+    PropertyError : the fit has no minimum.
+    """
+    scale = float(volumes.mean())  # keeps the polynomial well conditioned
+    cubic = np.polynomial.Polynomial.fit((volumes / scale) ** (-2.0 / 3.0), energies, 3).convert()
+    slopes, curvature, third = cubic.deriv(), cubic.deriv(2), cubic.deriv(3)
+    turns = [complex(x) for x in slopes.roots()]
+    roots = [x.real for x in turns if abs(x.imag) < 1e-12 and x.real > 0 and curvature(x.real) > 0]
+    if not roots:
+        raise PropertyError(
+            "energies near the lattice constant have no minimum that an equation of state fits"
+        )
+    x = min(roots, key=lambda root: abs(root - 1.0))
+    volume = x**-1.5
+    modulus = 4.0 / 9.0 * x**2 * curvature(x) / volume
+    # dB/dp = -(V/B) dB/dV with B(x) = V E_VV; V d/dV = -(2/3) x d/dx
+    derivative = 4.0 + 2.0 / 3.0 * x * third(x) / curvature(x)
+    return float(volume * scale), float(modulus / scale), float(derivative)
+
+
+def holes(energies: Array) -> tuple[int, int]:
+    """Number of minima inside the curve, and of inner points at which it bends the wrong way."""
+    second = energies[:-2] - 2.0 * energies[1:-1] + energies[2:]
+    is_minimum = (energies[1:-1] < energies[:-2] - NOISE) & (energies[1:-1] < energies[2:] - NOISE)
+    return int(is_minimum.sum()), int((second < -NOISE).sum())

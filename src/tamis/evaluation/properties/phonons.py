@@ -1,0 +1,119 @@
+"""Phonon frequencies at points of high symmetry, and imaginary modes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import Atoms
+
+from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample, check_positive
+from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
+from tamis.exceptions import TamisError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FCC = {"gamma": (0, 0, 0), "X": (0.5, 0, 0.5), "K": (0.375, 0.375, 0.75), "L": (0.5, 0.5, 0.5)}
+BCC = {"gamma": (0, 0, 0), "H": (0.5, -0.5, 0.5), "P": (0.25, 0.25, 0.25), "N": (0, 0, 0.5)}
+POINTS = {"diamond": FCC, "fcc": FCC, "bcc": BCC}
+"""In units of the primitive reciprocal vectors."""
+PATHS = {
+    "fcc": (("gamma", "X"), ("K", "gamma"), ("gamma", "L")),
+    "bcc": (("gamma", "H"), ("H", "P"), ("P", "gamma"), ("gamma", "N")),
+}
+POINTS_PER_LINE = 41
+
+
+@dataclass(frozen=True)
+class Phonons(Property):
+    """Harmonic frequencies from forces on a supercell with one displaced atom (phonopy).
+
+    repeat: of the primitive cell along each vector; a multiple of 4 makes every special point exact. displacement: Å.
+    imaginary: frequencies below minus this count as imaginary, THz.
+    """
+
+    repeat: int
+    displacement: float
+    imaginary: float
+
+    def __post_init__(self) -> None:
+        check_positive(repeat=self.repeat, displacement=self.displacement)
+        if self.imaginary < 0.0:
+            raise TamisError(f"imaginary is {self.imaginary}; a frequency of 0 THz or more is needed")
+
+    def measure(self, sample: Sample) -> Iterator[Measured]:
+        """phonon_<point>_lowest_THz, phonon_<point>_highest_THz, phonon_imaginary_percent, phonon_highest_THz."""
+        phonons = self._phonons(sample)
+        points = POINTS[sample.crystal.structure]
+        values: dict[str, float] = {}
+        data: dict[str, Any] = {}
+        for name, point in points.items():
+            found = np.asarray(phonons.run_qpoints([point]).frequencies[0])
+            data[f"{name}_THz"] = found.tolist()
+            optical = found[3:] if name == "gamma" else found  # three are translations
+            if optical.size:
+                values |= {
+                    f"phonon_{name}_lowest_THz": float(optical.min()),
+                    f"phonon_{name}_highest_THz": float(optical.max()),
+                }
+        mesh = phonons.run_mesh([self.repeat] * 3, is_gamma_center=True)  # what the supercell holds exactly
+        modes = np.asarray(mesh.frequencies)
+        weights = np.asarray(mesh.weights, dtype=float)[:, None] * np.ones_like(modes)
+        values["phonon_imaginary_percent"] = float(
+            100.0 * weights[modes < -self.imaginary].sum() / weights.sum()
+        )
+        yield Measured(values, data | {"lines": _lines(phonons, sample.crystal.structure)})
+
+    def _phonons(self, sample: Sample) -> Any:
+        from phonopy import Phonopy
+        from phonopy.structure.atoms import PhonopyAtoms
+
+        cell = sample.crystal.primitive(relaxed_lattice_constant(sample))
+        phonons = Phonopy(
+            PhonopyAtoms(symbols=cell.get_chemical_symbols(), cell=cell.cell.array, positions=cell.positions),
+            supercell_matrix=np.eye(3, dtype=int) * self.repeat,
+            primitive_matrix=np.eye(3),
+        )
+        phonons.generate_displacements(distance=self.displacement, is_plusminus=True)
+        phonons.forces = [_forces(sample, moved) for moved in phonons.supercells_with_displacements or ()]
+        phonons.produce_force_constants()
+        phonons.symmetrize_force_constants()
+        return phonons
+
+    def draw(self, figure: Figure, data: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+        """Frequencies along lines between the special points."""
+        lines = data.get("lines")
+        if not lines:
+            return False
+        axes = figure.subplots(1, len(lines), sharey=True)
+        for ax, i in zip(axes, range(len(lines)), strict=True):
+            for curve, style in ((reference.get("lines"), "k--"), (lines, "C0-")):
+                if curve:
+                    ax.plot(np.linspace(0, 1, POINTS_PER_LINE), curve[i]["frequencies_THz"], style, lw=1)
+            ax.axhline(0.0, color="0.7", lw=0.8)
+            ax.set_xticks([0, 1], [lines[i]["from"], lines[i]["to"]])
+        axes[0].set_ylabel("frequency (THz)")
+        return True
+
+
+def _forces(sample: Sample, supercell: Any) -> Array:
+    """(n, 3) eV/Å."""
+    atoms = Atoms(supercell.symbols, positions=supercell.positions, cell=supercell.cell, pbc=True)
+    forces = np.asarray(sample.calculator.get_property("forces", atoms))
+    if not np.isfinite(forces).all():
+        raise PropertyError("the potential gives forces that are not finite")
+    return forces
+
+
+def _lines(phonons: Any, structure: str) -> list[dict[str, Any]]:
+    points = POINTS[structure]
+    lines = []
+    for start, end in PATHS["bcc" if structure == "bcc" else "fcc"]:
+        steps = np.linspace(0.0, 1.0, POINTS_PER_LINE)[:, None]
+        on_line = np.array(points[start]) * (1.0 - steps) + np.array(points[end]) * steps
+        frequencies = np.asarray(phonons.run_qpoints(on_line).frequencies)
+        lines.append({"from": start, "to": end, "frequencies_THz": frequencies.tolist()})
+    return lines

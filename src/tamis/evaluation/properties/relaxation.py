@@ -1,0 +1,124 @@
+"""Relaxing lattice constants and ions, with an end to steps and to displacements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.optimize import LBFGS
+from scipy.optimize import minimize_scalar
+
+from tamis.evaluation.properties.base import Array, PropertyError, Sample, check_positive
+
+STRIDE = 0.01
+"""Steps between the lattice constants that are looked at first, relative to the starting one."""
+FURTHEST = 14
+"""Of these steps, up or down."""
+TOLERANCE = 1e-9
+"""Of the lattice constant, relative."""
+LONGEST_STEP = 0.1
+"""Å, of an atom in one step of an optimiser."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a relaxation of ions ends.
+
+    fmax: largest force on an atom, eV/Å. max_steps: after which it has failed. max_displacement: of an atom from its
+    start, Å, beyond which it has failed: the structure is another one.
+    """
+
+    fmax: float
+    max_steps: int
+    max_displacement: float
+
+    def __post_init__(self) -> None:
+        check_positive(fmax=self.fmax, max_steps=self.max_steps, max_displacement=self.max_displacement)
+
+
+def relaxed_lattice_constant(sample: Sample) -> float:
+    """Cubic lattice constant, Å, of the energy's minimum next to the crystal's own.
+
+    Raises
+    ------
+    PropertyError : there is no minimum downhill within 14 %.
+    """
+    crystal = sample.crystal
+
+    def energy(a: float) -> float:
+        return sample.energy(crystal.primitive(a))
+
+    lowest = _downhill(lambda step: energy(crystal.a * (1.0 + STRIDE * step)))
+    if abs(lowest) > FURTHEST:
+        raise PropertyError(
+            f"the energy of the {crystal.structure} crystal falls without a minimum from the lattice constant "
+            f"{crystal.a} Å to {crystal.a * (1.0 + STRIDE * lowest):.3f} Å"
+        )
+    low, high = (crystal.a * (1.0 + STRIDE * (lowest + side)) for side in (-1, 1))
+    found = minimize_scalar(energy, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
+    return _where_pressure_vanishes(sample, float(found.x))
+
+
+def _downhill(energy: Callable[[int], float]) -> int:
+    """The whole number, next downhill from 0, whose neighbours are both higher; one beyond FURTHEST: none is."""
+    here, value = 0, energy(0)
+    for direction in (1, -1):
+        while abs(here) <= FURTHEST and (ahead := energy(here + direction)) < value:
+            here, value = here + direction, ahead
+    return here
+
+
+def _where_pressure_vanishes(sample: Sample, a: float) -> float:
+    """The lattice constant, Å, next to ``a`` with zero pressure: energies tell a minimum to 1e-5 only.
+
+    Secant steps; where stress and energy do not fit together they lead away, and ``a`` is kept.
+    """
+
+    def pressure(x: float) -> float:
+        return float(-sample.stress(sample.crystal.primitive(x))[:3].mean())
+
+    last, here = a * 1.001, a
+    p_last, p_here = pressure(last), pressure(here)
+    for _ in range(8):
+        if p_here == p_last or abs(here - last) < TOLERANCE * a:
+            break
+        step = -p_here * (here - last) / (p_here - p_last)
+        last, p_last, here = here, p_here, here + step
+        if abs(here - a) > 1e-3 * a:
+            return a
+        p_here = pressure(here)
+    return here
+
+
+def relax(atoms: Atoms, sample: Sample, limits: Limits) -> Atoms:
+    """``atoms`` (not changed) with relaxed ions in a fixed cell; keeps constraints.
+
+    Raises
+    ------
+    PropertyError : a limit is reached, or a force is not finite.
+    """
+    relaxed = atoms.copy()
+    relaxed.calc = sample.calculator
+    optimizer = LBFGS(relaxed, logfile=None, maxstep=LONGEST_STEP)  # type: ignore[arg-type]  # None: no log
+    for _ in optimizer.irun(fmax=limits.fmax, steps=limits.max_steps):
+        forces = relaxed.get_forces()
+        if not np.isfinite(forces).all():
+            raise PropertyError(f"a force is not finite after {optimizer.nsteps} steps of relaxation")
+        moved = _largest(relaxed.positions - atoms.positions)
+        if not moved <= limits.max_displacement:  # also where it is NaN
+            raise PropertyError(
+                f"an atom moved {moved:.2f} Å in a relaxation (more than {limits.max_displacement} Å): not the "
+                "structure that was meant"
+            )
+    left = _largest(relaxed.get_forces())
+    if left > limits.fmax:
+        raise PropertyError(
+            f"not relaxed after {limits.max_steps} steps: a force of {left:.3g} eV/Å is left ({limits.fmax} allowed)"
+        )
+    return relaxed
+
+
+def _largest(vectors: Array) -> float:
+    return float(np.sqrt((vectors**2).sum(axis=1)).max())

@@ -1,0 +1,126 @@
+"""What a fit of every family makes of difficult subsets: a sound potential, never a crash or a NaN."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from tests.families import FAMILIES, rattled_silicon, small_model
+from tests.training import with_germanium
+
+from tamis.dataset import Dataset
+from tamis.exceptions import MissingEngineError
+from tamis.models.base import Potential
+from tamis.store import Store
+
+FEWER = {
+    "ace": ["model.basis.nradmax_by_orders=[5,2]", "model.basis.lmax_by_orders=[0,2]"],
+    "chimes": ["model.basis.order_3b=3", "model.basis.order_4b=0"],
+    "nnp": ["model.basis.angular_eta=[1.0]", "model.basis.angular_zeta=[1.0,4.0]"],
+}
+"""Functions, where those of two elements would take long."""
+NO_STRESS = np.full(6, np.nan)
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return rattled_silicon(tmp_path_factory.mktemp("sw"))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("store"), 1)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request: pytest.FixtureRequest, pool: Dataset, store: Store) -> Any:
+    try:
+        model = small_model(request.param)
+        model.prepare(pool, store)
+    except MissingEngineError as error:
+        pytest.skip(str(error))
+    return model
+
+
+def fit(model: Any, kept: Dataset, store: Store) -> Potential:
+    return model.fit(kept, kept.subset([]), store, np.random.default_rng(0))
+
+
+def assert_sound(
+    potential: Potential, pool: Dataset, store: Store, energy: float = 1.0, force: float = 30.0
+) -> None:
+    """Energies within ``energy`` eV/atom of the labels, forces below ``force`` eV/Å, finite stresses."""
+    said = potential.predict(pool, store)
+    assert np.abs((said.energies - pool.energies) / pool.n_atoms).max() < energy
+    assert np.abs(np.concatenate(said.forces)).max() < force
+    assert np.isfinite(said.stresses).all()
+
+
+@pytest.mark.parametrize("n_kept", [1, 2, 3])
+def test_one_structure_and_fewer_rows_than_parameters(model, n_kept, pool, store):
+    kept = pool.subset(range(1, 1 + n_kept))
+    potential = fit(model, kept, store)
+    rows = n_kept * 7 + 3 * kept.n_atoms.sum()
+    if n_kept == 1:
+        assert len(kept.structures[0]) == 2 and rows == 13 and rows < parameters(potential)
+    assert_sound(potential, kept, store, energy=0.1)
+    assert_sound(potential, pool, store, energy=5.0, force=100.0)
+    assert potential.diagnostics["settings_tried"] == fit(model, pool, store).diagnostics["settings_tried"]
+
+
+def parameters(potential: Potential) -> float:
+    """Of whatever kind the family has."""
+    names = ("n_columns", "n_parameters", "n_sparse", "n_pair_points")
+    return sum(potential.diagnostics.get(name, 0.0) for name in names)
+
+
+def test_one_group_only(model, pool, store):
+    """Folds cannot be dealt out by group; what is learnt is the same kind of potential."""
+    alone = fit(model, replace(pool, groups=("one",) * len(pool)), store)
+    assert_sound(alone, pool, store, energy=0.2)
+
+
+def test_without_stresses(model, pool, store):
+    """No label, no say: made-up stresses would move the potential, missing ones do not break it."""
+    none = replace(pool, stresses=np.tile(NO_STRESS, (len(pool), 1)))
+    some = replace(pool, stresses=np.where(np.arange(len(pool))[:, None] < 4, pool.stresses, np.nan))
+    potentials = [fit(model, kept, store) for kept in (none, some, pool)]
+    for potential in potentials:
+        assert_sound(potential, pool, store, energy=0.2)
+    forces = [np.concatenate(potential.predict(pool, store).forces) for potential in potentials]
+    assert np.abs(forces[0] - forces[2]).max() > 1e-6 < np.abs(forces[1] - forces[2]).max()
+
+
+def test_functions_that_are_constant_in_the_subset(model, pool, store):
+    """Three times the same perfect crystal: every function is constant, and nothing but its energy can be learnt."""
+    crystal = bulk("Si", "diamond", a=5.431)
+    kept = replace(
+        pool.subset([0, 1, 2]),
+        structures=(crystal, crystal.repeat((2, 1, 1)), crystal.repeat((1, 1, 2))),
+        energies=-8.2 * np.array([2, 4, 4]),
+        forces=tuple(np.zeros((n, 3)) for n in (2, 4, 4)),
+        stresses=np.zeros((3, 6)),
+    )
+    potential = fit(model, kept, store)
+    assert_sound(potential, kept, store, energy=0.01, force=0.01)
+    assert_sound(potential, pool, store, energy=20.0, force=100.0)
+
+
+def test_an_element_that_the_subset_has_not(request, model, pool, store):
+    """Its atoms may get any finite energy, those of the other element what they would get without it."""
+    family = request.node.callspec.params["model"]
+    both, alone = (
+        small_model(family, f"dataset.elements=[{elements}]", *FEWER.get(family, []))
+        for elements in ("Ge,Si", "Si")
+    )
+    kept = pool.subset(range(6))
+    potential = fit(both, kept, store)
+    assert_sound(potential, pool, store, energy=0.5)
+    mixed = with_germanium(pool)
+    said = potential.predict(mixed, store)
+    assert np.isfinite(said.energies).all() and np.isfinite(np.concatenate(said.forces)).all()
+    single = fit(alone, kept, store).predict(pool, store)
+    found = potential.predict(pool, store)
+    difference = np.concatenate(found.forces) - np.concatenate(single.forces)
+    assert np.sqrt((difference**2).mean()) < 0.2 * np.concatenate(single.forces).std()
