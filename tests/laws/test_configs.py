@@ -5,7 +5,7 @@ import inspect
 import pytest
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from tests.composing import choices, composed
 
 from tamis.configuration import config_folder
@@ -35,10 +35,21 @@ def test_a_choice_composes_and_builds(group, choice):
     assert type(built).__module__.startswith("tamis.")
 
 
+def written(group: str, choice: str) -> DictConfig:
+    """What the file says, and the one of the same group that it builds on."""
+    config = OmegaConf.load(config_folder() / group / f"{choice}.yaml")
+    built_on = [entry for entry in config.get("defaults", []) if isinstance(entry, str) and entry != "_self_"]
+    for name in built_on:
+        config = OmegaConf.merge(
+            config, written(group, name), {k: v for k, v in config.items() if k != "defaults"}
+        )
+    return config
+
+
 @pytest.mark.parametrize(("group", "choice"), FILES)
 def test_a_choice_lists_every_argument(group, choice):
     """What can be set is in the file: a reader needs no source, an override needs no plus sign."""
-    config = OmegaConf.load(config_folder() / group / f"{choice}.yaml")
+    config = written(group, choice)
     wanted = set(inspect.signature(get_class(config._target_)).parameters)
     given = set(config) - {"_target_", "defaults"}
     composed_in = {str(d).split("@")[-1].split("'")[0] for d in config.get("defaults", []) if "@" in str(d)}
@@ -48,7 +59,7 @@ def test_a_choice_lists_every_argument(group, choice):
 
 def test_own_descriptor_is_the_models_basis():
     for model in choices("model"):
-        defaults = OmegaConf.load(config_folder() / "model" / f"{model}.yaml").defaults
+        defaults = written("model", model).defaults
         own = next(entry["/descriptor@basis"] for entry in defaults if "/descriptor@basis" in entry)
         config = composed(f"model={model}", f"descriptor={own}")
         assert instantiate(config.descriptor) == instantiate(config.model.basis)

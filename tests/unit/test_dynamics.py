@@ -28,6 +28,7 @@ SHORT = [
     "dynamics.extrapolation.space.twojmax=4",
     "dynamics.run_seconds=100.0",
     "dynamics.patience=100.0",
+    "dynamics.plots=false",
 ]
 
 
@@ -83,9 +84,6 @@ def test_the_label_giver_has_no_error_and_is_stable(source, tmp_path):
     assert {path.name for path in (tmp_path / "dynamics").iterdir()} == {
         "dynamics.json",
         "last_frames.extxyz",
-        "temperature.png",
-        "energy.png",
-        "rdf.png",
     }
     told = json.loads((tmp_path / "dynamics" / "dynamics.json").read_text())
     assert told["metrics"] == metrics and len(told["runs"]) == len(names)
@@ -93,7 +91,7 @@ def test_the_label_giver_has_no_error_and_is_stable(source, tmp_path):
 
 
 def test_a_hole_in_the_wall_makes_md_fail_and_the_cause_is_told(source, tmp_path):
-    found = dynamics("dynamics.plan.nve=0.0", "dynamics.plan.npt=0.0", "dynamics.plots=false").measure(
+    found = dynamics("dynamics.plan.nve=0.0", "dynamics.plan.npt=0.0").measure(
         subject(source, with_hole(tmp_path), tmp_path, label_giver=None)
     )
     metrics = found.metrics
@@ -155,6 +153,8 @@ def test_no_temperatures_no_md(source, tmp_path):
 
 def test_causes_are_metrics_whether_they_happen_or_not(source, tmp_path):
     overrides = [f"dynamics.plan.{kind}=0.0" for kind in ("npt", "nvt", "heating", "compression")]
-    metrics = dynamics(*overrides).measure(subject(source, stillinger_weber(tmp_path), tmp_path)).metrics
+    judged = subject(source, stillinger_weber(tmp_path), tmp_path)
+    metrics = dynamics(*overrides, "dynamics.plots=true").measure(judged).metrics
+    assert (tmp_path / "dynamics" / "energy.png").exists()
     assert {f"md/failures_{cause}" for cause in guards.CAUSES} <= set(metrics)
     assert "md/stable_fraction" not in metrics, "without NVT there is no mean over temperatures"
