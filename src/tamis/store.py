@@ -16,7 +16,7 @@ import secrets
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,9 @@ Block = NDArray[Any]
 VALUES, GRADIENTS, DESIGN = "values", "gradients", "design"
 CHECKSUM_BYTES = 4
 SHORTEST_HEADER = 10
+BYTES_PER_MIB = 2**20
+PARTS_OF_MEMORY = 500
+"""Larger files than this part of the memory are not kept: those of thousands of columns would turn all others out."""
 WORTH_WORKERS_S = 3.0
 """Starting worker processes takes about a second; less work than this is done in the calling process."""
 ONE_THREAD = dict.fromkeys(
@@ -54,13 +57,19 @@ class Store:
 
     root: folder; created when needed.
     n_jobs: worker processes; 1 works in the calling process, -1 takes every core.
+    memory_MiB: how much of what was read this object keeps for the next time; 0: nothing. Files of more than one part
+        in ``PARTS_OF_MEMORY`` of that are read each time.
     """
 
     root: Path
     n_jobs: int
+    memory_MiB: int = 0
+    _memory: Memory = field(default_factory=lambda: Memory(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root))
+        if self.memory_MiB < 0:
+            raise TamisError(f"memory_MiB is {self.memory_MiB}; it must be 0 (nothing is kept) or more")
         if self.n_jobs == 0 or self.n_jobs < -1:
             raise TamisError(f"n_jobs is {self.n_jobs}; it must be a positive number or -1 for every core")
 
@@ -85,14 +94,14 @@ class Store:
         """
         paths, buffer = self._paths(basis, structures, DESIGN), Buffer()
         for i, (atoms, path) in enumerate(zip(structures, paths, strict=True)):
-            block = read_block(path, buffer)
+            block = self._read(path, buffer)
             if block is None:  # make the others that are not there at the same time, on every core
                 later = [
                     (a, p) for a, p in zip(structures[i + 1 :], paths[i + 1 :], strict=True) if not p.exists()
                 ]
                 self._describe(basis)
                 self._make(basis, [(atoms, path), *later], DESIGN)
-                block = read_block(path, buffer)
+                block = self._read(path, buffer)
             if block is None:
                 raise TamisError(f"{path} is damaged, though it was written just now; look at the disk")
             yield _unpack(block, len(atoms))
@@ -117,22 +126,34 @@ class Store:
 
     def _blocks(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Block]:
         paths = self._paths(basis, structures, kind)
-        blocks = [read_block(path) for path in paths]
+        blocks = [self._read(path) for path in paths]
         missing = [i for i, block in enumerate(blocks) if block is None]
         if missing:
             self._describe(basis)
             self._make(basis, [(structures[i], paths[i]) for i in missing], kind)
             for i in missing:
-                blocks[i] = read_block(paths[i])
+                blocks[i] = self._read(paths[i])
         return [block for block in blocks if block is not None]
 
     def _fill(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> None:
         """Make what is missing or damaged; holds one block at a time, since all together may be gigabytes."""
         items, buffer = zip(structures, self._paths(basis, structures, kind), strict=True), Buffer()
-        missing = [(atoms, path) for atoms, path in items if read_block(path, buffer) is None]
+        missing = [(atoms, path) for atoms, path in items if self._read(path, buffer) is None]
         if missing:
             self._describe(basis)
             self._make(basis, missing, kind)
+
+    def _read(self, path: Path, buffer: Buffer | None = None) -> Block | None:
+        """``read_block``, from memory where it is there."""
+        if not self.memory_MiB:
+            return read_block(path, buffer)
+        block = self._memory.blocks.get(path)
+        if block is None:
+            block = read_block(path, buffer)
+            most = self.memory_MiB * BYTES_PER_MIB
+            if block is not None and block.nbytes <= most / PARTS_OF_MEMORY:
+                block = self._memory.keep(path, block if buffer is None else block.copy(), most)
+        return block
 
     def _make(self, basis: Basis, work: list[Item], kind: str) -> None:
         # largest first: the last jobs are short, so that no worker waits long for another
@@ -243,6 +264,22 @@ def make_block_in_worker(basis: Basis, atoms: Atoms, path: Path, kind: str) -> i
 @lru_cache(maxsize=4)
 def _first_equal(basis: Basis) -> Basis:
     return basis
+
+
+class Memory:
+    """Blocks that were read, up to a number of bytes; the first to come is the first to go."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[Path, Block] = {}
+        self.n_bytes = 0
+
+    def keep(self, path: Path, block: Block, most: int) -> Block:
+        """Take a block in, and others out until all have at most ``most`` bytes; returns the block."""
+        self.blocks[path] = block
+        self.n_bytes += block.nbytes
+        while self.n_bytes > most:
+            self.n_bytes -= self.blocks.pop(next(iter(self.blocks))).nbytes
+        return block
 
 
 class Buffer:

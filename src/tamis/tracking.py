@@ -26,6 +26,8 @@ MAX_TAG_LENGTH = 5000
 """MLflow refuses longer ones."""
 NO_PARAMS = ("store.", "dataset.cache", "dataset.base_url")
 """Where things are kept decides no result; the classes are told by the choices. Both are in record.json."""
+PARTS_OF_DATA = ("train/", "validation/", "test/")
+"""What the names of errors begin with: train/force_mae_eV_per_A, and with /<group> behind that of a group."""
 BATCH = 1000
 """Most metrics that MLflow takes in one call."""
 
@@ -37,11 +39,15 @@ class Tracker:
     uri: tracking URI; ``sqlite:///...`` for one writing process at a time, ``http://...`` for several.
     artifact_root: folder for artifacts of a new experiment on SQLite (a server decides by itself).
     experiment: its name in MLflow.
+    by_group: send metrics by group of structures, too.
+    artifacts: copy the trial's files; False leaves them in the folder that the tag ``tamis.folder`` names.
     """
 
     uri: str
     artifact_root: Path
     experiment: str
+    by_group: bool = True
+    artifacts: bool = True
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -79,6 +85,26 @@ class Tracker:
         """Mark a sweep's run as finished, or with another of MLflow's states."""
         with self._alone():
             self._client.set_terminated(run_id, status)
+
+    def reopen_parent(self, run_id: str) -> bool:
+        """Mark a sweep's run as running again; False where there is no such run, as in another database."""
+        from mlflow.exceptions import MlflowException
+
+        with self._alone():
+            try:
+                self._client.update_run(run_id, status="RUNNING")
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return False
+                raise
+        return True
+
+    def remove(self, folder: Path) -> None:
+        """Delete the runs of the trial in ``folder``: half written ones, or of a trial that is done again."""
+        query = f"tags.`tamis.folder` = '{folder}'"
+        with self._alone():
+            for run in self._client.search_runs([self._experiment_id], query):
+                self._client.delete_run(run.info.run_id)
 
     def is_logged(self, folder: Path) -> bool:
         """Whether the trial in ``folder`` has a run."""
@@ -122,14 +148,28 @@ class Tracker:
             for key, value in flatten(config)
             if not key.startswith(NO_PARAMS) and not key.endswith("_target_")
         ]
-        metrics = [Metric(name, value, now, step) for name, value, step in _points(record)]
+        metrics = [Metric(name, value, now, step) for name, value, step in self._points(record)]
         for start in range(0, max(len(metrics), 1), BATCH):
             self._client.log_batch(
                 run_id, metrics=metrics[start : start + BATCH], params=params if start == 0 else []
             )
-        self._client.log_artifacts(run_id, str(folder))
+        if self.artifacts:
+            self._client.log_artifacts(run_id, str(folder))
         self._client.set_terminated(run_id, "FINISHED" if record.status == COMPLETE else "FAILED")
         return run_id
+
+    def _points(self, record: TrialRecord) -> Iterator[tuple[str, float, int]]:
+        """(name, value, step): the points of a learning curve, or the metrics once; step = kept structures."""
+        on_curve: set[str] = set()
+        for point in record.curve:
+            for name, value in point["metrics"].items():
+                on_curve.add(name)
+                of_a_group = name.startswith(PARTS_OF_DATA) and name.count("/") > 1
+                if math.isfinite(value) and (self.by_group or not of_a_group):
+                    yield name, value, point["n_structures"]
+        for name, value in record.metrics.items():
+            if name not in on_curve and math.isfinite(value):
+                yield name, value, 0
 
 
 @cache
@@ -190,16 +230,3 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from flatten(value, f"{name}.")
         else:
             yield name, value
-
-
-def _points(record: TrialRecord) -> Iterator[tuple[str, float, int]]:
-    """(name, value, step): the points of a learning curve, or the metrics once; step = kept structures."""
-    on_curve: set[str] = set()
-    for point in record.curve:
-        for name, value in point["metrics"].items():
-            if math.isfinite(value):
-                on_curve.add(name)
-                yield name, value, point["n_structures"]
-    for name, value in record.metrics.items():
-        if name not in on_curve and math.isfinite(value):
-            yield name, value, 0

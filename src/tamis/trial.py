@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -32,6 +32,8 @@ from tamis.store import Store
 
 SPLIT, SELECT, FIT = range(3)
 """Streams of random numbers: the same seed means different numbers in different stages."""
+NO_TRIAL = ("hydra", "tracking", "study")
+"""Nodes of a composed configuration that say nothing of the trial."""
 PARTS = ("store", "descriptor", "latent", "pruner", "budget", "model", "evaluation")
 
 
@@ -49,12 +51,24 @@ class Parts:
     evaluation: Evaluation
 
     @classmethod
-    def of(cls, config: DictConfig) -> Parts:
-        """Instantiate every part; their constructors check what they are given."""
+    def of(cls, config: Mapping[str, Any], build: Callable[[str, Any], Any] | None = None) -> Parts:
+        """Instantiate every part; their constructors check what they are given.
+
+        ``build`` gets a part's name and configuration, and may give what it built before.
+        """
+        build = build or build_part
         return cls(
-            source=_instantiate(config, "dataset"),
-            **{name: _instantiate(config, name) for name in PARTS},
+            source=build("dataset", config["dataset"]), **{name: build(name, config[name]) for name in PARTS}
         )
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Of the split, of the pruner's choices, and of the fit (its folds, first weights and MD's velocities)."""
+
+    split: int
+    select: int
+    fit: int
 
 
 def run_trial(
@@ -69,14 +83,52 @@ def run_trial(
     overrides : what was typed, for tables that show what was varied.
     """
     record = TrialRecord(config={"choices": dict(choices)}, overrides=list(overrides), versions=versions())
-    try:
+
+    def story() -> None:
         record.config |= _plain(config, resolve=False)
         _check(config)
         record.config |= _plain(config, resolve=True)
         record.save(folder)
+        _run(Parts.of, record, folder)
+
+    return _ended(record, folder, story)
+
+
+def run_resolved(
+    config: Mapping[str, Any],
+    folder: Path,
+    overrides: Sequence[str],
+    parts: Callable[[Mapping[str, Any]], Parts],
+) -> TrialRecord:
+    """The same for a plain configuration that ``resolved`` has made: for many trials that share their parts.
+
+    Parameters
+    ----------
+    config : what is to be in the record, ``choices`` among it.
+    parts : gives the objects that a configuration names; they may be those of an earlier trial.
+    """
+    record = TrialRecord(config=dict(config), overrides=list(overrides), versions=versions())
+    return _ended(record, folder, lambda: _run(parts, record, folder))
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """A composed configuration without Hydra's own and the tracker's part, checked, every value worked out.
+
+    Raises
+    ------
+    TamisError, OmegaConfBaseException : what is wrong with it.
+    """
+    trial = OmegaConf.masked_copy(config, [str(key) for key in config if key not in NO_TRIAL])
+    _check(trial)
+    return _plain(trial, resolve=True)
+
+
+def _ended(record: TrialRecord, folder: Path, story: Callable[[], None]) -> TrialRecord:
+    """Run the story; how it ended is the record's status and reason."""
+    try:
         # one trial works on one core: many run side by side, and sums do not depend on the number of threads
         with threadpool_limits(1):
-            _run(config, record, folder)
+            story()
         record.status = COMPLETE
     except NotApplicableError as error:
         record.status, record.reason = SKIPPED, str(error)
@@ -109,20 +161,24 @@ def _check(config: DictConfig) -> None:
         raise TamisError(
             f"objective={config.objective}: the test set decides nothing; take a validation/ metric"
         )
+    if not isinstance(config.artifacts, bool):
+        raise TamisError(f"artifacts is {config.artifacts!r}; true or false is needed")
     if not isinstance(config.validation_fraction, float):
         raise TamisError(
             f"validation_fraction is {config.validation_fraction!r}; a number between 0 and 1 is needed, say 0.1"
         )
 
 
-def _run(config: DictConfig, record: TrialRecord, folder: Path) -> None:
+def _run(build: Callable[[Mapping[str, Any]], Parts], record: TrialRecord, folder: Path) -> None:
+    config = record.config
+    seed = Seeds(**config["seed"])
     with record.stage("setup"):
-        parts = Parts.of(config)
+        parts = build(config)
         parts.pruner.check_descriptor(not isinstance(parts.descriptor, NoDescriptor))
     with record.stage("dataset"):
         dataset = parts.source.load()
-        rng = np.random.default_rng([config.seed.split, SPLIT])
-        split = split_dataset(dataset, config.validation_fraction, rng, parts.model.needs_tuning_set)
+        rng = np.random.default_rng([seed.split, SPLIT])
+        split = split_dataset(dataset, config["validation_fraction"], rng, parts.model.needs_tuning_set)
         pool = dataset.subset(split.pool)
         record.dataset = _describe(dataset, split)
     with record.stage("rows"):  # before the features, which the rows of an own descriptor hold already
@@ -130,25 +186,24 @@ def _run(config: DictConfig, record: TrialRecord, folder: Path) -> None:
     with record.stage("features"):
         features = parts.latent.features(parts.store.values(parts.descriptor, pool.structures), pool.groups)
     with record.stage("selection"):
-        seeds = [config.seed.select, config.seed.split, SELECT]  # each split draws its own random structures
+        seeds = [seed.select, seed.split, SELECT]  # each split draws its own random structures
         selections = select_all(parts.pruner, features, parts.budget.limits(pool.n_atoms), seeds)
         record.selection = {
             "nested": parts.pruner.nested,
             "ids": [pool.ids[i] for i in selections[-1].indices],
         }
     for selection in selections:
-        potential = _retrain(parts, config, record, selection, dataset, split, folder)
-    with record.stage("artifacts"):
-        write_extxyz(folder / "kept.extxyz", pool.subset(selections[-1].indices))
-        (folder / "potential").mkdir(exist_ok=True)
-        potential.write(folder / "potential")
-        _write_lammps_lines(potential, folder / "potential")
+        potential = _retrain(parts, seed.fit, record, selection, dataset, split, folder)
+    if config["artifacts"]:
+        with record.stage("artifacts"):
+            write_extxyz(folder / "kept.extxyz", pool.subset(selections[-1].indices))
+            _write_potential(potential, folder / "potential")
     kept = dataset.subset(split.pool[np.sort(selections[-1].indices)])
-    _judge(parts.evaluation, _subject(parts, config, potential, pool, kept, folder), record)
+    _judge(parts.evaluation, _subject(parts, seed.fit, potential, pool, kept, folder), record)
 
 
 def _subject(
-    parts: Parts, config: DictConfig, potential: Potential, pool: Dataset, kept: Dataset, folder: Path
+    parts: Parts, seed: int, potential: Potential, pool: Dataset, kept: Dataset, folder: Path
 ) -> Subject:
     """The potential of the last point, and what it is measured against."""
     source = parts.source
@@ -164,7 +219,7 @@ def _subject(
         cache=source.cache_folder,
         store=parts.store,
         folder=folder,
-        seed=config.seed.fit,
+        seed=seed,
         own=getattr(parts.model, "basis", None),  # models of other programs need not have one
     )
 
@@ -188,7 +243,7 @@ def _judge(evaluation: Evaluation, subject: Subject, record: TrialRecord) -> Non
 
 def _retrain(
     parts: Parts,
-    config: DictConfig,
+    seed: int,
     record: TrialRecord,
     selection: Selection,
     dataset: Dataset,
@@ -200,7 +255,7 @@ def _retrain(
     kept = dataset.subset(split.pool[np.sort(selection.indices)])
     with record.stage("fit"):
         potential = parts.model.fit(
-            kept, dataset.subset(split.tuning), parts.store, np.random.default_rng([config.seed.fit, FIT])
+            kept, dataset.subset(split.tuning), parts.store, np.random.default_rng([seed, FIT])
         )
     with record.stage("errors"):
         metrics = parts.evaluation.errors.measure(
@@ -226,8 +281,10 @@ def _retrain(
     return potential
 
 
-def _write_lammps_lines(potential: Potential, folder: Path) -> None:
-    """What a LAMMPS input has to include, beside the files that it names."""
+def _write_potential(potential: Potential, folder: Path) -> None:
+    """The potential's files, and what a LAMMPS input has to include beside them."""
+    folder.mkdir(exist_ok=True)
+    potential.write(folder)
     lines = potential.lammps(Path())
     if lines:
         text = ["# include this in a LAMMPS input that runs in this folder; metal units", *lines]
@@ -256,11 +313,17 @@ def _describe(dataset: Dataset, split: Split) -> dict[str, Any]:
     }
 
 
-def _instantiate(config: DictConfig, node: str) -> Any:
+def build_part(name: str, config: Any) -> Any:
+    """The object that a node of the configuration names.
+
+    Raises
+    ------
+    TamisError : it cannot be built; the constructor's own words where it has some.
+    """
     try:
-        return instantiate(config[node], _convert_="all")  # plain lists: configs are compared and hashed
+        return instantiate(config, _convert_="all")  # plain lists: configs are compared and hashed
     except InstantiationException as error:
         # Hydra wraps what a constructor raises; the user needs the sentence, not the wrapping
         if isinstance(error.__cause__, TamisError):
             raise error.__cause__ from error
-        raise TamisError(f"{node} cannot be built: {error.__cause__ or error}") from error
+        raise TamisError(f"{name} cannot be built: {error.__cause__ or error}") from error

@@ -18,7 +18,7 @@ FLOORS = (
     ("evaluation",),
     ("record", "tracking"),
     ("trial",),
-    ("report", "sweep", "app", "doctor", "relog"),
+    ("report", "sweep", "app", "doctor", "relog", "study"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

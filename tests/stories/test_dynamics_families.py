@@ -57,9 +57,11 @@ def test_every_family_conserves_energy(family, source, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["ace", "chimes"])
-def test_five_cold_frames_make_no_melt(family, source, folder, tmp_path):
-    """Stable where it was trained, gone in the melt, with a cause; no exception comes out."""
+def test_five_cold_frames_make_no_melt(source, folder, tmp_path):
+    """ChIMES: stable where it was trained, gone in the melt, with a cause; no exception comes out.
+
+    (An ACE of the same frames keeps its atoms apart at 3500 K: stability alone does not tell a good potential.)
+    """
     pool = pool_of(source)
     kept = pool.subset([i for i, block in enumerate(pool.blocks) if block == "MD 300 K"][:5])
     dynamics = instantiate(
@@ -67,7 +69,7 @@ def test_five_cold_frames_make_no_melt(family, source, folder, tmp_path):
         _convert_="all",
     )
     subject = Subject(
-        potential=fitted(family, kept, folder),
+        potential=fitted("chimes", kept, folder),
         pool=pool,
         kept=kept,
         crystal=source.crystal,

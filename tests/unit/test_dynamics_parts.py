@@ -81,7 +81,7 @@ def pool() -> Dataset:
 def trajectory_of(positions, cell, times, kind=NVT, name=None, thermo=None, **more) -> Trajectory:
     n_atoms = positions.shape[1]
     atoms = Atoms(["Si"] * n_atoms, positions=positions[0], cell=cell, pbc=True)
-    run = Run(kind, name or kind, 0, atoms, 300.0, 300.0, 1.0, 100, 1)
+    run = Run(kind, name or kind, 0, atoms, 300.0, 300.0, 1.0, more.pop("planned", 100), 1)
     piece = Piece(
         steps=more.pop("steps", 100),
         seconds=more.pop("seconds", 1.0),
@@ -412,12 +412,28 @@ def test_a_sample_is_spread_evenly(snap_basis):
     assert extrapolation(snap_basis).sample(frames[:3]) == frames[:3]
 
 
+def test_a_run_that_stopped_before_half_of_its_plan_has_no_averages():
+    positions = np.random.default_rng(0).uniform(0, 30, (200, 8, 3))
+    cut, whole = (
+        trajectory_of(positions, 6 * np.eye(3), np.arange(200.0), steps=steps) for steps in (45, 100)
+    )
+    assert Averages.of([cut], EDGES) == Averages()
+    found = Averages.of([whole], EDGES)
+    assert found.rdf is not None and found.diffusion is not None
+
+
 def test_files(tmp_path):
     rng = np.random.default_rng(0)
     positions = rng.uniform(0, 30, (40, 8, 3))
     thermo = np.abs(rng.normal(size=(40, 6)))
     failed = trajectory_of(
-        positions, 6 * np.eye(3), 0.1 * np.arange(40), thermo=thermo, steps=39, end=guards.TOO_CLOSE
+        positions,
+        6 * np.eye(3),
+        0.1 * np.arange(40),
+        thermo=thermo,
+        steps=39,
+        planned=50,
+        end=guards.TOO_CLOSE,
     )
     empty = Trajectory.of(replace(failed.run, kind=NVE, name="NVE_300K"), [], guards.HUNG, "silence")
     both = [failed, empty]

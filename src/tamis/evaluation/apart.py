@@ -19,9 +19,9 @@ from tamis.exceptions import TamisError
 A = TypeVar("A")
 R = TypeVar("R")
 
-PRELOADED = ("tamis.app", "scipy.optimize", "ase.mep", "ase.optimize")
-"""What the server process imports once, so that a child is there soon. The program itself is among it, as every child
-imports the main module of its parent."""
+PRELOADED = ("tamis.trial", "tamis.sweep", "scipy.optimize", "ase.mep", "ase.optimize")
+"""What the server process imports once, so that a child is there soon. Every child imports the main module of its
+parent, too: with these that of the program costs nothing."""
 GRACE = 10
 """Seconds after its limit at which a child whose parent was killed ends itself."""
 PATIENCE = 120

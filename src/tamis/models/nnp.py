@@ -29,6 +29,9 @@ from tamis.units import MEV_PER_EV
 STRUCTURES_PER_FOLD = 3
 """Where there are enough: an error on fewer held-out structures says little."""
 
+STILL = 1e-4
+"""eV²/Å², mean square force below which structures tell no scale of forces."""
+
 LUCK = 0.005
 """Å; energy errors per atom below this times the force error are luck, as of one held-out structure."""
 
@@ -51,7 +54,8 @@ class NnpModel(Model):
     hidden: neurons of the hidden layers, with tanh.
     n_networks: how many are averaged.
     energy_weights, stress_weights: what to try, 1/Å, relative to forces (see nnp_problem).
-    ridges: what to try, eV²/Å², factor of the sum of squared weights in the loss.
+    ridges: what to try, factor of the sum of squared weights in the loss, in units of the mean square force of the
+        kept structures: the same number then means the same for soft lithium and for stiff molybdenum.
     rows_per_parameter: force rows drawn in an iteration, for each parameter.
     tuning_iterations: iterations with every setting; then the best one is continued.
     max_iterations: all iterations of that one. patience: stop after so many without a better result.
@@ -125,9 +129,12 @@ class NnpModel(Model):
             folds = [everything] * self.n_networks
         else:
             judged, folds = data, self._folds(kept, rng)
-        seed = int(rng.integers(2**62))
+        seed, unit = int(rng.integers(2**62)), _mean_square_force(kept)
         trainings = [
-            [self._training(setting, data, judged, fold, (seed, member)) for member, fold in enumerate(folds)]
+            [
+                self._training(setting, unit, data, judged, fold, (seed, member))
+                for member, fold in enumerate(folds)
+            ]
             for setting in self.grid
         ]
         for training in (one for members in trainings for one in members):
@@ -161,6 +168,7 @@ class NnpModel(Model):
     def _training(
         self,
         setting: Setting,
+        unit: float,
         data: TrainingData,
         judged: TrainingData,
         fold: tuple[Integers, Integers],
@@ -172,7 +180,7 @@ class NnpModel(Model):
         first = [first_parameters(sizes, rng) for _ in self.basis.elements]
         problem = NetworkProblem(sizes, data, fold[0], setting.weights, self.rows_per_parameter)
         judge = NetworkProblem(sizes, judged, fold[1], setting.weights, self.rows_per_parameter)
-        return Training(setting, problem, judge, Run.start(np.concatenate(first), rng))
+        return Training(setting, setting.ridge * unit, problem, judge, Run.start(np.concatenate(first), rng))
 
     def _choose(self, trainings: Sequence[list[Training]], can_judge: bool) -> list[Training]:
         """The networks of the best setting; with nothing to judge by, of the one with the largest ridge."""
@@ -220,22 +228,23 @@ class NnpModel(Model):
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """One network with one setting: its problem, the structures that judge it, and how far it has come."""
+    """One network with one setting: its ridge (eV²/Å²), its problem, what judges it, and how far it has come."""
 
     setting: Setting
+    ridge: float
     problem: NetworkProblem
     judge: NetworkProblem
     run: Run[Integers]
 
     def advance(self, until: int, patience: int, check_every: int) -> None:
         """Iterate further (see ``Run.advance``)."""
-        self.run.advance(self.problem, self.setting.ridge, self._force_error, until, patience, check_every)
+        self.run.advance(self.problem, self.ridge, self._force_error, until, patience, check_every)
 
     def finish(self, iterations: int) -> None:
         """Iterate on all force rows from the best result; iterations are few, so that no mean is taken."""
         everything = replace(self.problem, rows_per_parameter=np.inf)
         last = Run[Integers].start(self.run.best, self.run.rng)
-        last.advance(everything, self.setting.ridge, self._held_out_score, iterations, iterations, 1)
+        last.advance(everything, self.ridge, self._held_out_score, iterations, iterations, 1)
         self.run.best = last.best
 
     def mean_squares(self, parameters: Array) -> tuple[Array, Array]:
@@ -266,6 +275,11 @@ def _log_errors(squares: Array, rows: Array) -> float:
     energy, force, stress = squares / np.maximum(rows, 1.0)
     terms = [energy + LUCK**2 * force, force, *([stress] if rows[2] else [])]
     return float(0.5 * np.log(np.array(terms) + TINY_SQUARE).sum())
+
+
+def _mean_square_force(dataset: Dataset) -> float:
+    """Of all components, eV²/Å²; not below that of crystals which hardly move, of which alone there is no scale."""
+    return max(float(np.mean(np.concatenate(dataset.forces) ** 2)), STILL)
 
 
 def _free_atom_energies(dataset: Dataset, elements: Sequence[str]) -> Array:

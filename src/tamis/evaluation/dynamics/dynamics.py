@@ -52,7 +52,9 @@ class Dynamics:
     def __post_init__(self) -> None:
         for name in ("rdf_bin", "run_seconds", "patience"):
             if not 0.0 < getattr(self, name) < np.inf:
-                raise TamisError(f"dynamics.{name} is {getattr(self, name)}; it must be a number above 0")
+                raise TamisError(
+                    f"evaluation.dynamics.{name} is {getattr(self, name)}; it must be a number above 0"
+                )
 
     def measure(self, subject: Subject) -> Findings:
         """Metrics ``md/...``; failures of runs are metrics, and told as problems too. Writes <folder>/dynamics/."""

@@ -45,11 +45,13 @@ class Integration:
     def __post_init__(self) -> None:
         for name in ("timestep", "damping", "barostat"):
             if not 0.0 < getattr(self, name) < np.inf:
-                raise TamisError(f"dynamics.integration.{name} is {getattr(self, name)}; it must be above 0")
+                raise TamisError(
+                    f"evaluation.dynamics.integration.{name} is {getattr(self, name)}; it must be above 0"
+                )
         if self.watch_every < 1 or self.sample_every < 1 or self.sample_every % self.watch_every:
             raise TamisError(
-                f"dynamics.integration.sample_every is {self.sample_every} and watch_every {self.watch_every}; both "
-                "must be at least 1, and the first a multiple of the second"
+                f"evaluation.dynamics.integration.sample_every is {self.sample_every} and watch_every "
+                f"{self.watch_every}; both must be at least 1, and the first a multiple of the second"
             )
 
 

@@ -40,12 +40,13 @@ class Extrapolation:
     def __post_init__(self) -> None:
         if not 0.0 < self.percentile < 100.0:
             raise TamisError(
-                f"dynamics.extrapolation.percentile is {self.percentile}; it must lie between 0 and 100, say 99.9"
+                f"evaluation.dynamics.extrapolation.percentile is {self.percentile}; it must lie between 0 "
+                "and 100, say 99"
             )
         for name in ("frames", "pool_environments"):
             if getattr(self, name) < 1:
                 raise TamisError(
-                    f"dynamics.extrapolation.{name} is {getattr(self, name)}; it must be at least 1"
+                    f"evaluation.dynamics.extrapolation.{name} is {getattr(self, name)}; it must be at least 1"
                 )
 
     def outside(

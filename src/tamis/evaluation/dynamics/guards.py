@@ -79,13 +79,15 @@ class Guards:
     def __post_init__(self) -> None:
         if not 0.0 < self.closest < 1.0:
             raise TamisError(
-                f"dynamics.guards.closest is {self.closest}; it must lie between 0 and 1, say 0.75"
+                f"evaluation.dynamics.guards.closest is {self.closest}; it must lie between 0 and 1, say 0.75"
             )
         if not self.hotter_by > 0.0:
-            raise TamisError(f"dynamics.guards.hotter_by is {self.hotter_by} K; it must be above 0, say 3000")
+            raise TamisError(
+                f"evaluation.dynamics.guards.hotter_by is {self.hotter_by} K; it must be above 0, say 3000"
+            )
         if not self.volume_factor > 1.0:
             raise TamisError(
-                f"dynamics.guards.volume_factor is {self.volume_factor}; it must be above 1, say 2"
+                f"evaluation.dynamics.guards.volume_factor is {self.volume_factor}; it must be above 1, say 2"
             )
 
     def limits(self, pool: Dataset) -> Limits:

@@ -75,19 +75,23 @@ class Plan:
             object.__setattr__(self, "temperatures", tuple(sorted(float(t) for t in self.temperatures)))
             if not self.temperatures or min(self.temperatures) <= 0.0:
                 raise TamisError(
-                    f"dynamics.plan.temperatures is {self.temperatures}; list temperatures above 0 K, or give null for "
-                    "those of the pool's trajectories"
+                    f"evaluation.dynamics.plan.temperatures is {self.temperatures}; list temperatures above 0 K, "
+                    "or give null for those of the pool's trajectories"
                 )
         for name, least in (("n_atoms", 1), ("seeds", 1), ("n_temperatures", 1)):
             given = getattr(self, name)
             if given is not None and given < least:
-                raise TamisError(f"dynamics.plan.{name} is {given}; it must be at least {least}")
+                raise TamisError(f"evaluation.dynamics.plan.{name} is {given}; it must be at least {least}")
         for name in ("nve", "nvt", "npt", "heating", "compression"):
             if not 0.0 <= getattr(self, name) < np.inf:
-                raise TamisError(f"dynamics.plan.{name} is {getattr(self, name)} ps; give 0 or more")
+                raise TamisError(
+                    f"evaluation.dynamics.plan.{name} is {getattr(self, name)} ps; give 0 or more"
+                )
         for name in ("cold", "heat_to", "compress_to"):
             if not 0.0 < getattr(self, name) < np.inf:
-                raise TamisError(f"dynamics.plan.{name} is {getattr(self, name)}; it must be above 0")
+                raise TamisError(
+                    f"evaluation.dynamics.plan.{name} is {getattr(self, name)}; it must be above 0"
+                )
 
     def runs(self, crystal: Crystal, pool: Dataset, timestep: float, seed: int) -> Iterator[Run]:
         """The runs, cheap and tame ones first, in steps of ``timestep`` fs.
@@ -128,8 +132,8 @@ class Plan:
         if not found:
             raise TamisError(
                 "no temperatures for MD: none are given, and no block of the pool is named "
-                f"'<group> <T> K' with a group of {list(self.trajectory_groups)}; set dynamics.plan.temperatures, "
-                "say [300, 1500], or dynamics.plan.trajectory_groups"
+                f"'<group> <T> K' with a group of {list(self.trajectory_groups)}; set "
+                "evaluation.dynamics.plan.temperatures, say [300, 1500], or its trajectory_groups"
             )
         if self.n_temperatures is None or self.n_temperatures >= len(found):
             return found

@@ -19,7 +19,7 @@ from tamis.evaluation.dynamics.trajectory import Trajectory
 from tamis.models.base import Array
 from tamis.store import write_atomically
 
-REVISION = 1
+REVISION = 2
 """Raised when the same runs give other averages; cached references of an older revision are made again."""
 
 

@@ -21,14 +21,19 @@ SETTLING = 0.2
 LAGS = 40
 
 
-def settled(trajectory: Trajectory) -> slice:
-    """The frames of the second half: in the first a thermostat is still at work, or a crystal melts."""
-    return slice(len(trajectory.times) // 2, None)
+def settled(trajectory: Trajectory, n: int) -> slice:
+    """Those of ``n`` even samples that lie in the second half of the plan: before, a crystal still melts.
+
+    Of the plan, not of what was done of it: a run that was stopped early never settled.
+    """
+    done = trajectory.steps / trajectory.run.steps
+    return slice(min(n, round(0.5 * n / done)) if done else n, None)
 
 
 def frames_of(trajectory: Trajectory) -> list[Atoms]:
-    """At most MOST_FRAMES frames of the second half, evenly spread."""
-    chosen = every_frame(trajectory)[settled(trajectory)]
+    """At most MOST_FRAMES settled frames, evenly spread."""
+    chosen = every_frame(trajectory)
+    chosen = chosen[settled(trajectory, len(chosen))]
     if len(chosen) <= MOST_FRAMES:
         return chosen
     return [chosen[round(i)] for i in np.linspace(0, len(chosen) - 1, MOST_FRAMES)]
@@ -67,11 +72,12 @@ def distribution_error(found: Array, reference: Array) -> float:
 
 
 def squared_displacements(trajectory: Trajectory) -> tuple[Array, Array]:
-    """Lags (k,), ps, and mean squared displacements (k,), Å², over all time origins in the second half.
+    """Lags (k,), ps, and mean squared displacements (k,), Å², over all settled time origins.
 
     Measured against the centre of mass; up to half of the time there is; empty of too few frames.
     """
-    positions, times = trajectory.positions[settled(trajectory)], trajectory.times[settled(trajectory)]
+    late = settled(trajectory, len(trajectory.times))
+    positions, times = trajectory.positions[late], trajectory.times[late]
     if len(times) < 2 * FEWEST_FRAMES:
         return np.empty(0), np.empty(0)
     positions = positions - positions.mean(axis=1, keepdims=True)
@@ -90,8 +96,8 @@ def diffusion(trajectory: Trajectory) -> float | None:
 
 
 def volume_per_atom(trajectory: Trajectory) -> float | None:
-    """Mean over the second half, Å³."""
-    volumes = trajectory.thermo[len(trajectory.thermo) // 2 :, VOLUME]
+    """Mean over what is settled, Å³."""
+    volumes = trajectory.thermo[settled(trajectory, len(trajectory.thermo)), VOLUME]
     return float(volumes.mean() / len(trajectory.run.atoms)) if len(volumes) >= FEWEST_FRAMES else None
 
 

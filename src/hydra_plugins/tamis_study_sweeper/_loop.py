@@ -1,0 +1,189 @@
+"""Ask for a trial, run its jobs, tell how it ended; until the study has all its trials."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+
+from hydra_plugins.tamis_study_sweeper import reporting
+from hydra_plugins.tamis_study_sweeper._errors import StudyError
+from hydra_plugins.tamis_study_sweeper._observer import Observer
+from hydra_plugins.tamis_study_sweeper._outcome import (
+    COMPLETE,
+    PRUNED,
+    Outcome,
+    Rule,
+    mean_of,
+    outcome_of,
+)
+from hydra_plugins.tamis_study_sweeper._progress import progress
+from hydra_plugins.tamis_study_sweeper._shared import ERROR, OVERRIDES, SharedStudy, end
+from hydra_plugins.tamis_study_sweeper._space import Space
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+log = logging.getLogger(__name__)
+CONSTRAINTS = "constraints"
+"""Attribute of a trial: by how much it breaks each constraint."""
+ENOUGH = 10
+"""Ended trials before a rate of failures means anything."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One process' work on a study.
+
+    repeats: overrides of each job of a trial (one empty list: one job). batch_size: trials that the launcher gets at
+    a time; 1: they are run in this process, and may be stopped. may_stop: whether there is a stopper.
+    wants_to_go_on: asked before each trial.
+    """
+
+    shared: SharedStudy
+    space: Space
+    launcher: Launcher
+    observer: Observer
+    folder: Path
+    repeats: Sequence[Sequence[str]]
+    rules: Sequence[Rule]
+    max_failure_rate: float
+    batch_size: int
+    may_stop: bool
+    wants_to_go_on: Callable[[], bool]
+
+    def run(self) -> None:
+        """Work until all trials are taken.
+
+        Raises
+        ------
+        StudyError : too many trials fail, or what jobs return does not fit the study.
+        """
+        while self.wants_to_go_on():
+            trials = self._take()
+            if not trials:
+                if self.shared.reap():
+                    continue
+                return
+            with self._giving_back(trials):
+                jobs = [self.space.suggest(trial) for trial in trials]
+                for trial, overrides in zip(trials, jobs, strict=True):
+                    trial.set_user_attr(OVERRIDES, overrides)
+                if self.batch_size == 1:
+                    outcomes = [self._run_here(trials[0], jobs[0])]
+                else:
+                    outcomes = self._launch_batch([trial.number for trial in trials], jobs)
+                more = [self._tell(trial, outcome) for trial, outcome in zip(trials, outcomes, strict=True)]
+            self._check_failures()
+            if not all(more):
+                log.info("the sampler has no more points")
+                return
+
+    def _take(self) -> list[Trial]:
+        found = []
+        while len(found) < self.batch_size and (trial := self.shared.take()) is not None:
+            found.append(trial)
+        return found
+
+    @contextmanager
+    def _giving_back(self, trials: Sequence[Trial]) -> Iterator[None]:
+        """Trials that are not told when the block is left by an error, or Ctrl-C, are for somebody else."""
+        try:
+            yield
+        except BaseException:
+            running = {t.number for t in self.shared.trials() if not t.state.is_finished()}
+            for trial in trials:
+                if trial.number in running:
+                    self.shared.give_back(trial.number, "interrupted")
+            raise
+
+    def _run_here(self, trial: Trial, overrides: Sequence[str]) -> Outcome:
+        """The jobs of one trial, one after the other; the stopper may end them in between, and a job early."""
+        outcomes: list[Outcome] = []
+        for i in range(len(self.repeats)):
+            alone = self.may_stop and len(self.repeats) == 1
+            with reporting.listening(_listener(trial)) if alone else nullcontext():
+                (returned,) = self._launch([self._job(trial.number, overrides, i)], trial.number)
+            outcomes.append(outcome_of(returned, len(self.shared.study.directions)))
+            if outcomes[-1].status != COMPLETE:
+                break
+            last = i == len(self.repeats) - 1
+            if self.may_stop and not alone and _listener(trial)(outcomes[-1].values[0], i) and not last:
+                outcomes.append(Outcome(PRUNED, reason=f"stopped after {i + 1} of {len(self.repeats)} jobs"))
+                break
+        return mean_of(outcomes)
+
+    def _launch_batch(self, numbers: Sequence[int], jobs: Sequence[Sequence[str]]) -> list[Outcome]:
+        """All jobs of several trials at once, wherever the launcher runs them."""
+        flat = [
+            self._job(number, overrides, i)
+            for number, overrides in zip(numbers, jobs, strict=True)
+            for i in range(len(self.repeats))
+        ]
+        n = len(self.shared.study.directions)
+        outcomes = [outcome_of(returned, n) for returned in self._launch(flat, numbers[0])]
+        size = len(self.repeats)
+        return [mean_of(outcomes[start : start + size]) for start in range(0, len(outcomes), size)]
+
+    def _launch(self, jobs: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+        logging.getLogger("hydra._internal.core_plugins.basic_launcher").setLevel(logging.WARNING)
+        return self.launcher.launch(jobs, initial_job_idx=first)
+
+    def _job(self, number: int, overrides: Sequence[str], i: int) -> list[str]:
+        """Overrides of job i of a trial: its folder has the trial's number, so that no other one can get it."""
+        subdir = f"{number}" if len(self.repeats) == 1 else f"{number}/{i}"
+        return [*overrides, *self.repeats[i], f"hydra.sweep.subdir='{subdir}'"]
+
+    def _tell(self, trial: Trial, outcome: Outcome) -> bool:
+        from optuna.trial import TrialState
+
+        states = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED}
+        state = states.get(outcome.status, TrialState.FAIL)
+        if outcome.reason:
+            trial.set_user_attr(ERROR, outcome.reason)
+        if self.rules and state == TrialState.COMPLETE:
+            self._set_constraints(trial, outcome)
+        values = outcome.values if state == TrialState.COMPLETE else None
+        more = end(self.shared.study, trial.number, state, values)
+        ended = [one for one in self.shared.ended() if one.number == trial.number]
+        log.info(progress(self.shared))
+        for one in ended:
+            self.observer.trial_ended(self.shared.study, one, self.folder)
+        return more
+
+    def _set_constraints(self, trial: Trial, outcome: Outcome) -> None:
+        broken = [rule.broken_by(outcome.measured) for rule in self.rules]
+        trial.set_user_attr(CONSTRAINTS, broken)  # Optuna 4 reads it through constraints_of
+        if hasattr(trial, "set_constraint"):
+            for rule, amount in zip(self.rules, broken, strict=True):
+                trial.set_constraint(rule.text, amount)
+
+    def _check_failures(self) -> None:
+        from optuna.trial import TrialState
+
+        ended = self.shared.ended()
+        failed = [trial for trial in ended if trial.state == TrialState.FAIL]
+        if len(ended) >= ENOUGH and len(failed) > self.max_failure_rate * len(ended):
+            raise StudyError(
+                f"{len(failed)} of {len(ended)} trials failed, more than hydra.sweeper.max_failure_rate="
+                f"{self.max_failure_rate} allows; the last: {failed[-1].user_attrs.get(ERROR, 'without a reason')}"
+            )
+
+
+def constraints_of(trial: Any) -> Sequence[float]:
+    """By how much a trial breaks each constraint, as Optuna 4 asks for it."""
+    return tuple(trial.user_attrs.get(CONSTRAINTS, (float("inf"),)))
+
+
+def _listener(trial: Trial) -> reporting.Listener:
+    def listen(value: float, step: int) -> bool:
+        trial.report(value, step)
+        return bool(trial.should_prune())
+
+    return listen

@@ -1,0 +1,68 @@
+"""Who wants to know how a study goes: a tracker of experiments, say."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+log = logging.getLogger(__name__)
+
+
+class Observer(Protocol):
+    """What ``hydra.sweeper.observer`` builds; ``folder`` is the sweep's, a trial's files are in ``folder/<number>``.
+
+    The storage of the study is the truth: what an observer missed, because it or its process was gone, it can find there
+    when the study is started again.
+    """
+
+    def study_started(self, study: Study, folder: Path, n_others: int) -> None:
+        """A process begins to work on the study, where ``n_others`` do already; no other one starts meanwhile."""
+
+    def trial_ended(self, study: Study, trial: FrozenTrial, folder: Path) -> None:
+        """A trial has ended in this process."""
+
+    def study_ended(self, study: Study, folder: Path, is_full: bool) -> None:
+        """A process leaves the study; ``is_full``: all trials have ended. No other one starts meanwhile."""
+
+
+class Silent:
+    """Observes nothing."""
+
+    def study_started(self, study: Study, folder: Path, n_others: int) -> None:
+        """Nothing."""
+
+    def trial_ended(self, study: Study, trial: FrozenTrial, folder: Path) -> None:
+        """Nothing."""
+
+    def study_ended(self, study: Study, folder: Path, is_full: bool) -> None:
+        """Nothing."""
+
+
+class Patient:
+    """Passes everything on; what goes wrong there is told, and does not end the study."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: self._pass_on(name, arguments)
+
+    def _pass_on(self, name: str, arguments: tuple[Any, ...]) -> None:
+        try:
+            getattr(self._observer, name)(*arguments)
+        except Exception as error:  # the study is safe in its storage; the observer can catch up from there
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            log.warning("%s missed %s (%s)", type(self._observer).__name__, name, reason)
+
+
+def make_observer(config: DictConfig | None) -> Observer:
+    """The observer that a configuration names, or one that does nothing."""
+    return Patient(Silent() if config is None else instantiate(config))

@@ -1,0 +1,192 @@
+"""One command's work on a study, from the checks to the last trial."""
+
+from __future__ import annotations
+
+import logging
+import os
+import zlib
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from omegaconf import OmegaConf
+
+from hydra_plugins.tamis_study_sweeper._errors import StudyError
+from hydra_plugins.tamis_study_sweeper._loop import Loop, constraints_of
+from hydra_plugins.tamis_study_sweeper._methods import (
+    check_directions,
+    check_pairs,
+    make_sampler,
+    make_stopper,
+)
+from hydra_plugins.tamis_study_sweeper._observer import Observer, make_observer
+from hydra_plugins.tamis_study_sweeper._outcome import Rule
+from hydra_plugins.tamis_study_sweeper._presence import Presence
+from hydra_plugins.tamis_study_sweeper._processes import is_worker, parent_lives, run_workers
+from hydra_plugins.tamis_study_sweeper._progress import progress, why_nothing
+from hydra_plugins.tamis_study_sweeper._shared import SharedStudy, check_definition
+from hydra_plugins.tamis_study_sweeper._space import Space
+from hydra_plugins.tamis_study_sweeper._storage import open_storage, storage_address
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.storages import BaseStorage
+
+    from hydra_plugins.tamis_study_sweeper.sweeper import StudySweeper
+
+log = logging.getLogger(__name__)
+
+
+class Session:
+    """What a sweeper does with a space."""
+
+    def __init__(self, sweeper: StudySweeper, space: Space) -> None:
+        self.sweeper, self.space = sweeper, space
+        self.directions = check_directions(sweeper.direction)
+        self.repeats = sweeper.repeats()
+        self.rules = [Rule.parse(text) for text in sweeper.constraints]
+        self.in_process = isinstance(sweeper.launcher, BasicLauncher)
+        check_pairs(sweeper.sampler, sweeper.stopper, space, len(self.directions), len(self.repeats))
+        if sweeper.stopper is not None and not self.in_process and sweeper.n_jobs > 1:
+            raise StudyError(
+                "a stopper hears of trials while they run, and a batch of another launcher tells at its end; leave it out "
+                "(hydra.sweeper.stopper=null) or take hydra/launcher=basic, which runs n_jobs processes"
+            )
+
+    def run(self) -> None:
+        """Open the study, run what is left of it, and tell what came out."""
+        self._compose_each_kind()
+        with Presence(self.sweeper.folder) as presence:
+            with presence.alone():
+                shared = self._open(presence)
+            shared.reap()
+            with presence.alone():
+                if not is_worker():
+                    self.observer.study_started(shared.study, self.sweeper.folder, len(presence.others()))
+            try:
+                if self.sweeper.n_jobs > 1 and self.in_process:
+                    self._run_workers(shared)
+                else:
+                    self._loop(shared).run()
+            finally:
+                with presence.alone():
+                    if not is_worker():
+                        self.observer.study_ended(shared.study, self.sweeper.folder, shared.is_full)
+            self._conclude(shared)
+
+    @cached_property
+    def observer(self) -> Observer:
+        """Built from the configuration of a job, which knows what was typed."""
+        return make_observer(self._fixed.hydra.sweeper.get("observer"))
+
+    @cached_property
+    def _fixed(self) -> Any:
+        """The configuration of a job in which nothing is searched."""
+        return self.sweeper.compose([f"{key}={value}" for key, value in self.space.fixed.items()])
+
+    def _compose_each_kind(self) -> None:
+        """Raises Hydra's error for a key or a choice that is not there, before the first job."""
+        if is_worker():
+            return
+        groups = set(self.sweeper.config.hydra.runtime.choices)  # type: ignore[union-attr]
+        for job in self.space.kinds(groups):
+            self.sweeper.compose([*job, *self.repeats[-1]])
+
+    def _open(self, presence: Presence) -> SharedStudy:
+        """The study, made or resumed; no other process of this folder starts meanwhile."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sweeper = self.sweeper
+        address = storage_address(sweeper.storage, sweeper.folder, sweeper.n_jobs if self.in_process else 1)
+        others = presence.others()
+        if address.startswith("sqlite:") and others:
+            raise StudyError(
+                f"another process works on {address}, which is for one; wait for it, or begin a study on a journal file "
+                "(hydra.sweeper.storage=<file>.journal) or a database server"
+            )
+        storage = open_storage(address)
+        study = self._study(storage, address)
+        n_before = len(study.get_trials(deepcopy=False))
+        stream = [*([n_before] if n_before else []), *([zlib.crc32(presence.token.encode())] if others else [])]
+        constraints = constraints_of if self.rules else None
+        study.sampler = make_sampler(sweeper.sampler, self.space, stream, constraints)
+        if n_before == 0:
+            for start in sweeper.enqueue:
+                study.enqueue_trial(dict(start))
+        return SharedStudy(
+            study, storage, presence, sweeper.n_trials, sweeper.retries, sweeper.stale_after_s
+        )
+
+    def _study(self, storage: BaseStorage, address: str) -> Study:
+        import optuna
+
+        sweeper = self.sweeper
+        try:
+            study = optuna.create_study(
+                storage=storage,
+                study_name=sweeper.study_name,
+                directions=list(self.directions),
+                load_if_exists=True,
+                sampler=make_sampler(sweeper.sampler, self.space, [], None if not self.rules else constraints_of),
+                pruner=make_stopper(sweeper.stopper),
+            )
+        except Exception as error:
+            raise StudyError(f"{address} cannot be used: {str(error).splitlines()[0]}") from error
+        check_definition(study, self._definition(), sweeper.folder, sweeper.on_change, address)
+        return study
+
+    def _definition(self) -> dict[str, str]:
+        """All that makes the study this one, name -> text."""
+        found = {f"space {key}": text for key, text in self.space.describe().items()}
+        found["direction"] = ", ".join(self.directions)
+        found |= {f"repeat {key}": str(list(values)) for key, values in self.sweeper.repeat.items()}
+        found |= {f"constraint {number}": rule.text for number, rule in enumerate(self.rules)}
+        for key in self.sweeper.identity:
+            value = OmegaConf.select(self._fixed, key)
+            if value is None and "." in key and OmegaConf.select(self._fixed, key.rpartition(".")[0]) is None:
+                raise StudyError(f"hydra.sweeper.identity has {key}, which is no key of the configuration")
+            found |= _flat(key, OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value)
+        return found
+
+    def _loop(self, shared: SharedStudy) -> Loop:
+        sweeper = self.sweeper
+        assert sweeper.launcher is not None
+        return Loop(
+            shared=shared,
+            space=self.space,
+            launcher=sweeper.launcher,
+            observer=self.observer,
+            folder=sweeper.folder,
+            repeats=self.repeats,
+            rules=self.rules,
+            max_failure_rate=sweeper.max_failure_rate,
+            batch_size=1 if self.in_process else sweeper.n_jobs,
+            may_stop=sweeper.stopper is not None and len(self.directions) == 1,
+            wants_to_go_on=parent_lives,
+        )
+
+    def _run_workers(self, shared: SharedStudy) -> None:
+        address = storage_address(self.sweeper.storage, self.sweeper.folder, self.sweeper.n_jobs)
+        more = (
+            "hydra.sweeper.n_jobs=1",
+            f"hydra.sweeper.storage='{address}'",
+            f"hydra.sweep.dir='{self.sweeper.folder}'",
+        )
+        run_workers(self.sweeper.n_jobs, more, lambda: shared.is_full, shared.reap)
+
+    def _conclude(self, shared: SharedStudy) -> None:
+        from optuna.trial import TrialState
+
+        if is_worker():
+            return
+        if not any(trial.state == TrialState.COMPLETE for trial in shared.trials()):
+            raise StudyError(why_nothing(shared))
+        log.info("study %r in %s, process %s: %s", shared.study.study_name, self.sweeper.folder, os.getpid(), progress(shared))
+
+
+def _flat(key: str, value: Any) -> dict[str, str]:
+    """Leaves of a nested value, by their dotted names."""
+    if isinstance(value, dict):
+        return {name: text for k, v in value.items() for name, text in _flat(f"{key}.{k}", v).items()}
+    return {key: str(value)}

@@ -1,0 +1,210 @@
+"""A study that several processes work on: how many trials it has, who gets the next, which of them died."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra_plugins.tamis_study_sweeper._errors import StudyError
+from hydra_plugins.tamis_study_sweeper._presence import Presence
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial, Trial
+
+log = logging.getLogger(__name__)
+DEFINITION, VERSION = "definition", "optuna_version"
+WORKER, VOID, RETRY_OF, ATTEMPT, ERROR, OVERRIDES = (
+    "worker",
+    "void",
+    "retry_of",
+    "attempt",
+    "error",
+    "overrides",
+)
+"""Names of attributes of a trial: who runs it; why it does not count; of which trial it is the repetition; the how
+manyth; what went wrong; the overrides of its jobs."""
+NEWBORN_S = 60
+"""A trial without a worker that is younger may be one that another process is about to take."""
+
+
+@dataclass(frozen=True)
+class SharedStudy:
+    """study, storage: Optuna's. n_trials: total of ended trials. retries: of a trial whose process died.
+
+    stale_after_s: age in seconds at which a trial is given up whose process cannot be seen from here.
+    """
+
+    study: Study
+    storage: BaseStorage
+    presence: Presence
+    n_trials: int
+    retries: int
+    stale_after_s: float
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials but those that do not count, because their process died or they were one too many."""
+        return [t for t in self.study.get_trials(deepcopy=False) if VOID not in t.user_attrs]
+
+    def ended(self) -> list[FrozenTrial]:
+        """Complete, pruned and failed ones."""
+        return [trial for trial in self.trials() if trial.state.is_finished()]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all trials have ended."""
+        return len(self.ended()) >= self.n_trials
+
+    def take(self) -> Trial | None:
+        """The next trial for this process; None where all are taken.
+
+        Any number of processes may ask at once, on any storage. Each gets a trial of its own first and looks then
+        whether there is room for it: the trial with the highest number counts all the others, so there are never too
+        many.
+        """
+        from optuna.trial import TrialState
+
+        while True:
+            taken = sum(trial.state != TrialState.WAITING for trial in self.trials())
+            if taken >= self.n_trials:
+                return None
+            trial = self.study.ask()
+            trial.set_user_attr(WORKER, self.presence.token)
+            if sum(other.number < trial.number for other in self.trials()) < self.n_trials:
+                return trial
+            self._withdraw(self._frozen(trial.number), "one too many", again=True)
+
+    def give_back(self, number: int, reason: str) -> None:
+        """A trial of this process that will not be told: somebody else runs it."""
+        self._withdraw(self._frozen(number), reason, again=True)
+
+    def reap(self) -> int:
+        """Find running trials whose process is gone, and enqueue them again; returns how many there were."""
+        from optuna.trial import TrialState
+
+        with self.presence.alone():
+            running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            dead = [trial for trial in running if not self._is_alive(trial)]
+            for trial in dead:
+                self._retire(trial)
+            self.presence.clear()
+        return len(dead)
+
+    def _is_alive(self, trial: FrozenTrial) -> bool:
+        token = trial.user_attrs.get(WORKER)
+        if token is None:
+            return self._age(trial) < NEWBORN_S and bool(self.presence.others())
+        alive = self.presence.is_alive(token)
+        return self._age(trial) < self.stale_after_s if alive is None else alive
+
+    @staticmethod
+    def _age(trial: FrozenTrial) -> float:
+        """Seconds since its start."""
+        start = trial.datetime_start
+        return 0.0 if start is None else (datetime.now(start.tzinfo) - start).total_seconds()
+
+    def _retire(self, trial: FrozenTrial) -> None:
+        attempt = trial.user_attrs.get(ATTEMPT, 1)
+        if attempt > self.retries:
+            self._set(trial, ERROR, f"its process died, {attempt} times in a row")
+            self._tell_failed(trial)
+            return
+        log.warning("the process of trial %s died; it is run again", trial.number)
+        self._withdraw(trial, "its process died", again=True, attempt=attempt + 1)
+
+    def _withdraw(self, trial: FrozenTrial, reason: str, again: bool, attempt: int = 1) -> None:
+        """Make a running trial one that does not count; enqueue its values before that, so that a kill loses none."""
+        planned = trial.system_attrs.get("fixed_params", {})
+        params = {**planned, **trial.params} if OVERRIDES in trial.user_attrs else planned
+        known = self.study.get_trials(deepcopy=False)
+        if again and params and all(t.user_attrs.get(RETRY_OF) != trial.number for t in known):
+            self.study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number, ATTEMPT: attempt})
+        self._set(trial, VOID, reason)
+        self._tell_failed(trial)
+
+    def _tell_failed(self, trial: FrozenTrial) -> None:
+        from optuna.trial import TrialState
+
+        end(self.study, trial.number, TrialState.FAIL)
+
+    def _set(self, trial: FrozenTrial, name: str, value: Any) -> None:
+        self.storage.set_trial_user_attr(self._id_of(trial.number), name, value)
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self.storage.get_trial(self._id_of(number))
+
+    def _id_of(self, number: int) -> int:
+        return self.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+    @cached_property
+    def _study_id(self) -> int:
+        return self.storage.get_study_id_from_name(self.study.study_name)
+
+
+def end(study: Study, number: int, state: Any, values: Any = None) -> bool:
+    """Tell Optuna how a trial ended; returns False where the sampler says that it has no more points.
+
+    A grid that is used up calls ``study.stop``, which raises outside of Optuna's own loop; by then the trial is told.
+    """
+    try:
+        study.tell(number, values, state)
+    except Exception:
+        found = [trial for trial in study.get_trials(deepcopy=False) if trial.number == number]
+        if not found or not found[0].state.is_finished():
+            raise
+        return False
+    return True
+
+
+def check_definition(
+    study: Study, definition: Mapping[str, str], folder: Path, on_change: str, address: str
+) -> None:
+    """Keep what makes the study this one; refuse to go on with another under the same name.
+
+    Parameters
+    ----------
+    definition : name -> value, all that must be equal. on_change : ``refuse`` or ``continue``.
+
+    Raises
+    ------
+    StudyError : names each difference.
+    """
+    import optuna
+    from packaging.version import Version
+
+    if on_change not in ("refuse", "continue"):
+        raise StudyError(f"hydra.sweeper.on_change is {on_change!r}; it is refuse or continue")
+    before = study.user_attrs.get(DEFINITION)
+    made_by = study.user_attrs.get(VERSION, "0")
+    if Version(made_by).release[:1] > Version(optuna.__version__).release[:1]:
+        raise StudyError(
+            f"study {study.study_name!r} was made by Optuna {made_by}, this is {optuna.__version__}; install that version, "
+            "or choose another hydra.sweeper.study_name"
+        )
+    if before is None:
+        if not study.get_trials(deepcopy=False) and any(path.name.isdigit() for path in folder.iterdir()):
+            raise StudyError(
+                f"{folder} holds trials, and there is no study {study.study_name!r} in {address}; choose another "
+                "hydra.sweep.dir or the storage of that study"
+            )
+        study.set_user_attr(VERSION, optuna.__version__)
+    elif before != definition:
+        lines = [
+            f"  {name}: {before.get(name, 'not there')} before, {definition.get(name, 'not there')} now"
+            for name in sorted({**before, **definition})
+            if before.get(name) != definition.get(name)
+        ]
+        if on_change == "refuse":
+            raise StudyError(
+                f"study {study.study_name!r} in {address} is another one:\n" + "\n".join(lines) + "\nchoose another "
+                "hydra.sweeper.study_name, or hydra.sweeper.on_change=continue to go on with these trials all the same"
+            )
+        log.warning("study %r goes on, changed:\n%s", study.study_name, "\n".join(lines))
+    if before != definition:
+        study.set_user_attr(DEFINITION, dict(definition))

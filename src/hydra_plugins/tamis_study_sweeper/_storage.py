@@ -1,0 +1,160 @@
+"""Where a study is kept: SQLite, a journal file, or a database by its URL."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra_plugins.tamis_study_sweeper._errors import StudyError
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+log = logging.getLogger(__name__)
+SQLITE, JOURNAL = "study.db", "study.journal"
+CONNECTIONS = {"pool_pre_ping": True}
+"""A server may close what was idle during a long trial: ask before use."""
+
+
+def storage_address(storage: str | None, folder: Path, n_jobs: int) -> str:
+    """URL or path of the study's storage.
+
+    Parameters
+    ----------
+    storage : as configured; None: what is in ``folder`` already, else SQLite for one process, a journal for several.
+
+    Raises
+    ------
+    StudyError : SQLite for several processes.
+    """
+    if storage is None:
+        there = [name for name in (SQLITE, JOURNAL) if (folder / name).exists()]
+        name = there[0] if there else SQLITE if n_jobs == 1 else JOURNAL
+        storage = f"sqlite:///{folder / SQLITE}" if name == SQLITE else str(folder / JOURNAL)
+    if storage.startswith("sqlite:") and n_jobs > 1:
+        raise StudyError(
+            f"{storage} is for one process, and hydra.sweeper.n_jobs is {n_jobs}; go on with n_jobs=1, or begin a study on "
+            "a journal file (hydra.sweeper.storage=<file>.journal) or a database server"
+        )
+    return storage
+
+
+def open_storage(address: str) -> BaseStorage:
+    """The storage at a URL, or the journal file at a path; made where there is none.
+
+    Raises
+    ------
+    StudyError : it cannot be reached, written or read, or was made by a newer Optuna.
+    """
+    from optuna.storages import JournalStorage, RDBStorage, get_storage
+    from optuna.storages.journal import JournalFileBackend
+
+    if "://" not in address:
+        path = Path(address)
+        _repair_journal(path)
+        try:
+            return JournalStorage(JournalFileBackend(address, lock_obj=_kernel_lock(path)))
+        except Exception as error:
+            raise StudyError(
+                f"the journal {path} cannot be read ({type(error).__name__}: {error}); was it made by a newer Optuna?"
+            ) from error
+    if address.startswith("sqlite:///"):
+        _check_sqlite(Path(address.removeprefix("sqlite:///")))
+    try:
+        engine: dict[str, Any] = {} if address.startswith("sqlite:") else CONNECTIONS
+        return get_storage(RDBStorage(address, engine_kwargs=engine))
+    except ImportError as error:
+        raise StudyError(f"{_no_password(address)} needs a driver that is not installed ({error})") from error
+    except RuntimeError as error:  # what Optuna raises for a schema that it does not know
+        raise StudyError(f"{_no_password(address)} is of another Optuna: {error}") from error
+    except Exception as error:  # SQLAlchemy's, and those of each driver
+        reason = str(error).splitlines()[0]
+        raise StudyError(
+            f"hydra.sweeper.storage={_no_password(address)} cannot be opened: {reason}; is the server running, is the URL "
+            "right, is there a right to write?"
+        ) from error
+
+
+def _no_password(address: str) -> str:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(address).render_as_string(hide_password=True)
+    except ArgumentError:
+        return address
+
+
+def _check_sqlite(path: Path) -> None:
+    folder = path.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(f"no folder for {path} ({error.strerror}); choose another hydra.sweeper.storage") from error
+    if not os.access(path if path.exists() else folder, os.W_OK) or not os.access(folder, os.W_OK):
+        raise StudyError(
+            f"{path} may only be read; get the right to write to it and its folder, or choose another "
+            "hydra.sweeper.storage"
+        )
+
+
+def _repair_journal(path: Path) -> None:
+    """Cut off a last line that was not written to its end; raise StudyError for any other damage.
+
+    What a torn line meant to say was never confirmed to whoever wrote it. Left alone, the next line would be appended to
+    it and both be lost.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        with path.open("r+b") as journal, _kernel_lock(path):
+            end = 0
+            for number, line in enumerate(journal, start=1):
+                if not line.endswith(b"\n"):
+                    break
+                _check_line(path, number, line)
+                end += len(line)
+            if end < journal.seek(0, os.SEEK_END):
+                log.warning("%s ended in the middle of a line, which is cut off", path)
+                journal.truncate(end)
+    except OSError as error:
+        raise StudyError(
+            f"the journal {path} cannot be written ({error.strerror}); choose another hydra.sweeper.storage"
+        ) from error
+
+
+def _check_line(path: Path, number: int, line: bytes) -> None:
+    try:
+        json.loads(line)
+    except ValueError as error:
+        raise StudyError(
+            f"{path} is damaged in line {number} ({error}); restore it from a copy, or cut the file before that line to go "
+            "on with what came before"
+        ) from error
+
+
+def _kernel_lock(path: Path) -> Any:
+    """A lock that the kernel gives back when its holder is killed; Optuna's own waits for half a minute then."""
+    from optuna.storages.journal import BaseJournalFileLock
+
+    class KernelLock(BaseJournalFileLock):
+        def acquire(self) -> bool:
+            self._file = path.with_name(f"{path.name}.lock").open("a")
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            return True
+
+        def release(self) -> None:
+            self._file.close()
+
+        def __enter__(self) -> KernelLock:
+            self.acquire()
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.release()
+
+    return KernelLock()

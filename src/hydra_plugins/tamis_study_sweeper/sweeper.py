@@ -1,0 +1,142 @@
+"""The sweeper: checks a study's configuration, opens or resumes it, and works on it."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins.tamis_study_sweeper._errors import StudyError
+from hydra_plugins.tamis_study_sweeper._space import Space
+
+log = logging.getLogger(__name__)
+
+
+class StudySweeper(Sweeper):
+    """Searches a space with Optuna, in a study that resumes and that several processes may share (docs/search.md).
+
+    Parameters
+    ----------
+    study_name : what the study is called; the same name on the same storage goes on with it.
+    storage : URL of a database, or path of a journal file; None: in the sweep's folder, SQLite for one process and a
+        journal for several.
+    direction : minimize or maximize, or a list with one for each objective.
+    n_trials : total of ended trials of the study.
+    n_jobs : trials at a time: processes on this machine with Hydra's basic launcher, the size of a batch with others.
+    sampler, stopper : a class of Optuna and its arguments; stopper None: every trial runs to its end.
+    params : key -> value or domain, in Hydra's syntax. conditional : list of {when: {key: value or values}, params}.
+    repeat : key -> values; each trial runs a job for each, and its objective is the mean.
+    enqueue : trials to begin with, each a mapping key -> value.
+    constraints : rules such as 'seconds <= 10' on what jobs measured.
+    identity : config keys whose values make the study this one.
+    on_change : what to do where those, or the space, are other ones: refuse or continue.
+    max_failure_rate : part of the trials that may fail.
+    retries : how often a trial is run again whose process died.
+    stale_after_s : seconds after which a trial is given up whose process is out of sight (another machine, another folder).
+    observer : who is told how it goes, see ``_observer.Observer``; None: nobody.
+    """
+
+    def __init__(
+        self,
+        study_name: str,
+        storage: str | None,
+        direction: Any,
+        n_trials: int,
+        n_jobs: int,
+        sampler: DictConfig,
+        stopper: DictConfig | None,
+        params: Mapping[str, Any] | None,
+        conditional: Sequence[Mapping[str, Any]] | None,
+        repeat: Mapping[str, Sequence[Any]] | None,
+        enqueue: Sequence[Mapping[str, Any]] | None,
+        constraints: Sequence[str] | None,
+        identity: Sequence[str] | None,
+        on_change: str,
+        max_failure_rate: float,
+        retries: int,
+        stale_after_s: float,
+        observer: DictConfig | None,
+    ) -> None:
+        self.study_name, self.storage, self.direction = study_name, storage, _plain(direction)
+        self.n_trials, self.n_jobs = n_trials, n_jobs
+        self.sampler, self.stopper = sampler, stopper
+        self.params, self.conditional = _plain(params) or {}, _plain(conditional) or []
+        self.repeat, self.enqueue = _plain(repeat) or {}, _plain(enqueue) or []
+        self.constraints, self.identity = _plain(constraints) or [], _plain(identity) or []
+        self.on_change, self.max_failure_rate = on_change, max_failure_rate
+        self.retries, self.stale_after_s = retries, stale_after_s
+        self.observer = observer
+        self.config: DictConfig | None = None
+        self.launcher: Launcher | None = None
+        self.hydra_context: HydraContext | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra before ``sweep``."""
+        from hydra.core.plugins import Plugins
+
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Work on the study until it has its trials; ``arguments`` are the overrides that were typed.
+
+        Raises
+        ------
+        StudyError : the configuration makes no study, or no trial of it is complete in the end.
+        """
+        from hydra_plugins.tamis_study_sweeper._session import Session
+
+        assert self.hydra_context is not None and self.config is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        self._check_numbers()
+        space = Space.parse(self.params, self.conditional, arguments, parser)
+        for start in self.enqueue:
+            space.check_start(start)
+        Session(self, space).run()
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """The configuration of a job."""
+        assert self.hydra_context is not None
+        return self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+
+    @property
+    def folder(self) -> Path:
+        """Of the sweep."""
+        assert self.config is not None
+        return Path(self.config.hydra.sweep.dir).absolute()
+
+    def repeats(self) -> list[list[str]]:
+        """Overrides of each job of a trial."""
+        lengths = {len(values) for values in self.repeat.values()}
+        if not lengths:
+            return [[]]
+        if len(lengths) > 1 or 0 in lengths:
+            raise StudyError(
+                "hydra.sweeper.repeat has lists of lengths "
+                f"{', '.join(f'{key}: {len(values)}' for key, values in self.repeat.items())}; they are walked through "
+                "together, so each needs as many values, and at least one"
+            )
+        return [[f"{key}={values[i]}" for key, values in self.repeat.items()] for i in range(lengths.pop())]
+
+    def _check_numbers(self) -> None:
+        for name in ("n_trials", "n_jobs"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise StudyError(f"hydra.sweeper.{name} is {value!r}; a whole number from 1 on is needed")
+        if isinstance(self.max_failure_rate, bool) or not 0 <= self.max_failure_rate <= 1:
+            raise StudyError(
+                f"hydra.sweeper.max_failure_rate is {self.max_failure_rate!r}; it is from 0 to 1"
+            )
+        if not self.study_name:
+            raise StudyError("hydra.sweeper.study_name is empty; a study needs a name to be found again")
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

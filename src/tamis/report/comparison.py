@@ -1,0 +1,248 @@
+"""One pruner on one ground, all models and descriptors: areas, effects and verdict."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.report.study import (
+    BASELINES,
+    FAMILIES,
+    MODELS,
+    NO_DESCRIPTOR,
+    Curve,
+    Ground,
+    Study,
+    in_order,
+)
+from tamis.report.test_errors import Layout, Reader, TestErrors
+from tamis.statistics.contrasts import Effect, contrast, holm
+from tamis.statistics.efficiency import Factor, factor
+from tamis.statistics.endpoint import Range, area_weights, common_range, grid_of, interpolation
+from tamis.statistics.hypothesis import Arm, Verdict, judge
+from tamis.statistics.resampling import (
+    Curves,
+    cells,
+    codes,
+    draw_counts,
+    functional,
+    mean_of_draws,
+)
+
+Array = NDArray[np.float64]
+
+N_DRAWS = 1000
+"""Draws of the bootstrap."""
+N_BAND_DRAWS = 200
+"""Draws for the bands of figures and for data-efficiency factors."""
+N_DRAWN = 25
+"""Points of a drawn curve."""
+FORCES, ENERGIES = "force", "energy"
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Curves of one ground and pruner that can be compared, and what they were compared by.
+
+    arms: who chose for which model, baselines included (their descriptor is the pruner's name).
+    curves, data: the learning curves, and their errors by test structure. span: atoms of the area. n_left_out: curves
+    that are unfinished; n_without_errors: curves without a usable test_errors.csv. n_pool_atoms: of the pool.
+    """
+
+    ground: Ground
+    pruner: str
+    arms: tuple[Arm, ...]
+    curves: tuple[Curve, ...]
+    data: Curves
+    layout: Layout
+    span: Range
+    n_left_out: int
+    n_without_errors: int
+    n_pool_atoms: float
+
+    @property
+    def models(self) -> list[str]:
+        """Models."""
+        return in_order([arm.model for arm in self.arms], MODELS)
+
+    @property
+    def descriptors(self) -> list[str]:
+        """Descriptors, without baselines."""
+        return in_order([a.descriptor for a in self.arms if a.descriptor not in BASELINES], FAMILIES)
+
+    @property
+    def n_seeds(self) -> int:
+        """Splits of the pool."""
+        return self.data.n_seeds
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether the area is the one that was fixed beforehand."""
+        return self.span.is_planned(self.n_pool_atoms)
+
+    @cached_property
+    def n_blocks(self) -> float:
+        """Effective number of test blocks."""
+        return self.data.effective_blocks()
+
+    @cached_property
+    def _draws(self) -> tuple[Array, Array]:
+        rng = np.random.default_rng(0)
+        blocks = draw_counts(int(self.data.blocks.max()) + 1, N_DRAWS, rng)
+        return cells(self.data, blocks), draw_counts(self.n_seeds, N_DRAWS, rng)
+
+    def index(self, model: str, descriptor: str) -> int | None:
+        """Number of an arm, None where there is none."""
+        found = [i for i, a in enumerate(self.arms) if (a.model, a.descriptor) == (model, descriptor)]
+        return found[0] if found else None
+
+    def effect(self, model: str, descriptor: str, baseline: str) -> Effect | None:
+        """One arm against a baseline (or another descriptor), same model."""
+        a, b = self.index(model, descriptor), self.index(model, baseline)
+        if a is None or b is None:
+            return None
+        weights = np.zeros(len(self.arms))
+        weights[a] += 1.0
+        weights[b] -= 1.0
+        values, seeds = self._draws
+        return contrast(values, weights, seeds, self.n_blocks)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The hypothesis on this ground."""
+        values, seeds = self._draws
+        chosen = [i for i, arm in enumerate(self.arms) if arm.descriptor not in BASELINES]
+        arms = [self.arms[i] for i in chosen]
+        return judge(values[chosen], arms, seeds, self.n_blocks, np.random.default_rng(1))
+
+    @cached_property
+    def mean_curves(self) -> tuple[Array, Array]:
+        """Atoms (G,), and the mean log error of each arm in each draw of seeds and test blocks, (A, G, B)."""
+        span, _ = common_range([c.atoms for c in self.curves], self.n_pool_atoms, first=0.0, last=1.0)
+        rng = np.random.default_rng(2)
+        if span is None or span.is_point:
+            return np.zeros(0), np.zeros((len(self.arms), 0, 1 + N_BAND_DRAWS))
+        # one point of the grid for each atom count that all curves have, and some between
+        span = Range(max(c.atoms[0] for c in self.curves), min(c.atoms[-1] for c in self.curves))
+        grid = grid_of(span, N_DRAWN)
+        matrices = np.zeros((len(self.curves), N_DRAWN, self.data.errors.shape[1]))
+        for k, curve in enumerate(self.curves):
+            matrices[k, :, : len(curve.atoms)] = interpolation(curve.atoms, grid)
+        blocks = draw_counts(int(self.data.blocks.max()) + 1, N_BAND_DRAWS, rng)
+        logs = functional(self.data, matrices, blocks)
+        seeds = draw_counts(self.n_seeds, N_BAND_DRAWS, rng).T  # (R, B)
+        means = np.zeros((len(self.arms), N_DRAWN, 1 + N_BAND_DRAWS))
+        for a in range(len(self.arms)):
+            mine = self.data.arms == a
+            by_seed = mean_of_draws(
+                logs[mine], np.zeros(mine.sum(), dtype=np.intp), self.data.seeds[mine], (1, self.n_seeds)
+            )[0]
+            have = np.isfinite(by_seed[:, 0, 0])
+            counts = seeds[have]
+            totals = counts.sum(axis=0)
+            counts = np.where(totals > 0, counts, 1.0)  # a draw without any of the arm's seeds: take them all
+            means[a] = np.einsum("rb,rgb->gb", counts, by_seed[have]) / counts.sum(axis=0)
+        return grid, means
+
+    def efficiency(self, model: str, descriptor: str, baseline: str, fraction: float) -> Factor | None:
+        """The data-efficiency factor at a fraction of the pool's atoms; None where the curves do not reach it."""
+        a, b = self.index(model, descriptor), self.index(model, baseline)
+        grid, means = self.mean_curves
+        at = fraction * self.n_pool_atoms
+        if a is None or b is None or len(grid) == 0 or not grid[0] <= at <= grid[-1]:
+            return None
+        return factor(grid, means[a], means[b], at)
+
+    def efficiency_range(self) -> tuple[float, float]:
+        """Fractions of the pool that the drawn curves reach."""
+        grid, _ = self.mean_curves
+        return (grid[0] / self.n_pool_atoms, grid[-1] / self.n_pool_atoms) if len(grid) else (1.0, 0.0)
+
+
+def corrected(comparisons: Sequence[Comparison]) -> Mapping[object, float]:
+    """Holm's correction over all models of all grounds: (ground, model) -> p of own against others."""
+    return holm(
+        {(c.ground, model): e.p for c in comparisons for model, e in c.verdict.by_model.items() if e.enough}
+    )
+
+
+def compare(
+    study: Study, ground: Ground, pruner: str, reader: Reader, quantity: str = FORCES
+) -> Comparison | None:
+    """Put together what can be compared; None where there is nothing."""
+    chosen = [c for c in study.at(ground) if c.pruner == pruner or c.arm in BASELINES]
+    chosen = [c for c in chosen if c.descriptor != NO_DESCRIPTOR or c.arm in BASELINES]
+    if not chosen:
+        return None
+    errors = [_errors(curve, reader) for curve in chosen]
+    layouts = Counter(e.layout for e in errors if e is not None)
+    if not layouts:
+        return None
+    layout = layouts.most_common(1)[0][0]
+    usable = [(c, e) for c, e in zip(chosen, errors, strict=True) if e is not None and e.layout == layout]
+    n_pool_atoms = float(np.median([c.n_pool_atoms for c, _ in usable]))
+    span, covers = common_range([c.atoms for c, _ in usable], n_pool_atoms)
+    if span is None:
+        return None
+    compared = [pair for pair, ok in zip(usable, covers, strict=True) if ok]
+    names = [(c.model, c.arm) for c, _ in compared]
+    own = {(c.model, c.arm): c.own for c, _ in compared}
+    numbers, order = codes(names)
+    arms = tuple(Arm(model, arm, own[model, arm]) for model, arm in order)  # type: ignore[misc]
+    return Comparison(
+        ground=ground,
+        pruner=pruner,
+        arms=arms,
+        curves=tuple(c for c, _ in compared),
+        data=_curves(compared, layout, span, numbers, quantity),
+        layout=layout,
+        span=span,
+        n_left_out=int(np.sum(~covers)),
+        n_without_errors=len(chosen) - len(usable),
+        n_pool_atoms=n_pool_atoms,
+    )
+
+
+def _errors(curve: Curve, reader: Reader) -> TestErrors | None:
+    """Errors of each point of a curve, which may come from several trials."""
+    read = {id(trial): reader.read(trial) for trial, _ in curve.source}
+    parts = [(read[id(trial)], i) for trial, i in curve.source]
+    layouts = {part.layout if part else None for part, _ in parts}
+    if None in layouts or len(layouts) != 1:
+        return None
+    found = [(part, i) for part, i in parts if part is not None]
+    return TestErrors(
+        found[0][0].layout,
+        np.array([part.forces[i] for part, i in found]),
+        np.array([part.energies[i] for part, i in found]),
+    )
+
+
+def _curves(
+    compared: Sequence[tuple[Curve, TestErrors]],
+    layout: Layout,
+    span: Range,
+    arms: NDArray[np.intp],
+    quantity: str,
+) -> Curves:
+    shape = (len(compared), max(len(curve.points) for curve, _ in compared))
+    errors, weights = np.ones((*shape, len(layout.ids))), np.zeros(shape)
+    for k, (curve, found) in enumerate(compared):
+        n = len(curve.points)
+        errors[k, :n] = found.forces if quantity == FORCES else found.energies
+        weights[k, :n] = area_weights(curve.atoms, span)
+    n_atoms = np.array(layout.n_atoms, dtype=np.float64)
+    splits = np.array([curve.seeds[0] for curve, _ in compared])
+    return Curves(
+        errors=errors,
+        point_weights=weights,
+        structure_weights=n_atoms if quantity == FORCES else np.ones(len(n_atoms)),
+        blocks=codes(layout.blocks)[0],
+        arms=arms,
+        seeds=np.unique(splits, return_inverse=True)[1].astype(np.intp),
+    )

@@ -1,0 +1,71 @@
+"""Errors of each test structure, from the trials' ``test_errors.csv``."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.evaluation.errors import PER_STRUCTURE_FIELDS
+from tamis.report.trials import Trial
+
+Array = NDArray[np.float64]
+ERRORS_FILE = "test_errors.csv"
+N_ERRORS = 3
+"""Columns at the end of a line: energy error, force MAE, force RMSE."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The test structures: ids, groups, blocks, n_atoms, each of n entries."""
+
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    blocks: tuple[str, ...]
+    n_atoms: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TestErrors:
+    """layout: the structures. forces: (points, n), MAE, eV/Å. energies: (points, n), absolute error, meV/atom."""
+
+    __test__ = False  # this is no test case of pytest
+
+    layout: Layout
+    forces: Array
+    energies: Array
+
+
+class Reader:
+    """Reads the files; equal lists of structures become one ``Layout``."""
+
+    def __init__(self) -> None:
+        self._layouts: dict[tuple[str, ...], Layout] = {}
+
+    def read(self, trial: Trial) -> TestErrors | None:
+        """None where the file is missing, or does not fit to the trial's points."""
+        try:
+            header, *lines = (trial.folder / ERRORS_FILE).read_text().splitlines()
+        except (OSError, ValueError):
+            return None
+        n_points = len(trial.points)
+        if header.split(",") != list(PER_STRUCTURE_FIELDS) or not lines or len(lines) % n_points:
+            return None
+        try:
+            cells = [line.rsplit(",", N_ERRORS) for line in lines]
+            numbers = np.array([[float(e), float(f)] for _, e, f, _ in cells]).reshape(n_points, -1, 2)
+            layout = self._layout([about.split(",", 1)[1] for about, *_ in cells[: numbers.shape[1]]])
+        except (ValueError, IndexError):
+            return None
+        return TestErrors(layout, numbers[..., 1], np.abs(numbers[..., 0]))
+
+    def _layout(self, lines: Sequence[str]) -> Layout:
+        key = tuple(lines)
+        if key not in self._layouts:
+            rows = list(csv.reader(lines))
+            ids, groups, blocks, n_atoms = zip(*rows, strict=True)
+            self._layouts[key] = Layout(ids, groups, blocks, tuple(map(int, n_atoms)))
+        return self._layouts[key]

@@ -1,0 +1,1 @@
+"""What may be concluded from learning curves: the primary endpoint, its intervals, and the hypothesis of tamis."""

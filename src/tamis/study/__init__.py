@@ -1,0 +1,1 @@
+"""Planned studies: many trials, each run once, ever (``tamis-study``)."""

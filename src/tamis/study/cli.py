@@ -1,0 +1,198 @@
+"""``tamis-study``: run what a plan lists and is not done yet."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from tamis.configuration import config_folder, explain, register_resolvers
+from tamis.exceptions import TamisError
+from tamis.progress import progress
+from tamis.record import COMPLETE, FAILED, RECORD_FILE, SKIPPED, read_record
+from tamis.report.tables import print_failure
+from tamis.study.crew import clear_away, prepare, run_all
+from tamis.study.estimate import estimate, measurements
+from tamis.study.plan import Job
+from tamis.study.publish import Publisher
+from tamis.study.trials import Trial, plan_of, trials_of
+
+INTERRUPTED = 130
+TELL_EVERY_S = 60.0
+SHARED_MEMORY_MIB = 1500
+"""Rows that each worker keeps, unless store.memory_MiB says otherwise."""
+QUIET = ("artifacts=false", f"store.memory_MiB={SHARED_MEMORY_MIB}", "tracking.by_group=false", "tracking.artifacts=false")
+"""What ten thousand trials do without; each can be typed to have it all the same."""
+
+
+def main() -> None:
+    """Entry point of the console script; whatever goes wrong ends in a sentence and an exit status."""
+    given = _arguments()
+    register_resolvers()
+    try:
+        sys.exit(run(given))
+    except (HydraException, OmegaConfBaseException, TamisError, OSError) as error:
+        print_failure(explain(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print_failure("interrupted; trials that have ended are kept, and the same command goes on with the others")
+        sys.exit(INTERRUPTED)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tamis-study", description=__doc__)
+    parser.add_argument("overrides", nargs="*", help="as behind tamis: experiment=study dataset.root=...")
+    parser.add_argument("--folder", type=Path, default=Path("multirun/study"), help="of the study; default: %(default)s")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes; default: every core")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be run, and how long it would take")
+    parser.add_argument("--measured", type=Path, nargs="+", default=[], help="more folders of trials to estimate from")
+    parser.add_argument("--retry-failed", action="store_true", help="run failed trials again")
+    parser.add_argument("--only", action="append", default=[], metavar="KEY=A,B", help="of the plan, such as model=snap,ace")
+    parser.add_argument("--block", action="append", default=[], help="of the plan; default: every block")
+    return parser.parse_intermixed_args()
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run or describe the study; returns the exit status."""
+    if given.workers < 1:
+        raise TamisError(f"--workers is {given.workers}; at least 1 is needed")
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = compose("config", [*QUIET, *given.overrides])
+        jobs = list(chosen(list(plan_of(config).jobs()), given.only, given.block))
+        with progress("reading the plan", len(jobs)) as advance:
+            trials = []
+            for trial in trials_of(jobs, QUIET, given.overrides):
+                trials.append(trial)
+                advance(1)
+    if given.dry_run:
+        describe(trials, given)
+        return 0
+    return _run(trials, config, given)
+
+
+def chosen(jobs: Sequence[Job], only: Sequence[str], blocks: Sequence[str]) -> Iterator[Job]:
+    """The jobs of ``blocks`` (all where there are none) in which every key of ``only`` has one of its values.
+
+    Raises
+    ------
+    TamisError : a block, a key or a value that the plan does not have.
+    """
+    for block in blocks:
+        if block not in (known := {job.block for job in jobs}):
+            raise TamisError(f"--block {block}: the plan has no such block, but {', '.join(sorted(known))}")
+    wanted = {key: value.split(",") for key, _, value in (one.partition("=") for one in only)}
+    for key, values in wanted.items():
+        known = {value for job in jobs for name, value in job.overrides if name == key}
+        if unknown := [value for value in values if value not in known]:
+            raise TamisError(
+                f"--only {key}={','.join(values)}: the plan has no {key}={unknown[0]}; "
+                f"{'it varies ' + key + ' over ' + ', '.join(sorted(known)) if known else 'it does not vary ' + key}"
+            )
+    for job in jobs:
+        overrides = dict(job.overrides)
+        if (not blocks or job.block in blocks) and all(overrides.get(key) in of for key, of in wanted.items()):
+            yield job
+
+
+def status_of(folder: Path, trial: Trial) -> str:
+    """The status of a trial's record; "" where there is none."""
+    return read_record(folder / trial.name).status if (folder / trial.name / RECORD_FILE).exists() else ""
+
+
+def describe(trials: Sequence[Trial], given: argparse.Namespace) -> None:
+    """Print how many trials there are, how many are done, and what the rest will need."""
+    console = Console(highlight=False)
+    status = {trial.name: status_of(given.folder, trial) for trial in trials}
+    for block, n in Counter(trial.block for trial in trials).items():
+        done = sum(bool(status[trial.name]) for trial in trials if trial.block == block)
+        points = sum(len(t.config["budget"].get("fractions", [1])) for t in trials if t.block == block)
+        console.print(f"{block:<28} {n:>7} trials {points:>8} retrains {done:>7} done")
+    left = [trial for trial in trials if not status[trial.name]]
+    places = [place for place in (given.folder, *given.measured) if place.is_dir()]
+    found = estimate(left, measurements(places))
+    console.print(f"{len(trials)} trials, {len(left)} to run with {given.workers} workers")
+    if found.n_like:
+        hours = found.seconds / 3600
+        console.print(
+            f"about {hours:.1f} h of processor time, {hours / given.workers:.1f} h by the clock, and "
+            f"{found.size / 1e6:.0f} MB; measured on trials like {found.n_like} of the {found.n}"
+        )
+    if found.n_like < found.n:
+        console.print(
+            f"no time is known for {found.n - found.n_like} trials: run a few, or name folders that have such trials "
+            "with --measured"
+        )
+
+
+def _run(trials: Sequence[Trial], config: DictConfig, given: argparse.Namespace) -> int:
+    folder = given.folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        clear_away(folder)
+        status = {trial.name: status_of(folder, trial) for trial in trials}
+        again = ("", FAILED) if given.retry_failed else ("",)
+        left = [trial for trial in trials if status[trial.name] in again]
+        publisher = Publisher(instantiate(config.tracking), folder)
+        publisher.open()
+        console = Console(highlight=False)
+        console.print(f"{len(trials)} trials, {len(trials) - len(left)} done before; {folder}")
+        outcome = "KILLED"
+        try:
+            for trial in trials:  # of a study that was killed, or that MLflow did not hear of
+                if status[trial.name] and trial.name not in publisher.written and trial not in left:
+                    publisher.publish(trial.name)
+            prepare(left)
+            counts = _through(left, folder, given.workers, publisher, console)
+            outcome = "FINISHED"
+        finally:
+            publisher.close(outcome)
+    counts += Counter(status[trial.name] for trial in trials if status[trial.name] not in again)
+    parts = ", ".join(f"{counts[word]} {word}" for word in (COMPLETE, FAILED, SKIPPED))
+    console.print(f"{parts}; see {folder}")
+    return 1 if counts[FAILED] else 0
+
+
+def _through(
+    left: Sequence[Trial], folder: Path, n_workers: int, publisher: Publisher, console: Console
+) -> Counter[str]:
+    """Run the trials that are left; returns how many ended how."""
+    counts: Counter[str] = Counter()
+    start = told = time.monotonic()
+    with progress("trials", len(left)) as advance:
+        for trial in run_all(left, folder, n_workers):
+            counts[status_of(folder, trial)] += 1
+            publisher.publish(trial.name)
+            advance(1)
+            now, n = time.monotonic(), counts.total()
+            if now - told > TELL_EVERY_S and not sys.stderr.isatty():
+                told, rate = now, n / (now - start)
+                console.print(f"{n} of {len(left)}, {counts[FAILED]} failed; {(len(left) - n) / rate / 60:.0f} min left")
+    return counts
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Refuse a second study in the same folder."""
+    with (folder / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TamisError(f"another tamis-study runs in {folder}; wait for it, or choose another --folder") from None
+        yield
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Worker processes: who does what, and what happens when one of them dies."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from tamis.exceptions import TamisError
+from tamis.record import FAILED, RECORD_FILE, TrialRecord, read_record, versions
+from tamis.store import ONE_THREAD
+from tamis.study.trials import Trial
+from tamis.study.worker import RUNNING_FOLDER, fill_store, put_in_place, work
+
+AHEAD = 2
+"""Batches that a worker has at a time: it need not wait while the study writes to MLflow."""
+BATCH = 8
+"""Most trials in a batch."""
+
+
+@dataclass(eq=False)
+class Worker:
+    """A process, the pipe to it, and the batches that it has and has not finished."""
+
+    process: BaseProcess
+    pipe: Connection
+    batches: deque[list[Trial]] = field(default_factory=deque)
+
+    def give(self, batch: list[Trial]) -> None:
+        """Hand over a batch."""
+        self.pipe.send(batch)
+        self.batches.append(list(batch))
+
+    def ended(self) -> Trial | None:
+        """The trial that has just ended; None where the process has."""
+        try:
+            name = self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            return None
+        trial = self.batches[0].pop(0)
+        if trial.name != name:
+            raise TamisError(f"a worker reports {name}, and {trial.name} was expected")
+        if not self.batches[0]:
+            self.batches.popleft()
+        return trial
+
+
+def run_all(trials: Sequence[Trial], folder: Path, n_workers: int) -> Iterator[Trial]:
+    """Run ``trials`` in ``n_workers`` processes; yields each that has ended, its record in its folder.
+
+    Raises
+    ------
+    TamisError : workers that die before they begin a trial.
+    """
+    waiting, crew = deque(batches_of(trials)), []
+    try:
+        crew = [start(folder) for _ in range(min(n_workers, len(waiting)))]
+        while waiting or any(worker.batches for worker in crew):
+            for worker in crew:
+                while waiting and len(worker.batches) < AHEAD:
+                    worker.give(waiting.popleft())
+            for pipe in wait([worker.pipe for worker in crew]):
+                worker = next(worker for worker in crew if worker.pipe is pipe)
+                trial = worker.ended()
+                if trial is None:
+                    trial = bury(worker, folder)
+                    waiting.extendleft(reversed(left_of(worker)))
+                    crew[crew.index(worker)] = start(folder)
+                yield trial
+    finally:
+        for worker in crew:
+            worker.pipe.close()
+            if worker.batches:  # an error or Ctrl-C; an idle one ends by itself
+                worker.process.terminate()
+        for worker in crew:
+            worker.process.join()
+
+
+def start(folder: Path) -> Worker:
+    """A new process that waits for trials."""
+    ours, theirs = multiprocessing.Pipe()
+    process = _spawn(work, theirs, folder)
+    theirs.close()
+    return Worker(process, ours)
+
+
+def prepare(trials: Sequence[Trial]) -> None:
+    """Fill the store on every core, in a process of its own: workers would make the same rows at the same time."""
+    kinds = {}
+    for trial in trials:
+        parts = {name: trial.config[name] for name in ("dataset", "model", "descriptor", "store")}
+        kinds.setdefault(json.dumps(parts, sort_keys=True), trial.config)
+    if kinds:
+        _spawn(fill_store, list(kinds.values())).join()  # what cannot be made is told by its trials
+
+
+def _spawn(target: Callable[..., None], *arguments: object) -> BaseProcess:
+    """Start a process with one thread for every library."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)  # read by libraries when a process loads them
+    try:
+        process = multiprocessing.get_context("spawn").Process(target=target, args=arguments)
+        process.start()
+        return process
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def bury(worker: Worker, folder: Path) -> Trial:
+    """Make a failure of the trial during which a worker died; returns the trial."""
+    worker.process.join()
+    how = worker.process.exitcode or 0
+    trial = worker.batches[0].pop(0)
+    place = folder / RUNNING_FOLDER / f"{trial.name}.{worker.process.pid}"
+    if not place.is_dir():
+        raise TamisError(f"a worker process ended with exit status {how} before it began a trial; see its message above")
+    reason = f"its process ended with {f'signal {-how}' if how < 0 else f'exit status {how}'}"
+    record = TrialRecord(config=dict(trial.config), overrides=list(trial.overrides), versions=versions())
+    if (place / RECORD_FILE).exists():  # a stage after the errors: what was measured is kept
+        record = read_record(place)
+    record.status, record.reason = FAILED, reason
+    record.save(place)
+    put_in_place(place, folder / trial.name)
+    return trial
+
+
+def left_of(worker: Worker) -> list[list[Trial]]:
+    """The batches that a dead worker had not finished."""
+    return [batch for batch in worker.batches if batch]
+
+
+def batches_of(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """Neighbours that share their data and latent space, at most ``BATCH`` at a time."""
+    batches = []
+    for _, group in groupby(trials, key=lambda trial: trial.shares):
+        members = list(group)
+        batches += [members[i : i + BATCH] for i in range(0, len(members), BATCH)]
+    return batches
+
+
+def clear_away(folder: Path) -> None:
+    """Remove what killed workers left; to be called when no other study runs in ``folder``."""
+    for place in (folder / RUNNING_FOLDER).glob("*"):
+        if not _alive(place.suffix[1:]):  # a worker that outlived its study still writes there
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _alive(process: str) -> bool:
+    return process.isdigit() and Path(f"/proc/{process}").exists()

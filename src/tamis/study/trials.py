@@ -1,0 +1,107 @@
+"""From a plan to trials: composed configurations, and the names under which their results are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra import compose
+from omegaconf import DictConfig, OmegaConf
+
+from tamis.app import GROUPS
+from tamis.exceptions import TamisError
+from tamis.study.plan import Job, Plan
+from tamis.trial import resolved
+
+NO_RESULT = ("store", "objective", "artifacts", "choices")
+"""Nodes of a configuration that change no result: where things are kept, and what names the choices had."""
+PATHS = ("root", "cache", "base_url", "verify", "scratch", "n_jobs", "parity_plot", "plots")
+"""Keys, at any depth, of which the same holds."""
+OF_PROPERTIES = ("crystal", "reference", "reference_source")
+"""Of the data set: what properties and dynamics are measured on and compared with; errors need none of them."""
+DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial of a study.
+
+    name: of its folder; the last part is a hash of all that decides the result. block: of the plan.
+    config: resolved configuration with the choices; overrides: what would be typed behind ``tamis``.
+    """
+
+    name: str
+    block: str
+    config: Mapping[str, Any]
+    overrides: tuple[str, ...]
+
+    @property
+    def shares(self) -> str:
+        """Trials for which this is equal have the data set, its split and the latent space in common."""
+        parts = ("dataset", "descriptor", "pruner", "seed", "validation_fraction")
+        return json.dumps([self.config[part] for part in parts], sort_keys=True)
+
+
+def plan_of(config: DictConfig) -> Plan:
+    """The plan of a composed configuration; interpolations in it are worked out by each trial, not here."""
+    if config.get("study") is None:
+        raise TamisError("there is no plan; name an experiment that has one, such as experiment=study")
+    node = dict(OmegaConf.to_container(config.study, resolve=False))  # type: ignore[arg-type] # a mapping
+    node.pop("_target_")
+    return Plan(**{str(key): value for key, value in node.items()})
+
+
+def trials_of(jobs: Iterable[Job], base: Sequence[str], typed: Sequence[str]) -> Iterator[Trial]:
+    """The trials of ``jobs``, each once; to be called where Hydra is initialised.
+
+    Jobs that differ in their seeds only are composed once: composing takes a tenth of a second.
+
+    Parameters
+    ----------
+    base : overrides that every trial has and no record need tell. typed : those that the user gave.
+    """
+    composed: dict[tuple[tuple[str, str], ...], Mapping[str, Any]] = {}
+    met: set[str] = set()
+    for job in jobs:
+        if job.overrides not in composed:
+            composed[job.overrides] = _composed([*base, *typed, *job.arguments])
+        config = {**composed[job.overrides], "seed": dict.fromkeys(("split", "select", "fit"), job.seed)}
+        name = name_of(config)
+        if name not in met:
+            met.add(name)
+            yield Trial(name, job.block, config, (*typed, *job.arguments))
+
+
+def _composed(overrides: list[str]) -> Mapping[str, Any]:
+    config = compose("config", overrides, return_hydra_config=True)
+    chosen = config.hydra.runtime.choices
+    choices = {group: chosen[group] for group in GROUPS if chosen.get(group) is not None}
+    return {"choices": choices, **resolved(config)}
+
+
+def name_of(config: Mapping[str, Any]) -> str:
+    """Name of a trial's folder: what a person looks for, and a hash of all that decides the result."""
+    choices = config["choices"]
+    words = [choices["model"], choices["pruner"], choices["descriptor"], f"s{config['seed']['split']}"]
+    text = json.dumps(identity(config), sort_keys=True)
+    digits = hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+    return "-".join([*(word for word in words if word != "none"), digits])
+
+
+def identity(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part of a resolved configuration that decides a trial's result."""
+    left = {key: _without_paths(value) for key, value in config.items() if key not in NO_RESULT}
+    if config["evaluation"]["properties"] is None and config["evaluation"]["dynamics"] is None:
+        left["dataset"] = {key: value for key, value in left["dataset"].items() if key not in OF_PROPERTIES}
+    return left
+
+
+def _without_paths(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_paths(item) for key, item in value.items() if key not in PATHS}
+    if isinstance(value, list | tuple):
+        return [_without_paths(item) for item in value]
+    return value
