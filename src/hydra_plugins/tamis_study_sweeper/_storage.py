@@ -7,12 +7,12 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from hydra_plugins.tamis_study_sweeper._errors import StudyError
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
+    from optuna.storages import BaseStorage, RDBStorage
 
 log = logging.getLogger(__name__)
 SQLITE, JOURNAL = "study.db", "study.journal"
@@ -57,7 +57,7 @@ def open_storage(address: str) -> BaseStorage:
         path = Path(address)
         _repair_journal(path)
         try:
-            return JournalStorage(JournalFileBackend(address, lock_obj=_kernel_lock(path)))
+            return JournalStorage(JournalFileBackend(address, lock_obj=KernelLock(path)))  # type: ignore[arg-type] # a duck
         except Exception as error:
             raise StudyError(
                 f"the journal {path} cannot be read ({type(error).__name__}: {error}); was it made by a newer Optuna?"
@@ -65,8 +65,11 @@ def open_storage(address: str) -> BaseStorage:
     if address.startswith("sqlite:///"):
         _check_sqlite(Path(address.removeprefix("sqlite:///")))
     try:
-        engine: dict[str, Any] = {} if address.startswith("sqlite:") else CONNECTIONS
-        return get_storage(RDBStorage(address, engine_kwargs=engine))
+        if not address.startswith("sqlite:"):
+            return get_storage(RDBStorage(address, engine_kwargs=CONNECTIONS))
+        storage = RDBStorage(address)
+        _wait_less(storage)
+        return get_storage(storage)
     except ImportError as error:
         raise StudyError(f"{_no_password(address)} needs a driver that is not installed ({error})") from error
     except RuntimeError as error:  # what Optuna raises for a schema that it does not know
@@ -77,6 +80,19 @@ def open_storage(address: str) -> BaseStorage:
             f"hydra.sweeper.storage={_no_password(address)} cannot be opened: {reason}; is the server running, is the URL "
             "right, is there a right to write?"
         ) from error
+
+
+def _wait_less(storage: RDBStorage) -> None:
+    """Let SQLite write ahead: a kill loses nothing, a power cut the last trials, and a write takes 1 ms instead of 20."""
+    from sqlalchemy import event
+
+    def prepare(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    event.listen(storage.engine, "connect", prepare)
+    storage.remove_session()
+    storage.engine.dispose()  # of connections made before
 
 
 def _no_password(address: str) -> str:
@@ -111,7 +127,7 @@ def _repair_journal(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-        with path.open("r+b") as journal, _kernel_lock(path):
+        with path.open("r+b") as journal, KernelLock(path):
             end = 0
             for number, line in enumerate(journal, start=1):
                 if not line.endswith(b"\n"):
@@ -137,24 +153,27 @@ def _check_line(path: Path, number: int, line: bytes) -> None:
         ) from error
 
 
-def _kernel_lock(path: Path) -> Any:
+class KernelLock:
     """A lock that the kernel gives back when its holder is killed; Optuna's own waits for half a minute then."""
-    from optuna.storages.journal import BaseJournalFileLock
 
-    class KernelLock(BaseJournalFileLock):
-        def acquire(self) -> bool:
-            self._file = path.with_name(f"{path.name}.lock").open("a")
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-            return True
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(f"{path.name}.lock")
+        self._file: IO[str] | None = None
 
-        def release(self) -> None:
+    def acquire(self) -> bool:
+        """Wait for the lock."""
+        self._file = self._path.open("a")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
+        if self._file is not None:
             self._file.close()
 
-        def __enter__(self) -> KernelLock:
-            self.acquire()
-            return self
+    def __enter__(self) -> KernelLock:
+        self.acquire()
+        return self
 
-        def __exit__(self, *_: object) -> None:
-            self.release()
-
-    return KernelLock()
+    def __exit__(self, *_: object) -> None:
+        self.release()

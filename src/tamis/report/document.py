@@ -1,0 +1,88 @@
+"""What a report consists of: sections of paragraphs, tables and figures, whatever they are written as."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from matplotlib.figure import Figure as Canvas
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table. mark: of the own descriptor. tone: ``good``, ``bad`` or empty. link: address, or empty."""
+
+    text: str
+    mark: bool = False
+    tone: str = ""
+    link: str = ""
+
+
+Row = Sequence[Cell | str]
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Plain text. strong: what a reader should not miss."""
+
+    text: str
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """name: of its files (no spaces). title: in one line. columns: headings. rows: as many cells each. notes: below.
+
+    folded: shown in the page only when asked for. most: rows that the page shows; the files have all.
+    """
+
+    name: str
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    notes: str = ""
+    folded: bool = False
+    most: int = 200
+
+
+@dataclass(frozen=True)
+class Picture:
+    """name: of its files. caption: what is to be seen, in words, for those who do not see it as well."""
+
+    name: str
+    caption: str
+    canvas: Canvas
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures side by side, as many as the page is wide."""
+
+    pictures: Sequence[Picture]
+
+
+Part = Paragraph | Table | Pictures
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands below it. Without parts it is left out."""
+
+    title: str
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A report."""
+
+    title: str
+    subtitle: str
+    sections: Sequence[Section] = field(default_factory=list)
+
+
+def text_of(cell: Cell | str) -> str:
+    """The cell's text, with ``= `` before it where it belongs to the own descriptor."""
+    if isinstance(cell, str):
+        return cell
+    return f"= {cell.text}" if cell.mark else cell.text

@@ -1,0 +1,114 @@
+"""A document's files: report.html, report.md, tables as CSV and LaTeX, figures as PNG and SVG."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+
+from tamis.report.document import Document, Paragraph, Picture, Pictures, Table, text_of
+from tamis.report.html import to_html
+from tamis.store import write_atomically
+
+PNG_DPI = 150
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "Å": r"\AA{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "<": r"$<$",
+    ">": r"$>$",
+    "²": r"$^2$",
+    "³": r"$^3$",
+    "−": r"$-$",
+}
+
+
+def write_document(document: Document, folder: Path) -> None:
+    """Write everything into ``folder``."""
+    for name in ("tables", "figures"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for section in document.sections:
+        for part in section.parts:
+            if isinstance(part, Table):
+                _write_csv(part, folder / "tables" / f"{part.name}.csv")
+                write_atomically(folder / "tables" / f"{part.name}.tex", to_latex(part).encode())
+            elif isinstance(part, Pictures):
+                for picture in part.pictures:
+                    _write_picture(picture, folder / "figures")
+    write_atomically(folder / "report.md", to_markdown(document).encode())
+    write_atomically(folder / "report.html", to_html(document).encode())
+
+
+def _write_csv(table: Table, path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([heading.replace("\n", " ") for heading in table.columns])
+        writer.writerows([[text_of(cell) for cell in row] for row in table.rows])
+
+
+def to_latex(table: Table) -> str:
+    """A tabular for booktabs, without float around it; the title is a comment."""
+    lines = [f"% {table.title}", rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}", r"\toprule"]
+    lines += [" & ".join(map(_latex, table.columns)) + r" \\", r"\midrule"]
+    lines += [" & ".join(_latex(text_of(cell)) for cell in row) + r" \\" for row in table.rows]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX.get(letter, letter) for letter in text.replace("\n", " "))
+
+
+def to_markdown(document: Document) -> str:
+    """The same text and tables; figures by their files."""
+    return "\n".join(_markdown(document)) + "\n"
+
+
+def _markdown(document: Document) -> Iterator[str]:
+    yield f"# {document.title}\n\n{document.subtitle}\n"
+    for section in document.sections:
+        if section.parts:
+            yield f"## {section.title}\n"
+        for part in section.parts:
+            if isinstance(part, Paragraph):
+                yield f"**{part.text}**\n" if part.strong else f"{part.text}\n"
+            elif isinstance(part, Table):
+                yield from _markdown_table(part)
+            elif isinstance(part, Pictures):
+                for picture in part.pictures:
+                    yield f"![{picture.caption}](figures/{picture.name}.svg)\n"
+
+
+def _markdown_table(table: Table) -> Iterator[str]:
+    if table.folded:
+        yield f"{table.title}: {len(table.rows)} rows in tables/{table.name}.csv\n"
+        return
+    yield f"{table.title}\n"
+    yield _line([heading.replace("\n", " ") for heading in table.columns])
+    yield "|" + "---|" * len(table.columns)
+    for row in table.rows[: table.most]:
+        yield _line([text_of(cell) for cell in row])
+    yield f"\n{table.notes}\n" if table.notes else ""
+
+
+def _line(texts: list[str]) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in texts) + " |"
+
+
+def _write_picture(picture: Picture, folder: Path) -> None:
+    picture.canvas.savefig(folder / f"{picture.name}.png", dpi=PNG_DPI)
+    with matplotlib.rc_context({"svg.hashsalt": picture.name}):
+        picture.canvas.savefig(folder / f"{picture.name}.svg", metadata={"Date": None})
