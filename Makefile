@@ -6,8 +6,9 @@ READY := .venv/ready
 
 .PHONY: demo test slow check doctor clean
 
-demo: $(READY) ## a sweep on the embedded data set: 5 descriptors and random, 2 budgets, 5 models
-	$(BIN)/tamis -m experiment=demo
+demo: $(READY) ## a sweep on the embedded data set (5 descriptors and random, 2 budgets, 5 models), and its report
+	@folder=multirun/demo-$$(date +%Y-%m-%d-%H-%M-%S) && $(BIN)/tamis -m experiment=demo hydra.sweep.dir=$$folder \
+		&& $(BIN)/tamis-report $$folder
 
 test: $(READY) check ## linters, types and every test that takes seconds
 	$(BIN)/pytest -n 2 -m "not slow and not upstream"

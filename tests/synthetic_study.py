@@ -1,4 +1,4 @@
-"""Made-up studies with the structure of real ones: splits of one pool, nested curves, test structures that all share."""
+"""Made-up studies built like real ones: splits of one pool, nested curves, test structures that all share."""
 
 from dataclasses import dataclass
 
@@ -17,10 +17,13 @@ class World:
 
     gain : by how much the own descriptor lowers log(error) on top of what its choice does.
     taste : how much descriptors prefer some blocks and structures, always the same ones; 0: they draw at random.
+    worth : how much models differ in what a structure is worth to them. With tastes this makes
+        lasting differences between descriptors on this pool, which have nothing to do with being own.
     """
 
     gain: float = 0.0
     taste: float = 1.0
+    worth: float = 0.2
     n_models: int = 5
     n_seeds: int = 6
     n_pool: int = 200
@@ -39,12 +42,15 @@ class World:
         pool_block = rng.choice(self.n_blocks, self.n_pool, p=share)
         n_atoms = rng.choice([24, 36, 54, 64], self.n_pool)
         test_block = rng.choice(self.n_blocks, self.n_test, p=share)
-        kept, atoms = self._kept(rng, pool_block, n_atoms)  # (D, R, P, blocks), (D, R, P)
+        kept, atoms, worth = self._kept(
+            rng, pool_block, n_atoms
+        )  # (D, R, P, blocks), (D, R, P), (M, D, R, P)
 
         difficulty = rng.normal(-2.0, 0.8, self.n_blocks)[test_block]
         hunger = np.abs(rng.normal(0.15, 0.1, (m, self.n_blocks)))[:, test_block]  # (M, S)
         known = np.log1p(kept)[..., test_block]  # (D, R, P, S)
         logs = difficulty - hunger[:, None, None, None] * known - 0.1 * np.log(atoms)[..., None]
+        logs -= self.worth * worth[..., None]
         logs += rng.normal(0.0, 0.05, (1, 1, r, 1, 1))  # easy and hard splits, the same for everyone
         logs += rng.normal(0.0, 0.04, (m, m, r, 1, 1))  # each fit
         logs += rng.normal(0.0, 0.03, (m, m, r, p, 1))
@@ -64,7 +70,7 @@ class World:
         )
 
     def _kept(self, rng, pool_block, n_atoms):
-        """Structures of each block, and atoms, kept by each descriptor, seed and point."""
+        """What descriptors keep, by seed and point: structures of each block, atoms, mean worth to each model."""
         shape = (self.n_models, self.n_seeds, self.n_pool)
         fixed = rng.normal(size=(self.n_models, self.n_pool))
         fixed += 0.5 * rng.normal(size=(self.n_models, self.n_blocks))[:, pool_block]
@@ -76,7 +82,9 @@ class World:
         rank = np.arange(order.shape[2]) < n_kept[..., None]
         member = np.eye(self.n_blocks)[pool_block[order]]  # (D, R, n, blocks)
         kept = np.einsum("drpn,drnb->drpb", rank.astype(float), member)
-        return kept, np.take_along_axis(total, n_kept - 1, axis=2)
+        worth = rng.normal(size=(self.n_models, self.n_pool))[:, order]  # (M, D, R, n)
+        mean_worth = np.einsum("drpn,mdrn->mdrp", rank.astype(float), worth) / n_kept
+        return kept, np.take_along_axis(total, n_kept - 1, axis=2), mean_worth
 
 
 def resampled(curves: Curves, rng: np.random.Generator, n_draws: int):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -15,14 +18,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hydra_plugins.tamis_study_sweeper.reporting import report
 from tamis.configuration import config_folder, explain, register_resolvers, suggest
-from tamis.exceptions import TamisError
-from tamis.record import COMPLETE, RECORD_FILE, SKIPPED, TrialRecord
+from tamis.exceptions import StoppedError, TamisError
+from tamis.record import COMPLETE, RECORD_FILE, SKIPPED, STOPPED, TrialRecord
 from tamis.report.curves import draw_curves
 from tamis.report.points import points_of, write_table
 from tamis.report.tables import in_one_line, print_failure, print_trial
-from tamis.sweep import UNREACHABLE, parent_run
-from tamis.trial import run_trial
+from tamis.sweep import UNREACHABLE, is_search, parent_run
+from tamis.trial import NO_TRIAL, objectives, run_trial
 
 log = logging.getLogger(__name__)
 GROUPS = ("dataset", "descriptor", "latent", "pruner", "budget", "model", "evaluation", "experiment")
@@ -33,6 +37,7 @@ INTERRUPTED = 130
 def main() -> None:
     """Entry point of the console script; whatever goes wrong ends in a sentence and an exit status."""
     register_resolvers()
+    OmegaConf.register_new_resolver("tamis.fingerprint", fingerprint, replace=True)
     command = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(run)
     if os.environ.get("HYDRA_FULL_ERROR") == "1":  # for developers
         return command()
@@ -47,20 +52,30 @@ def main() -> None:
         sys.exit(INTERRUPTED)
 
 
-def run(config: DictConfig) -> float | None:
-    """One Hydra job: run the trial, log it, show it; returns the objective for a sweeper."""
+def run(config: DictConfig) -> float | dict[str, Any] | None:
+    """One Hydra job: run the trial, log it, show it; returns the objective, or to a search all that it asks for."""
     about = HydraConfig.get()
     folder = Path(about.runtime.output_dir)
     if (folder / RECORD_FILE).exists():
         raise TamisError(f"{folder} holds the record of another trial; choose another hydra.run.dir")
-    trial = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "tracking")])
+    if config.get("study") is not None:
+        raise TamisError(
+            f"experiment={about.runtime.choices.get('experiment')} is a plan of many trials; run it with tamis-study"
+        )
+    trial = OmegaConf.masked_copy(config, [str(key) for key in config if key not in NO_TRIAL])
     choices = {group: name for group, name in about.runtime.choices.items() if group in GROUPS}
+    searched = about.mode == RunMode.MULTIRUN and is_search(about.sweeper)
     record = run_trial(
-        trial, {k: v for k, v in choices.items() if v is not None}, folder, about.overrides.task
+        trial,
+        {k: v for k, v in choices.items() if v is not None},
+        folder,
+        about.overrides.task,
+        _reporter(config) if searched else lambda record: None,
     )
-    parent = parent_run(Path(about.sweep.dir)) if about.mode == RunMode.MULTIRUN else None
-    if record.status != SKIPPED and parent != UNREACHABLE:  # a combination that means nothing is no run
-        _log_to_mlflow(config, record, folder, parent)
+    if not searched:  # a search logs a trial when it has told how it ended
+        parent = parent_run(Path(about.sweep.dir)) if about.mode == RunMode.MULTIRUN else None
+        if record.status != SKIPPED and parent != UNREACHABLE:  # a combination that means nothing is no run
+            _log_to_mlflow(config, record, folder, parent)
     if len(record.curve) > 1 and record.status == COMPLETE:
         points = list(points_of([record]))
         write_table(points, folder / "curve.csv")
@@ -70,11 +85,54 @@ def run(config: DictConfig) -> float | None:
         log.info("trial %s: %s", record.status, record.reason)  # to the log file; the terminal has it already
         if about.mode == RunMode.RUN:
             sys.exit(1)
-        return None
-    if config.objective not in record.metrics:
-        hint = suggest(config.objective, record.metrics)
-        log.warning("objective=%s is none of the trial's metrics; %ssee record.json", config.objective, hint)
-    return record.metrics.get(config.objective)
+    if searched:
+        return for_search(record, objectives(config))
+    return _objective(config, record) if record.status == COMPLETE else None
+
+
+def _objective(config: DictConfig, record: TrialRecord) -> float | None:
+    for name in objectives(config):
+        if name not in record.metrics:
+            hint = suggest(name, record.metrics)
+            log.warning("objective=%s is none of the trial's metrics; %ssee record.json", name, hint)
+    return record.metrics.get(objectives(config)[0])
+
+
+def for_search(record: TrialRecord, names: list[str]) -> dict[str, Any]:
+    """What a search wants to know of a trial: how it ended, its objectives, and every metric for constraints."""
+    status = {COMPLETE: "complete", SKIPPED: "pruned", STOPPED: "pruned"}.get(record.status, "failed")
+    reason = record.reason
+    missing = [name for name in names if name not in record.metrics]
+    if status == "complete" and missing:
+        problems = "; ".join(record.problems.values())
+        status, reason = (
+            "failed",
+            (
+                f"objective={missing[0]} is none of the trial's metrics; {suggest(missing[0], record.metrics)}"
+                f"{problems or 'see record.json'}"
+            ),
+        )
+    values = None if missing else [record.metrics[name] for name in names]
+    return {"status": status, "reason": reason, "values": values, "measured": dict(record.metrics)}
+
+
+def _reporter(config: DictConfig) -> Callable[[TrialRecord], None]:
+    """Reports the objective after each point and stage; ends the trial where the search has no use for the rest."""
+    steps = count()
+
+    def watch(record: TrialRecord) -> None:
+        step, names = next(steps), objectives(config)
+        if len(names) == 1 and names[0] in record.metrics and report(record.metrics[names[0]], step):
+            raise StoppedError(
+                f"stopped by the search after stage {step}, {names[0]} {record.metrics[names[0]]:.6g}"
+            )
+
+    return watch
+
+
+def fingerprint(dataset: DictConfig) -> str:
+    """Of the structures and labels of a data set; ``${tamis.fingerprint:${dataset}}`` in a configuration."""
+    return str(instantiate(dataset, _convert_="all").load().fingerprint)
 
 
 def _log_to_mlflow(config: DictConfig, record: TrialRecord, folder: Path, parent: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The two kinds of error that tamis raises on purpose."""
+"""The errors that tamis raises on purpose."""
 
 
 class TamisError(Exception):
@@ -14,3 +14,7 @@ class NotApplicableError(TamisError):
 
     A trial that meets it is recorded as skipped, not as failed.
     """
+
+
+class StoppedError(TamisError):
+    """A search has no use for the rest of a trial, which is recorded as stopped with what it measured so far."""

@@ -19,7 +19,7 @@ from typing import Any
 import tamis
 from tamis.store import write_atomically
 
-RUNNING, COMPLETE, FAILED, SKIPPED = "running", "complete", "failed", "skipped"
+RUNNING, COMPLETE, FAILED, SKIPPED, STOPPED = "running", "complete", "failed", "skipped", "stopped"
 RECORD_FILE = "record.json"
 ENGINES = (
     "ase",
@@ -48,7 +48,7 @@ class TrialRecord:
     metrics: flat name -> value with the unit in the name, ``seconds/<stage>`` and ``memory/process_peak_MiB`` among
     them; curve: one entry a point of a learning curve, with the number of kept structures and the metrics there;
     problems: stage -> why something there could not be measured, in a trial that is complete all the same;
-    status: running, complete, failed or skipped; reason: why. It grows while the trial runs.
+    status: running, complete, failed, skipped or stopped; reason: why. It grows while the trial runs.
     """
 
     config: dict[str, Any]

@@ -63,7 +63,7 @@ class Store:
 
     root: Path
     n_jobs: int
-    memory_MiB: int = 0
+    memory_MiB: int = 0  # noqa: N815 # the unit is part of the name
     _memory: Memory = field(default_factory=lambda: Memory(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -36,6 +36,8 @@ class SweepRun(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Make the parent run; its id is left in the sweep's folder for the trials, in whatever process."""
         register_resolvers()
+        if is_search(config.hydra.sweeper):  # resumes, and has an observer of its own (search_runs)
+            return
         folder = Path(config.hydra.sweep.dir)
         if _in_order(folder):  # nothing is overwritten; Hydra would make a warning of an exception, and go on
             sys.exit(f"{folder} holds the trials of another sweep; choose another hydra.sweep.dir")
@@ -61,6 +63,8 @@ class SweepRun(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """End the parent run; leave a table and a figure in the sweep's folder, and print the table."""
+        if is_search(config.hydra.sweeper):
+            return
         folder = Path(config.hydra.sweep.dir)
         atexit.unregister(self._stop)
         parent = parent_run(folder)
@@ -79,6 +83,11 @@ class SweepRun(Callback):
     def _stop(self, tracker: Tracker, parent: str) -> None:
         """Called at exit where the sweep did not come to its end: an error, or Ctrl-C."""
         tracker.end_parent(parent, "KILLED")
+
+
+def is_search(sweeper: DictConfig) -> bool:
+    """Whether the sweeper is a search, which has a study, rather than a list of jobs."""
+    return "study_name" in sweeper
 
 
 def parent_run(sweep_folder: Path) -> str | None:

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tamis.exceptions import TamisError
-from tamis.record import COMPLETE, TrialRecord
+from tamis.record import COMPLETE, STOPPED, TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,6 +30,18 @@ PARTS_OF_DATA = ("train/", "validation/", "test/")
 """What the names of errors begin with: train/force_mae_eV_per_A, and with /<group> behind that of a group."""
 BATCH = 1000
 """Most metrics that MLflow takes in one call."""
+
+ENDED = {COMPLETE: "FINISHED", STOPPED: "KILLED"}
+"""MLflow's words for how a trial ended; all else failed."""
+
+
+class Child(NamedTuple):
+    """A run under a parent: its trial's folder, whether it was written to its end, and its tags."""
+
+    run_id: str
+    folder: str
+    is_whole: bool
+    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -112,12 +124,46 @@ class Tracker:
         with self._alone():
             return bool(self._client.search_runs([self._experiment_id], query, max_results=1))
 
-    def write(self, record: TrialRecord, folder: Path, parent: str | None) -> str:
-        """One run for one record, with the folder's files as artifacts; returns the run's id."""
+    def children(self, parent: str) -> list[Child]:
+        """The runs that hang under a parent."""
+        query, found, page = f"tags.`mlflow.parentRunId` = '{parent}'", [], None
         with self._alone():
-            return self._write(record, folder, parent)
+            while True:
+                runs = self._client.search_runs(
+                    [self._experiment_id], query, max_results=1000, page_token=page
+                )
+                found += [
+                    Child(
+                        run.info.run_id,
+                        run.data.tags.get("tamis.folder", ""),
+                        run.info.status != "RUNNING",
+                        run.data.tags,
+                    )
+                    for run in runs
+                ]
+                page = runs.token
+                if not page:
+                    return found
 
-    def _write(self, record: TrialRecord, folder: Path, parent: str | None) -> str:
+    def discard(self, run_id: str) -> None:
+        """Delete a run."""
+        with self._alone():
+            self._client.delete_run(run_id)
+
+    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run."""
+        with self._alone():
+            for name, value in tags.items():
+                self._client.set_tag(run_id, name, value[:MAX_TAG_LENGTH])
+
+    def write(
+        self, record: TrialRecord, folder: Path, parent: str | None, more: Mapping[str, str] | None = None
+    ) -> str:
+        """One run for one record, with ``more`` tags and the folder's files as artifacts; returns the run's id."""
+        with self._alone():
+            return self._write(record, folder, parent, more or {})
+
+    def _write(self, record: TrialRecord, folder: Path, parent: str | None, more: Mapping[str, str]) -> str:
         from mlflow.entities import Metric, Param
 
         config = record.config
@@ -132,6 +178,7 @@ class Tracker:
             f"tamis.problem.{stage}": reason[:MAX_TAG_LENGTH] for stage, reason in record.problems.items()
         }
         tags |= {f"version.{name}": version for name, version in record.versions.items()}
+        tags |= {name: value[:MAX_TAG_LENGTH] for name, value in more.items()}
         if "git" in record.versions:
             tags["mlflow.source.git.commit"] = record.versions["git"]
         if parent is not None:
@@ -155,7 +202,7 @@ class Tracker:
             )
         if self.artifacts:
             self._client.log_artifacts(run_id, str(folder))
-        self._client.set_terminated(run_id, "FINISHED" if record.status == COMPLETE else "FAILED")
+        self._client.set_terminated(run_id, ENDED.get(record.status, "FAILED"))
         return run_id
 
     def _points(self, record: TrialRecord) -> Iterator[tuple[str, float, int]]:

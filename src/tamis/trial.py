@@ -21,18 +21,19 @@ from tamis.configuration import check_config, explain
 from tamis.dataset import Dataset, Split, split_dataset, write_extxyz
 from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
-from tamis.exceptions import NotApplicableError, TamisError
+from tamis.exceptions import NotApplicableError, StoppedError, TamisError
 from tamis.latent import LatentSpace
 from tamis.models.base import Model, Potential
 from tamis.pruners.base import Pruner, Selection
 from tamis.pruners.budget import Budget, select_all
-from tamis.record import COMPLETE, FAILED, SKIPPED, TrialRecord, versions
+from tamis.record import COMPLETE, FAILED, SKIPPED, STOPPED, TrialRecord, versions
 from tamis.sources.base import Source
 from tamis.store import Store
 
+Watch = Callable[[TrialRecord], None]
 SPLIT, SELECT, FIT = range(3)
 """Streams of random numbers: the same seed means different numbers in different stages."""
-NO_TRIAL = ("hydra", "tracking", "study")
+NO_TRIAL = ("hydra", "tracking", "study", "search")
 """Nodes of a composed configuration that say nothing of the trial."""
 PARTS = ("store", "descriptor", "latent", "pruner", "budget", "model", "evaluation")
 
@@ -72,7 +73,11 @@ class Seeds:
 
 
 def run_trial(
-    config: DictConfig, choices: Mapping[str, str], folder: Path, overrides: Sequence[str] = ()
+    config: DictConfig,
+    choices: Mapping[str, str],
+    folder: Path,
+    overrides: Sequence[str] = (),
+    watch: Watch = lambda record: None,
 ) -> TrialRecord:
     """Prune, retrain, measure. Whatever goes wrong becomes the record's status and reason.
 
@@ -81,6 +86,7 @@ def run_trial(
     config : composed configuration. choices : which file of each group it was composed from.
     folder : where the record, the kept structures and the potential's files go.
     overrides : what was typed, for tables that show what was varied.
+    watch : sees the record after each point and each stage behind it, and may end the trial with StoppedError.
     """
     record = TrialRecord(config={"choices": dict(choices)}, overrides=list(overrides), versions=versions())
 
@@ -89,7 +95,7 @@ def run_trial(
         _check(config)
         record.config |= _plain(config, resolve=True)
         record.save(folder)
-        _run(Parts.of, record, folder)
+        _run(Parts.of, record, folder, watch)
 
     return _ended(record, folder, story)
 
@@ -132,6 +138,8 @@ def _ended(record: TrialRecord, folder: Path, story: Callable[[], None]) -> Tria
         record.status = COMPLETE
     except NotApplicableError as error:
         record.status, record.reason = SKIPPED, str(error)
+    except StoppedError as error:
+        record.status, record.reason = STOPPED, str(error)
     except TamisError as error:
         record.status, record.reason = FAILED, str(error)
     except OmegaConfBaseException as error:
@@ -147,6 +155,12 @@ def _ended(record: TrialRecord, folder: Path, story: Callable[[], None]) -> Tria
     return record
 
 
+def objectives(config: DictConfig) -> list[str]:
+    """Names of the metrics that a sweeper gets back: one, or a list."""
+    named = config.objective
+    return [named] if isinstance(named, str) else [str(name) for name in named]
+
+
 def _plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
     return cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
 
@@ -157,10 +171,11 @@ def _check(config: DictConfig) -> None:
     for name, seed in config.seed.items():
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise TamisError(f"seed.{name} is {seed!r}; a whole number from 0 on is needed")
-    if str(config.objective).startswith("test/"):
-        raise TamisError(
-            f"objective={config.objective}: the test set decides nothing; take a validation/ metric"
-        )
+    for objective in objectives(config):
+        if objective.startswith("test/"):
+            raise TamisError(
+                f"objective={objective}: the test set decides nothing; take a validation/ metric"
+            )
     if not isinstance(config.artifacts, bool):
         raise TamisError(f"artifacts is {config.artifacts!r}; true or false is needed")
     if not isinstance(config.validation_fraction, float):
@@ -169,7 +184,12 @@ def _check(config: DictConfig) -> None:
         )
 
 
-def _run(build: Callable[[Mapping[str, Any]], Parts], record: TrialRecord, folder: Path) -> None:
+def _run(
+    build: Callable[[Mapping[str, Any]], Parts],
+    record: TrialRecord,
+    folder: Path,
+    watch: Watch = lambda record: None,
+) -> None:
     config = record.config
     seed = Seeds(**config["seed"])
     with record.stage("setup"):
@@ -194,12 +214,13 @@ def _run(build: Callable[[Mapping[str, Any]], Parts], record: TrialRecord, folde
         }
     for selection in selections:
         potential = _retrain(parts, seed.fit, record, selection, dataset, split, folder)
+        watch(record)
     if config["artifacts"]:
         with record.stage("artifacts"):
             write_extxyz(folder / "kept.extxyz", pool.subset(selections[-1].indices))
             _write_potential(potential, folder / "potential")
     kept = dataset.subset(split.pool[np.sort(selections[-1].indices)])
-    _judge(parts.evaluation, _subject(parts, seed.fit, potential, pool, kept, folder), record)
+    _judge(parts.evaluation, _subject(parts, seed.fit, potential, pool, kept, folder), record, watch)
 
 
 def _subject(
@@ -224,7 +245,7 @@ def _subject(
     )
 
 
-def _judge(evaluation: Evaluation, subject: Subject, record: TrialRecord) -> None:
+def _judge(evaluation: Evaluation, subject: Subject, record: TrialRecord, watch: Watch) -> None:
     """The stages after the errors; what they could not measure is a problem of the record, not its failure."""
     for name, measure in evaluation.stages.items():
         if reason := evaluation.hopeless(record.metrics):
@@ -237,6 +258,7 @@ def _judge(evaluation: Evaluation, subject: Subject, record: TrialRecord) -> Non
         record.metrics |= finite
         record.curve[-1]["metrics"] |= finite  # measured on the potential of the last point
         record.problems |= findings.problems
+        watch(record)
     if reason := evaluation.mistaken(record.metrics):
         record.problems["stop_if"] = reason
 

@@ -8,7 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "tamis"
 FLOORS = (
     ("exceptions", "units", "configuration", "progress"),
-    ("lammps",),
+    ("lammps", "statistics"),
     ("dataset", "crystal"),
     ("checks", "sources"),
     ("bases",),
@@ -18,7 +18,7 @@ FLOORS = (
     ("evaluation",),
     ("record", "tracking"),
     ("trial",),
-    ("report", "sweep", "app", "doctor", "relog", "study"),
+    ("report", "search_runs", "sweep", "app", "doctor", "relog", "study"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

@@ -103,7 +103,9 @@ def test_a_missing_program_stops_a_trial_before_anything_is_computed(place, tmp_
 
 # ---- the real n2p2 and chimes_lsq, where they are
 
-QUICK_NETWORK = ("model.epochs=10", "model.hidden_nodes=[6]")
+# few functions, since ten epochs on eight structures cannot find the weights of many
+QUICK_BASIS = ("model.basis.angular_eta=[1.0]", "model.basis.angular_zeta=[1.0,4.0]")
+QUICK_NETWORK = ("model.epochs=10", "model.hidden_nodes=[6]", *QUICK_BASIS)
 QUICK_CHIMES = ("model.basis.order_2b=6", "model.basis.order_3b=3", "model.basis.order_4b=2")
 
 

@@ -2,10 +2,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.linalg import LinAlgError
 
 from tamis.exceptions import TamisError
 from tamis.models.linear import LinearModel
-from tamis.models.normal_equations import Weights, gather_rows, solve, solve_checked, solve_rows
+from tamis.models.normal_equations import (
+    Weights,
+    gather_rows,
+    solve,
+    solve_checked,
+    solve_ridges,
+    solve_rows,
+)
 
 
 @pytest.fixture
@@ -108,6 +116,47 @@ def test_solve_minimises_the_loss(rattled, snap_basis, store):
     rng = np.random.default_rng(0)
     for _ in range(20):
         assert loss(best) <= loss(best + 1e-3 * rng.normal(size=len(best)) * np.abs(best)) * (1 + 1e-10)
+
+
+def test_a_settings_score_is_that_of_fits_to_the_other_folds(rattled, snap_basis, store, model):
+    """All settings are scored together; here one by one, with solutions and errors from the rows."""
+    model = replace(model, stress_weights=(0.5, 2.0))
+    rows = rows_of(rattled, snap_basis, store)
+    parts = [np.arange(k, len(rattled), 3) for k in range(3)]
+    rests = [np.setdiff1d(np.arange(len(rattled)), part) for part in parts]
+    scores = model._scores([(rows.terms(r), rows.terms(p)) for r, p in zip(rests, parts, strict=True)])
+    assert len(scores) == len(model.grid)
+    for setting, score in zip(model.grid, scores, strict=True):
+        solutions = [solve_rows(rows, rest, setting.weights, setting.ridge, 1) for rest in rests]
+        errors = [
+            np.concatenate(
+                [kind[i].times(c) - kind[i].target for c, p in zip(solutions, parts, strict=True) for i in p]
+            )
+            for kind in (rows.energy, rows.force, rows.stress)
+        ]
+        expected = sum(0.5 * np.log(np.mean(e**2)) for e in errors)
+        assert score == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_ridge_that_gives_no_solution_does_not_stop_the_others():
+    indefinite, moment = np.array([[1.0, 2.0], [2.0, 1.0]], order="F"), np.array([1.0, 3.0])
+    without, solution = solve_ridges(indefinite, moment, (1e-10, 5.0), 0).T
+    assert np.isnan(without).all()
+    np.testing.assert_allclose((indefinite + 5.0 * np.eye(2)) @ solution, moment, rtol=1e-12)
+    with pytest.raises(LinAlgError):
+        solve(indefinite, moment, 1e-10, 0)
+
+
+def test_a_setting_without_a_solution_has_the_worst_score(rattled, snap_basis, store, model, monkeypatch):
+    terms = rows_of(rattled, snap_basis, store).terms(np.arange(9))
+
+    def without_the_first(*arguments):
+        found = solve_ridges(*arguments)
+        found[:, 0] = np.nan
+        return found
+
+    monkeypatch.setattr("tamis.models.linear.solve_ridges", without_the_first)
+    assert np.isinf(model._scores([(terms, terms)])).tolist() == [True, False, False] * 2
 
 
 def test_weights_do_not_depend_on_how_often_a_structure_is_there(rattled, snap_basis, store, model):

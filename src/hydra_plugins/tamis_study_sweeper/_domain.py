@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.override_parser.types import (
     ChoiceSweep,
@@ -57,7 +57,7 @@ class Parameter:
     def suggest(self, trial: Trial) -> Value:
         """The value that a trial of Optuna gives it."""
         if self.kind == CHOICE:
-            return trial.suggest_categorical(self.name, self.choices)  # type: ignore[no-any-return]
+            return trial.suggest_categorical(self.name, self.choices)
         if self.kind == INT:
             step = int(self.step or 1)
             return trial.suggest_int(self.name, int(self.low), int(self.high), step=step, log=self.log)
@@ -121,8 +121,9 @@ def parse_domain(override: Override, when: When = ()) -> Parameter | str:
     elif isinstance(value, RangeSweep):
         parameter = _range(key, value)
     else:
-        choices = tuple(override.sweep_iterator(transformer=Transformer.encode))
-        parameter = Parameter(key, CHOICE, tuple(None if choice == "null" else choice for choice in choices))
+        encoded = override.sweep_iterator(transformer=Transformer.encode)
+        choices = tuple(cast(Value, None if choice == "null" else choice) for choice in encoded)
+        parameter = Parameter(key, CHOICE, choices)
         _refuse_tags(key, value.tags if isinstance(value, ChoiceSweep) else set(), ())
         if not choices and override.value_type == ValueType.GLOB_CHOICE_SWEEP:
             raise StudyError(f"{key}: no file of the group fits; choose another pattern")

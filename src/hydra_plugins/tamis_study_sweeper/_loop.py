@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 
-from hydra_plugins.tamis_study_sweeper import reporting
+from hydra_plugins.tamis_study_sweeper import _reporting as reporting
 from hydra_plugins.tamis_study_sweeper._errors import StudyError
 from hydra_plugins.tamis_study_sweeper._observer import Observer
 from hydra_plugins.tamis_study_sweeper._outcome import (
@@ -86,7 +86,7 @@ class Loop:
                 return
 
     def _take(self) -> list[Trial]:
-        found = []
+        found: list[Trial] = []
         while len(found) < self.batch_size and (trial := self.shared.take()) is not None:
             found.append(trial)
         return found

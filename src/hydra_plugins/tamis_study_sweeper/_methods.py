@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from hydra.utils import get_class, instantiate
@@ -101,29 +102,37 @@ def make_sampler(
     config : the sampler's class and arguments. constraints : given to samplers of Optuna 4, which ask for it.
     """
     kind = _class_of(config, "sampler")
-    arguments = OmegaConf.to_container(config, resolve=True)
+    arguments = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     if kind.__name__ == "GridSampler":
-        arguments.setdefault("search_space", {p.name: list(p.values() or ()) for p in space.parameters})  # type: ignore[union-attr]
-    if stream and arguments.get("seed") is not None and kind.__name__ not in ONE_SEQUENCE:  # type: ignore[union-attr]
-        words = np.random.SeedSequence([arguments["seed"], *stream]).generate_state(1)  # type: ignore[index,call-overload]
-        arguments["seed"] = int(words[0])  # type: ignore[index,call-overload]
+        arguments.setdefault("search_space", {p.name: list(p.values() or ()) for p in space.parameters})
+    if stream and arguments.get("seed") is not None and kind.__name__ not in ONE_SEQUENCE:
+        words = np.random.SeedSequence([arguments["seed"], *stream]).generate_state(1)
+        arguments["seed"] = int(words[0])
     if constraints is not None and not _constraints_are_set_on_trials():
         if "constraints_func" not in inspect.signature(kind).parameters:
             raise StudyError(f"{kind.__name__} knows no constraints; {ADVICE}")
-        return _make("sampler", {**arguments, "constraints_func": constraints})  # type: ignore[no-any-return,dict-item]
-    return _make("sampler", arguments)  # type: ignore[no-any-return,arg-type]
+        return _make("sampler", {**arguments, "constraints_func": constraints})
+    return _make("sampler", arguments)
 
 
 def make_stopper(config: DictConfig | None) -> BasePruner:
     """The stopper (which Optuna calls pruner); without a configuration one that stops nothing."""
     from optuna.pruners import NopPruner
 
-    return NopPruner() if config is None else _make("stopper", OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+    return (
+        NopPruner()
+        if config is None
+        else _make("stopper", cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)))
+    )
 
 
 def _make(what: str, arguments: Mapping[str, Any]) -> Any:
+    from optuna.exceptions import ExperimentalWarning
+
     try:
-        return instantiate(dict(arguments))
+        with warnings.catch_warnings():  # they are tested here, and are what the configuration asks for
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return instantiate(dict(arguments))
     except Exception as error:  # whatever a constructor says about its arguments
         raise StudyError(f"hydra.sweeper.{what} cannot be built: {error.__cause__ or error}") from error
 

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 class Observer(Protocol):
     """What ``hydra.sweeper.observer`` builds; ``folder`` is the sweep's, a trial's files are in ``folder/<number>``.
 
-    The storage of the study is the truth: what an observer missed, because it or its process was gone, it can find there
-    when the study is started again.
+    The storage of the study is the truth: what an observer missed, because it or its process was gone, it can find
+    there when the study is started again.
     """
 
     def study_started(self, study: Study, folder: Path, n_others: int) -> None:
@@ -29,8 +29,8 @@ class Observer(Protocol):
     def trial_ended(self, study: Study, trial: FrozenTrial, folder: Path) -> None:
         """A trial has ended in this process."""
 
-    def study_ended(self, study: Study, folder: Path, is_full: bool) -> None:
-        """A process leaves the study; ``is_full``: all trials have ended. No other one starts meanwhile."""
+    def study_ended(self, study: Study, folder: Path, n_others: int, is_full: bool) -> None:
+        """A process leaves the study, where ``n_others`` stay; ``is_full``: all trials have ended."""
 
 
 class Silent:
@@ -42,7 +42,7 @@ class Silent:
     def trial_ended(self, study: Study, trial: FrozenTrial, folder: Path) -> None:
         """Nothing."""
 
-    def study_ended(self, study: Study, folder: Path, is_full: bool) -> None:
+    def study_ended(self, study: Study, folder: Path, n_others: int, is_full: bool) -> None:
         """Nothing."""
 
 

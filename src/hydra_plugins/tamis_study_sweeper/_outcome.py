@@ -104,7 +104,9 @@ def mean_of(outcomes: Sequence[Outcome]) -> Outcome:
     for outcome in outcomes:
         if outcome.status != COMPLETE:
             return outcome
-    values = tuple(math.fsum(column) / len(outcomes) for column in zip(*(o.values for o in outcomes), strict=True))
+    values = tuple(
+        math.fsum(column) / len(outcomes) for column in zip(*(o.values for o in outcomes), strict=True)
+    )
     names = set.intersection(*(set(outcome.measured) for outcome in outcomes))
     measured = {name: math.fsum(o.measured[name] for o in outcomes) / len(outcomes) for name in names}
     return Outcome(COMPLETE, values, measured=measured)

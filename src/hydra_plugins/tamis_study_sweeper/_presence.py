@@ -23,7 +23,9 @@ class Presence:
     """
 
     folder: Path
-    token: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}")
+    token: str = field(
+        default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+    )
     _file: IO[str] | None = None
 
     def __enter__(self) -> Presence:

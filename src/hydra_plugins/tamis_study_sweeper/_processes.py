@@ -29,7 +29,9 @@ def parent_lives() -> bool:
     return os.environ.get(PARENT, str(os.getppid())) == str(os.getppid())
 
 
-def run_workers(n: int, overrides: Sequence[str], is_full: Callable[[], bool], reap: Callable[[], int]) -> None:
+def run_workers(
+    n: int, overrides: Sequence[str], is_full: Callable[[], bool], reap: Callable[[], int]
+) -> None:
     """Run this command ``n`` times with more overrides, until all have ended; those that die are replaced.
 
     Raises

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import zlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from hydra_plugins.tamis_study_sweeper.sweeper import StudySweeper
 
 log = logging.getLogger(__name__)
+NOT_THERE = "<not there>"
 
 
 class Session:
@@ -49,8 +49,8 @@ class Session:
         check_pairs(sweeper.sampler, sweeper.stopper, space, len(self.directions), len(self.repeats))
         if sweeper.stopper is not None and not self.in_process and sweeper.n_jobs > 1:
             raise StudyError(
-                "a stopper hears of trials while they run, and a batch of another launcher tells at its end; leave it out "
-                "(hydra.sweeper.stopper=null) or take hydra/launcher=basic, which runs n_jobs processes"
+                "a stopper hears of trials while they run, and a batch of another launcher tells at its end; leave it "
+                "out (hydra.sweeper.stopper=null) or take hydra/launcher=basic, which runs n_jobs processes"
             )
 
     def run(self) -> None:
@@ -71,7 +71,8 @@ class Session:
             finally:
                 with presence.alone():
                     if not is_worker():
-                        self.observer.study_ended(shared.study, self.sweeper.folder, shared.is_full)
+                        n_others = len(presence.others())
+                        self.observer.study_ended(shared.study, self.sweeper.folder, n_others, shared.is_full)
             self._conclude(shared)
 
     @cached_property
@@ -102,33 +103,37 @@ class Session:
         others = presence.others()
         if address.startswith("sqlite:") and others:
             raise StudyError(
-                f"another process works on {address}, which is for one; wait for it, or begin a study on a journal file "
-                "(hydra.sweeper.storage=<file>.journal) or a database server"
+                f"another process works on {address}, which is for one; wait for it, or begin a study on a journal "
+                "file (hydra.sweeper.storage=<file>.journal) or a database server"
             )
         storage = open_storage(address)
         study = self._study(storage, address)
         n_before = len(study.get_trials(deepcopy=False))
-        stream = [*([n_before] if n_before else []), *([zlib.crc32(presence.token.encode())] if others else [])]
+        stream = [
+            *([n_before] if n_before else []),
+            *([zlib.crc32(presence.token.encode())] if others else []),
+        ]
         constraints = constraints_of if self.rules else None
         study.sampler = make_sampler(sweeper.sampler, self.space, stream, constraints)
         if n_before == 0:
             for start in sweeper.enqueue:
                 study.enqueue_trial(dict(start))
-        return SharedStudy(
-            study, storage, presence, sweeper.n_trials, sweeper.retries, sweeper.stale_after_s
-        )
+        return SharedStudy(study, storage, presence, sweeper.n_trials, sweeper.retries, sweeper.stale_after_s)
 
     def _study(self, storage: BaseStorage, address: str) -> Study:
         import optuna
+        from optuna.study import StudyDirection
 
         sweeper = self.sweeper
         try:
             study = optuna.create_study(
                 storage=storage,
                 study_name=sweeper.study_name,
-                directions=list(self.directions),
+                directions=[StudyDirection[one.upper()] for one in self.directions],
                 load_if_exists=True,
-                sampler=make_sampler(sweeper.sampler, self.space, [], None if not self.rules else constraints_of),
+                sampler=make_sampler(
+                    sweeper.sampler, self.space, [], None if not self.rules else constraints_of
+                ),
                 pruner=make_stopper(sweeper.stopper),
             )
         except Exception as error:
@@ -143,10 +148,12 @@ class Session:
         found |= {f"repeat {key}": str(list(values)) for key, values in self.sweeper.repeat.items()}
         found |= {f"constraint {number}": rule.text for number, rule in enumerate(self.rules)}
         for key in self.sweeper.identity:
-            value = OmegaConf.select(self._fixed, key)
-            if value is None and "." in key and OmegaConf.select(self._fixed, key.rpartition(".")[0]) is None:
+            value = OmegaConf.select(self._fixed, key, default=NOT_THERE)
+            if value is NOT_THERE:
                 raise StudyError(f"hydra.sweeper.identity has {key}, which is no key of the configuration")
-            found |= _flat(key, OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value)
+            found |= _flat(
+                key, OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+            )
         return found
 
     def _loop(self, shared: SharedStudy) -> Loop:
@@ -182,7 +189,7 @@ class Session:
             return
         if not any(trial.state == TrialState.COMPLETE for trial in shared.trials()):
             raise StudyError(why_nothing(shared))
-        log.info("study %r in %s, process %s: %s", shared.study.study_name, self.sweeper.folder, os.getpid(), progress(shared))
+        log.info("study %r in %s: %s", shared.study.study_name, self.sweeper.folder, progress(shared))
 
 
 def _flat(key: str, value: Any) -> dict[str, str]:

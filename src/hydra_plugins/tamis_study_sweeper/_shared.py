@@ -184,8 +184,8 @@ def check_definition(
     made_by = study.user_attrs.get(VERSION, "0")
     if Version(made_by).release[:1] > Version(optuna.__version__).release[:1]:
         raise StudyError(
-            f"study {study.study_name!r} was made by Optuna {made_by}, this is {optuna.__version__}; install that version, "
-            "or choose another hydra.sweeper.study_name"
+            f"study {study.study_name!r} was made by Optuna {made_by}, this is {optuna.__version__}; install that "
+            "version, or choose another hydra.sweeper.study_name"
         )
     if before is None:
         if not study.get_trials(deepcopy=False) and any(path.name.isdigit() for path in folder.iterdir()):
@@ -202,7 +202,9 @@ def check_definition(
         ]
         if on_change == "refuse":
             raise StudyError(
-                f"study {study.study_name!r} in {address} is another one:\n" + "\n".join(lines) + "\nchoose another "
+                f"study {study.study_name!r} in {address} is another one:\n"
+                + "\n".join(lines)
+                + "\nchoose another "
                 "hydra.sweeper.study_name, or hydra.sweeper.on_change=continue to go on with these trials all the same"
             )
         log.warning("study %r goes on, changed:\n%s", study.study_name, "\n".join(lines))

@@ -37,7 +37,9 @@ class Space:
         arguments: Sequence[str],
         parser: OverridesParser,
     ) -> Space:
-        """The space that YAML and command line describe; what is typed comes instead of what YAML says.
+        """The space that YAML and command line describe.
+
+        A domain that is typed comes instead of that in YAML, under the same conditions.
 
         Parameters
         ----------
@@ -48,28 +50,27 @@ class Space:
         ------
         StudyError : nothing to search, a domain or a condition that makes no sense.
         """
-        typed = {o.get_key_element(): parse_domain(o) for o in parser.parse_overrides(list(arguments))}
-        found: dict[str, Parameter | str] = {}
-        for override in parser.parse_overrides(
-            [f"{key}={_as_typed(value)}" for key, value in params.items()]
-        ):
-            found[override.get_key_element()] = parse_domain(override)
-        found |= typed
+        typed = {override.get_key_element(): override for override in parser.parse_overrides(list(arguments))}
+        listed = {
+            override.get_key_element(): override for override in parser.parse_overrides(_as_typed(params))
+        }
+        under = {key for entry in conditional for key in entry.get("params") or ()}
+        found = {
+            key: parse_domain(o)
+            for key, o in {**listed, **typed}.items()
+            if key not in under or key in listed
+        }
         fixed = {key: value for key, value in found.items() if isinstance(value, str)}
         parameters = [value for value in found.values() if isinstance(value, Parameter)]
-        known = {value.name for value in parameters} | set(fixed)
         for entry in conditional:
-            when = _condition(entry, known)
-            overrides = [f"{key}={_as_typed(value)}" for key, value in entry["params"].items()]
-            for override in parser.parse_overrides(overrides):
-                domain = parse_domain(override, when)
-                if override.get_key_element() in typed:
-                    continue
+            when = _condition(entry, {parameter.name for parameter in parameters} | set(fixed))
+            for override in parser.parse_overrides(_as_typed(entry["params"])):
+                key = override.get_key_element()
+                domain = parse_domain(typed.get(key, override), when)
                 if isinstance(domain, str):  # a value that belongs to a choice: a choice of one
-                    domain = Parameter(override.get_key_element(), CHOICE, (domain,), when=when)
+                    domain = Parameter(key, CHOICE, (domain,), when=when)
                 parameters.append(domain)
-            known |= {parameter.name for parameter in parameters}
-        space = cls(fixed, tuple(p for p in parameters if not _is_never(p, fixed)))
+        space = cls(fixed, _possible(parameters, fixed))
         space._check()
         return space
 
@@ -123,8 +124,8 @@ class Space:
     def kinds(self, groups: set[str]) -> Iterator[list[str]]:
         """Overrides of a few jobs, among which every key is, and every choice of a group of configurations.
 
-        Whether a job can be composed depends on the files that are chosen and on the names of the values that are set, not
-        on the values.
+        Whether a job can be composed depends on the files that are chosen and on the names of the values that are set,
+        not on the values.
         """
         seen = set()
         for parameter in self.parameters:
@@ -192,9 +193,14 @@ def _condition(entry: Mapping[str, Any], known: set[str]) -> When:
     return tuple(conditions)
 
 
-def _is_never(parameter: Parameter, fixed: Mapping[str, str]) -> bool:
-    """Whether a condition asks for another value than the one that is fixed."""
-    return any(key in fixed and fixed[key] not in values for key, values in parameter.when)
+def _possible(parameters: Sequence[Parameter], fixed: Mapping[str, str]) -> tuple[Parameter, ...]:
+    """Those whose conditions can come true with what is fixed."""
+    found: list[Parameter] = []
+    for parameter in parameters:
+        searched = {other.name for other in found}
+        if all(fixed[key] in values if key in fixed else key in searched for key, values in parameter.when):
+            found.append(parameter)
+    return tuple(found)
 
 
 def _first(parameter: Parameter) -> Value:
@@ -206,10 +212,14 @@ def as_number(parameter: Parameter) -> float:
     return int(parameter.low) if parameter.kind != CHOICE and parameter.step == 1 else parameter.low
 
 
-def _as_typed(value: Any) -> str:
-    """A value of YAML as one would type it."""
+def _as_typed(params: Mapping[str, Any]) -> list[str]:
+    """Keys and values of YAML as one would type them."""
+    return [f"{key}={_value_as_typed(value)}" for key, value in params.items()]
+
+
+def _value_as_typed(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(_as_typed, value))}]"
+        return f"[{','.join(map(_value_as_typed, value))}]"
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_as_typed(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{_value_as_typed(item)}" for key, item in value.items()) + "}"
     return as_text(value)

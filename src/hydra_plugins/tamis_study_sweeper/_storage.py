@@ -37,8 +37,8 @@ def storage_address(storage: str | None, folder: Path, n_jobs: int) -> str:
         storage = f"sqlite:///{folder / SQLITE}" if name == SQLITE else str(folder / JOURNAL)
     if storage.startswith("sqlite:") and n_jobs > 1:
         raise StudyError(
-            f"{storage} is for one process, and hydra.sweeper.n_jobs is {n_jobs}; go on with n_jobs=1, or begin a study on "
-            "a journal file (hydra.sweeper.storage=<file>.journal) or a database server"
+            f"{storage} is for one process, and hydra.sweeper.n_jobs is {n_jobs}; go on with n_jobs=1, or begin a "
+            "study on a journal file (hydra.sweeper.storage=<file>.journal) or a database server"
         )
     return storage
 
@@ -77,13 +77,13 @@ def open_storage(address: str) -> BaseStorage:
     except Exception as error:  # SQLAlchemy's, and those of each driver
         reason = str(error).splitlines()[0]
         raise StudyError(
-            f"hydra.sweeper.storage={_no_password(address)} cannot be opened: {reason}; is the server running, is the URL "
-            "right, is there a right to write?"
+            f"hydra.sweeper.storage={_no_password(address)} cannot be opened: {reason}; is the server running, is the "
+            "URL right, is there a right to write?"
         ) from error
 
 
 def _wait_less(storage: RDBStorage) -> None:
-    """Let SQLite write ahead: a kill loses nothing, a power cut the last trials, and a write takes 1 ms instead of 20."""
+    """Let SQLite write ahead: a kill loses nothing, a power cut the last trials; a write takes 1 ms, not 20."""
     from sqlalchemy import event
 
     def prepare(connection: Any, _: Any) -> None:
@@ -110,7 +110,9 @@ def _check_sqlite(path: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StudyError(f"no folder for {path} ({error.strerror}); choose another hydra.sweeper.storage") from error
+        raise StudyError(
+            f"no folder for {path} ({error.strerror}); choose another hydra.sweeper.storage"
+        ) from error
     if not os.access(path if path.exists() else folder, os.W_OK) or not os.access(folder, os.W_OK):
         raise StudyError(
             f"{path} may only be read; get the right to write to it and its folder, or choose another "
@@ -121,8 +123,8 @@ def _check_sqlite(path: Path) -> None:
 def _repair_journal(path: Path) -> None:
     """Cut off a last line that was not written to its end; raise StudyError for any other damage.
 
-    What a torn line meant to say was never confirmed to whoever wrote it. Left alone, the next line would be appended to
-    it and both be lost.
+    What a torn line meant to say was never confirmed to whoever wrote it. Left alone, the next line would be appended
+    to it and both be lost.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,8 +150,8 @@ def _check_line(path: Path, number: int, line: bytes) -> None:
         json.loads(line)
     except ValueError as error:
         raise StudyError(
-            f"{path} is damaged in line {number} ({error}); restore it from a copy, or cut the file before that line to go "
-            "on with what came before"
+            f"{path} is damaged in line {number} ({error}); restore it from a copy, or cut the file before that line "
+            "to go on with what came before"
         ) from error
 
 

@@ -37,7 +37,7 @@ class StudySweeper(Sweeper):
     on_change : what to do where those, or the space, are other ones: refuse or continue.
     max_failure_rate : part of the trials that may fail.
     retries : how often a trial is run again whose process died.
-    stale_after_s : seconds after which a trial is given up whose process is out of sight (another machine, another folder).
+    stale_after_s : seconds after which a trial is given up whose process is out of sight (another machine).
     observer : who is told how it goes, see ``_observer.Observer``; None: nobody.
     """
 
@@ -64,7 +64,7 @@ class StudySweeper(Sweeper):
     ) -> None:
         self.study_name, self.storage, self.direction = study_name, storage, _plain(direction)
         self.n_trials, self.n_jobs = n_trials, n_jobs
-        self.sampler, self.stopper = sampler, stopper
+        self.sampler, self.stopper = sampler, None if _stops_nothing(stopper) else stopper
         self.params, self.conditional = _plain(params) or {}, _plain(conditional) or []
         self.repeat, self.enqueue = _plain(repeat) or {}, _plain(enqueue) or []
         self.constraints, self.identity = _plain(constraints) or [], _plain(identity) or []
@@ -91,6 +91,12 @@ class StudySweeper(Sweeper):
         ------
         StudyError : the configuration makes no study, or no trial of it is complete in the end.
         """
+        try:
+            import optuna  # noqa: F401
+        except ImportError as error:
+            raise StudyError(
+                "hydra/sweeper=study needs Optuna, which is not installed; pip install 'optuna>=4.9,<6'"
+            ) from error
         from hydra_plugins.tamis_study_sweeper._session import Session
 
         assert self.hydra_context is not None and self.config is not None
@@ -103,7 +109,7 @@ class StudySweeper(Sweeper):
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration of a job."""
-        assert self.hydra_context is not None
+        assert self.hydra_context is not None and self.config is not None
         return self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
 
     @property
@@ -136,6 +142,10 @@ class StudySweeper(Sweeper):
             )
         if not self.study_name:
             raise StudyError("hydra.sweeper.study_name is empty; a study needs a name to be found again")
+
+
+def _stops_nothing(stopper: DictConfig | None) -> bool:
+    return stopper is None or str(stopper.get("_target_")).endswith(".NopPruner")
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError
 
 from tamis.bases.base import LinearBasis
 from tamis.dataset import Dataset, deal_into_folds
@@ -23,8 +22,8 @@ from tamis.models.normal_equations import (
     Weights,
     element_counts,
     gather_rows,
-    solve,
     solve_checked,
+    solve_ridges,
 )
 from tamis.store import Store
 
@@ -176,22 +175,24 @@ class LinearModel(Model):
 
         The sum of logarithms asks for relative improvements of each, so it has no unit to choose.
         """
-        scores = np.empty(len(self.grid))
+        squares, n_rows = np.zeros((3, len(self.grid))), np.zeros(3)
+        for train, held_out in folds:
+            coefficients = self._solutions(train)
+            solved = np.isfinite(coefficients).all(axis=0)
+            for j, term in enumerate((held_out.energy, held_out.force, held_out.stress)):
+                if term.rows:
+                    found = term.mean_squares(np.where(solved, coefficients, 0.0))
+                    squares[j] += np.where(solved, found, np.inf) * term.rows
+                    n_rows[j] += term.rows
+        labelled = n_rows > 0
+        return np.asarray(0.5 * np.log(squares[labelled] / n_rows[labelled, None] + TINY_SQUARE).sum(axis=0))
+
+    def _solutions(self, train: Terms) -> Array:
+        """Coefficients with every setting of the grid, (K, n_settings); NaN where there are none."""
         n_free = len(self.basis.elements)
-        for i, setting in enumerate(self.grid):
-            squares, n_rows = np.zeros(3), np.zeros(3)
-            try:
-                for train, held_out in folds:
-                    coefficients = solve(*train.combine(setting.weights), setting.ridge, n_free)
-                    for j, term in enumerate((held_out.energy, held_out.force, held_out.stress)):
-                        if term.rows:
-                            squares[j] += term.mean_square(coefficients) * term.rows
-                            n_rows[j] += term.rows
-                labelled = n_rows > 0
-                scores[i] = 0.5 * np.log(squares[labelled] / n_rows[labelled] + TINY_SQUARE).sum()
-            except LinAlgError:
-                scores[i] = np.inf
-        return scores
+        weights = [Weights(*pair) for pair in product(self.energy_weights, self.stress_weights)]
+        # in the order of the grid, in which ridges vary fastest: a matrix is combined and scaled once for all of them
+        return np.hstack([solve_ridges(*train.combine(w), self.ridges, n_free) for w in weights])
 
 
 def _free_atom_energies(dataset: Dataset, elements: Sequence[str]) -> Array:

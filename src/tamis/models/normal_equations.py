@@ -108,12 +108,16 @@ class Quadratic:
         return cls(gram, moment, square, rows)
 
     def mean_square(self, coefficients: Array) -> float:
-        """<(X c - y)²>; NaN where there are no rows."""
+        """<(X c - y)²> of coefficients (K,); NaN where there are no rows."""
+        return float(self.mean_squares(coefficients[:, None])[0])
+
+    def mean_squares(self, coefficients: Array) -> Array:
+        """<(X c - y)²> of each column of ``coefficients`` (K, n), (n,); NaN where there are no rows."""
         if self.rows == 0:
-            return np.nan
-        product = blas.dsymv(1.0, self.gram, coefficients)
-        total = coefficients @ product - 2.0 * self.moment @ coefficients + self.square
-        return max(float(total), 0.0) / self.rows
+            return np.full(coefficients.shape[1], np.nan)
+        product = blas.dsymm(1.0, self.gram, coefficients)
+        totals = np.einsum("ij,ij->j", coefficients, product) - 2.0 * self.moment @ coefficients + self.square
+        return np.asarray(np.maximum(totals, 0.0) / self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,14 +230,25 @@ def solve(gram: Array, moment: Array, ridge: float, n_free: int) -> Array:
     ------
     LinAlgError : not positive definite to rounding.
     """
+    solution = solve_ridges(gram, moment, (ridge,), n_free)[:, 0]
+    if np.isnan(solution[0]):
+        raise LinAlgError("Cholesky factorisation stopped: the matrix is not positive definite")
+    return solution
+
+
+def solve_ridges(gram: Array, moment: Array, ridges: Sequence[float], n_free: int) -> Array:
+    """``solve`` for several ridges, (K, n_ridges); a column of NaN where the matrix is not positive definite."""
     _, inverse, used = _column_scale(np.sqrt(np.diag(gram)))
-    scaled = gram * inverse[:, None] * inverse[None, :]
-    scaled[np.diag_indices_from(scaled)] = np.where(used, 1.0 + _ridges(ridge, len(inverse), n_free), 1.0)
-    factor, info = lapack.dpotrf(scaled, lower=0, overwrite_a=True)
-    if info != 0:
-        raise LinAlgError(f"Cholesky factorisation stopped at column {info}")
-    solution, _ = lapack.dpotrs(factor, moment * inverse, lower=0)
-    return np.asarray(solution * inverse)
+    scaled = gram * inverse[:, None]
+    scaled *= inverse[None, :]
+    target = moment * inverse
+    solutions = np.empty((len(inverse), len(ridges)), order="F")
+    for i, ridge in enumerate(ridges):
+        matrix = scaled.copy(order="F")
+        matrix[np.diag_indices_from(matrix)] = np.where(used, 1.0 + _ridges(ridge, len(inverse), n_free), 1.0)
+        factor, info = lapack.dpotrf(matrix, lower=0, clean=0, overwrite_a=True)
+        solutions[:, i] = lapack.dpotrs(factor, target, lower=0)[0] * inverse if info == 0 else np.nan
+    return solutions
 
 
 def solve_rows(rows: Rows, structures: Indices, weights: Weights, ridge: float, n_free: int) -> Array:

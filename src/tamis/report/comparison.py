@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.report.mean_curves import MeanCurves, mean_curves
 from tamis.report.study import (
     BASELINES,
     FAMILIES,
@@ -23,25 +24,19 @@ from tamis.report.study import (
 from tamis.report.test_errors import Layout, Reader, TestErrors
 from tamis.statistics.contrasts import Effect, contrast, holm
 from tamis.statistics.efficiency import Factor, factor
-from tamis.statistics.endpoint import Range, area_weights, common_range, grid_of, interpolation
+from tamis.statistics.endpoint import Range, area_weights, common_range
 from tamis.statistics.hypothesis import Arm, Verdict, judge
 from tamis.statistics.resampling import (
     Curves,
     cells,
     codes,
     draw_counts,
-    functional,
-    mean_of_draws,
 )
 
 Array = NDArray[np.float64]
 
 N_DRAWS = 1000
 """Draws of the bootstrap."""
-N_BAND_DRAWS = 200
-"""Draws for the bands of figures and for data-efficiency factors."""
-N_DRAWN = 25
-"""Points of a drawn curve."""
 FORCES, ENERGIES = "force", "energy"
 
 
@@ -121,38 +116,14 @@ class Comparison:
         return judge(values[chosen], arms, seeds, self.n_blocks, np.random.default_rng(1))
 
     @cached_property
-    def mean_curves(self) -> tuple[Array, Array]:
-        """Atoms (G,), and the mean log error of each arm in each draw of seeds and test blocks, (A, G, B)."""
-        span, _ = common_range([c.atoms for c in self.curves], self.n_pool_atoms, first=0.0, last=1.0)
-        rng = np.random.default_rng(2)
-        if span is None or span.is_point:
-            return np.zeros(0), np.zeros((len(self.arms), 0, 1 + N_BAND_DRAWS))
-        # one point of the grid for each atom count that all curves have, and some between
-        span = Range(max(c.atoms[0] for c in self.curves), min(c.atoms[-1] for c in self.curves))
-        grid = grid_of(span, N_DRAWN)
-        matrices = np.zeros((len(self.curves), N_DRAWN, self.data.errors.shape[1]))
-        for k, curve in enumerate(self.curves):
-            matrices[k, :, : len(curve.atoms)] = interpolation(curve.atoms, grid)
-        blocks = draw_counts(int(self.data.blocks.max()) + 1, N_BAND_DRAWS, rng)
-        logs = functional(self.data, matrices, blocks)
-        seeds = draw_counts(self.n_seeds, N_BAND_DRAWS, rng).T  # (R, B)
-        means = np.zeros((len(self.arms), N_DRAWN, 1 + N_BAND_DRAWS))
-        for a in range(len(self.arms)):
-            mine = self.data.arms == a
-            by_seed = mean_of_draws(
-                logs[mine], np.zeros(mine.sum(), dtype=np.intp), self.data.seeds[mine], (1, self.n_seeds)
-            )[0]
-            have = np.isfinite(by_seed[:, 0, 0])
-            counts = seeds[have]
-            totals = counts.sum(axis=0)
-            counts = np.where(totals > 0, counts, 1.0)  # a draw without any of the arm's seeds: take them all
-            means[a] = np.einsum("rb,rgb->gb", counts, by_seed[have]) / counts.sum(axis=0)
-        return grid, means
+    def mean_curves(self) -> MeanCurves:
+        """Of each arm, on the sizes that all curves have."""
+        return mean_curves([curve.atoms for curve in self.curves], self.data)
 
     def efficiency(self, model: str, descriptor: str, baseline: str, fraction: float) -> Factor | None:
         """The data-efficiency factor at a fraction of the pool's atoms; None where the curves do not reach it."""
         a, b = self.index(model, descriptor), self.index(model, baseline)
-        grid, means = self.mean_curves
+        grid, means = self.mean_curves.grid, self.mean_curves.means
         at = fraction * self.n_pool_atoms
         if a is None or b is None or len(grid) == 0 or not grid[0] <= at <= grid[-1]:
             return None
@@ -160,15 +131,23 @@ class Comparison:
 
     def efficiency_range(self) -> tuple[float, float]:
         """Fractions of the pool that the drawn curves reach."""
-        grid, _ = self.mean_curves
+        grid = self.mean_curves.grid
         return (grid[0] / self.n_pool_atoms, grid[-1] / self.n_pool_atoms) if len(grid) else (1.0, 0.0)
 
 
 def corrected(comparisons: Sequence[Comparison]) -> Mapping[object, float]:
-    """Holm's correction over all models of all grounds: (ground, model) -> p of own against others."""
-    return holm(
-        {(c.ground, model): e.p for c in comparisons for model, e in c.verdict.by_model.items() if e.enough}
-    )
+    """(ground, model) -> p of own against others, after Holm over all models of all primary grounds.
+
+    Each other ground is a family of its own: what is secondary makes the primary question no harder.
+    """
+    families = [[c for c in comparisons if c.ground.is_primary]]
+    families += [[c] for c in comparisons if not c.ground.is_primary]
+    found: dict[object, float] = {}
+    for family in families:
+        found |= holm(
+            {(c.ground, model): e.p for c in family for model, e in c.verdict.by_model.items() if e.enough}
+        )
+    return found
 
 
 def compare(
@@ -190,14 +169,11 @@ def compare(
     if span is None:
         return None
     compared = [pair for pair, ok in zip(usable, covers, strict=True) if ok]
-    names = [(c.model, c.arm) for c, _ in compared]
-    own = {(c.model, c.arm): c.own for c, _ in compared}
-    numbers, order = codes(names)
-    arms = tuple(Arm(model, arm, own[model, arm]) for model, arm in order)  # type: ignore[misc]
+    numbers, arms = codes([Arm(c.model, c.arm, c.own) for c, _ in compared])
     return Comparison(
         ground=ground,
         pruner=pruner,
-        arms=arms,
+        arms=tuple(arms),
         curves=tuple(c for c, _ in compared),
         data=_curves(compared, layout, span, numbers, quantity),
         layout=layout,

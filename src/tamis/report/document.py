@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
+import matplotlib
 from matplotlib.figure import Figure as Canvas
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+PNG_DPI = 150
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,29 @@ class Picture:
     name: str
     caption: str
     canvas: Canvas
+
+    @cached_property
+    def svg(self) -> str:
+        """As SVG with text that stays text; made once, for the page and for the file."""
+        self._settle()
+        stream = io.StringIO()
+        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": self.name}):
+            self.canvas.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+        return stream.getvalue()
+
+    @cached_property
+    def png(self) -> bytes:
+        """As PNG."""
+        self._settle()
+        stream = io.BytesIO()
+        self.canvas.savefig(stream, format="png", dpi=PNG_DPI)
+        return stream.getvalue()
+
+    def _settle(self) -> None:
+        """Find the layout once: it takes as long as drawing."""
+        if isinstance(self.canvas.get_layout_engine(), ConstrainedLayoutEngine):
+            self.canvas.draw_without_rendering()
+            self.canvas.set_layout_engine("none")
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,10 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib
-
 from tamis.report.document import Document, Paragraph, Picture, Pictures, Table, text_of
 from tamis.report.html import to_html
 from tamis.store import write_atomically
 
-PNG_DPI = 150
 LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -109,6 +106,5 @@ def _line(texts: list[str]) -> str:
 
 
 def _write_picture(picture: Picture, folder: Path) -> None:
-    picture.canvas.savefig(folder / f"{picture.name}.png", dpi=PNG_DPI)
-    with matplotlib.rc_context({"svg.hashsalt": picture.name}):
-        picture.canvas.savefig(folder / f"{picture.name}.svg", metadata={"Date": None})
+    write_atomically(folder / f"{picture.name}.png", picture.png)
+    write_atomically(folder / f"{picture.name}.svg", picture.svg.encode())

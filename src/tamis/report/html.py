@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from html import escape
-
-import matplotlib
 
 from tamis.report.document import Cell, Document, Paragraph, Part, Picture, Pictures, Section, Table
 from tamis.report.style import INK
@@ -27,12 +24,14 @@ p.strong { border-left: 4px solid var(--link); padding: .3rem .8rem; background:
 nav { columns: 15rem; font-size: .92rem; margin: 1rem 0; } nav a { display: block; } a { color: var(--link); }
 .scroll { overflow-x: auto; margin: .6rem 0 .2rem; max-width: 100%; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: 600; padding: .3rem 0; } th { text-align: left; vertical-align: bottom; }
+p.title { font-weight: 600; font-size: .92rem; margin: 1.1rem 0 0; }
+th { text-align: left; vertical-align: bottom; }
 th, td { padding: .22rem .6rem; border-bottom: 1px solid var(--line); } td { white-space: nowrap; }
 td.words { white-space: normal; min-width: 16rem; } td.own { background: var(--own); }
 .good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 1rem; }
 figure { margin: .6rem 0; max-width: 34rem; } figure svg { width: 100%; height: auto; color: var(--ink); }
+@media (max-width: 40rem) { table { font-size: .8rem; } th, td { padding: .18rem .35rem; } }
 details { margin: .6rem 0; } summary { cursor: pointer; }
 """
 LONG_TEXT = 60
@@ -74,9 +73,9 @@ def _part(part: Part) -> Iterator[str]:
 def _table(table: Table) -> Iterator[str]:
     if table.folded:
         yield f"<details><summary>{escape(table.title)} ({len(table.rows)})</summary>"
+    else:
+        yield f'<p class="title">{escape(table.title)}</p>'
     yield '<div class="scroll"><table>'
-    if not table.folded:
-        yield f"<caption>{escape(table.title)}</caption>"
     yield f"<thead><tr>{''.join(f'<th>{escape(c)}</th>' for c in table.columns)}</tr></thead><tbody>"
     for row in table.rows[: table.most]:
         yield f"<tr>{''.join(map(_cell, row))}</tr>"
@@ -96,18 +95,13 @@ def _cell(cell: Cell | str) -> str:
         text = f'<a href="{escape(cell.link)}">{text}</a>'
     if cell.tone:
         text = f'<span class="{cell.tone}">{text}</span>'
-    classes = " ".join(
-        [*(["own"] if cell.mark else []), *(["words"] if len(cell.text) > LONG_TEXT else [])]
-    )
+    classes = " ".join([*(["own"] if cell.mark else []), *(["words"] if len(cell.text) > LONG_TEXT else [])])
     return f'<td class="{classes}">{text}</td>' if classes else f"<td>{text}</td>"
 
 
 def _svg(picture: Picture) -> str:
     """The picture as inline SVG whose ink has the colour of the page's text."""
-    stream = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": picture.name}):
-        picture.canvas.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    svg = stream.getvalue()
+    svg = picture.svg
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r'width="[^"]*pt" height="[^"]*pt"', "", svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

@@ -13,15 +13,18 @@ Variant = tuple[str, str]
 """Choice of a group, and the configuration as JSON text."""
 
 
-def name_variants(variants: Iterable[Variant]) -> dict[Variant, str]:
-    """``ace`` for the most frequent configuration of ``ace``, ``ace (r_cut=5.0)`` for another."""
+def name_variants(variants: Iterable[Variant], preferred: str = "") -> dict[Variant, str]:
+    """``ace`` for the most frequent configuration of ``ace``, ``ace (r_cut=5.0)`` for another.
+
+    preferred : text in configurations that come before more frequent ones.
+    """
     by_choice: dict[str, Counter[str]] = defaultdict(Counter)
     for choice, text in variants:
         by_choice[choice][text] += 1
     names: dict[Variant, str] = {}
     for choice, counts in by_choice.items():
         # ties are broken by the text, so that names do not depend on the order of the folders
-        usual, *rest = sorted(counts, key=lambda text: (-counts[text], text))
+        usual, *rest = sorted(counts, key=lambda text: (preferred not in text, -counts[text], text))
         names[choice, usual] = choice
         for text in rest:
             names[choice, text] = f"{choice} ({difference(usual, text)})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +19,10 @@ Array = NDArray[np.float64]
 PRIMARY_PRUNER = "fps"
 RANDOM, STRATIFIED = "random", "stratified"
 BASELINES = (RANDOM, STRATIFIED)
+PUBLISHED = '"split": "published"'
+"""In the configuration of the data set on which the primary endpoint is measured."""
+SAME = "same"
+"""In place of a choice that has one file."""
 NO_DESCRIPTOR = "none"
 FAMILIES = ("ace", "soap", "acsf", "chimes", "snap")
 MODELS = ("snap", "ace", "chimes", "gap", "nnp")
@@ -28,12 +32,21 @@ Source = tuple[Trial, int]
 """A trial, and the number of a point of it."""
 
 
+Seeds = tuple[int, int, int]
+"""Of split, selection and fit."""
+
+
 @dataclass(frozen=True, order=True)
 class Ground:
     """What comparisons stand on: a data set with its split, and what else is the same for all (latent space)."""
 
     data: str
     setting: str
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether the primary endpoint is measured here: nothing is other than usual."""
+        return not self.setting and " (" not in self.data
 
     @property
     def name(self) -> str:
@@ -53,7 +66,7 @@ class Curve:
     pruner: str
     descriptor: str
     own: bool
-    seeds: tuple[int, int, int]
+    seeds: Seeds
     points: tuple[Metrics, ...]
     source: tuple[Source, ...]
 
@@ -71,6 +84,10 @@ class Curve:
     def n_pool_atoms(self) -> float:
         """Atoms of the pool."""
         return float(self.source[0][0].dataset["n_pool_atoms"])
+
+
+Key = tuple[Ground, str, str, str, bool, Seeds]
+"""What a curve is told by: ground, model, pruner, descriptor, own, seeds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +124,10 @@ def study_of(trials: Sequence[Trial]) -> Study:
     complete = [trial for trial in trials if trial.status == COMPLETE and trial.points]
     grounds = _grounds(complete)
     named = {group: _names(complete, grounds, group) for group in ("model", "pruner", "descriptor")}
-    groups: dict[tuple[object, ...], list[Trial]] = defaultdict(list)
+    groups: dict[Key, list[Trial]] = defaultdict(list)
     for i, trial in enumerate(complete):
-        key = (grounds[i], *(named[g][i] for g in ("model", "pruner", "descriptor")), trial.own, trial.seeds)
+        model, pruner, descriptor = (named[group][i] for group in ("model", "pruner", "descriptor"))
+        key = (grounds[i], model, pruner, descriptor, trial.own, trial.seeds)
         groups[key].append(trial)
     curves, doubled = [], 0
     for (ground, model, pruner, descriptor, own, seeds), members in groups.items():
@@ -131,39 +149,50 @@ def _points(trials: Sequence[Trial]) -> tuple[list[tuple[Metrics, Source]], int]
     for trial in trials:
         doubled += all(point["kept/atoms"] in found for point in trial.points)
         for i, point in enumerate(trial.points):
-            earlier, _ = found.get(point["kept/atoms"], ({}, None))
-            found[point["kept/atoms"]] = ({**earlier, **point}, (trial, i))
+            earlier, source = found.get(point["kept/atoms"], ({}, (trial, i)))
+            again = source[0].parts["budget"] == trial.parts["budget"]
+            found[point["kept/atoms"]] = ({**earlier, **point}, (trial, i) if again else source)
     return [found[atoms] for atoms in sorted(found)], doubled
 
 
 def _grounds(trials: Sequence[Trial]) -> list[Ground]:
-    """The ground of each trial. A data set that changed without its configuration is told by its fingerprint."""
+    """The ground of each trial.
+
+    A data set that changed without its configuration is told by its fingerprint. Models that are configured
+    otherwise than most (matched cutoffs, say) are another setting.
+    """
     sets = [(f"{t.choices.get('dataset', '?')} {t.element}", t.parts["dataset"]) for t in trials]
-    names = name_variants(sets)
-    settings = [
-        (t.choices.get("latent", "standard"), f'{{"latent": {t.parts["latent"]}, "held": {t.validation_fraction}}}')
-        for t in trials
-    ]
-    setting_names = name_variants(settings)
-    prints: dict[str, dict[str, int]] = defaultdict(dict)
+    names = name_variants(sets, preferred=PUBLISHED)
+    prints: dict[str, dict[str, None]] = defaultdict(dict)
     for trial, key in zip(trials, sets, strict=True):
-        seen = prints[names[key]]
-        seen.setdefault(str(trial.dataset.get("fingerprint", "")), len(seen))
-    usual = Counter(setting_names[s] for s in settings).most_common(1)[0][0] if settings else ""
-    grounds = []
-    for trial, key, setting in zip(trials, sets, settings, strict=True):
-        name, mark = names[key], str(trial.dataset.get("fingerprint", ""))
-        data = name if len(prints[name]) == 1 else f"{name} [{mark[:6]}]"
-        told = setting_names[setting]
-        grounds.append(Ground(data, "" if told == usual else told))
-    return grounds
+        prints[names[key]][_print(trial)] = None
+    data = [
+        names[key] if len(prints[names[key]]) == 1 else f"{names[key]} [{_print(trial)[:6]}]"
+        for trial, key in zip(trials, sets, strict=True)
+    ]
+    latent = [(SAME, f'{{"latent": {t.parts["latent"]}, "held": {t.validation_fraction}}}') for t in trials]
+    latent_names = name_variants(latent)
+    models = _names(trials, data, "model")
+    return [
+        Ground(where, ", ".join(filter(None, (_variant(latent_names[held]), _variant(model)))))
+        for where, held, model in zip(data, latent, models, strict=True)
+    ]
 
 
-def _names(trials: Sequence[Trial], grounds: Sequence[Ground], group: str) -> list[str]:
+def _print(trial: Trial) -> str:
+    return str(trial.dataset.get("fingerprint", ""))
+
+
+def _variant(name: str) -> str:
+    """What is in brackets behind a choice: how it differs from the usual configuration; empty for that."""
+    return name.partition(" (")[2].removesuffix(")")
+
+
+def _names(trials: Sequence[Trial], grounds: Sequence[Hashable], group: str) -> list[str]:
     """The name of each trial's part; cutoffs scale with the element, so each ground names its own."""
     variants: list[Variant] = [(trial.choices.get(group, "?"), trial.parts[group]) for trial in trials]
-    by_ground: dict[str, list[Variant]] = defaultdict(list)
+    by_ground: dict[Hashable, list[Variant]] = defaultdict(list)
     for ground, variant in zip(grounds, variants, strict=True):
-        by_ground[ground.data].append(variant)
-    named = {data: name_variants(some) for data, some in by_ground.items()}
-    return [named[ground.data][variant] for ground, variant in zip(grounds, variants, strict=True)]
+        by_ground[ground].append(variant)
+    named = {ground: name_variants(some) for ground, some in by_ground.items()}
+    return [named[ground][variant] for ground, variant in zip(grounds, variants, strict=True)]

@@ -63,5 +63,11 @@ def legend(ax: Axes, columns: int = 3) -> None:
     """Below the panel."""
     handles, labels = ax.get_legend_handles_labels()
     ax.get_figure().legend(  # type: ignore[union-attr]
-        handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5, labelcolor=INK
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=8.5,
+        labelcolor=INK,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,13 +41,19 @@ class TestErrors:
 
 
 class Reader:
-    """Reads the files; equal lists of structures become one ``Layout``."""
+    """Reads each file once; equal lists of structures become one ``Layout``."""
 
     def __init__(self) -> None:
         self._layouts: dict[tuple[str, ...], Layout] = {}
+        self._known: dict[Path, TestErrors | None] = {}
 
     def read(self, trial: Trial) -> TestErrors | None:
         """None where the file is missing, or does not fit to the trial's points."""
+        if trial.folder not in self._known:
+            self._known[trial.folder] = self._read(trial)
+        return self._known[trial.folder]
+
+    def _read(self, trial: Trial) -> TestErrors | None:
         try:
             header, *lines = (trial.folder / ERRORS_FILE).read_text().splitlines()
         except (OSError, ValueError):

@@ -76,13 +76,17 @@ def find_trials(folders: Sequence[Path]) -> list[Path]:
             raise TamisError(f"{folder} is no folder; give the folder of a trial, a sweep or a study")
     paths = {path.parent.resolve() for folder in folders for path in folder.rglob(RECORD_FILE)}
     if not paths:
-        raise TamisError(f"no {RECORD_FILE} below {', '.join(map(str, folders))}; is this a folder of trials?")
+        raise TamisError(
+            f"no {RECORD_FILE} below {', '.join(map(str, folders))}; is this a folder of trials?"
+        )
     return sorted(paths, key=lambda path: (str(path.parent), len(path.name), path.name))
 
 
 def read_trials(folders: Iterable[Path]) -> list[Trial]:
     """The trials; one whose record cannot be read has the status ``unreadable``."""
-    shared: dict[str, str] = {}  # equal texts once: a study has thousands of trials and some dozens of configurations
+    shared: dict[
+        str, str
+    ] = {}  # equal texts once: a study has thousands of trials and some dozens of configurations
     return [_read(folder, shared) for folder in folders]
 
 
@@ -137,9 +141,9 @@ def trial_of(record: Mapping[str, Any], folder: Path, shared: dict[str, str]) ->
 
 
 def _choices(config: Mapping[str, Any]) -> Mapping[str, str]:
-    """What was chosen of each group; where that is not told, the class."""
-    told = {group: str((config.get(group) or {}).get("_target_", "?")).rsplit(".", 1)[-1] for group in PARTS}
-    return {group: sys.intern(name.lower()) for group, name in told.items()} | config["choices"]
+    """What was chosen of each group; where that is not told, its module."""
+    targets = {group: str((config.get(group) or {}).get("_target_", "?.?")).split(".") for group in PARTS}
+    return {group: sys.intern(path[-2]) for group, path in targets.items()} | config["choices"]
 
 
 def _is_own(config: Mapping[str, Any]) -> bool:

@@ -1,10 +1,10 @@
 """Is it being the own descriptor that matters? A permutation test on the matrix of models and descriptors.
 
-Descriptors choose different structures, so some column of a row is the best one, in every draw of seeds: that the own
-one is better than the mean of the others would be found, with seeds enough, in about half of all worlds in which being
-own means nothing. What would be special is that it happens in row after row. So the own assignment (SNAP to snap, GAP to
-SOAP, ...) is compared with all ways to assign different descriptors to the models, on the matrix from which the
-means of rows and columns are taken: how good a descriptor is for everyone does not count. If being own means
+Descriptors choose different structures, so some column of a row is the best one, in every draw of seeds. With seeds
+enough the own one differs from the mean of the others, beyond chance, in any world, also where being own means nothing.
+What would be special is that it is better in row after row. So the own assignment (SNAP to snap, GAP to SOAP, ...) is
+compared with all ways to assign different descriptors to the models, on the matrix from which the means of rows
+and columns are taken: how good a descriptor is for everyone does not count. If being own means
 nothing, the own assignment is one of them like any other, so that p is exact whatever the distribution (the
 principle of R. A. Fisher's randomisation test).
 """
@@ -30,7 +30,7 @@ class Assignment:
     """Outcome of the test.
 
     estimate: mean over models of the own cell of the matrix, after the means of rows and columns were taken from it.
-    p: one-sided, part of the assignments whose mean is as low or lower. n: assignments. smallest: the lowest p there is.
+    p: one-sided, part of the assignments whose mean is as low or lower. n: assignments. smallest: lowest possible p.
     """
 
     estimate: float
@@ -73,5 +73,8 @@ def own_assignment(matrix: Array, own: Mapping[int, int], rng: np.random.Generat
     # equal up to rounding counts as equal: the own assignment is one of those that are gone through
     as_low = sums <= observed + 1e-12 * np.abs(residual).max()
     return Assignment(
-        estimate=float(observed / len(rows)), p=float(as_low.mean()), n=len(chosen), smallest=1.0 / len(chosen)
+        estimate=float(observed / len(rows)),
+        p=float(as_low.mean()),
+        n=len(chosen),
+        smallest=1.0 / len(chosen),
     )

@@ -78,10 +78,8 @@ def contrast(values: Array, weights: Array, seed_counts: Array, n_blocks: float)
 
 def _effect(estimate: float, error: float, freedom: float, n_seeds: int, n_blocks: float) -> Effect:
     half = error * float(student.ppf(0.5 + LEVEL / 2, freedom))
-    if error > 0.0:
-        p = 2.0 * float(student.sf(abs(estimate) / error, freedom))
-    else:
-        p = float(estimate == 0.0)
+    certain = float(estimate == 0.0)  # no spread at all
+    p = 2.0 * float(student.sf(abs(estimate) / error, freedom)) if error > 0.0 else certain
     return Effect(estimate, error, estimate - half, estimate + half, p, n_seeds, n_blocks)
 
 
@@ -106,7 +104,7 @@ def mean_effect(estimates: Sequence[float]) -> Effect:
 def holm(p_values: Mapping[object, float]) -> dict[object, float]:
     """Corrected p values (S. Holm, Scand. J. Stat. 6, 65 (1979)); those that are NaN are asked nothing, and stay."""
     asked = sorted((p, str(key), key) for key, p in p_values.items() if np.isfinite(p))
-    corrected: dict[object, float] = {key: np.nan for key in p_values}
+    corrected: dict[object, float] = dict.fromkeys(p_values, np.nan)
     largest = 0.0
     for i, (p, _, key) in enumerate(asked):
         largest = max(largest, min(1.0, (len(asked) - i) * p))

@@ -1,4 +1,4 @@
-"""The hypothesis: a training set pruned with a model's own descriptor is better for it than one pruned with another's."""
+"""The hypothesis: a set pruned with a model's own descriptor is better for it than one pruned with another's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from tamis.statistics.contrasts import Effect, contrast, own_against_others
 Array = NDArray[np.float64]
 
 ALPHA = 0.05
-BETTER, WORSE, NOT_SHOWN, UNDECIDABLE = "own is better", "own is worse", "no difference shown", "cannot be decided"
+BETTER, WORSE, NOT_SHOWN, UNDECIDABLE = (
+    "own is better",
+    "own is worse",
+    "no difference shown",
+    "cannot be decided",
+)
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,17 @@ variance is never below the true one in the limit of many of both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
+
+L = TypeVar("L", bound=Hashable)
 
 TINY = 1e-300
 """In place of an error of zero, which has no logarithm."""
@@ -99,8 +102,8 @@ def mean_of_draws(values: Array, arms: Indices, seeds: Indices, shape: tuple[int
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
-def codes(labels: Sequence[object]) -> tuple[Indices, list[object]]:
+def codes(labels: Sequence[L]) -> tuple[Indices, list[L]]:
     """Numbers for labels, and the labels in their order of first occurrence."""
-    names: dict[object, int] = {}
+    names: dict[L, int] = {}
     numbers = np.array([names.setdefault(label, len(names)) for label in labels], dtype=np.intp)
     return numbers, list(names)

@@ -28,13 +28,19 @@ from tamis.study.crew import clear_away, prepare, run_all
 from tamis.study.estimate import estimate, measurements
 from tamis.study.plan import Job
 from tamis.study.publish import Publisher
-from tamis.study.trials import Trial, plan_of, trials_of
+from tamis.study.trials import Trial, plan_of, read_composed, trials_of, write_composed
 
 INTERRUPTED = 130
+COMPOSED_FILE = ".composed.json"
 TELL_EVERY_S = 60.0
 SHARED_MEMORY_MIB = 1500
 """Rows that each worker keeps, unless store.memory_MiB says otherwise."""
-QUIET = ("artifacts=false", f"store.memory_MiB={SHARED_MEMORY_MIB}", "tracking.by_group=false", "tracking.artifacts=false")
+QUIET = (
+    "artifacts=false",
+    f"store.memory_MiB={SHARED_MEMORY_MIB}",
+    "tracking.by_group=false",
+    "tracking.artifacts=false",
+)
 """What ten thousand trials do without; each can be typed to have it all the same."""
 
 
@@ -48,19 +54,31 @@ def main() -> None:
         print_failure(explain(error))
         sys.exit(1)
     except KeyboardInterrupt:
-        print_failure("interrupted; trials that have ended are kept, and the same command goes on with the others")
+        print_failure(
+            "interrupted; trials that have ended are kept, and the same command goes on with the others"
+        )
         sys.exit(INTERRUPTED)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tamis-study", description=__doc__)
     parser.add_argument("overrides", nargs="*", help="as behind tamis: experiment=study dataset.root=...")
-    parser.add_argument("--folder", type=Path, default=Path("multirun/study"), help="of the study; default: %(default)s")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes; default: every core")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be run, and how long it would take")
-    parser.add_argument("--measured", type=Path, nargs="+", default=[], help="more folders of trials to estimate from")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("multirun/study"), help="of the study; default: %(default)s"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes; default: every core"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be run, and how long it would take"
+    )
+    parser.add_argument(
+        "--measured", type=Path, nargs="+", default=[], help="more folders of trials to estimate from"
+    )
     parser.add_argument("--retry-failed", action="store_true", help="run failed trials again")
-    parser.add_argument("--only", action="append", default=[], metavar="KEY=A,B", help="of the plan, such as model=snap,ace")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="KEY=A,B", help="of the plan, such as model=snap,ace"
+    )
     parser.add_argument("--block", action="append", default=[], help="of the plan; default: every block")
     return parser.parse_intermixed_args()
 
@@ -72,15 +90,25 @@ def run(given: argparse.Namespace) -> int:
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = compose("config", [*QUIET, *given.overrides])
         jobs = list(chosen(list(plan_of(config).jobs()), given.only, given.block))
-        with progress("reading the plan", len(jobs)) as advance:
-            trials = []
-            for trial in trials_of(jobs, QUIET, given.overrides):
-                trials.append(trial)
-                advance(1)
+        trials = _trials(jobs, given)
     if given.dry_run:
         describe(trials, given)
         return 0
     return _run(trials, config, given)
+
+
+def _trials(jobs: Sequence[Job], given: argparse.Namespace) -> list[Trial]:
+    """The trials of ``jobs``; what had to be composed for them is kept in the study's folder."""
+    path = given.folder / COMPOSED_FILE
+    kept = read_composed(path)
+    before, trials = len(kept), []
+    with progress("reading the plan", len(jobs)) as advance:
+        for trial in trials_of(jobs, QUIET, given.overrides, kept):
+            trials.append(trial)
+            advance(1)
+    if len(kept) > before:
+        write_composed(path, kept)
+    return trials
 
 
 def chosen(jobs: Sequence[Job], only: Sequence[str], blocks: Sequence[str]) -> Iterator[Job]:
@@ -103,7 +131,9 @@ def chosen(jobs: Sequence[Job], only: Sequence[str], blocks: Sequence[str]) -> I
             )
     for job in jobs:
         overrides = dict(job.overrides)
-        if (not blocks or job.block in blocks) and all(overrides.get(key) in of for key, of in wanted.items()):
+        if (not blocks or job.block in blocks) and all(
+            overrides.get(key) in of for key, of in wanted.items()
+        ):
             yield job
 
 
@@ -179,7 +209,9 @@ def _through(
             now, n = time.monotonic(), counts.total()
             if now - told > TELL_EVERY_S and not sys.stderr.isatty():
                 told, rate = now, n / (now - start)
-                console.print(f"{n} of {len(left)}, {counts[FAILED]} failed; {(len(left) - n) / rate / 60:.0f} min left")
+                console.print(
+                    f"{n} of {len(left)}, {counts[FAILED]} failed; {(len(left) - n) / rate / 60:.0f} min left"
+                )
     return counts
 
 
@@ -190,7 +222,9 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise TamisError(f"another tamis-study runs in {folder}; wait for it, or choose another --folder") from None
+            raise TamisError(
+                f"another tamis-study runs in {folder}; wait for it, or choose another --folder"
+            ) from None
         yield
 
 

@@ -7,12 +7,13 @@ import multiprocessing
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from tamis.exceptions import TamisError
 from tamis.record import FAILED, RECORD_FILE, TrialRecord, read_record, versions
@@ -94,7 +95,7 @@ def start(folder: Path) -> Worker:
 
 def prepare(trials: Sequence[Trial]) -> None:
     """Fill the store on every core, in a process of its own: workers would make the same rows at the same time."""
-    kinds = {}
+    kinds: dict[str, Mapping[str, Any]] = {}
     for trial in trials:
         parts = {name: trial.config[name] for name in ("dataset", "model", "descriptor", "store")}
         kinds.setdefault(json.dumps(parts, sort_keys=True), trial.config)
@@ -125,7 +126,9 @@ def bury(worker: Worker, folder: Path) -> Trial:
     trial = worker.batches[0].pop(0)
     place = folder / RUNNING_FOLDER / f"{trial.name}.{worker.process.pid}"
     if not place.is_dir():
-        raise TamisError(f"a worker process ended with exit status {how} before it began a trial; see its message above")
+        raise TamisError(
+            f"a worker process ended with exit status {how} before it began a trial; see its message above"
+        )
     reason = f"its process ended with {f'signal {-how}' if how < 0 else f'exit status {how}'}"
     record = TrialRecord(config=dict(trial.config), overrides=list(trial.overrides), versions=versions())
     if (place / RECORD_FILE).exists():  # a stage after the errors: what was measured is kept

@@ -40,7 +40,7 @@ class Estimate:
 
 def measurements(folders: Iterable[Path]) -> list[tuple[Mapping[str, Any], Measured]]:
     """Configuration, time and size of every complete trial below ``folders``."""
-    found = []
+    found: list[tuple[Mapping[str, Any], Measured]] = []
     for folder in folders:
         for path in folder.rglob(RECORD_FILE):
             record = read_record(path.parent)
@@ -66,7 +66,9 @@ def estimate(trials: Sequence[Trial], measured: Sequence[tuple[Mapping[str, Any]
         key: Measured(median(t.seconds for t in found), round(median(t.size for t in found)))
         for key, found in like.items()
     }
-    nearest = [next((medians[key] for key in _keys(trial.config) if key in medians), None) for trial in trials]
+    nearest = [
+        next((medians[key] for key in _keys(trial.config) if key in medians), None) for trial in trials
+    ]
     known = [one for one in nearest if one is not None]
     size = sum(one.size for one in known) / len(known) * len(trials) if known else 0.0
     return Estimate(len(trials), len(known), sum(one.seconds for one in known), size)

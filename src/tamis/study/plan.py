@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
@@ -10,6 +11,8 @@ from typing import Any
 from tamis.configuration import suggest
 from tamis.exceptions import TamisError
 
+PLAIN = re.compile(r"[\w./+-]+")
+"""What needs no quotes on Hydra's command line."""
 DATA = "dataset"
 """Keys of this group vary more slowly than the seeds: trials on one data set share what they read."""
 
@@ -100,18 +103,26 @@ class Plan:
                     f"{where}.sets has {chosen}, which is no set; {suggest(chosen, self.sets)}"
                     f"study.sets has {', '.join(self.sets)}"
                 )
-        keys = [*block.product, *({key for entry in self.sets[chosen] for key in entry} for chosen in block.sets)]
+        keys = [
+            *block.product,
+            *({key for entry in self.sets[chosen] for key in entry} for chosen in block.sets),
+        ]
         flat = [key for one in keys for key in ([one] if isinstance(one, str) else one)]
         if twice := sorted({key for key in flat if flat.count(key) > 1}):
-            raise TamisError(f"{where} sets {', '.join(twice)} twice; once is allowed, in product or in one of its sets")
+            raise TamisError(
+                f"{where} sets {', '.join(twice)} twice; once is allowed, in product or in one of its sets"
+            )
         if seeded := [key for key in flat if key.partition(".")[0] == "seed"]:
-            raise TamisError(f"{where} sets {', '.join(seeded)}; say how many seeds there are with {where}.seeds")
+            raise TamisError(
+                f"{where} sets {', '.join(seeded)}; say how many seeds there are with {where}.seeds"
+            )
 
     def jobs(self) -> Iterator[Job]:
         """Every trial, in the order in which they are best run.
 
-        Chunks of seeds come first, then blocks, then data sets, then seeds, then sets, then what else varies: neighbours
-        share the data set and the latent space, and a model or two. A trial that is in several blocks comes each time.
+        Chunks of seeds come first, then blocks, then data sets, then seeds, then sets, then what else varies:
+        neighbours share the data set and the latent space, and a model or two. What is in several blocks comes each
+        time.
         """
         most = max(self.block(name).seeds for name in self.blocks)
         for start in range(0, most, self.chunk):
@@ -147,4 +158,9 @@ def typed(value: Any) -> str:
         return "{" + ",".join(f"{key}:{typed(item)}" for key, item in value.items()) + "}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ",".join(typed(item) for item in value) + "]"
-    return str(value)
+    text = str(value)
+    if PLAIN.fullmatch(text):
+        return text
+    return (
+        "'" + text.replace("'", "\\'") + "'"
+    )  # interpolations, too: Hydra leaves them in quotes as they are

@@ -15,7 +15,7 @@ from tamis.tracking import Tracker
 
 log = logging.getLogger(__name__)
 JOURNAL = "mlflow_runs.txt"
-"""One line when a trial's run is begun, one when it is written: asking MLflow for each of ten thousand takes minutes."""
+"""A line when a trial's run is begun, and one when it is written: to ask MLflow for each takes minutes."""
 BEGUN, WRITTEN = "begun", "written"
 
 
@@ -39,7 +39,11 @@ class Publisher:
                 self._read_journal()
             else:  # a new study, or another database: everything is written there
                 self.parent = self.tracker.start_parent(f"study {self.folder.name}")
-                identity = {"run_id": self.parent, "uri": self.tracker.uri, "experiment": self.tracker.experiment}
+                identity = {
+                    "run_id": self.parent,
+                    "uri": self.tracker.uri,
+                    "experiment": self.tracker.experiment,
+                }
                 (self.folder / JOURNAL).unlink(missing_ok=True)
                 write_atomically(self.folder / PARENT_FILE, json.dumps(identity).encode())
         except Exception as error:
@@ -57,7 +61,9 @@ class Publisher:
     def _read_journal(self) -> None:
         path = self.folder / JOURNAL
         lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
-        state = {words[1]: words[0] for words in lines if len(words) == 2}  # a kill may have cut the last line
+        state = {
+            words[1]: words[0] for words in lines if len(words) == 2
+        }  # a kill may have cut the last line
         self.written = {name for name, last in state.items() if last == WRITTEN}
         for name in state.keys() - self.written:
             self.tracker.remove(self.folder / name)
@@ -96,7 +102,7 @@ class Publisher:
     def _give_up(self, error: Exception) -> None:
         self.parent = ""
         log.warning(
-            "nothing more is logged to MLflow (%s); the records are in %s, and are logged when the study is started again",
+            "nothing more is logged to MLflow (%s); the records are in %s, and are logged at the next start",
             in_one_line(str(error)),
             self.folder,
         )

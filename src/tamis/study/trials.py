@@ -6,13 +6,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 
+from tamis import configuration
 from tamis.app import GROUPS
+from tamis.configuration import config_folder
 from tamis.exceptions import TamisError
+from tamis.store import write_atomically
 from tamis.study.plan import Job, Plan
 from tamis.trial import resolved
 
@@ -23,6 +27,8 @@ PATHS = ("root", "cache", "base_url", "verify", "scratch", "n_jobs", "parity_plo
 OF_PROPERTIES = ("crystal", "reference", "reference_source")
 """Of the data set: what properties and dynamics are measured on and compared with; errors need none of them."""
 DIGITS = 12
+
+Composed = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,9 @@ def plan_of(config: DictConfig) -> Plan:
     return Plan(**{str(key): value for key, value in node.items()})
 
 
-def trials_of(jobs: Iterable[Job], base: Sequence[str], typed: Sequence[str]) -> Iterator[Trial]:
+def trials_of(
+    jobs: Iterable[Job], base: Sequence[str], typed: Sequence[str], kept: Composed | None = None
+) -> Iterator[Trial]:
     """The trials of ``jobs``, each once; to be called where Hydra is initialised.
 
     Jobs that differ in their seeds only are composed once: composing takes a tenth of a second.
@@ -62,24 +70,49 @@ def trials_of(jobs: Iterable[Job], base: Sequence[str], typed: Sequence[str]) ->
     Parameters
     ----------
     base : overrides that every trial has and no record need tell. typed : those that the user gave.
+    kept : what was composed for an earlier start; what is composed now is added.
     """
-    composed: dict[tuple[tuple[str, str], ...], Mapping[str, Any]] = {}
+    kept = {} if kept is None else kept
     met: set[str] = set()
     for job in jobs:
-        if job.overrides not in composed:
-            composed[job.overrides] = _composed([*base, *typed, *job.arguments])
-        config = {**composed[job.overrides], "seed": dict.fromkeys(("split", "select", "fit"), job.seed)}
+        overrides = [*base, *typed, *job.arguments]
+        kind = "\n".join([*base, *typed, *(f"{key}={value}" for key, value in job.overrides)])
+        if kind not in kept:
+            kept[kind] = _composed(overrides)
+        config = {**kept[kind], "seed": dict.fromkeys(("split", "select", "fit"), job.seed)}
         name = name_of(config)
         if name not in met:
             met.add(name)
             yield Trial(name, job.block, config, (*typed, *job.arguments))
 
 
-def _composed(overrides: list[str]) -> Mapping[str, Any]:
+def _composed(overrides: list[str]) -> dict[str, Any]:
     config = compose("config", overrides, return_hydra_config=True)
     chosen = config.hydra.runtime.choices
     choices = {group: chosen[group] for group in GROUPS if chosen.get(group) is not None}
     return {"choices": choices, **resolved(config)}
+
+
+def read_composed(path: Path) -> Composed:
+    """What an earlier start has composed; nothing where the configuration files are no longer the same."""
+    try:
+        found = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):  # none yet, or damaged: it is made again
+        return {}
+    return dict(found["kinds"]) if found["files"] == _files_hash() else {}
+
+
+def write_composed(path: Path, kept: Composed) -> None:
+    """Keep what was composed for the next start."""
+    write_atomically(path, json.dumps({"files": _files_hash(), "kinds": kept}).encode())
+
+
+def _files_hash() -> str:
+    """Of all that a composed configuration depends on besides the overrides."""
+    digest = hashlib.sha256(Path(configuration.__file__).read_bytes())
+    for path in sorted(config_folder().rglob("*.yaml")):
+        digest.update(str(path.relative_to(config_folder())).encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def name_of(config: Mapping[str, Any]) -> str:

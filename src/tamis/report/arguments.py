@@ -1,0 +1,62 @@
+"""Arguments of the commands that read folders: paths, and options as ``key=value``, as everywhere in tamis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from tamis.configuration import config_folder, suggest
+from tamis.exceptions import TamisError
+
+
+def read_arguments(
+    arguments: Sequence[str], options: Mapping[str, str], usage: str
+) -> tuple[list[Path], dict[str, str]]:
+    """Folders, and the options with their values or defaults.
+
+    Raises
+    ------
+    TamisError : no folder, or an option that there is not.
+    """
+    chosen = dict(options)
+    folders = []
+    for argument in arguments:
+        key, sign, value = argument.partition("=")
+        if (
+            not sign or Path(argument).exists()
+        ):  # a folder may have a = in its name, as those of Hydra often do
+            folders.append(Path(argument))
+        elif key in options:
+            chosen[key] = value
+        else:
+            raise TamisError(f"{key}=... is unknown; {suggest(key, options)}{usage}")
+    if not folders or any(str(folder) in ("-h", "--help") for folder in folders):
+        raise TamisError(usage)
+    return folders, chosen
+
+
+def number_of(options: Mapping[str, str], key: str) -> float:
+    """An option as a number of at least 0."""
+    try:
+        value = float(options[key])
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < float("inf"):
+        raise TamisError(f"{key}={options[key]}: a number of at least 0 is needed")
+    return value
+
+
+def default_uri() -> str:
+    """Where trials are logged unless told otherwise."""
+    return str(OmegaConf.load(config_folder() / "config.yaml").tracking.uri)
+
+
+def new_name(wanted: Path) -> Path:
+    """The path, or one with a number behind its name: nothing is overwritten."""
+    path, n = wanted, 1
+    while path.exists():
+        n += 1
+        path = wanted.with_name(f"{wanted.stem}-{n}{wanted.suffix}")
+    return path

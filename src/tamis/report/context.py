@@ -1,0 +1,85 @@
+"""What all sections of a report are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tamis.report.comparison import ENERGIES, Comparison, compare
+from tamis.report.links import Links
+from tamis.report.study import Curve, Ground, Study
+from tamis.report.test_errors import Reader
+from tamis.report.trials import Metrics
+
+TARGET = 0.1
+"""Fraction of the pool's atoms at which single budgets are looked at: the nearest one that there is is taken."""
+NEAR = 2.0
+"""A point further than this factor from the target says nothing about it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """study: all trials. links: to MLflow. primary: the comparison of the first pruner on each ground.
+
+    energies: the same for energy errors. secondary: of the other pruners.
+    """
+
+    study: Study
+    links: Links
+    primary: Mapping[Ground, Comparison]
+    energies: Mapping[Ground, Comparison]
+    secondary: Mapping[tuple[Ground, str], Comparison]
+
+    def colours(self) -> list[str]:
+        """All arms, for colours that are the same everywhere."""
+        return sorted({curve.arm for curve in self.study.curves})
+
+
+def context_of(study: Study, links: Links) -> Context:
+    """Make all comparisons."""
+    reader = Reader()
+    primary, energies, secondary = {}, {}, {}
+    for ground in study.grounds:
+        pruners = study.pruners(ground)
+        for pruner in pruners:
+            found = compare(study, ground, pruner, reader)
+            if found is not None and ground not in primary:
+                primary[ground] = found
+                also = compare(study, ground, pruner, reader, ENERGIES)
+                if also is not None:
+                    energies[ground] = also
+            elif found is not None:
+                secondary[ground, pruner] = found
+    return Context(study, links, primary, energies, secondary)
+
+
+def target_of(curves: list[Curve]) -> float | None:
+    """The fraction of the pool nearest to the target (in log) among those that occur; None without points."""
+    fractions = [p["kept/fraction_of_atoms"] for c in curves for p in c.points]
+    return min(fractions, key=lambda f: max(f / TARGET, TARGET / f)) if fractions else None
+
+
+def at_target(curve: Curve, fraction: float) -> tuple[int, Metrics] | None:
+    """Number and metrics of the curve's point nearest to a fraction; None where none is near."""
+    i, point = min(
+        enumerate(curve.points), key=lambda item: _apart(item[1]["kept/fraction_of_atoms"], fraction)
+    )
+    return (i, point) if _apart(point["kept/fraction_of_atoms"], fraction) <= NEAR else None
+
+
+def _apart(a: float, b: float) -> float:
+    return max(a / b, b / a)
+
+
+def file_name(*parts: str) -> str:
+    """Of a table or figure: letters, digits and dashes."""
+    text = "-".join(part for part in parts if part)
+    return "".join(letter if letter.isalnum() else "-" for letter in text.lower()).strip("-")
+
+
+def by_arm(curves: list[Curve]) -> Iterator[tuple[tuple[str, str, str], list[Curve]]]:
+    """(model, pruner, arm) -> curves of all seeds."""
+    groups: dict[tuple[str, str, str], list[Curve]] = {}
+    for curve in curves:
+        groups.setdefault((curve.model, curve.pruner, curve.arm), []).append(curve)
+    yield from sorted(groups.items())

@@ -1,0 +1,65 @@
+"""Groups of the structures that were kept, from the trials' ``kept.extxyz``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from tamis.exceptions import TamisError
+from tamis.record import RECORD_FILE
+from tamis.report.trials import Trial
+
+KEPT_FILE = "kept.extxyz"
+GROUP = re.compile(r'(?:^|\s)group=("(?:[^"\\]|\\.)*"|\S+)')
+ID = re.compile(r'(?:^|\s)id=("(?:[^"\\]|\\.)*"|\S+)')
+
+
+def groups_of(trials: Iterable[Trial]) -> dict[str, str]:
+    """id -> group of the structures that any of the trials kept; files are read until all are known.
+
+    Large studies write no structures: then the data set itself is asked, if it is where it was.
+    """
+    known: dict[str, str] = {}
+    largest = sorted(trials, key=lambda t: -len(t.ids))  # a whole pool tells everything at once
+    for trial in largest:
+        if not known.keys() >= set(trial.ids):
+            known |= _read(trial.folder / KEPT_FILE)
+        if not known:
+            break
+    wanted = {i for trial in largest for i in trial.ids}
+    if largest and not known.keys() >= wanted:
+        known |= {i: group for i, group in _ask_source(largest[0].folder).items() if i in wanted}
+    return known
+
+
+def _ask_source(folder: Path) -> dict[str, str]:
+    """id -> group from the data set that a record names; empty where it is not there, or has changed."""
+    try:
+        record = json.loads((folder / RECORD_FILE).read_text())
+        config = record["config"]["dataset"]
+        if config.get("root", "") is None and not Path(config.get("cache", "")).is_dir():
+            return {}  # a report downloads nothing
+        dataset = instantiate(config, _convert_="all").load()
+    except (OSError, ValueError, KeyError, TypeError, TamisError, InstantiationException):
+        return {}
+    same = dataset.fingerprint == record["dataset"].get("fingerprint")
+    return dict(zip(dataset.ids, dataset.groups, strict=True)) if same else {}
+
+
+def _read(path: Path) -> dict[str, str]:
+    found = {}
+    try:
+        with path.open() as file:
+            for line in file:
+                if "Properties=" in line:
+                    group, name = GROUP.search(line), ID.search(line)
+                    if group and name:
+                        found[name[1].strip('"')] = group[1].strip('"')
+    except (OSError, UnicodeDecodeError):
+        pass  # a report without groups of this trial; the others may know them
+    return found

@@ -1,0 +1,163 @@
+"""Verdicts in plain words, and numbers as they are printed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from tamis.report.comparison import Comparison
+from tamis.statistics.contrasts import FEWEST_BLOCKS, FEWEST_SEEDS, Effect
+from tamis.statistics.efficiency import Factor
+from tamis.statistics.endpoint import FIRST, LAST
+from tamis.statistics.hypothesis import ALPHA, BETTER, NOT_SHOWN, UNDECIDABLE, WORSE
+
+NOTHING = ""
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Significant digits; empty for None and NaN."""
+    return NOTHING if value is None or math.isnan(value) else f"{value:.{digits}g}"
+
+
+def p_value(p: float) -> str:
+    """Two digits, and no more zeros than anyone believes."""
+    return NOTHING if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def ratio(effect: Effect | None) -> str:
+    """Ratio of errors with its interval."""
+    if effect is None or math.isnan(effect.estimate):
+        return NOTHING
+    if not effect.enough:
+        return f"{effect.ratio:.2f}"
+    low, high = effect.ratio_interval
+    return f"{effect.ratio:.2f} ({low:.2f} to {high:.2f})"
+
+
+def tone(effect: Effect | None) -> str:
+    """Good where the interval is below 1, bad where it is above."""
+    if effect is None or not effect.enough:
+        return ""
+    return "good" if effect.high < 0 else "bad" if effect.low > 0 else ""
+
+
+def factor_words(factor: Factor | None, with_interval: bool) -> str:
+    """``1.8 (1.2 to 2.6)``; a bound where the baseline's curve ends before."""
+    if factor is None:
+        return NOTHING
+    sign = {"more": "≥ ", "less": "≤ ", "": ""}[factor.beyond]
+    interval = f" ({factor.low:.2g} to {factor.high:.2g})" if with_interval else ""
+    return f"{sign}{factor.value:.2g}{interval}"
+
+
+def percent(effect: Effect) -> str:
+    """``5 % lower`` (95 % interval 12 % lower to 3 % higher)."""
+    low, high = (_signed(value) for value in effect.ratio_interval)
+    return f"{_signed(effect.ratio)} (95 % interval: {low} to {high})"
+
+
+def _signed(value: float) -> str:
+    change = 100 * (value - 1)
+    if abs(change) < 0.05:
+        return "equal"
+    size = f"{abs(change):.1f}" if abs(change) < 10 else f"{abs(change):.0f}"
+    return f"{size} % {'lower' if change < 0 else 'higher'}"
+
+
+def span_words(comparison: Comparison) -> str:
+    """Between which sizes the comparison was made."""
+    if comparison.span.is_point:
+        return f"at one budget, about {comparison.span.low:.0f} atoms"
+    low, high = (100 * end / comparison.n_pool_atoms for end in (comparison.span.low, comparison.span.high))
+    return f"from {low:.0f} to {high:.0f} % of the pool's atoms"
+
+
+def verdict_words(comparison: Comparison) -> str:
+    """The answer to the question of tamis on one data set, in two or three sentences."""
+    verdict, name = comparison.verdict, comparison.ground.name
+    if verdict.outcome == UNDECIDABLE or verdict.pooled is None:
+        return (
+            f"{name}: whether a model's own descriptor prunes best cannot be decided. "
+            f"{' '.join(reasons(comparison))}"
+        )
+    pooled, assigned = verdict.pooled, verdict.assignment
+    models = ", ".join(verdict.by_model)
+    figures = (
+        f"Averaged over {models}, errors of sets chosen with the own descriptor are {percent(pooled)} than "
+        "those of sets "
+        f"chosen with the others, over {pooled.n_seeds} splits"
+    )
+    rank = NOTHING
+    if assigned is not None:
+        rank = (
+            f"; of all {assigned.n} assignments of descriptors to models {100 * assigned.p:.0f} % do as well "
+            "or better"
+        )
+    heads = {
+        BETTER: "training sets pruned with a model's own descriptor are better for it.",
+        WORSE: "training sets pruned with a model's own descriptor are worse for it.",
+        NOT_SHOWN: "no difference between the own descriptor and the others is shown.",
+    }
+    tail = ""
+    if verdict.outcome == NOT_SHOWN:
+        largest = 100 * (math.exp(max(abs(pooled.low), abs(pooled.high))) - 1)
+        tail = f" What is excluded is a mean effect of more than {largest:.0f} %."
+        if pooled.p <= ALPHA:
+            tail = (
+                " These sets do differ in the mean, but no more than descriptors assigned to models at random "
+                "would: it is "
+                "no effect of being the own one."
+            )
+    return f"{name}: {heads[verdict.outcome]} {figures}{rank}.{tail}"
+
+
+def reasons(comparison: Comparison) -> Iterator[str]:
+    """Why nothing can be concluded."""
+    verdict = comparison.verdict
+    if not verdict.by_model:
+        yield "No model was trained both on sets of its own descriptor and on sets of others."
+        return
+    pooled = verdict.pooled
+    if pooled is None or pooled.n_seeds == 0:
+        yield "No split has all descriptors of all models: the study is unfinished."
+    elif pooled.n_seeds < FEWEST_SEEDS:
+        yield f"Splits that have all trials: {pooled.n_seeds}; at least {FEWEST_SEEDS} are needed."
+    if comparison.n_blocks < FEWEST_BLOCKS:
+        yield f"The test set counts as {comparison.n_blocks:.1f} independent blocks."
+    assigned = verdict.assignment
+    if assigned is None:
+        yield "The models have no descriptors in common, or only one model has an own one."
+    elif assigned.smallest > ALPHA / 2:
+        yield (
+            f"With {len(verdict.by_model)} models there are {assigned.n} assignments of descriptors to models, "
+            "too few to "
+            "tell an own descriptor from one that happens to be good."
+        )
+
+
+def count(n: int, noun: str) -> str:
+    """``1 split``, ``2 splits``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def caveats(comparison: Comparison) -> Iterator[str]:
+    """What a reader has to know about the numbers of one data set."""
+    if not comparison.is_planned:
+        yield (
+            f"The comparison is {span_words(comparison)}, not from {100 * FIRST:.0f} to {100 * LAST:.0f} % as "
+            "planned."
+        )
+    if comparison.ground.data.startswith("sw_silicon"):
+        yield "sw_silicon is a classical toy: good for a demonstration, never for a verdict."
+    yield (
+        f"The test set counts as {comparison.n_blocks:.1f} independent blocks of "
+        f"{max(comparison.data.blocks) + 1}: most of the "
+        "error is in few of them, and intervals are as wide as that makes them."
+    )
+    if comparison.n_left_out:
+        yield f"{comparison.n_left_out} unfinished curves are left out."
+    if comparison.n_without_errors:
+        yield f"{comparison.n_without_errors} curves have no usable test_errors.csv and are left out."
+    seeds = {m: int(e.n_seeds) for m, e in comparison.verdict.by_model.items()}
+    if len(set(seeds.values())) > 1:
+        yield f"Models have different numbers of splits: {', '.join(f'{m} {n}' for m, n in seeds.items())}."

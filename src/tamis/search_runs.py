@@ -1,0 +1,171 @@
+"""A search in MLflow: one parent run for its study, one run a trial, made from the records."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tamis.record import COMPLETE, FAILED, RECORD_FILE, TrialRecord, read_record
+from tamis.tracking import Tracker
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+log = logging.getLogger(__name__)
+PARENT = "mlflow_parent"
+"""Attribute of the study: id of its run."""
+BEST = "search.best"
+"""Tag of the best trials' runs."""
+LATE_S = 60
+"""Age in seconds at which a trial that another process ended should have its run."""
+
+
+@dataclass(frozen=True)
+class SearchRuns:
+    """Observer of a study sweeper (hydra.sweeper.observer) that writes to MLflow.
+
+    The parent's id is kept in the study, so that a search that is started again goes on under the same parent. Runs
+    that are missing or half written, because a process was killed or MLflow away, are made up at the start and at the
+    end.
+
+    tracker: where to write.
+    """
+
+    tracker: Tracker
+
+    def study_started(self, study: Study, folder: Path, n_others: int) -> None:
+        """Make or reopen the parent; write what is missing under it."""
+        parent = study.user_attrs.get(PARENT)
+        if parent is None or not self.tracker.reopen_parent(parent):
+            parent = self.tracker.start_parent(f"search {study.study_name}")
+            self.tracker.tag(parent, {"search.study": study.study_name, "tamis.folder": str(folder)})
+            study.set_user_attr(PARENT, parent)
+        self._make_up(study, folder, parent, n_others)
+
+    def trial_ended(self, study: Study, trial: FrozenTrial, folder: Path) -> None:
+        """Write the run of a trial that this process has told."""
+        parent = study.user_attrs.get(PARENT)
+        if parent is not None:
+            self._write(trial, folder, parent)
+
+    def study_ended(self, study: Study, folder: Path, n_others: int, is_full: bool) -> None:
+        """Write what is missing and tag the best; the last process ends the parent."""
+        parent = study.user_attrs.get(PARENT)
+        if parent is None or n_others:
+            return
+        self._make_up(study, folder, parent, n_others)
+        self._tag_best(study, folder, parent)
+        self.tracker.end_parent(parent, "FINISHED" if is_full else "KILLED")
+
+    def _write(self, trial: FrozenTrial, folder: Path, parent: str) -> None:
+        own = folder / str(trial.number)
+        tags = {"search.trial": str(trial.number), "search.state": trial.state.name.lower()}
+        self.tracker.write(record_of(trial, own), own, parent, tags)
+
+    def _make_up(self, study: Study, folder: Path, parent: str, n_others: int) -> None:
+        """One whole run for each ended trial; none for others, unless a process lives that may be writing it."""
+        trials = {str(folder / str(trial.number)): trial for trial in ended(study)}
+        mine = {name: trial for name, trial in trials.items() if n_others == 0 or _age(trial) > LATE_S}
+        children = self.tracker.children(parent)
+        there: set[str] = set()
+        for child in children:
+            late = child.folder in mine
+            wrong = (late and not child.is_whole) or child.folder in there
+            if wrong or (n_others == 0 and child.folder not in trials):
+                self.tracker.discard(child.run_id)
+            else:
+                there.add(child.folder)
+        for name, trial in mine.items():
+            if name not in there:
+                log.info("the run of trial %s is made up", trial.number)
+                self._write(trial, folder, parent)
+
+    def _tag_best(self, study: Study, folder: Path, parent: str) -> None:
+        """The best trial, or those of the Pareto front, and no other."""
+        best = {str(folder / str(number)) for number in best_numbers(study)}
+        for child in self.tracker.children(parent):
+            if (child.folder in best) != (child.tags.get(BEST) == "true"):
+                self.tracker.tag(child.run_id, {BEST: str(child.folder in best).lower()})
+        self.tracker.tag(parent, {BEST: ", ".join(map(str, best_numbers(study)))})
+
+
+def ended(study: Study) -> list[FrozenTrial]:
+    """The trials that count: ended, and not given up for another that repeats them."""
+    trials = study.get_trials(deepcopy=False)
+    return [trial for trial in trials if trial.state.is_finished() and "void" not in trial.user_attrs]
+
+
+def best_numbers(study: Study) -> list[int]:
+    """Numbers of the best trials: one, or a Pareto front; none where none is complete."""
+    try:
+        best = study.best_trials if len(study.directions) > 1 else [study.best_trial]
+    except ValueError:
+        return []
+    return sorted(trial.number for trial in best)
+
+
+def record_of(trial: FrozenTrial, folder: Path) -> TrialRecord:
+    """What a trial's jobs left in ``folder``, as one record; of a trial without files what Optuna knows of it."""
+    paths = sorted(folder.glob(f"*/{RECORD_FILE}"), key=lambda path: (len(path.parent.name), path))
+    paths = paths or list(folder.glob(RECORD_FILE))
+    reason = str(trial.user_attrs.get("error", ""))
+    if not paths:
+        config = {"choices": {key: value for key, value in trial.params.items() if "." not in key}}
+        config |= {key: value for key, value in trial.params.items() if "." in key}
+        started = trial.datetime_start or datetime.now()
+        return TrialRecord(config, status=FAILED, reason=reason, started=started.timestamp())
+    record = merged([read_record(path.parent) for path in paths])
+    if record.status == COMPLETE and trial.state.name == "FAIL":  # complete, but not what the search wanted
+        return replace(record, status=FAILED, reason=reason)
+    return record
+
+
+def merged(records: Sequence[TrialRecord]) -> TrialRecord:
+    """Trials that differ in their seeds as one: means of the metrics; the first that is not complete decides."""
+    first = next((record for record in records if record.status != COMPLETE), records[0])
+    if len(records) == 1:
+        return first
+    lengths = {len(record.curve) for record in records}
+    points = zip(*(record.curve for record in records), strict=True) if len(lengths) == 1 else ()
+    return replace(
+        first,
+        config=_joined([record.config for record in records]),
+        metrics=_means([record.metrics for record in records]),
+        curve=[
+            {
+                "n_structures": round(sum(point["n_structures"] for point in column) / len(column)),
+                "metrics": _means([point["metrics"] for point in column]),
+            }
+            for column in points
+        ],
+        problems={name: text for record in records for name, text in record.problems.items()},
+        started=min(record.started for record in records),
+    )
+
+
+def _means(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = [name for name in metrics[0] if all(name in others for others in metrics)]
+    return {name: sum(one[name] for one in metrics) / len(metrics) for name in names}
+
+
+def _joined(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The first configuration; where the others differ, all their values."""
+    found: dict[str, Any] = {}
+    for key, value in configs[0].items():
+        values = [config.get(key) for config in configs]
+        if isinstance(value, Mapping):
+            found[key] = _joined([one for one in values if isinstance(one, Mapping)])
+        else:
+            found[key] = value if all(one == value for one in values) else ",".join(map(str, values))
+    return found
+
+
+def _age(trial: FrozenTrial) -> float:
+    """Seconds since its end."""
+    end = trial.datetime_complete
+    return 0.0 if end is None else (datetime.now(end.tzinfo) - end).total_seconds()

@@ -1,0 +1,145 @@
+"""Folders of trials as `tamis` leaves them, with made-up numbers: reports read nothing else."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tamis.evaluation.errors import PER_STRUCTURE_FIELDS
+
+BASES = {
+    name: {"_target_": f"tamis.bases.{name}.Basis", "r_cut": 5.0}
+    for name in ("ace", "snap", "chimes", "acsf", "soap")
+}
+GROUPS = ("MD", "Elastic", "Surface")
+N_POOL, N_ATOMS = 60, 10
+FRACTIONS = (0.03, 0.1, 0.2, 0.5, 1.0)
+
+
+def write_trial(
+    folder: Path,
+    model: str = "snap",
+    descriptor: str = "snap",
+    pruner: str = "fps",
+    seed: int = 0,
+    *,
+    level: float = 0.1,
+    fractions: tuple[float, ...] = FRACTIONS,
+    element: str = "Si",
+    split: str = "published",
+    r_cut: float | None = None,
+    model_r_cut: float | None = None,
+    status: str = "complete",
+    reason: str = "",
+    extra: dict[str, float] | None = None,
+    problems: dict[str, str] | None = None,
+    validation: float | None = None,
+    started: float = 1.0,
+    with_kept: bool = False,
+) -> Path:
+    """One trial whose test force MAE is ``level`` at the whole pool and falls as atoms^-0.3.
+
+    validation: level of the validation errors, the same as that of the test errors if None.
+    """
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng([seed, *map(ord, model + descriptor + pruner)])
+    order = rng.permutation(N_POOL)
+    counts = [max(int(f * N_POOL), 1) for f in fractions]
+    curve = [_point(n, level, level if validation is None else validation) for n in counts]
+    if extra:
+        curve[-1]["metrics"] |= extra
+    basis = BASES.get(model, BASES["snap"])
+    record = {
+        "config": {
+            "choices": {
+                **{"dataset": "mlearn", "latent": "standard", "budget": "curve", "evaluation": "errors"},
+                **{"model": model, "descriptor": descriptor, "pruner": pruner},
+            },
+            "dataset": {
+                "_target_": "tamis.sources.mlearn.Mlearn",
+                "element": element,
+                "split": split,
+                "root": "/nowhere",
+            },
+            "latent": {"pooling": "mean"},
+            "descriptor": {}
+            if descriptor == "none"
+            else BASES[descriptor] | ({"r_cut": r_cut} if r_cut else {}),
+            "pruner": {"_target_": f"tamis.pruners.{pruner}"},
+            "budget": {"fractions": list(fractions)},
+            "model": {"basis": basis | ({"r_cut": model_r_cut} if model_r_cut else {})},
+            "seed": {"split": seed, "select": seed, "fit": seed},
+            "validation_fraction": 0.1,
+        },
+        "overrides": [],
+        "versions": {"git": "abc"},
+        "dataset": {
+            **{"fingerprint": f"{element}-{split}", "elements": [element], "n_pool": N_POOL},
+            **{"n_pool_atoms": N_POOL * N_ATOMS, "n_test": 12},
+        },
+        "selection": {"nested": True, "ids": [f"{element}#{i}" for i in order[: counts[-1]]]},
+        "metrics": {**curve[-1]["metrics"], "seconds/fit": 2.0},
+        "curve": curve if status == "complete" else [],
+        "problems": problems or {},
+        "status": status,
+        "reason": reason,
+        "started": started,
+    }
+    (folder / "record.json").write_text(json.dumps(record))
+    _write_errors(folder / "test_errors.csv", counts, level, rng)
+    if with_kept:
+        _write_kept(folder / "kept.extxyz", record["selection"]["ids"])
+    return folder
+
+
+def _error(n: int, level: float) -> float:
+    return level * (n / N_POOL) ** -0.3
+
+
+def _point(n: int, level: float, validation: float) -> dict:
+    metrics = {
+        "kept/structures": float(n),
+        "kept/atoms": float(n * N_ATOMS),
+        "kept/fraction_of_structures": n / N_POOL,
+        "kept/fraction_of_atoms": n / N_POOL,
+    }
+    for part, one in (("test", level), ("validation", validation)):
+        metrics |= {
+            f"{part}/force_mae_eV_per_A": _error(n, one),
+            f"{part}/energy_mae_meV_per_atom": 50 * _error(n, one),
+            f"{part}/force_mae_eV_per_A/MD": 1.5 * _error(n, one),
+        }
+    return {"n_structures": n, "metrics": metrics}
+
+
+def _write_errors(path: Path, counts: list[int], level: float, rng: np.random.Generator) -> None:
+    lines = [",".join(PER_STRUCTURE_FIELDS)]
+    for n in counts:
+        for s in range(12):
+            error = _error(n, level) * np.exp(rng.normal(0.0, 0.02))
+            about = f'Si/test#{s},{GROUPS[s % 3]},"block, {s // 2}",{N_ATOMS}'
+            lines.append(f"{n},{about},{50 * error:.6g},{error:.6g},{1.2 * error:.6g}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _write_kept(path: Path, ids: list[str]) -> None:
+    frames = []
+    for i in ids:
+        group = GROUPS[int(i.split("#")[1]) % 3]
+        frames.append(
+            f'1\nLattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1:pos:R:3 group={group} id={i}\nSi 0 0 0\n'
+        )
+    path.write_text("".join(frames))
+
+
+def write_study(
+    folder: Path, models=("ace", "snap", "chimes"), seeds=range(4), own_gain: float = 0.2, **more
+) -> Path:
+    """Every model with every descriptor and random; errors of own sets are exp(-own_gain) of the others'."""
+    for model in models:
+        for seed in seeds:
+            write_trial(folder / f"{model}-random-{seed}", model, "none", "random", seed, **more)
+            for d in BASES:
+                level = 0.1 * np.exp(-own_gain * (d == model))
+                write_trial(folder / f"{model}-{d}-{seed}", model, d, "fps", seed, level=level, **more)
+    return folder

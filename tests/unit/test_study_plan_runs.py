@@ -1,0 +1,192 @@
+"""Worker processes that die, folders that killed ones leave, estimates, and one writer to MLflow."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from mlflow import MlflowClient
+from tests.composing import composed
+
+from tamis.record import COMPLETE, FAILED, SKIPPED, TrialRecord, read_record
+from tamis.study.crew import clear_away, run_all
+from tamis.study.estimate import estimate, measurements
+from tamis.study.publish import BEGUN, JOURNAL, WRITTEN, Publisher
+from tamis.study.trials import Trial
+from tamis.study.worker import RUNNING_FOLDER, SharedParts, put_in_place
+from tamis.sweep import PARENT_FILE
+from tamis.tracking import Tracker
+from tamis.trial import resolved
+
+
+def record(
+    status: str = COMPLETE, reason: str = "", model: str = "snap", seconds: float = 1.0
+) -> TrialRecord:
+    config = {"choices": {"model": model, "descriptor": "snap", "pruner": "fps"}, "seed": {"split": 0}}
+    return TrialRecord(
+        config=config, status=status, reason=reason, metrics={"seconds/fit": seconds, "seconds/setup": 9.0}
+    )
+
+
+def dying(name: str, target: str) -> Trial:
+    """A trial whose model is a function that ends the process, or one that is no class at all."""
+    config = {"choices": {"model": name}, **resolved(composed())}
+    return Trial(name, "a", config | {"model": {"_target_": target}}, (f"model={name}",))
+
+
+def test_a_worker_that_dies_fails_its_trial_and_no_other(tmp_path):
+    trials = [dying("first", "no.such.thing"), dying("killer", "os.abort"), dying("last", "no.such.thing")]
+    assert [trial.name for trial in run_all(trials, tmp_path, 1)] == ["first", "killer", "last"]
+    found = {trial.name: read_record(tmp_path / trial.name) for trial in trials}
+    assert {one.status for one in found.values()} == {FAILED}
+    assert found["killer"].reason == "its process ended with signal 6"
+    assert found["killer"].config["choices"] == {"model": "killer"}
+    assert all("no.such.thing" in found[name].reason for name in ("first", "last"))
+    assert not list((tmp_path / RUNNING_FOLDER).iterdir())
+
+
+def ended(folder, one: TrialRecord):
+    folder.mkdir(parents=True)
+    one.save(folder)
+    return folder
+
+
+def test_a_success_is_not_overwritten(tmp_path):
+    first = ended(tmp_path / "trial", record(reason="first"))
+    put_in_place(ended(tmp_path / "running" / "trial.1", record(reason="second")), first)
+    assert read_record(first).reason == "first" and not (tmp_path / "running" / "trial.1").exists()
+
+
+def test_records_of_earlier_failures_stay(tmp_path):
+    final = ended(tmp_path / "trial", record(FAILED, "first"))
+    for number, again in enumerate((record(FAILED, "second"), record(reason="third"))):
+        put_in_place(ended(tmp_path / "running" / f"trial.{number}", again), final)
+    reasons = [
+        json.loads((final / f).read_text())["reason"]
+        for f in ("earlier_1.json", "earlier_2.json", "record.json")
+    ]
+    assert reasons == ["first", "second", "third"]
+    assert not list((tmp_path / "running").iterdir())
+
+
+def test_only_the_dead_are_cleared_away(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as living:
+        for process in (living.pid, "old"):
+            ended(tmp_path / RUNNING_FOLDER / f"trial.{process}", record())
+        clear_away(tmp_path)
+        assert [path.name for path in (tmp_path / RUNNING_FOLDER).iterdir()] == [f"trial.{living.pid}"]
+    clear_away(tmp_path)
+    assert not list((tmp_path / RUNNING_FOLDER).iterdir())
+
+
+def test_equal_parts_are_built_once():
+    shared, config = SharedParts(), resolved(composed())
+    one, two = shared(config), shared(json.loads(json.dumps(config)))
+    other = shared(resolved(composed("latent.scaling=none")))
+    assert one.store is two.store and one.model is two.model and one.model is other.model
+    assert one.latent is not other.latent
+
+
+def test_estimates_are_of_the_trials_most_alike(tmp_path):
+    for i, seconds in enumerate((1.0, 2.0, 9.0)):
+        ended(tmp_path / str(i), record(seconds=seconds))
+    ended(tmp_path / "other", record(model="ace", seconds=50.0))
+    ended(tmp_path / "failed", record(FAILED, seconds=1000.0))
+    trials = [Trial("x", "a", record(model=model).config, ()) for model in ("snap", "snap", "ace", "gap")]
+    found = estimate(trials, measurements([tmp_path]))
+    assert (found.n, found.n_like) == (4, 3)
+    assert found.seconds == pytest.approx(2.0 + 2.0 + 50.0)  # medians; what trials share is not counted
+    size = (tmp_path / "0" / "record.json").stat().st_size
+    assert found.size == pytest.approx(4 * size, rel=0.01)
+
+
+def test_nothing_measured_gives_no_estimate():
+    assert estimate([Trial("x", "a", record().config, ())], []).n_like == 0
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory) -> str:
+    """Making one takes seconds: each test has an experiment of its own in it."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+@pytest.fixture
+def publisher(tmp_path, database):
+    for name, status in (("one", COMPLETE), ("two", FAILED), ("three", SKIPPED)):
+        ended(tmp_path / "study" / name, record(status))
+    tracker = Tracker(database, tmp_path / "artifacts", str(tmp_path), False, False)
+    return Publisher(tracker, tmp_path / "study")
+
+
+def runs(publisher: Publisher) -> list:
+    client = MlflowClient(publisher.tracker.uri)
+    return client.search_runs([client.get_experiment_by_name(publisher.tracker.experiment).experiment_id])
+
+
+def test_a_resumed_study_goes_on_with_its_parent(publisher):
+    publisher.open()
+    for name in ("one", "two", "three"):
+        publisher.publish(name)
+    publisher.close("KILLED")
+    again = Publisher(publisher.tracker, publisher.folder)
+    again.open()
+    assert again.parent == publisher.parent and again.written == {"one", "two"}
+    again.close("FINISHED")
+    found = {run.data.tags.get("tamis.folder", "").rpartition("/")[2]: run for run in runs(publisher)}
+    assert set(found) == {"", "one", "two"}  # a skipped combination is no run
+    assert found[""].info.status == "FINISHED"
+    assert found["one"].data.tags["mlflow.parentRunId"] == publisher.parent
+
+
+def test_a_half_written_run_is_removed(publisher):
+    publisher.open()
+    publisher.publish("one")
+    journal = publisher.folder / JOURNAL
+    journal.write_text(journal.read_text().removesuffix(f"{WRITTEN} one\n") + "wri")  # killed in between
+    again = Publisher(publisher.tracker, publisher.folder)
+    again.open()
+    assert not again.written and len(runs(publisher)) == 1
+    again.publish("one")
+    assert len(runs(publisher)) == 2 and BEGUN in journal.read_text()
+
+
+def test_a_trial_that_is_done_again_replaces_its_run(publisher):
+    publisher.open()
+    publisher.publish("two")
+    record(COMPLETE).save(publisher.folder / "two")
+    publisher.publish("two")
+    (run,) = (run for run in runs(publisher) if run.data.tags["tamis.kind"] == "trial")
+    assert run.data.tags["tamis.status"] == COMPLETE
+
+
+def test_another_experiment_gets_everything(publisher):
+    publisher.open()
+    publisher.publish("one")
+    other = Publisher(
+        replace(publisher.tracker, experiment=f"{publisher.tracker.experiment} 2"), publisher.folder
+    )
+    other.open()
+    assert other.parent not in ("", publisher.parent) and not other.written
+
+
+def test_a_lost_database_gets_everything(publisher):
+    publisher.open()
+    publisher.publish("one")
+    path = publisher.folder / PARENT_FILE
+    path.write_text(
+        path.read_text().replace(publisher.parent, "0" * 32)
+    )  # a run that the database does not have
+    other = Publisher(publisher.tracker, publisher.folder)
+    other.open()
+    assert other.parent not in ("", "0" * 32) and not other.written
+
+
+def test_without_mlflow_the_study_goes_on(publisher, tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    lost = Publisher(Tracker(f"sqlite:///{tmp_path}/file/m.db", tmp_path, "tamis"), publisher.folder)
+    lost.open()
+    lost.publish("one")
+    lost.close("FINISHED")
+    assert caplog.text.count("nothing more is logged to MLflow") == 1
+    assert not (publisher.folder / JOURNAL).exists()
