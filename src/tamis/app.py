@@ -26,7 +26,7 @@ from tamis.report.curves import draw_curves
 from tamis.report.points import points_of, write_table
 from tamis.report.tables import in_one_line, print_failure, print_trial
 from tamis.sweep import UNREACHABLE, is_search, parent_run
-from tamis.trial import NO_TRIAL, objectives, run_trial
+from tamis.trial import objectives, run_trial
 
 log = logging.getLogger(__name__)
 GROUPS = ("dataset", "descriptor", "latent", "pruner", "budget", "model", "evaluation", "experiment")
@@ -62,11 +62,10 @@ def run(config: DictConfig) -> float | dict[str, Any] | None:
         raise TamisError(
             f"experiment={about.runtime.choices.get('experiment')} is a plan of many trials; run it with tamis-study"
         )
-    trial = OmegaConf.masked_copy(config, [str(key) for key in config if key not in NO_TRIAL])
     choices = {group: name for group, name in about.runtime.choices.items() if group in GROUPS}
     searched = about.mode == RunMode.MULTIRUN and is_search(about.sweeper)
     record = run_trial(
-        trial,
+        config,
         {k: v for k, v in choices.items() if v is not None},
         folder,
         about.overrides.task,

@@ -89,6 +89,7 @@ def run_trial(
     watch : sees the record after each point and each stage behind it, and may end the trial with StoppedError.
     """
     record = TrialRecord(config={"choices": dict(choices)}, overrides=list(overrides), versions=versions())
+    config = _trial_part(config)
 
     def story() -> None:
         record.config |= _plain(config, resolve=False)
@@ -124,9 +125,13 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     ------
     TamisError, OmegaConfBaseException : what is wrong with it.
     """
-    trial = OmegaConf.masked_copy(config, [str(key) for key in config if key not in NO_TRIAL])
+    trial = _trial_part(config)
     _check(trial)
     return _plain(trial, resolve=True)
+
+
+def _trial_part(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key not in NO_TRIAL])
 
 
 def _ended(record: TrialRecord, folder: Path, story: Callable[[], None]) -> TrialRecord:

@@ -1,5 +1,6 @@
 """``tamis-study`` from outside: run, killed, started again, changed."""
 
+import fcntl
 import os
 import random
 import signal
@@ -69,6 +70,7 @@ def test_a_dry_run_knows_what_was_measured(place):
     assert f"{N + 2} trials, 2 to run" in told and "trials like 2 of the 2" in told
 
 
+@pytest.mark.slow
 def test_a_changed_config_makes_new_trials_and_failures_wait_to_be_asked_for(place):
     """A validation set larger than the pool fails every trial."""
     wrong = ("--folder", "multirun/wrong", "validation_fraction=1.5", "study.blocks.primary.seeds=1")
@@ -85,16 +87,21 @@ def test_a_changed_config_makes_new_trials_and_failures_wait_to_be_asked_for(pla
     assert sum(name in found for name in logged(place)) == 2
 
 
-def test_a_second_study_in_the_same_folder_is_refused(place):
-    import fcntl
+def test_a_plan_is_not_run_as_one_trial(place):
+    plain = [sys.executable, "-m", "tamis.app", "experiment=study_quick"]
+    done = subprocess.run(plain, cwd=place, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "run it with tamis-study" in done.stdout + done.stderr
 
+
+def test_a_second_study_in_the_same_folder_is_refused(place):
     with (place / "multirun" / "study" / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = study(place)
     assert done.returncode == 1 and "another tamis-study" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, 20])
 def test_killed_at_any_moment_nothing_is_lost_and_nothing_twice(place, kills, tmp_path):
     """SIGKILL reaches the study and its workers, at moments from its start to after its end."""
     rng = random.Random(kills)

@@ -92,6 +92,14 @@ def test_a_set_that_was_tried_in_fewer_splits_is_not_picked(tmp_path):
     assert pick(candidates(tmp_path)).n_atoms == 600
 
 
+def test_properties_of_some_splits_leave_the_curves_of_all_together(tmp_path):
+    for seed in range(3):
+        write_trial(tmp_path / f"{seed}", seed=seed, fractions=(0.5, 1.0), validation=0.1)
+    write_trial(tmp_path / "measured", fractions=(0.5,), validation=0.1, extra={STABLE: 1.0}, started=2.0)
+    half, whole = candidates(tmp_path)
+    assert len(half.members) == len(whole.members) == 3 and half.unknown == ("properties",)
+
+
 def test_the_member_with_the_middle_error_is_typical(tmp_path):
     for seed, level in enumerate((0.07, 0.05, 0.06)):
         write_trial(tmp_path / f"{seed}", seed=seed, fractions=(1.0,), validation=level)

@@ -32,6 +32,7 @@ LATEX = {
     "³": r"$^3$",
     "−": r"$-$",
 }
+ESCAPES = str.maketrans(LATEX)
 
 
 def write_document(document: Document, folder: Path) -> None:
@@ -66,7 +67,7 @@ def to_latex(table: Table) -> str:
 
 
 def _latex(text: str) -> str:
-    return "".join(LATEX.get(letter, letter) for letter in text.replace("\n", " "))
+    return text.replace("\n", " ").translate(ESCAPES)
 
 
 def to_markdown(document: Document) -> str:

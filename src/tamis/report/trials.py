@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +90,20 @@ def read_trials(folders: Iterable[Path]) -> list[Trial]:
     shared: dict[
         str, str
     ] = {}  # equal texts once: a study has thousands of trials and some dozens of configurations
-    return [_read(folder, shared) for folder in folders]
+    with _no_collector():
+        return [_read(folder, shared) for folder in folders]
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """No search for garbage meanwhile: what is read stays, and would be gone through again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _read(folder: Path, shared: dict[str, str]) -> Trial:
@@ -152,4 +168,10 @@ def _is_own(config: Mapping[str, Any]) -> bool:
 
 
 def _slim(metrics: Mapping[str, float]) -> Metrics:
-    return {sys.intern(name): value for name, value in metrics.items() if name.startswith(WANTED)}
+    return {kept: value for name, value in metrics.items() if (kept := _wanted(name))}
+
+
+@cache
+def _wanted(name: str) -> str:
+    """The name if a report shows it, always the same object; else empty."""
+    return sys.intern(name) if name.startswith(WANTED) else ""
