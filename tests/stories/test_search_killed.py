@@ -33,7 +33,8 @@ def killed_until_whole(begin, n_kills: int, longest_s: float, rng: np.random.Gen
     return kills
 
 
-@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_jobs", [1, 2])
 def test_any_project_survives_kills(tmp_path, n_jobs):
     folder = make_app(tmp_path)
     overrides = ["x=interval(-5, 5)", "kind=a,b", "sleep=0.15", "hydra.sweeper.n_trials=25"]

@@ -14,6 +14,8 @@ from mlflow import MlflowClient
 
 from tamis.record import COMPLETE, FAILED, read_record
 
+pytestmark = pytest.mark.slow  # whole studies, each of dozens of trials
+
 PART = ("experiment=study_quick", "model.basis.twojmax=4", "--block", "primary", "--only", "model=snap")
 PART = (*PART, "--only", "pruner=random,stratified", "--workers", "1")
 SMALL = ("dataset.seed=0", "budget.fractions=[0.2,1.0]", "study.blocks.primary.seeds=3")
@@ -70,7 +72,6 @@ def test_a_dry_run_knows_what_was_measured(place):
     assert f"{N + 2} trials, 2 to run" in told and "trials like 2 of the 2" in told
 
 
-@pytest.mark.slow
 def test_a_changed_config_makes_new_trials_and_failures_wait_to_be_asked_for(place):
     """A validation set larger than the pool fails every trial."""
     wrong = ("--folder", "multirun/wrong", "validation_fraction=1.5", "study.blocks.primary.seeds=1")
@@ -100,7 +101,6 @@ def test_a_second_study_in_the_same_folder_is_refused(place):
     assert done.returncode == 1 and "another tamis-study" in done.stdout + done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kills", [1, 20])
 def test_killed_at_any_moment_nothing_is_lost_and_nothing_twice(place, kills, tmp_path):
     """SIGKILL reaches the study and its workers, at moments from its start to after its end."""

@@ -62,6 +62,7 @@ def subject(source: Source, potential, folder: Path, **changes) -> Subject:
     return replace(given, **changes)
 
 
+@pytest.mark.slow
 def test_the_label_giver_has_no_error_and_is_stable(source, tmp_path):
     judged = subject(source, stillinger_weber(tmp_path), tmp_path)
     found = dynamics().measure(judged)
