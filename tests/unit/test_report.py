@@ -157,7 +157,7 @@ def test_groups_are_counted_relative_to_the_pool(whole):
         (lambda f: write_trial(f / "0", status="failed", reason="no luck"), "Nothing can be compared"),
         (lambda f: write_trial(f / "0", status="running"), "report of an unfinished study"),
         (lambda f: write_trial(f / "0", status="stopped", reason="rule"), "1 stopped"),
-        (lambda f: write_trial(f / "0"), "no random baseline was run"),
+        (lambda f: write_trial(f / "0"), "no finished curve of random draws"),
     ],
     ids=[
         "one seed",

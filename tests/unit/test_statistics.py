@@ -66,6 +66,13 @@ def test_a_few_unfinished_curves_are_left_out_and_many_shorten_the_range():
     assert covers.all() and span.high == 360.0 and not span.is_planned(1000.0)
 
 
+def test_curves_that_have_all_their_points_are_never_left_out():
+    """One budget in structures is more atoms for one way of choosing than for another."""
+    pruned, random = np.array([140.0, 260.0, 450.0]), np.array([215.0, 300.0, 480.0])
+    span, covers = common_range([pruned] * 25 + [random] * 5, 1000.0)
+    assert covers.all() and (span.low, span.high) == (215.0, 450.0)
+
+
 def test_single_budgets_are_compared_as_they_are():
     span, covers = common_range([np.array([100.0]), np.array([104.0])], 1000.0)
     assert span.is_point and covers.all() and area_weights(np.array([104.0]), span).tolist() == [1.0]

@@ -17,7 +17,7 @@ FIRST, LAST = 0.03, 0.5
 N_GRID = 65
 """Points of the common grid, evenly spaced in log(atoms)."""
 TOLERANCE = 1.15
-"""A curve that begins or ends further than this factor inside what the others have is unfinished."""
+"""A curve with fewer points than most that begins or ends further than this factor inside their range is unfinished."""
 MANY = 0.2
 """Where more than this part of the curves would count as unfinished, the range is shortened for all instead."""
 
@@ -63,9 +63,12 @@ def common_range(
         return Range(middle, middle), np.ones(len(curves), dtype=np.bool_)
     low = max(first * n_pool_atoms, float(np.median(starts)))
     high = min(last * n_pool_atoms, float(np.median(ends)))
-    covers = (starts <= low * TOLERANCE) & (ends >= high / TOLERANCE)
+    # One budget in structures is another number of atoms for each selection: a curve that has all its points is
+    # never unfinished. It shortens the range for all, since leaving it out could take away a whole baseline.
+    n_points = np.array([len(curve) for curve in curves])
+    covers = (starts <= low * TOLERANCE) & (ends >= high / TOLERANCE) | (n_points >= np.median(n_points))
     if np.mean(~covers) > MANY:  # not a few unfinished curves: the study has another range
-        covers = np.array([len(curve) > 1 for curve in curves])
+        covers = n_points > 1
     low = max(first * n_pool_atoms, float(starts[covers].max()))
     high = min(last * n_pool_atoms, float(ends[covers].min()))
     return (Range(low, high) if low < high else None), covers

@@ -24,7 +24,9 @@ def section(context: Context) -> Section:
 
 def _matrix(comparison: Comparison, context: Context) -> Iterator[Part]:
     if not any(arm.descriptor == RANDOM for arm in comparison.arms):
-        yield Paragraph(f"{comparison.ground.name}: no random baseline was run, so there is no matrix.")
+        yield Paragraph(
+            f"{comparison.ground.name}: no finished curve of random draws, so there is no matrix."
+        )
         return
     columns = [*comparison.descriptors]
     if any(arm.descriptor == STRATIFIED for arm in comparison.arms):
