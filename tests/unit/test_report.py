@@ -334,9 +334,13 @@ def test_arguments_are_folders_and_known_options(tmp_path):
     assert folders == [odd] and chosen == {"out": "x=y", "title": "t"}
     with pytest.raises(TamisError, match="otu=... is unknown"):
         read_arguments([str(odd), "otu=x"], {"out": ""}, "usage: ...")
-    for nothing in ([], ["--help"]):
-        with pytest.raises(TamisError, match="^usage"):
-            read_arguments(nothing, {}, "usage: ...")
+    with pytest.raises(TamisError, match="^usage"):
+        read_arguments([], {}, "usage: ...")
+    with pytest.raises(TamisError, match="--out: options are written key=value"):
+        read_arguments([str(odd), "--out", "x"], {"out": ""}, "usage: ...")
+    with pytest.raises(SystemExit) as stop:
+        read_arguments(["--help"], {}, "usage: ...")
+    assert stop.value.code == 0
     for wrong in ("much", "-1", "inf", "nan"):
         with pytest.raises(TamisError, match="at least 0"):
             number_of({"within": wrong}, "within")

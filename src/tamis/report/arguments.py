@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,21 +19,25 @@ def read_arguments(
 
     Raises
     ------
-    TamisError : no folder, or an option that there is not.
+    TamisError : no folder, or an option that there is not. SystemExit : help was asked for and printed.
     """
+    if any(argument in ("-h", "--help") for argument in arguments):
+        print(usage)
+        sys.exit(0)
     chosen = dict(options)
     folders = []
     for argument in arguments:
+        if argument.startswith("--"):
+            raise TamisError(f"{argument}: options are written key=value; {usage}")
         key, sign, value = argument.partition("=")
-        if (
-            not sign or Path(argument).exists()
-        ):  # a folder may have a = in its name, as those of Hydra often do
+        # a folder may have a = in its name, as those of Hydra often do
+        if not sign or Path(argument).exists():
             folders.append(Path(argument))
         elif key in options:
             chosen[key] = value
         else:
             raise TamisError(f"{key}=... is unknown; {suggest(key, options)}{usage}")
-    if not folders or any(str(folder) in ("-h", "--help") for folder in folders):
+    if not folders:
         raise TamisError(usage)
     return folders, chosen
 
