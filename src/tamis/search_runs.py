@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tamis.record import COMPLETE, FAILED, RECORD_FILE, TrialRecord, read_record
+from tamis.search_plots import PAGE, draw_search
 from tamis.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PARENT = "mlflow_parent"
 """Attribute of the study: id of its run."""
+DRAWN = "trials_drawn"
+"""Attribute of the study: how many ended trials its plots show."""
 BEST = "search.best"
 """Tag of the best trials' runs."""
 LATE_S = 60
 """Age in seconds at which a trial that another process ended should have its run."""
+PLOTS = "plots"
+"""Folder of the plots, in the search's folder and among the parent's artifacts."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,12 @@ class SearchRuns:
     that are missing or half written, because a process was killed or MLflow away, are made up at the start and at the
     end.
 
-    tracker: where to write.
+    tracker: where to write. plots: draw Optuna's plots at the end, into ``plots/`` of the search's folder, and attach
+    them to the parent.
     """
 
     tracker: Tracker
+    plots: bool = True
 
     def study_started(self, study: Study, folder: Path, n_others: int) -> None:
         """Make or reopen the parent; write what is missing under it."""
@@ -54,13 +61,27 @@ class SearchRuns:
             self._write(trial, folder, parent)
 
     def study_ended(self, study: Study, folder: Path, n_others: int, is_full: bool) -> None:
-        """Write what is missing and tag the best; the last process ends the parent."""
-        parent = study.user_attrs.get(PARENT)
-        if parent is None or n_others:
+        """The last process writes what is missing, tags the best, ends the parent, and draws the plots."""
+        if n_others:
             return
-        self._make_up(study, folder, parent, n_others)
-        self._tag_best(study, folder, parent)
-        self.tracker.end_parent(parent, "FINISHED" if is_full else "KILLED")
+        parent = study.user_attrs.get(PARENT)
+        try:
+            if parent is not None:
+                self._make_up(study, folder, parent, n_others)
+                self._tag_best(study, folder, parent)
+                self.tracker.end_parent(parent, "FINISHED" if is_full else "KILLED")
+        finally:  # MLflow may be away; the plots are in the folder, too
+            if self.plots:
+                self._draw(study, folder)
+        if parent is not None and self.plots and (folder / PLOTS).is_dir():
+            self.tracker.attach(parent, folder / PLOTS)
+
+    def _draw(self, study: Study, folder: Path) -> None:
+        """Draw, unless no trial has ended since that was done."""
+        n = len(ended(study))
+        if study.user_attrs.get(DRAWN) != n or not (folder / PLOTS / PAGE).is_file():
+            draw_search(study, objective_names(study, folder), folder / PLOTS)
+            study.set_user_attr(DRAWN, n)
 
     def _write(self, trial: FrozenTrial, folder: Path, parent: str) -> None:
         own = folder / str(trial.number)
@@ -100,6 +121,24 @@ def ended(study: Study) -> list[FrozenTrial]:
     return [trial for trial in trials if trial.state.is_finished() and "void" not in trial.user_attrs]
 
 
+def objective_names(study: Study, folder: Path) -> list[str]:
+    """What the values of a trial are called: as in the record of one that is complete, else by their numbers."""
+    n = len(study.directions)
+    for trial in ended(study):
+        if trial.state.name == "COMPLETE" and (records := records_of(folder / str(trial.number))):
+            named = records[0].config.get("objective")
+            names = [named] if isinstance(named, str) else [str(name) for name in named or ()]
+            if len(names) == n:
+                return names
+    return ["objective"] if n == 1 else [f"objective {i}" for i in range(n)]
+
+
+def records_of(folder: Path) -> list[TrialRecord]:
+    """The records of a trial's jobs, in their order."""
+    paths = sorted(folder.glob(f"*/{RECORD_FILE}"), key=lambda path: (len(path.parent.name), path))
+    return [read_record(path.parent) for path in paths or folder.glob(RECORD_FILE)]
+
+
 def best_numbers(study: Study) -> list[int]:
     """Numbers of the best trials: one, or a Pareto front; none where none is complete."""
     try:
@@ -111,15 +150,14 @@ def best_numbers(study: Study) -> list[int]:
 
 def record_of(trial: FrozenTrial, folder: Path) -> TrialRecord:
     """What a trial's jobs left in ``folder``, as one record; of a trial without files what Optuna knows of it."""
-    paths = sorted(folder.glob(f"*/{RECORD_FILE}"), key=lambda path: (len(path.parent.name), path))
-    paths = paths or list(folder.glob(RECORD_FILE))
+    records = records_of(folder)
     reason = str(trial.user_attrs.get("error", ""))
-    if not paths:
+    if not records:
         config = {"choices": {key: value for key, value in trial.params.items() if "." not in key}}
         config |= {key: value for key, value in trial.params.items() if "." in key}
         started = trial.datetime_start or datetime.now()
         return TrialRecord(config, status=FAILED, reason=reason, started=started.timestamp())
-    record = merged([read_record(path.parent) for path in paths])
+    record = merged(records)
     if record.status == COMPLETE and trial.state.name == "FAIL":  # complete, but not what the search wanted
         return replace(record, status=FAILED, reason=reason)
     return record

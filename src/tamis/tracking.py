@@ -156,6 +156,11 @@ class Tracker:
             for name, value in tags.items():
                 self._client.set_tag(run_id, name, value[:MAX_TAG_LENGTH])
 
+    def attach(self, run_id: str, folder: Path) -> None:
+        """Copy a folder to the artifacts of a run, under its name; what is there of the same name is replaced."""
+        with self._alone():
+            self._client.log_artifacts(run_id, str(folder), folder.name)
+
     def write(
         self, record: TrialRecord, folder: Path, parent: str | None, more: Mapping[str, str] | None = None
     ) -> str:

@@ -18,7 +18,7 @@ FLOORS = (
     ("evaluation",),
     ("record", "tracking"),
     ("trial",),
-    ("report", "search_runs", "sweep", "app", "doctor", "relog", "study"),
+    ("report", "search_plots", "search_runs", "best", "sweep", "app", "doctor", "relog", "study"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

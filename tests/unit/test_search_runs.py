@@ -1,11 +1,15 @@
 """A search in MLflow is made from the records, whatever was lost."""
 
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from tamis.record import COMPLETE, FAILED, STOPPED, TrialRecord
-from tamis.search_runs import SearchRuns, merged, record_of
+from tamis.search_runs import SearchRuns, merged, objective_names, record_of
 from tamis.tracking import Tracker
 
 
@@ -51,10 +55,21 @@ def test_a_trial_without_files_is_told_as_optuna_knows_it(tmp_path):
     assert one.config["choices"] == {"model": "snap"} and "model.r_cut" in one.config
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory) -> Path:
+    """An empty one; making it takes MLflow seconds."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    tracker = Tracker(f"sqlite:///{folder}/mlflow.db", folder, "other", artifacts=False)
+    tracker.end_parent(tracker.start_parent("none"))
+    return folder / "mlflow.db"
+
+
 @pytest.fixture
-def runs(tmp_path) -> SearchRuns:
+def runs(tmp_path, database) -> SearchRuns:
+    shutil.copy(database, tmp_path / "mlflow.db")
     return SearchRuns(
-        Tracker(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts", "tests", artifacts=False)
+        Tracker(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts", "tests", artifacts=False),
+        plots=False,
     )
 
 
@@ -102,3 +117,68 @@ def test_what_is_lost_is_made_up_and_nothing_is_there_twice(tmp_path, runs):
     runs.study_ended(study, tmp_path, 0, True)
     best = [child.folder for child in tracker.children(parent) if child.tags.get("search.best") == "true"]
     assert best == [str(tmp_path / "4")], "the old best one is still tagged"
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> list:
+    """Names of the objectives, for each time that plots were drawn."""
+    calls = []
+
+    def draw(study, objectives, folder):
+        calls.append(objectives)
+        folder.mkdir(exist_ok=True)
+        (folder / "search.html").write_text("plots")
+        return {}
+
+    monkeypatch.setattr("tamis.search_runs.draw_search", draw)
+    return calls
+
+
+def attached(runs, study) -> list[str]:
+    client = runs.tracker._client
+    return [one.path for one in client.list_artifacts(study.user_attrs["mlflow_parent"], "plots")]
+
+
+def test_the_last_process_draws_and_attaches_once_a_trial_is_new(tmp_path, runs, drawn):
+    runs = replace(runs, plots=True)
+    study = optuna.create_study(study_name="s")
+    runs.study_started(study, tmp_path, 0)
+    told(study, tmp_path, 3.0)
+    runs.study_ended(study, tmp_path, 1, False)
+    assert drawn == [] and attached(runs, study) == []
+    runs.study_ended(study, tmp_path, 0, True)
+    assert drawn == [["objective"]]
+    assert attached(runs, study) == ["plots/search.html"]
+    runs.study_ended(study, tmp_path, 0, True)
+    assert len(drawn) == 1, "nothing is new"
+    told(study, tmp_path, 2.0)
+    runs.study_ended(study, tmp_path, 0, True)
+    assert len(drawn) == 2
+
+
+def test_plots_are_drawn_when_mlflow_is_away(tmp_path, runs, drawn, monkeypatch):
+    runs = replace(runs, plots=True)
+    study = optuna.create_study(study_name="s")
+    runs.study_started(study, tmp_path, 0)
+    told(study, tmp_path, 3.0)
+
+    def away(*_):
+        raise ConnectionError("nobody there")
+
+    monkeypatch.setattr(Tracker, "children", away)
+    with pytest.raises(ConnectionError):
+        runs.study_ended(study, tmp_path, 0, True)
+    assert drawn == [["objective"]]
+
+
+def test_objectives_are_called_as_in_the_records(tmp_path):
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    assert objective_names(study, tmp_path) == ["objective 0", "objective 1"]
+    trial = study.ask()
+    config = {"choices": {}, "objective": ["error", "kept"]}
+    record(0, 1.0, config=config).save(make(tmp_path / "0" / "0"))
+    study.tell(trial, [1.0, 2.0])
+    assert objective_names(study, tmp_path) == ["error", "kept"]
+    one = optuna.create_study()
+    one.tell(one.ask(), 1.0)
+    assert objective_names(one, tmp_path) == ["objective"], "two names for one value"

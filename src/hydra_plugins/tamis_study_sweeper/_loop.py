@@ -83,6 +83,7 @@ class Loop:
             self._check_failures()
             if not all(more):
                 log.info("the sampler has no more points")
+                self.shared.used_up()
                 return
 
     def _take(self) -> list[Trial]:

@@ -30,6 +30,8 @@ WORKER, VOID, RETRY_OF, ATTEMPT, ERROR, OVERRIDES = (
 )
 """Names of attributes of a trial: who runs it; why it does not count; of which trial it is the repetition; the how
 manyth; what went wrong; the overrides of its jobs."""
+USED_UP = "used_up"
+"""Attribute of the study: its sampler has no more points."""
 NEWBORN_S = 60
 """A trial without a worker that is younger may be one that another process is about to take."""
 
@@ -58,8 +60,19 @@ class SharedStudy:
 
     @property
     def is_full(self) -> bool:
-        """Whether all trials have ended."""
-        return len(self.ended()) >= self.n_trials
+        """Whether all trials have ended: the total, or all that the sampler has."""
+        trials = self.trials()
+        if self._is_used_up:
+            return all(trial.state.is_finished() for trial in trials)
+        return sum(trial.state.is_finished() for trial in trials) >= self.n_trials
+
+    def used_up(self) -> None:
+        """The sampler has no more points: from now on only trials that are enqueued are run."""
+        self.study.set_user_attr(USED_UP, True)
+
+    @property
+    def _is_used_up(self) -> bool:
+        return bool(self.study.user_attrs.get(USED_UP))
 
     def take(self) -> Trial | None:
         """The next trial for this process; None where all are taken.
@@ -72,7 +85,7 @@ class SharedStudy:
 
         while True:
             taken = sum(trial.state != TrialState.WAITING for trial in self.trials())
-            if taken >= self.n_trials:
+            if taken >= self.n_trials or (self._is_used_up and taken == len(self.trials())):
                 return None
             trial = self.study.ask()
             trial.set_user_attr(WORKER, self.presence.token)
@@ -210,3 +223,4 @@ def check_definition(
         log.warning("study %r goes on, changed:\n%s", study.study_name, "\n".join(lines))
     if before != definition:
         study.set_user_attr(DEFINITION, dict(definition))
+        study.set_user_attr(USED_UP, False)
