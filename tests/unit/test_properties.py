@@ -60,6 +60,15 @@ def test_the_lattice_constant_does_not_depend_on_the_start(silicon, start):
     assert relaxed_lattice_constant(sample) == pytest.approx(relaxed_lattice_constant(silicon), rel=1e-7)
 
 
+def test_the_lattice_constant_is_searched_once_a_sample(silicon):
+    sample = Sample(SILICON, silicon.calculator)
+    first = relaxed_lattice_constant(sample)
+    unusable = Sample(SILICON, Constant(np.nan), sample.known)  # would not give one
+    assert relaxed_lattice_constant(unusable) == first
+    with pytest.raises(PropertyError):
+        relaxed_lattice_constant(Sample(SILICON, Constant(np.nan)))  # another sample knows nothing of it
+
+
 def test_a_lattice_constant_far_from_the_start_is_not_taken(silicon):
     sample = Sample(Crystal(structure="diamond", element="Si", a=4.3), silicon.calculator)
     with pytest.raises(PropertyError, match="falls without a minimum"):

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +22,8 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Array, DesignRows, LinearBasis
 from tamis.bases.blocks import refuse_non_finite
-from tamis.bases.gap_files import PairTerm, SoapTerm, Term, gap_lammps, quip_potential, write_gap
+from tamis.bases.gap_calculator import GapCalculator
+from tamis.bases.gap_files import PairTerm, SoapTerm, Term, gap_lammps, write_gap
 from tamis.bases.pair_kernel import VOIGT, PairKernel, element_pairs
 from tamis.bases.soap import SoapBasis
 from tamis.bases.vacuum import in_vacuum
@@ -153,9 +153,20 @@ class GapBasis(LinearBasis):
         return write_gap(folder, self.terms(coefficients), dict(zip(self.elements, offsets, strict=True)))
 
     def calculator(self, coefficients: Array, offsets: Array) -> Calculator:
-        """QUIP's own calculator, which reads the written files once."""
-        with TemporaryDirectory(prefix="tamis-gap-") as folder:
-            return quip_potential(self.write(Path(folder), coefficients, offsets)[0])
+        """tamis' own, which equals QUIP's on the written files (``gap_files.quip_potential``)."""
+        used = {e: columns[coefficients[columns] != 0.0] for e, columns in self._columns.items()}
+        n_pair_points = 0 if self.pair is None else self.pair.n_points
+        return GapCalculator(
+            self.soap,
+            self.zeta,
+            {element: self.candidates.points[columns] for element, columns in used.items()},
+            {element: coefficients[columns] for element, columns in used.items()},
+            self.pair,
+            coefficients[self.n_candidates :].reshape(-1, n_pair_points)
+            if n_pair_points
+            else np.empty((0, 0)),
+            offsets,
+        )
 
     def lammps(self, folder: Path) -> tuple[str, ...]:
         """pair_style and pair_coeff lines."""

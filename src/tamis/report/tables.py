@@ -15,6 +15,7 @@ from rich.table import Table
 from tamis.record import COMPLETE, FAILED, RUNNING, SKIPPED, TrialRecord
 from tamis.report.matrix import matrices
 from tamis.report.points import Point, median, points_of
+from tamis.report.trial_physics import physics_table
 
 ERRORS = {
     "energy_mae_meV_per_atom": "energy MAE\nmeV/atom",
@@ -26,12 +27,12 @@ COLOUR = {COMPLETE: "green", FAILED: "red", SKIPPED: "yellow"}
 
 
 def print_trial(record: TrialRecord, folder: Path, alone: bool) -> None:
-    """A table of one trial's errors and where its files are; one line where it is part of a sweep."""
+    """Tables of one trial's errors and physics, and where its files are; one line where it is part of a sweep."""
     console = _console()
     title = " | ".join(record.config["choices"].get(g, "?") for g in ("model", "descriptor", "pruner"))
     if not alone:
         force = record.metrics.get("test/force_mae_eV_per_A")
-        result = "" if force is None else f"test force MAE {force:.4f} eV/Å"
+        result = "" if force is None else f"test force MAE {force:.4f} eV/Å{_stability(record)}"
         console.print(
             f"{folder.name:>4}  {title:<32} {_kept(record):<22} {_coloured(record.status)}  "
             f"{escape(in_one_line(record.reason)) or result}",
@@ -43,12 +44,26 @@ def print_trial(record: TrialRecord, folder: Path, alone: bool) -> None:
         print_failure(record.reason, record.status)
     if record.curve:
         console.print(_trial_table(record, f"{title}, kept {_kept(record)}"))
+    if (physics := physics_table(record)) is not None:
+        console.print(physics)
+    for stage, reason in record.problems.items():
+        console.print(
+            f"[yellow]{escape(stage)}[/]: {escape(in_one_line(reason))}", highlight=False, soft_wrap=True
+        )
     seconds = [
         f"{k.removeprefix('seconds/')} {v:.2f}" for k, v in record.metrics.items() if k.startswith("seconds/")
     ]
     if record.status == COMPLETE:
         console.print(f"seconds: {', '.join(seconds)}", highlight=False)
     console.print(f"files:   {escape(str(folder))}", highlight=False, soft_wrap=True)
+
+
+def _stability(record: TrialRecord) -> str:
+    """What MD found and how much went wrong, where anything did."""
+    stable = record.metrics.get("md/stable_fraction")
+    said = "" if stable is None else f", stable {stable:.2f}"
+    n = len(record.problems)
+    return said + (f", {n} problem{'s' if n > 1 else ''}" if n else "")
 
 
 def print_failure(reason: str, status: str = FAILED) -> None:

@@ -50,9 +50,10 @@ class Forces:
         """
         lines: Sequence[str] = self.commands
         if self.potential is not None:
-            self.potential.write(folder)
             lines = self.potential.lammps(folder) or ()
         if lines and not self.through_calculator and _has_style(lmp, lines):
+            if self.potential is not None:
+                self.potential.write(folder)
             Box(atoms, 0.0).fill(lmp, atoms, self.elements or types_in(lines) or sorted(set(atoms.symbols)))
             for line in lines:
                 lmp.command(line)

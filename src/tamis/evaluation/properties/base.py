@@ -27,10 +27,14 @@ class PropertyError(TamisError):
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What a property is measured on. crystal: with its starting lattice constant; calculator: of the potential."""
+    """What a property is measured on. crystal: with its starting lattice constant; calculator: of the potential.
+
+    known: what was found of the sample once and is needed by more than one property, by name with unit.
+    """
 
     crystal: Crystal
     calculator: Calculator
+    known: dict[str, float] = field(default_factory=dict)
 
     def energy(self, atoms: Atoms) -> float:
         """Energy, eV.

@@ -39,12 +39,18 @@ class Limits:
 
 
 def relaxed_lattice_constant(sample: Sample) -> float:
-    """Cubic lattice constant, Å, of the energy's minimum next to the crystal's own.
+    """Cubic lattice constant, Å, of the energy's minimum next to the crystal's own; searched once a sample.
 
     Raises
     ------
     PropertyError : there is no minimum downhill within 14 %.
     """
+    if "lattice_constant_A" not in sample.known:
+        sample.known["lattice_constant_A"] = _lattice_constant(sample)
+    return sample.known["lattice_constant_A"]
+
+
+def _lattice_constant(sample: Sample) -> float:
     crystal = sample.crystal
 
     def energy(a: float) -> float:
