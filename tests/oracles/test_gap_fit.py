@@ -168,10 +168,11 @@ def test_quip_evaluates_the_written_files_to_the_same_numbers(elements, tmp_path
         np.testing.assert_allclose(said.stresses[i], quip.get_property("stress", atoms), atol=1e-10)
 
 
-def test_clusters_and_slabs_are_evaluated_as_quip_does(store):
+def test_clusters_and_slabs_are_evaluated_as_quip_does(store, tmp_path):
     dataset = labelled(crystals(3), True)
     potential = model(("Si",), PAIR).fit(dataset, dataset, store, np.random.default_rng(0))
-    quip = potential.calculator()
+    potential.write(tmp_path)
+    quip = quip_potential(tmp_path / "gap.xml")
     cluster = Atoms("Si3", [[0, 0, 0], [2.3, 0.1, 0], [0.2, 2.4, 0.1]])
     slab = bulk("Si", cubic=True)
     slab.pbc = (True, True, False)

@@ -187,9 +187,8 @@ def test_workers_give_the_same_rows(model, rattled, tmp_path, monkeypatch):
     monkeypatch.setattr("tamis.store.WORTH_WORKERS_S", 0.0)
     some = rattled.subset(range(6))
     stores = Store(tmp_path / "one", 1), Store(tmp_path / "two", 2)
-    with threadpool_limits(
-        1
-    ):  # as in a trial, and as workers have it: a BLAS may round by its number of threads
+    # as in a trial, and as workers have it: a BLAS may round by its number of threads
+    with threadpool_limits(1):
         rows = [store.design(model.basis_of(some, store), some.structures) for store in stores]
     for a, b in zip(*rows, strict=True):
         np.testing.assert_array_equal(a.forces, b.forces)

@@ -17,6 +17,7 @@ from tamis.record import read_record
 from tamis.report.arguments import new_name, number_of, read_arguments
 from tamis.report.command import make_report
 from tamis.report.comparison import Comparison, corrected
+from tamis.report.context import target_of
 from tamis.report.document import Cell, Document, Paragraph, Section, Table
 from tamis.report.files import to_latex, to_markdown, write_document
 from tamis.report.html import to_html
@@ -206,6 +207,65 @@ def test_a_changed_test_set_is_not_mixed_in(tmp_path):
     assert "1 curves have no usable" in report(folder)
 
 
+def test_properties_and_stability_have_their_matrices(whole):
+    """Every trial has the same values: relative to random they are 1, and MD survived for 0.9 of its steps."""
+    names = {path.stem for path in (whole[1] / "figures").glob("matrix-*.svg")}
+    assert names == {
+        "matrix-mlearn-si-fps",
+        "matrix-properties-100-mlearn-si",
+        "matrix-stability-100-mlearn-si",
+    }
+    fields = {
+        kind: re.findall(
+            r">(\d\.\d\d)</text>", (whole[1] / "figures" / f"matrix-{kind}-100-mlearn-si.svg").read_text()
+        )
+        for kind in ("properties", "stability")
+    }
+    assert set(fields["properties"]) == {"1.00"} and set(fields["stability"]) == {"0.90"}
+    assert (
+        len(fields["properties"]) == len(fields["stability"]) == 3 * 6
+    )  # models, five descriptors and random
+
+
+def test_the_report_says_what_pruning_is_worth_against_random(whole):
+    """The own sets' errors are lower by 18 % (exp(-0.2)) than those of random ones, in every split."""
+    context, out = whole
+    (comparison,) = context.primary.values()
+    models, effect = comparison.own_effect("random")
+    assert models == ["snap", "ace", "chimes"] and effect.ratio == pytest.approx(np.exp(-0.2), rel=0.02)
+    assert comparison.own_effect("stratified") == ([], None)
+    text = (out / "report.md").read_text()
+    assert "random sets of as many atoms is shown. Errors of snap, ace, chimes are 1" in text
+    assert "stratified sets" not in text
+
+
+def test_colours_follow_the_corrected_p(whole):
+    """Green in the test of the hypothesis means: still shown after the correction."""
+    page = (whole[1] / "report.html").read_text()
+    rows = list(csv.DictReader((whole[1] / "tables" / "own-against-each-mlearn-si-fps.csv").open()))
+    shown = sum(row["p"].startswith("<") or float(row["p"] or 1.0) <= 0.05 for row in rows)
+    part = page[page.index("the own descriptor against each other one") :]
+    assert 0 < shown == part[: part.index("</table>")].count('class="good"')
+
+
+def test_what_is_not_shown_is_bounded_by_the_interval_and_nothing_else(tmp_path):
+    text = report(write_study(tmp_path / "study", own_gain=0.0))
+    (effect,) = (c.verdict.pooled for c in _primary(tmp_path / "study"))
+    low, high = (100 * (value - 1) for value in effect.ratio_interval)
+    assert "no difference between the own descriptor and the others is shown" in text
+    assert low < 0 < high and f"{-low:.1f} % lower to {high:.1f} % higher)" in text
+    assert "Mean effects outside of this interval are excluded" in text
+
+
+def test_the_size_at_which_sets_are_compared_is_the_budgets_own(tmp_path):
+    """Budgets end with a whole structure: the label is the median, not the curve that comes nearest to 10 %."""
+    for seed, fraction in enumerate((0.12, 0.134, 0.134)):
+        write_trial(tmp_path / str(seed), seed=seed, fractions=(0.03, fraction, 0.5))
+    curves = list(study_of(read_trials(find_trials([tmp_path]))).curves)
+    assert target_of(curves) == pytest.approx(8 / 60)
+    assert target_of([]) is None
+
+
 # order
 
 
@@ -293,6 +353,10 @@ def test_links_lead_to_the_runs_that_mlflow_has(tmp_path):
     )
     assert links.run(tmp_path) == ""
     assert "searchFilter=params.%60model%60%20%3D%20%22snap%22" in links.search(folder, {"model": "snap"})
+    other = write_trial(tmp_path / "random", pruner="random", descriptor="none")
+    tracker.write(read_record(other), other, None)
+    _, cells = make_report([folder, other], read_links(uri, "http://ui"))
+    assert "params.%60dataset.element%60%20%3D%20%22Si%22" in to_html(cells)
     _, document = make_report([folder], links)
     assert f"/runs/{run}" in to_html(Document("T", "", document.sections[-1:]))
 

@@ -8,6 +8,7 @@ from scipy.stats import binom
 from tests.synthetic_study import World, resampled
 
 from tamis.exceptions import TamisError
+from tamis.report.words import factor_words
 from tamis.statistics import assignment
 from tamis.statistics.assignment import own_assignment
 from tamis.statistics.contrasts import contrast, holm, mean_effect, own_against_others
@@ -266,6 +267,17 @@ def test_beyond_the_baselines_curve_the_factor_is_a_bound():
     better, worse = (factor(grid, baseline + shift, baseline, 100.0) for shift in (-9.0, 9.0))
     assert (better.beyond, better.value) == ("more", pytest.approx(10.0))
     assert (worse.beyond, worse.value) == ("less", pytest.approx(0.1))
+
+
+def test_the_interval_of_a_factor_says_where_the_baselines_curve_ends():
+    grid = np.geomspace(10.0, 1000.0, 50)
+    baseline = -0.5 * np.log(grid)[:, None] + np.zeros((1, 41))
+    shifts = np.linspace(-3.0, 3.0, 41)  # draws from far better to far worse than anything on the curve
+    found = factor(grid, baseline - np.r_[0.0, shifts[1:]], baseline, 100.0)
+    assert found.reach == pytest.approx((0.1, 10.0))
+    assert factor_words(found, True) == "1 (≤ 0.1 to ≥ 10)"
+    inside = factor(grid, baseline - 0.05 * np.r_[0.0, shifts[1:]], baseline, 100.0)
+    assert "≤" not in factor_words(inside, True) and "≥" not in factor_words(inside, True)
 
 
 def test_a_bump_of_the_baseline_does_not_make_more_data_worse():

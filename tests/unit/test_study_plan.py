@@ -105,6 +105,7 @@ def test_a_trial_is_what_the_command_line_would_run():
 
 
 def test_what_was_composed_is_kept_until_a_configuration_file_changes(tmp_path, monkeypatch):
+    register_resolvers()
     kept, path = {}, tmp_path / "composed.json"
     assert read_composed(path) == {}
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
@@ -210,7 +211,7 @@ def test_the_study_is_what_the_protocol_asks_for():
         "ace": 50,
         "chimes": 50,
         "gap": 20,
-        "nnp": 5,
+        "nnp_quick": 5,
     }
     assert descriptors == {"none", "ace", "soap", "acsf", "chimes", "snap", "quests"}
     assert pruners == {"random", "stratified", "fps", "anti"}

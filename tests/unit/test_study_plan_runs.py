@@ -1,17 +1,23 @@
 """Worker processes that die, folders that killed ones leave, estimates, and one writer to MLflow."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 from tests.composing import composed
 
-from tamis.record import COMPLETE, FAILED, SKIPPED, TrialRecord, read_record
-from tamis.study.crew import clear_away, run_all
-from tamis.study.estimate import estimate, measurements
+from tamis.exceptions import TamisError
+from tamis.record import COMPLETE, FAILED, SKIPPED, TrialRecord, read_record, versions
+from tamis.study.cli import what_is_done
+from tamis.study.crew import bury, clear_away, run_all, start
+from tamis.study.estimate import Estimate, Measured, estimate, measurements
 from tamis.study.publish import BEGUN, JOURNAL, WRITTEN, Publisher
 from tamis.study.trials import Trial
 from tamis.study.worker import RUNNING_FOLDER, SharedParts, put_in_place
@@ -80,6 +86,14 @@ def test_only_the_dead_are_cleared_away(tmp_path):
     assert not list((tmp_path / RUNNING_FOLDER).iterdir())
 
 
+def test_files_that_were_being_written_are_cleared_away(tmp_path):
+    kept = [".composed.json", ".lock", "mlflow_runs.txt", f".composed.json.{os.getpid()}.0123abcd"]
+    for name in (*kept, ".composed.json.999999999.0123abcd"):
+        (tmp_path / name).write_text("")
+    clear_away(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
 def test_equal_parts_are_built_once():
     shared, config = SharedParts(), resolved(composed())
     one, two = shared(config), shared(json.loads(json.dumps(config)))
@@ -88,21 +102,102 @@ def test_equal_parts_are_built_once():
     assert one.latent is not other.latent
 
 
-def test_estimates_are_of_the_trials_most_alike(tmp_path):
-    for i, seconds in enumerate((1.0, 2.0, 9.0)):
-        ended(tmp_path / str(i), record(seconds=seconds))
-    ended(tmp_path / "other", record(model="ace", seconds=50.0))
+def test_a_worker_killed_after_its_trial_does_not_undo_it(tmp_path):
+    """Killed between putting the folder in place and telling the study; and before its first trial."""
+    trial = Trial("trial", "a", record().config, ())
+    for there in (True, False):
+        worker = start(tmp_path)
+        worker.process.kill()
+        worker.batches.append([trial])
+        if there:
+            before = ended(tmp_path / "trial", record(reason="mine"))
+            assert bury(worker, tmp_path) is trial and read_record(before).reason == "mine"
+            shutil.rmtree(before)
+        else:
+            with pytest.raises(TamisError, match="-9 before it began a trial"):
+                bury(worker, tmp_path)
+
+
+def like(**what) -> Mapping[str, Any]:
+    """A configuration as far as its time depends on it."""
+    about = {
+        "model": "snap",
+        "descriptor": "snap",
+        "pruner": "fps",
+        "element": "Si",
+        "fractions": [0.1, 1.0],
+    } | what
+    choices = {name: about[name] for name in ("model", "descriptor", "pruner")} | {"evaluation": "errors"}
+    return {
+        "choices": choices,
+        "seed": {"split": 0},
+        "dataset": {"elements": [about["element"]], "split": about.get("split", "published")},
+        "budget": {"fractions": about["fractions"]},
+        "evaluation": {"properties": what.get("properties")},
+    }
+
+
+STAGES = dict.fromkeys(("setup", "dataset", "rows", "features", "selection", "fit", "errors"), 1.0)
+
+
+def measured(fit: float = 1.0, **what) -> Measured:
+    return Measured(like(**what), STAGES | {"fit": fit} | what.get("stages", {}), 1000)
+
+
+def estimated(ran: list[Measured], *left: Mapping[str, Any]) -> Estimate:
+    return estimate([Trial("x", "a", config, ()) for config in left], ran)
+
+
+def test_estimates_take_the_mean_of_the_trials_most_alike():
+    ran = [measured(1.0), measured(4.0), measured(99.0, model="ace"), measured(9.0, element="Mo")]
+    assert estimated(ran, like()).seconds == pytest.approx(6.0 + 2.5)
+    assert estimated(ran, like(pruner="cur")).unknown == {"selection of cur": 1}
+    assert estimated(ran, like(element="Mo"), like(element="Li")).seconds == pytest.approx(
+        6.0 + 9.0 + 6.0 + (1.0 + 4.0 + 9.0) / 3
+    )
+
+
+def test_what_one_trial_does_for_many_does_not_count():
+    """The first of a process reads the data and makes the rows; the median is that of the others."""
+    ran = [measured(stages={"rows": 500.0}), measured(), measured()]
+    assert estimated(ran, like(), like()).seconds == pytest.approx(2 * 7.0)
+
+
+def test_a_shorter_curve_takes_its_points():
+    one = estimated([measured(8.0)], like(fractions=[0.3]))
+    assert one.seconds == pytest.approx(5.0 + 8.0 / 2 + 1.0 / 2) and one.n_like == 1
+
+
+def test_parts_that_were_never_run_are_named_and_the_others_counted():
+    ran = [measured(), measured(3.0, model="nnp_quick")]
+    found = estimated(ran, like(), like(model="gap"), like(properties={"elastic": {}}))
+    assert (found.n, found.n_like) == (3, 1)
+    assert found.unknown == {"fit of gap": 1, "errors of gap": 1, "properties of snap": 1}
+    # of gap: no time of its rows, its fit and its errors
+    assert found.seconds == pytest.approx(7.0 + 4.0 + 7.0) and found.size == pytest.approx(3000)
+
+
+def test_only_complete_trials_are_measured(tmp_path):
+    ended(tmp_path / "one", record(seconds=2.0))
     ended(tmp_path / "failed", record(FAILED, seconds=1000.0))
-    trials = [Trial("x", "a", record(model=model).config, ()) for model in ("snap", "snap", "ace", "gap")]
-    found = estimate(trials, measurements([tmp_path]))
-    assert (found.n, found.n_like) == (4, 3)
-    assert found.seconds == pytest.approx(2.0 + 2.0 + 50.0)  # medians; what trials share is not counted
-    size = (tmp_path / "0" / "record.json").stat().st_size
-    assert found.size == pytest.approx(4 * size, rel=0.01)
+    (one,) = measurements([tmp_path])
+    assert one.seconds == {"fit": 2.0, "setup": 9.0}
+    assert one.size == (tmp_path / "one" / "record.json").stat().st_size
 
 
 def test_nothing_measured_gives_no_estimate():
-    assert estimate([Trial("x", "a", record().config, ())], []).n_like == 0
+    found = estimated([], like())
+    assert (found.n_like, found.seconds, found.size) == (0, 0.0, 0.0) and "fit of snap" in found.unknown
+
+
+def test_records_of_other_versions_are_told(tmp_path):
+    trials = [Trial(name, "a", record().config, ()) for name in ("one", "two", "none")]
+    for name, numpy in (("one", "0.1"), ("two", versions()["numpy"])):
+        ended(tmp_path / name, replace(record(), versions=versions() | {"numpy": numpy}))
+    status, words = what_is_done(tmp_path, trials)
+    assert status == {"one": COMPLETE, "two": COMPLETE, "none": ""}
+    assert words == f"numpy 0.1 (now {versions()['numpy']})"
+    assert what_is_done(tmp_path, trials[1:])[1] == ""
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +243,8 @@ def test_a_half_written_run_is_removed(publisher):
     again.open()
     assert not again.written and len(runs(publisher)) == 1
     again.publish("one")
-    assert len(runs(publisher)) == 2 and BEGUN in journal.read_text()
+    assert len(runs(publisher)) == 2
+    assert journal.read_text().splitlines() == [f"{BEGUN} one", "wri", f"{BEGUN} one", f"{WRITTEN} one"]
 
 
 def test_a_trial_that_is_done_again_replaces_its_run(publisher):

@@ -14,6 +14,7 @@ from tamis.report.arguments import default_uri, new_name, read_arguments
 from tamis.report.context import Context, context_of
 from tamis.report.document import Document
 from tamis.report.files import write_document
+from tamis.report.kept_sets import read_kept_sets
 from tamis.report.links import UI, Links, read_links
 from tamis.report.sections import (
     curves,
@@ -62,8 +63,9 @@ def main() -> None:
 
 def make_report(folders: Sequence[Path], links: Links, title: str = "") -> tuple[Context, Document]:
     """Read the trials below ``folders`` and put their report together; nothing is computed but statistics."""
-    study = study_of(read_trials(find_trials(folders)))
-    context = context_of(study, links)
+    trials = read_trials(find_trials(folders))
+    study = study_of(trials)
+    context = context_of(study, links, read_kept_sets(folders, trials))
     today = f"{datetime.now():%Y-%m-%d %H:%M}"
     document = Document(
         title or f"Training sets pruned in descriptor space: {', '.join(f.resolve().name for f in folders)}",

@@ -107,6 +107,19 @@ class Comparison:
         values, seeds = self._draws
         return contrast(values, weights, seeds, self.n_blocks)
 
+    def own_effect(self, baseline: str) -> tuple[list[str], Effect | None]:
+        """The own descriptor against a baseline, mean over the models that have both; which models these are."""
+        weights, models = np.zeros(len(self.arms)), []
+        for a, arm in enumerate(self.arms):
+            b = self.index(arm.model, baseline)
+            if arm.own and b is not None:
+                weights[[a, b]] += (1.0, -1.0)
+                models.append(arm.model)
+        if not models:
+            return [], None
+        values, seeds = self._draws
+        return in_order(models, MODELS), contrast(values, weights / len(models), seeds, self.n_blocks)
+
     @cached_property
     def verdict(self) -> Verdict:
         """The hypothesis on this ground."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from tamis.report.comparison import ENERGIES, Comparison, compare
+from tamis.report.kept_sets import KeptSets
 from tamis.report.links import Links
 from tamis.report.study import Curve, Ground, Study
 from tamis.report.test_errors import Reader
@@ -13,6 +16,8 @@ from tamis.report.trials import Metrics
 
 TARGET = 0.1
 """Fraction of the pool's atoms at which single budgets are looked at: the nearest one that there is is taken."""
+ALIKE = 0.15
+"""Fractions whose logs differ by less come from one budget."""
 NEAR = 2.0
 """A point further than this factor from the target says nothing about it."""
 
@@ -21,7 +26,7 @@ NEAR = 2.0
 class Context:
     """study: all trials. links: to MLflow. primary: the comparison of the first pruner on each ground.
 
-    energies: the same for energy errors. secondary: of the other pruners.
+    energies: the same for energy errors. secondary: of the other pruners. kept_sets: what is known of these.
     """
 
     study: Study
@@ -29,13 +34,14 @@ class Context:
     primary: Mapping[Ground, Comparison]
     energies: Mapping[Ground, Comparison]
     secondary: Mapping[tuple[Ground, str], Comparison]
+    kept_sets: KeptSets
 
     def colours(self) -> list[str]:
         """All arms, for colours that are the same everywhere."""
         return sorted({curve.arm for curve in self.study.curves})
 
 
-def context_of(study: Study, links: Links) -> Context:
+def context_of(study: Study, links: Links, kept_sets: KeptSets) -> Context:
     """Make all comparisons."""
     reader = Reader()
     primary, energies, secondary = {}, {}, {}
@@ -50,13 +56,20 @@ def context_of(study: Study, links: Links) -> Context:
                     energies[ground] = also
             elif found is not None:
                 secondary[ground, pruner] = found
-    return Context(study, links, primary, energies, secondary)
+    return Context(study, links, primary, energies, secondary, kept_sets)
 
 
 def target_of(curves: list[Curve]) -> float | None:
-    """The fraction of the pool nearest to the target (in log) among those that occur; None without points."""
-    fractions = [p["kept/fraction_of_atoms"] for c in curves for p in c.points]
-    return min(fractions, key=lambda f: max(f / TARGET, TARGET / f)) if fractions else None
+    """The fraction of the pool nearest to the target (in log) among those that occur; None without points.
+
+    A budget is used up to the last whole structure, so curves differ a little: the median of those nearby counts.
+    """
+    fractions = np.array([p["kept/fraction_of_atoms"] for c in curves for p in c.points])
+    if len(fractions) == 0:
+        return None
+    off = np.abs(np.log(fractions / TARGET))
+    nearby = np.abs(np.log(fractions / fractions[off.argmin()])) < ALIKE
+    return float(np.median(fractions[nearby]))
 
 
 def at_target(curve: Curve, fraction: float) -> tuple[int, Metrics] | None:

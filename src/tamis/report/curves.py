@@ -15,7 +15,7 @@ from tamis.report.points import Point, median
 
 COLOURS = {
     "random": "#8a8f98",
-    "stratified": "#3f444c",
+    "stratified": "#9c8468",
     "ace": "#d1495b",
     "soap": "#2f6fb0",
     "acsf": "#e09f3e",

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -61,11 +63,16 @@ class Picture:
 
     @cached_property
     def svg(self) -> str:
-        """As SVG with text that stays text; made once, for the page and for the file."""
+        """As SVG with text that stays text, on no ground of its own; made once, for the page and for the file."""
         self._settle()
         stream = io.StringIO()
+        grounds = [self.canvas.patch, *(ax.patch for ax in self.canvas.axes)]
+        for ground in grounds:
+            ground.set_visible(False)
         with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": self.name}):
-            self.canvas.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+            FigureCanvasSVG(self.canvas).print_svg(stream, metadata={"Date": None})
+        for ground in grounds:
+            ground.set_visible(True)
         return stream.getvalue()
 
     @cached_property
@@ -73,11 +80,12 @@ class Picture:
         """As PNG."""
         self._settle()
         stream = io.BytesIO()
-        self.canvas.savefig(stream, format="png", dpi=PNG_DPI)
+        self.canvas.dpi = PNG_DPI
+        FigureCanvasAgg(self.canvas).print_png(stream)
         return stream.getvalue()
 
     def _settle(self) -> None:
-        """Find the layout once: it takes as long as drawing."""
+        """Find the layout once: it takes as long as drawing, and ``savefig`` would draw twice."""
         if isinstance(self.canvas.get_layout_engine(), ConstrainedLayoutEngine):
             self.canvas.draw_without_rendering()
             self.canvas.set_layout_engine("none")

@@ -6,12 +6,15 @@ import math
 from collections.abc import Iterator
 
 from tamis.report.comparison import Comparison
+from tamis.report.study import BASELINES
 from tamis.statistics.contrasts import FEWEST_BLOCKS, FEWEST_SEEDS, Effect
 from tamis.statistics.efficiency import Factor
 from tamis.statistics.endpoint import FIRST, LAST
 from tamis.statistics.hypothesis import ALPHA, BETTER, NOT_SHOWN, UNDECIDABLE, WORSE
 
 NOTHING = ""
+ROUNDING = 1e-6
+"""Of an interval's end that is an end of the curve."""
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -42,18 +45,26 @@ def tone(effect: Effect | None) -> str:
 
 
 def factor_words(factor: Factor | None, with_interval: bool) -> str:
-    """``1.8 (1.2 to 2.6)``; a bound where the baseline's curve ends before."""
+    """``1.8 (1.2 to 2.6)``; bounds where the baseline's curve ends before."""
     if factor is None:
         return NOTHING
     sign = {"more": "≥ ", "less": "≤ ", "": ""}[factor.beyond]
-    interval = f" ({factor.low:.2g} to {factor.high:.2g})" if with_interval else ""
-    return f"{sign}{factor.value:.2g}{interval}"
+    first, last = factor.reach
+    below = "≤ " if factor.low <= first * (1.0 + ROUNDING) else ""
+    above = "≥ " if factor.high >= last * (1.0 - ROUNDING) else ""
+    between = f" ({below}{factor.low:.2g} to {above}{factor.high:.2g})" if with_interval else ""
+    return f"{sign}{factor.value:.2g}{between}"
 
 
 def percent(effect: Effect) -> str:
-    """``5 % lower`` (95 % interval 12 % lower to 3 % higher)."""
+    """``5 % lower (95 % interval: 12 % lower to 3 % higher)``."""
+    return f"{_signed(effect.ratio)} (95 % interval: {interval(effect)})"
+
+
+def interval(effect: Effect) -> str:
+    """``12 % lower to 3 % higher``."""
     low, high = (_signed(value) for value in effect.ratio_interval)
-    return f"{_signed(effect.ratio)} (95 % interval: {low} to {high})"
+    return f"{low} to {high}"
 
 
 def _signed(value: float) -> str:
@@ -81,17 +92,16 @@ def verdict_words(comparison: Comparison) -> str:
             f"{' '.join(reasons(comparison))}"
         )
     pooled, assigned = verdict.pooled, verdict.assignment
-    models = ", ".join(verdict.by_model)
+    models = ", ".join(model for model in comparison.models if model in verdict.by_model)
     figures = (
-        f"Averaged over {models}, errors of sets chosen with the own descriptor are {percent(pooled)} than "
-        "those of sets "
-        f"chosen with the others, over {pooled.n_seeds} splits"
+        f"Averaged over {models}, test force errors are {percent(pooled)} with sets chosen by the own descriptor "
+        f"than with sets of as many atoms chosen by the others, over {count(pooled.n_seeds, 'split')}"
     )
     rank = NOTHING
     if assigned is not None:
         rank = (
-            f"; of all {assigned.n} assignments of descriptors to models {100 * assigned.p:.0f} % do as well "
-            "or better"
+            f"; of all {assigned.n} ways to assign descriptors to models {100 * assigned.p:.0f} % do as well "
+            "as this one or better"
         )
     heads = {
         BETTER: "training sets pruned with a model's own descriptor are better for it.",
@@ -100,8 +110,7 @@ def verdict_words(comparison: Comparison) -> str:
     }
     tail = ""
     if verdict.outcome == NOT_SHOWN:
-        largest = 100 * (math.exp(max(abs(pooled.low), abs(pooled.high))) - 1)
-        tail = f" What is excluded is a mean effect of more than {largest:.0f} %."
+        tail = " Mean effects outside of this interval are excluded."
         if pooled.p <= ALPHA:
             tail = (
                 " These sets do differ in the mean, but no more than descriptors assigned to models at random "
@@ -109,6 +118,20 @@ def verdict_words(comparison: Comparison) -> str:
                 "no effect of being the own one."
             )
     return f"{name}: {heads[verdict.outcome]} {figures}{rank}.{tail}"
+
+
+def random_words(comparison: Comparison) -> Iterator[str]:
+    """What pruning with the own descriptor is worth against the baselines: secondary, one sentence each."""
+    for baseline in BASELINES:
+        models, effect = comparison.own_effect(baseline)
+        if effect is None or not effect.enough:
+            continue
+        shown = "is shown" if effect.low > 0 or effect.high < 0 else "is not shown"
+        yield (
+            f"{comparison.ground.name}, secondary: a difference between sets chosen by the own descriptor and "
+            f"{baseline} sets of as many atoms {shown}. Errors of {', '.join(models)} are {percent(effect)} in "
+            f"the mean, over {count(effect.n_seeds, 'split')}; not corrected for the number of such questions."
+        )
 
 
 def reasons(comparison: Comparison) -> Iterator[str]:

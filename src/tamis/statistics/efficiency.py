@@ -15,7 +15,8 @@ class Factor:
     """atoms: where it was taken. value: the factor. low, high: percentiles 2.5 and 97.5 of the draws.
 
     beyond: the baseline reaches the error nowhere on its curve (``more``), or has it already at its first point
-    (``less``): then the value is a bound. Empty: neither.
+    (``less``): then the value is a bound. Empty: neither. reach: smallest and largest factor that the baseline's curve
+    can show; an end of the interval that is there is a bound, too.
     """
 
     atoms: float
@@ -23,6 +24,7 @@ class Factor:
     low: float
     high: float
     beyond: str
+    reach: tuple[float, float]
 
 
 def factor(grid: Array, arm: Array, baseline: Array, at: float) -> Factor:
@@ -41,7 +43,8 @@ def factor(grid: Array, arm: Array, baseline: Array, at: float) -> Factor:
     values = np.exp(logs - where)
     low, high = np.percentile(values[1:], [2.5, 97.5]) if len(values) > 2 else (np.nan, np.nan)
     beyond = "more" if levels[0] < falling[-1, 0] else "less" if levels[0] > falling[0, 0] else ""
-    return Factor(at, float(values[0]), float(low), float(high), beyond)
+    reach = (float(grid[0] / at), float(grid[-1] / at))
+    return Factor(at, float(values[0]), float(low), float(high), beyond, reach)
 
 
 def _crossing(x: Array, falling: Array, level: float) -> float:

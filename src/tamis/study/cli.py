@@ -22,12 +22,13 @@ from rich.console import Console
 from tamis.configuration import config_folder, explain, register_resolvers
 from tamis.exceptions import TamisError
 from tamis.progress import progress
-from tamis.record import COMPLETE, FAILED, RECORD_FILE, SKIPPED, read_record
+from tamis.record import COMPLETE, FAILED, RECORD_FILE, SKIPPED, read_record, versions
 from tamis.report.tables import print_failure
 from tamis.study.crew import clear_away, prepare, run_all
 from tamis.study.estimate import estimate, measurements
 from tamis.study.plan import Job
 from tamis.study.publish import Publisher
+from tamis.study.selections import tell
 from tamis.study.trials import Trial, plan_of, read_composed, trials_of, write_composed
 
 INTERRUPTED = 130
@@ -142,6 +143,19 @@ def status_of(folder: Path, trial: Trial) -> str:
     return read_record(folder / trial.name).status if (folder / trial.name / RECORD_FILE).exists() else ""
 
 
+def what_is_done(folder: Path, trials: Sequence[Trial]) -> tuple[dict[str, str], str]:
+    """The status of each trial, as ``status_of``, and in words what else than now their records were made with."""
+    status, now, others = {}, versions(), set[tuple[str, str]]()
+    for trial in trials:
+        status[trial.name] = ""
+        if (folder / trial.name / RECORD_FILE).exists():
+            record = read_record(folder / trial.name)
+            status[trial.name] = record.status
+            others |= record.versions.items() - now.items()
+    words = [f"{name} {version} (now {now.get(name, 'none')})" for name, version in sorted(others)]
+    return status, ", ".join(words)
+
+
 def describe(trials: Sequence[Trial], given: argparse.Namespace) -> None:
     """Print how many trials there are, how many are done, and what the rest will need."""
     console = Console(highlight=False)
@@ -152,18 +166,19 @@ def describe(trials: Sequence[Trial], given: argparse.Namespace) -> None:
         console.print(f"{block:<28} {n:>7} trials {points:>8} retrains {done:>7} done")
     left = [trial for trial in trials if not status[trial.name]]
     places = [place for place in (given.folder, *given.measured) if place.is_dir()]
-    found = estimate(left, measurements(places))
+    expected = estimate(left, measurements(places))
     console.print(f"{len(trials)} trials, {len(left)} to run with {given.workers} workers")
-    if found.n_like:
-        hours = found.seconds / 3600
+    if expected.seconds:
+        hours = expected.seconds / 3600
         console.print(
-            f"about {hours:.1f} h of processor time, {hours / given.workers:.1f} h by the clock, and "
-            f"{found.size / 1e6:.0f} MB; measured on trials like {found.n_like} of the {found.n}"
+            f"about {hours:.1f} h of one worker, {hours / given.workers:.1f} h by the clock, and "
+            f"{expected.size / 1e6:.0f} MB; all is known of {expected.n_like} of the {expected.n}"
         )
-    if found.n_like < found.n:
+    if expected.unknown:
+        parts = ", ".join(f"{what} ({n} trials)" for what, n in sorted(expected.unknown.items()))
         console.print(
-            f"no time is known for {found.n - found.n_like} trials: run a few, or name folders that have such trials "
-            "with --measured"
+            f"not counted, as no time is known: {parts}; run a few of these trials (--block, --only), or name folders "
+            "that have some with --measured"
         )
 
 
@@ -172,13 +187,17 @@ def _run(trials: Sequence[Trial], config: DictConfig, given: argparse.Namespace)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         clear_away(folder)
-        status = {trial.name: status_of(folder, trial) for trial in trials}
+        status, changed = what_is_done(folder, trials)
         again = ("", FAILED) if given.retry_failed else ("",)
         left = [trial for trial in trials if status[trial.name] in again]
         publisher = Publisher(instantiate(config.tracking), folder)
         publisher.open()
         console = Console(highlight=False)
         console.print(f"{len(trials)} trials, {len(trials) - len(left)} done before; {folder}")
+        if changed and left:
+            console.print(
+                f"some of these were run with {changed}; they stay, and for numbers of one version take a new --folder"
+            )
         outcome = "KILLED"
         try:
             for trial in trials:  # of a study that was killed, or that MLflow did not hear of
@@ -189,6 +208,7 @@ def _run(trials: Sequence[Trial], config: DictConfig, given: argparse.Namespace)
             outcome = "FINISHED"
         finally:
             publisher.close(outcome)
+        tell(folder)
     counts += Counter(status[trial.name] for trial in trials if status[trial.name] not in again)
     parts = ", ".join(f"{counts[word]} {word}" for word in (COMPLETE, FAILED, SKIPPED))
     console.print(f"{parts}; see {folder}")

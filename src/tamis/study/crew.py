@@ -126,6 +126,8 @@ def bury(worker: Worker, folder: Path) -> Trial:
     trial = worker.batches[0].pop(0)
     place = folder / RUNNING_FOLDER / f"{trial.name}.{worker.process.pid}"
     if not place.is_dir():
+        if how < 0 and (folder / trial.name / RECORD_FILE).exists():
+            return trial  # killed after it had put its trial in place and before it could say so
         raise TamisError(
             f"a worker process ended with exit status {how} before it began a trial; see its message above"
         )
@@ -158,6 +160,10 @@ def clear_away(folder: Path) -> None:
     for place in (folder / RUNNING_FOLDER).glob("*"):
         if not _alive(place.suffix[1:]):  # a worker that outlived its study still writes there
             shutil.rmtree(place, ignore_errors=True)
+    for path in folder.glob(".*.*.*"):  # as write_atomically names what it has not written to the end
+        process = path.name.rsplit(".", 2)[1]
+        if process.isdigit() and not _alive(process):
+            path.unlink(missing_ok=True)
 
 
 def _alive(process: str) -> bool:

@@ -60,10 +60,12 @@ class Publisher:
 
     def _read_journal(self) -> None:
         path = self.folder / JOURNAL
-        lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
-        state = {
-            words[1]: words[0] for words in lines if len(words) == 2
-        }  # a kill may have cut the last line
+        text = path.read_text() if path.exists() else ""
+        if text and not text.endswith("\n"):  # a kill has cut the last line: the next is one of its own
+            with path.open("a") as file:
+                file.write("\n")
+        lines = [line.split() for line in text.splitlines()]
+        state = {words[1]: words[0] for words in lines if len(words) == 2}
         self.written = {name for name, last in state.items() if last == WRITTEN}
         for name in state.keys() - self.written:
             self.tracker.remove(self.folder / name)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 
 from tamis import configuration
-from tamis.app import GROUPS
 from tamis.configuration import config_folder
 from tamis.exceptions import TamisError
 from tamis.store import write_atomically
-from tamis.study.plan import Job, Plan
-from tamis.trial import resolved
+from tamis.study.composing import Composer
+from tamis.study.plan import Job, Plan, seeds_of
 
 NO_RESULT = ("store", "objective", "artifacts", "choices")
 """Nodes of a configuration that change no result: where things are kept, and what names the choices had."""
@@ -27,6 +26,8 @@ PATHS = ("root", "cache", "base_url", "verify", "scratch", "n_jobs", "parity_plo
 OF_PROPERTIES = ("crystal", "reference", "reference_source")
 """Of the data set: what properties and dynamics are measured on and compared with; errors need none of them."""
 DIGITS = 12
+SEEDED = re.compile(r"\$\{.*\bseed\b")
+"""An interpolation that names a seed: its configuration is another for each."""
 
 Composed = dict[str, dict[str, Any]]
 
@@ -65,7 +66,7 @@ def trials_of(
 ) -> Iterator[Trial]:
     """The trials of ``jobs``, each once; to be called where Hydra is initialised.
 
-    Jobs that differ in their seeds only are composed once: composing takes a tenth of a second.
+    Jobs that differ in their seeds only are composed once, unless an override names a seed.
 
     Parameters
     ----------
@@ -73,24 +74,21 @@ def trials_of(
     kept : what was composed for an earlier start; what is composed now is added.
     """
     kept = {} if kept is None else kept
+    composer = Composer([*base, *typed])
     met: set[str] = set()
     for job in jobs:
-        overrides = [*base, *typed, *job.arguments]
-        kind = "\n".join([*base, *typed, *(f"{key}={value}" for key, value in job.overrides)])
+        seeds = dict.fromkeys(("split", "select", "fit"), job.seed)
+        lines = [*base, *typed, *(f"{key}={value}" for key, value in job.overrides)]
+        if any(SEEDED.search(line) for line in lines):
+            lines += seeds_of(job.seed)
+        kind = "\n".join(lines)
         if kind not in kept:
-            kept[kind] = _composed(overrides)
-        config = {**kept[kind], "seed": dict.fromkeys(("split", "select", "fit"), job.seed)}
+            kept[kind] = composer.config((*job.overrides, *((f"seed.{n}", str(s)) for n, s in seeds.items())))
+        config = {**kept[kind], "seed": seeds}
         name = name_of(config)
         if name not in met:
             met.add(name)
             yield Trial(name, job.block, config, (*typed, *job.arguments))
-
-
-def _composed(overrides: list[str]) -> dict[str, Any]:
-    config = compose("config", overrides, return_hydra_config=True)
-    chosen = config.hydra.runtime.choices
-    choices = {group: chosen[group] for group in GROUPS if chosen.get(group) is not None}
-    return {"choices": choices, **resolved(config)}
 
 
 def read_composed(path: Path) -> Composed:

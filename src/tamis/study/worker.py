@@ -85,7 +85,11 @@ def run_one(trial: Trial, folder: Path, parts: SharedParts) -> None:
 
 def put_in_place(place: Path, final: Path) -> None:
     """Rename ``place`` to ``final``; the record of an earlier failure goes along, an earlier success stays."""
-    if final.exists():
+    try:
+        place.rename(final)  # at once: it fails where there is a folder with something in it
+    except OSError:
+        if not final.exists():
+            raise
         if read_record(final).status == COMPLETE:  # by a worker that outlived its study
             shutil.rmtree(place)
             return
@@ -96,5 +100,3 @@ def put_in_place(place: Path, final: Path) -> None:
         final.rename(old)
         place.rename(final)
         shutil.rmtree(old)
-        return
-    place.rename(final)

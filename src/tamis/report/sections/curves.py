@@ -86,6 +86,7 @@ def _efficiency(comparison: Comparison) -> Iterator[Table]:
     low, high = comparison.efficiency_range()
     fractions = [f for f in FRACTIONS if low <= f <= high]
     with_interval = comparison.n_seeds >= FEWEST_SEEDS
+    places = {name: i for i, name in enumerate([*comparison.descriptors, *BASELINES])}
     for baseline in (RANDOM, STRATIFIED):
         rows: list[Row] = [
             [
@@ -97,7 +98,7 @@ def _efficiency(comparison: Comparison) -> Iterator[Table]:
                 ),
             ]
             for model in comparison.models
-            for arm in comparison.arms
+            for arm in sorted(comparison.arms, key=lambda arm: places[arm.descriptor])
             if arm.model == model
             and arm.descriptor != baseline
             and comparison.index(model, baseline) is not None

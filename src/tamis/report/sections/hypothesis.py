@@ -74,7 +74,7 @@ def _row(comparison: Comparison, model: str, effect: Effect, p: float) -> list[C
     return [
         model,
         own,
-        Cell(ratio(effect), tone=tone(effect)),
+        Cell(ratio(effect), tone=tone(effect) if p <= ALPHA else ""),
         p_value(p),
         f"{better + 1} of {len(arms)}",
         _seeds(effect),
@@ -96,8 +96,7 @@ def _words(effect: Effect, p: float) -> str:
             f"on this data its own sets are {'better' if effect.estimate < 0 else 'worse'} than the mean of "
             "the others"
         )
-    widest = 100 * (np.exp(max(abs(effect.low), abs(effect.high))) - 1)
-    return f"no difference shown; more than {widest:.0f} % is excluded"
+    return "no difference shown"
 
 
 def _assignment(comparison: Comparison) -> str:
@@ -130,7 +129,12 @@ def _each(comparison: Comparison) -> Table:
         title=f"{comparison.ground.name}: the own descriptor against each other one",
         columns=["model", "own", "other", "ratio of errors", "p", "splits"],
         rows=[
-            [*key, Cell(ratio(e), tone=tone(e)), p_value(p.get(key, np.nan)), _seeds(e)]
+            [
+                *key,
+                Cell(ratio(e), tone=tone(e) if p.get(key, 1.0) <= ALPHA else ""),
+                p_value(p.get(key, np.nan)),
+                _seeds(e),
+            ]
             for key, e in effects.items()
         ],
         notes="Secondary. p after Holm over the rows of this table.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +12,7 @@ from tamis.report.context import Context, file_name
 from tamis.report.document import Cell, Paragraph, Part, Pictures, Section, Table
 from tamis.report.heat import heat_map
 from tamis.report.study import RANDOM, STRATIFIED
+from tamis.report.trials import Trial
 from tamis.report.words import count, ratio, span_words, tone
 
 
@@ -43,7 +45,8 @@ def _matrix(comparison: Comparison, context: Context) -> Iterator[Part]:
         ],
         notes=f"Ratio of errors (95 % interval of the crossed bootstrap), {span_words(comparison)}, "
         f"{count(comparison.n_seeds, 'split')}; "
-        "the own descriptor has a coloured ground. Below 1: better than random.",
+        "the own descriptor has a coloured background. Below 1: better than random. Green and red: the interval "
+        "does not hold 1; not corrected for the number of cells, of which some are coloured by chance.",
     )
     values = np.full((len(comparison.models), len(columns)), np.nan)
     own = np.zeros(values.shape, dtype=np.bool_)
@@ -73,6 +76,12 @@ def _cell(comparison: Comparison, context: Context, model: str, column: str) -> 
         return Cell("")
     number = [k for k in range(len(comparison.curves)) if comparison.data.arms[k] == index]
     trial = comparison.curves[number[0]].source[0][0]
-    params = {g: trial.choices[g] for g in ("model", "descriptor", "pruner")}
+    params = {g: trial.choices[g] for g in ("model", "descriptor", "pruner")} | _data(trial)
     link = context.links.search(trial.folder, params)
     return Cell(ratio(effect), mark=comparison.arms[index].own, tone=tone(effect), link=link)
+
+
+def _data(trial: Trial) -> dict[str, str]:
+    """Parameters that tell the data set, where it has them."""
+    config = json.loads(trial.parts["dataset"])
+    return {f"dataset.{key}": str(config[key]) for key in ("element", "split") if config.get(key)}

@@ -8,13 +8,12 @@ import numpy as np
 
 from tamis.report.context import Context, file_name
 from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table
+from tamis.report.sections.physics_matrix import STABLE, Measured, property_matrices, stability_matrices
 from tamis.report.study import Curve, Ground
 from tamis.report.style import colour, label, legend, log_axes, panel
-from tamis.report.trials import Metrics
 from tamis.report.words import number
 
 FORCE = "test/force_mae_eV_per_A"
-STABLE = "md/stable_fraction"
 DYNAMICS = (
     STABLE,
     "md/failures",
@@ -23,7 +22,6 @@ DYNAMICS = (
     "md/volume_error_percent",
     "md/outside_kept_common_space_fraction",
 )
-Measured = tuple[Curve, Metrics]
 
 
 def section(context: Context) -> Section:
@@ -66,6 +64,8 @@ def _properties(ground: Ground, measured: Sequence[Measured]) -> Iterator[Part]:
             rows=list(_rows(measured, names, mean_of=[n for n in names if n.endswith("_percent")])),
             notes="Medians over splits of value less reference; empty: could not be measured (see problems).",
         )
+        if pictures := list(property_matrices(ground, measured)):
+            yield Pictures(pictures)
 
 
 def _dynamics(ground: Ground, measured: Sequence[Measured], context: Context) -> Iterator[Part]:
@@ -88,7 +88,7 @@ def _dynamics(ground: Ground, measured: Sequence[Measured], context: Context) ->
         notes="Medians over splits. Thresholds of stability come from the full pool, never from what was "
         "kept.",
     )
-    yield Pictures(list(_trade_off(ground, measured, context)))
+    yield Pictures([*stability_matrices(ground, measured), *_trade_off(ground, measured, context)])
 
 
 def _rows(measured: Sequence[Measured], names: Sequence[str], mean_of: Sequence[str] = ()) -> Iterator[Row]:

@@ -19,6 +19,7 @@ def section(context: Context) -> Section:
         parts.append(
             Paragraph(f"{context.study.doubled} trials were there more than once; the newest of each counts.")
         )
+    parts += [Paragraph(f"Kept sets: {problem}.") for problem in context.kept_sets.problems]
     changed = {trial.versions.get("git", "") for trial in context.study.trials if trial.versions}
     if len(changed) > 1:
         parts.append(

@@ -12,6 +12,7 @@ from tamis.report.context import Context, at_target, file_name, target_of
 from tamis.report.document import Paragraph, Part, Picture, Pictures, Section, Table
 from tamis.report.heat import heat_map
 from tamis.report.kept import groups_of
+from tamis.report.sections.coverage import coverage, maps, outside_in_md
 from tamis.report.study import BASELINES, FAMILIES, Curve, in_order
 from tamis.report.style import INK, label, panel
 from tamis.report.words import number
@@ -20,12 +21,10 @@ Sets = Mapping[str, Mapping[tuple[int, int, int], frozenset[str]]]
 """arm -> seeds -> kept structures."""
 WHOLE = 0.999
 """A point with this part of the pool's structures tells what the pool is."""
-SPACES = ("coverage/", "md/outside_kept_common_space_fraction")
-"""Metrics of the kept set in a space that is the same for all."""
 
 
 def section(context: Context) -> Section:
-    """Overlap, groups, and coverage where it was measured."""
+    """Overlap, groups, coverage in a common space, and maps."""
     parts: list[Part] = []
     for comparison in context.primary.values():
         parts += _ground(comparison, context)
@@ -38,7 +37,8 @@ def _ground(comparison: Comparison, context: Context) -> Iterator[Part]:
     if fraction is None:
         return
     sets = _sets(curves, fraction)
-    arms = in_order(list(sets), (*FAMILIES, *BASELINES))
+    chosen = in_order([arm for arm in sets if arm not in BASELINES], FAMILIES)
+    arms = [*chosen, *(arm for arm in BASELINES if arm in sets)]
     groups = groups_of({trial.folder: trial for curve in curves for trial, _ in curve.source}.values())
     where = f"at {100 * fraction:.0f} % of the atoms"
     if len(arms) > 1:
@@ -59,7 +59,9 @@ def _ground(comparison: Comparison, context: Context) -> Iterator[Part]:
         picture = heat_map(file_name("overlap", name), title, overlap, arms, arms, frames, "", "")
         yield Pictures([picture, *_frequency(sets, arms, groups, name, where)])
     yield from _groups(sets, arms, curves, groups, name, where)
-    yield from _coverage(curves, name)
+    yield from coverage(curves, arms, fraction, name, context)
+    yield from maps(curves, arms, fraction, groups, name, context)
+    yield from outside_in_md(curves, arms, name)
 
 
 def _sets(curves: list[Curve], fraction: float) -> Sets:
@@ -167,25 +169,3 @@ def _pool(curves: list[Curve], groups: Mapping[str, str]) -> tuple[dict[str, flo
     ]
     members = [groups[i] for ids in whole for i in ids if i in groups] if whole else list(groups.values())
     return {kind: members.count(kind) / len(members) for kind in set(members)}, bool(whole)
-
-
-def _coverage(curves: list[Curve], name: str) -> Iterator[Part]:
-    names = sorted({m for curve in curves for point in curve.points for m in point if m.startswith(SPACES)})
-    names = [metric for metric in names if "/" not in metric.split("/", 1)[1]]
-    rows = []
-    for arm in in_order([c.arm for c in curves], (*FAMILIES, *BASELINES)):
-        values = [
-            [p[metric] for c in curves if c.arm == arm for p in c.points if metric in p] for metric in names
-        ]
-        if any(values):
-            rows.append([arm, *(number(float(np.mean(v)) if v else np.nan) for v in values)])
-    if rows:
-        yield Table(
-            name=file_name("coverage", name),
-            title=f"{name}: the kept set in one space that is the same for all",
-            columns=["chosen with", *names],
-            rows=rows,
-            notes="Means over all models, splits and budgets at which it was measured.",
-        )
-    else:
-        yield Paragraph(f"{name}: coverage of the kept sets in a common space was not measured.")

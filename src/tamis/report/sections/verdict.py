@@ -9,7 +9,7 @@ from tamis.record import COMPLETE, FAILED, RUNNING, SKIPPED, STOPPED
 from tamis.report.context import Context
 from tamis.report.document import Paragraph, Section
 from tamis.report.trials import UNREADABLE
-from tamis.report.words import caveats, verdict_words
+from tamis.report.words import caveats, count, random_words, verdict_words
 from tamis.statistics.contrasts import mean_effect
 
 QUESTION = (
@@ -36,7 +36,8 @@ def _parts(context: Context) -> Iterator[Paragraph]:
     yield Paragraph(f"Trials: {', '.join(present)}. Retrained potentials: {n_points}.")
     if counts[RUNNING]:
         yield Paragraph(
-            f"{counts[RUNNING]} trials run still, or were killed: this is a report of an unfinished study.",
+            f"{count(counts[RUNNING], 'trial')} without an end, running or killed: this is a report of an unfinished "
+            "study.",
             strong=True,
         )
     if not context.primary:
@@ -47,6 +48,7 @@ def _parts(context: Context) -> Iterator[Paragraph]:
     for comparison in context.primary.values():
         about = "" if comparison.ground.is_primary else "Secondary: "
         yield Paragraph(f"{about}{verdict_words(comparison)}", strong=comparison.ground.is_primary)
+        yield from map(Paragraph, random_words(comparison))
         yield Paragraph(f"{comparison.ground.name}: {' '.join(caveats(comparison))}")
     yield Paragraph(_elements(context))
 

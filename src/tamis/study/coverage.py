@@ -1,0 +1,113 @@
+"""What kept sets hold of the environments that there are, in one space that is the same for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.evaluation.dynamics.extrapolation import axes
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+MOST_ENVIRONMENTS = 20_000
+"""Of larger data sets each structure gives every second, third, ... atom: all pairs are looked at once."""
+ROWS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, eq=False)
+class CommonSpace:
+    """Environments of a data set, and how near each structure comes to each of them.
+
+    Scale, axes and both lengths come from the whole data set, so that the ruler is the same for every kept set.
+
+    owners : structure of each environment, (n,).
+    distances : from environment e to the nearest one of structure s, (n_structures, n).
+    kernels : sum over the environments of s of exp(-d^2 / 2 spacing^2), (n_structures, n).
+    reach : a percentile of the distances from environments to the nearest in another structure.
+    spacing : the mean of these distances; 1 where all environments are equal.
+    """
+
+    owners: Indices
+    distances: Array
+    kernels: Array
+    reach: float
+    spacing: float
+
+    @classmethod
+    def of(cls, values: Sequence[Array], percentile: float) -> CommonSpace:
+        """From the values of each structure, (n_atoms, K), two structures at least."""
+        step = max(1, -(-sum(map(len, values)) // MOST_ENVIRONMENTS))
+        thinned = [block[::step] for block in values]  # at least one environment of each structure
+        n_atoms = np.array([len(block) for block in thinned])
+        owners = np.repeat(np.arange(len(values)), n_atoms)
+        mean, turn = axes(np.concatenate(values))
+        points = (np.concatenate(thinned) - mean) @ turn
+        distances = _distances(points, owners)
+        others = np.where(owners == np.arange(len(values))[:, None], np.inf, distances).min(axis=0)
+        spacing = float(others.mean()) or 1.0
+        reach = float(np.percentile(others, percentile))
+        return cls(owners, distances, _kernels(points, owners, spacing), reach, spacing)
+
+    def measure(self, points: Sequence[Indices], pool: Indices) -> Mapping[str, list[float]]:
+        """Of the structures that are kept at each point of a curve.
+
+        Returns
+        -------
+        ``coverage`` : share of the pool's environments whose nearest kept one is within reach.
+        ``distance`` : mean distance of the pool's environments to the nearest kept one, in spacings.
+        ``entropy`` : of the kept environments, nats: -mean log of the mean kernel between them (Schwalbe-Koda et al.,
+        Nat. Commun. 16, 4014 (2025), with the spacing as bandwidth). exp(entropy) counts different environments.
+        """
+        asked = np.isin(self.owners, pool)
+        found: dict[str, list[float]] = {"coverage": [], "distance": [], "entropy": []}
+        before: set[int] = set()
+        nearest, density = self._nothing()
+        for kept in points:
+            now = {int(i) for i in kept}
+            if not before <= now:  # not nested: begin again
+                before, (nearest, density) = set(), self._nothing()
+            new = sorted(now - before)
+            nearest = np.minimum(nearest, self.distances[new].min(axis=0, initial=np.inf))
+            density = density + self.kernels[new].sum(axis=0)
+            before = now
+            mine = np.isin(self.owners, kept)
+            found["coverage"].append(float((nearest[asked] <= self.reach).mean()))
+            found["distance"].append(float(nearest[asked].mean() / self.spacing))
+            found["entropy"].append(float(-np.log(density[mine] / mine.sum()).mean()))
+        return found
+
+    def _nothing(self) -> tuple[Array, Array]:
+        return np.full(len(self.owners), np.inf), np.zeros(len(self.owners))
+
+
+def _squares(points: Array, rows: slice) -> Array:
+    """Squared distances of some points to all, (rows, n)."""
+    lengths = np.einsum("ij,ij->i", points, points)
+    squares = lengths[rows, None] + lengths - 2.0 * points[rows] @ points.T
+    own = np.arange(len(points))[rows]
+    squares[np.arange(len(own)), own] = 0.0  # cancellation leaves a little, and could leave less than nothing
+    return np.maximum(squares, 0.0, out=squares)
+
+
+def _distances(points: Array, owners: Indices) -> Array:
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    found = np.empty((len(starts), len(points)))
+    for begin in range(0, len(points), ROWS_AT_ONCE):
+        rows = slice(begin, begin + ROWS_AT_ONCE)
+        found[:, rows] = np.minimum.reduceat(_squares(points, rows), starts, axis=1).T
+    return np.sqrt(found, out=found)
+
+
+def _kernels(points: Array, owners: Indices, width: float) -> Array:
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    found = np.empty((len(starts), len(points)))
+    for begin in range(0, len(points), ROWS_AT_ONCE):
+        rows = slice(begin, begin + ROWS_AT_ONCE)
+        squares = _squares(points, rows)
+        squares *= -0.5 / width**2
+        found[:, rows] = np.add.reduceat(np.exp(squares, out=squares), starts, axis=1).T
+    return found
