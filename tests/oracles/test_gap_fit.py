@@ -2,7 +2,9 @@
 
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,12 @@ from tamis.dataset import Dataset
 from tamis.models.gap import GapModel
 
 pytest.importorskip("quippy")
-needs_gap_fit = pytest.mark.skipif(shutil.which("gap_fit") is None, reason="no gap_fit on the PATH")
+BESIDE = str(Path(sys.executable).parent)
+"""An environment need not be active for its programs to be found."""
+GAP_FIT = shutil.which("gap_fit") or shutil.which("gap_fit", path=BESIDE)
+needs_gap_fit = pytest.mark.skipif(
+    GAP_FIT is None, reason="no gap_fit on the PATH, or beside the interpreter"
+)
 
 SIGMAS = (0.002, 0.05, 0.05)
 
@@ -108,7 +115,7 @@ def run_gap_fit(folder, dataset: Dataset, gap: GapModel, potential, with_stress:
         for symbol, energy in zip(potential.basis.elements, potential.offsets, strict=True)
     )
     command = [
-        "gap_fit",
+        GAP_FIT,
         "at_file=labels.xyz",
         f"gap={{{' : '.join(terms)}}}",
         "default_sigma={" + " ".join(map(str, SIGMAS)) + " 0}",
