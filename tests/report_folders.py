@@ -6,6 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from tamis.evaluation.errors import PER_STRUCTURE_FIELDS
+from tamis.report.command import make_report
+from tamis.report.comparison import Comparison
+from tamis.report.files import to_markdown
+from tamis.report.links import Links
 
 BASES = {
     name: {"_target_": f"tamis.bases.{name}.Basis", "r_cut": 5.0}
@@ -143,3 +147,13 @@ def write_study(
                 level = 0.1 * np.exp(-own_gain * (d == model))
                 write_trial(folder / f"{model}-{d}-{seed}", model, d, "fps", seed, level=level, **more)
     return folder
+
+
+def report(folder: Path) -> str:
+    """The report of the trials below ``folder`` as text, without drawing figures."""
+    return to_markdown(make_report([folder], Links())[1])
+
+
+def primary(folder: Path) -> list[Comparison]:
+    """The comparisons that decide, of the trials below ``folder``."""
+    return list(make_report([folder], Links())[0].primary.values())

@@ -1,32 +1,20 @@
 """Reports: what is read, how it is put in order, what the page says, and that it always says something."""
 
 import csv
-import json
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.report_folders import write_study, write_trial
+from tests.report_folders import primary, report, write_study, write_trial
 
-from tamis.exceptions import TamisError
-from tamis.record import read_record
-from tamis.report.arguments import new_name, number_of, read_arguments
 from tamis.report.command import make_report
-from tamis.report.comparison import Comparison, corrected
 from tamis.report.context import target_of
-from tamis.report.document import Cell, Document, Paragraph, Section, Table
-from tamis.report.files import to_latex, to_markdown, write_document
-from tamis.report.html import to_html
-from tamis.report.links import Links, read_links
-from tamis.report.names import name_variants
+from tamis.report.files import write_document
+from tamis.report.links import Links
 from tamis.report.study import study_of
 from tamis.report.trials import find_trials, read_trials
 from tamis.statistics.hypothesis import BETTER
-from tamis.tracking import Tracker
 
 VOID = {"meta", "br", "img", "path", "use", "rect", "link", "input", "hr"}
 MD = {
@@ -57,11 +45,6 @@ class Page(HTMLParser):
     def handle_endtag(self, tag):
         if tag not in VOID:
             assert self.open.pop() == tag
-
-
-def report(folder: Path) -> str:
-    """The report of the trials below ``folder`` as text, without drawing figures."""
-    return to_markdown(make_report([folder], Links())[1])
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +233,7 @@ def test_colours_follow_the_corrected_p(whole):
 
 def test_what_is_not_shown_is_bounded_by_the_interval_and_nothing_else(tmp_path):
     text = report(write_study(tmp_path / "study", own_gain=0.0))
-    (effect,) = (c.verdict.pooled for c in _primary(tmp_path / "study"))
+    (effect,) = (c.verdict.pooled for c in primary(tmp_path / "study"))
     low, high = (100 * (value - 1) for value in effect.ratio_interval)
     assert "no difference between the own descriptor and the others is shown" in text
     assert low < 0 < high and f"{-low:.1f} % lower to {high:.1f} % higher)" in text
@@ -264,176 +247,3 @@ def test_the_size_at_which_sets_are_compared_is_the_budgets_own(tmp_path):
     curves = list(study_of(read_trials(find_trials([tmp_path]))).curves)
     assert target_of(curves) == pytest.approx(8 / 60)
     assert target_of([]) is None
-
-
-# order
-
-
-def test_configurations_are_named_by_what_differs_from_the_usual_one():
-    usual, other = '{"r_cut": 5.0, "n": 3}', '{"r_cut": 6.0, "n": 3}'
-    names = name_variants([("ace", usual), ("ace", usual), ("ace", other), ("soap", other)])
-    assert names == {("ace", usual): "ace", ("ace", other): "ace (r_cut=6.0)", ("soap", other): "soap"}
-
-
-def test_data_sets_splits_and_settings_of_the_model_are_never_mixed(tmp_path):
-    for i, more in enumerate(
-        [{}, {"seed": 1}, {"split": "grouped"}, {"element": "Mo"}, {"model_r_cut": 6.0, "r_cut": 6.0}]
-    ):
-        write_trial(tmp_path / str(i), **more)
-    study = study_of(read_trials(find_trials([tmp_path])))
-    names = [ground.name for ground in study.grounds]
-    assert names == ["mlearn Mo", "mlearn Si", "mlearn Si, basis.r_cut=6.0", "mlearn Si (split=grouped)"]
-    assert [ground.is_primary for ground in study.grounds] == [True, True, False, False]
-    assert all(curve.own for curve in study.curves)
-
-
-def test_the_published_split_is_the_usual_one_however_many_trials_the_others_have(tmp_path):
-    write_trial(tmp_path / "0")
-    for seed in range(2):
-        write_trial(tmp_path / f"g{seed}", seed=seed, split="grouped")
-    names = [ground.name for ground in study_of(read_trials(find_trials([tmp_path]))).grounds]
-    assert names == ["mlearn Si", "mlearn Si (split=grouped)"]
-
-
-def test_secondary_data_sets_make_the_primary_question_no_harder(tmp_path):
-    write_study(tmp_path / "published", own_gain=0.02)
-    alone = {model: p for (_, model), p in corrected(_primary(tmp_path)).items()}
-    write_study(tmp_path / "grouped", own_gain=0.02, split="grouped")
-    both = corrected(_primary(tmp_path))
-    assert {model: p for (ground, model), p in both.items() if ground.is_primary} == pytest.approx(alone)
-    assert len(both) == 2 * len(alone)
-
-
-def _primary(folder: Path) -> list[Comparison]:
-    return list(make_report([folder], Links())[0].primary.values())
-
-
-def test_a_descriptor_of_the_same_family_configured_otherwise_is_not_the_own_one(tmp_path):
-    write_trial(tmp_path / "0")
-    write_trial(tmp_path / "1", seed=1)
-    write_trial(tmp_path / "2", r_cut=6.0)
-    study = study_of(read_trials(find_trials([tmp_path])))
-    assert {(c.descriptor, c.own) for c in study.curves} == {("snap", True), ("snap (r_cut=6.0)", False)}
-
-
-def test_trials_of_single_budgets_make_a_curve_and_properties_join_their_point(tmp_path):
-    for i, fraction in enumerate((0.5, 0.1)):
-        write_trial(tmp_path / str(i), fractions=(fraction,))
-    write_trial(tmp_path / "2", fractions=(0.1,), extra=MD, started=2.0)
-    (curve,) = study_of(read_trials(find_trials([tmp_path]))).curves
-    assert curve.atoms.tolist() == [60.0, 300.0]
-    assert "md/stable_fraction" in curve.points[0] and "md/stable_fraction" not in curve.points[1]
-
-
-def test_folders_are_found_once_and_missing_ones_are_refused(tmp_path):
-    write_trial(tmp_path / "a" / "10")
-    write_trial(tmp_path / "a" / "9")
-    found = find_trials([tmp_path, tmp_path / "a"])
-    assert [folder.name for folder in found] == ["9", "10"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(TamisError, match="no record.json below"):
-        find_trials([tmp_path / "empty"])
-    with pytest.raises(TamisError, match="is no folder"):
-        find_trials([tmp_path / "nowhere"])
-
-
-# links
-
-
-def test_links_lead_to_the_runs_that_mlflow_has(tmp_path):
-    folder = write_trial(tmp_path / "trial")
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    fields = Tracker.__dataclass_fields__
-    more = {name: False for name in ("by_group", "artifacts") if name in fields}
-    tracker = Tracker(uri=uri, artifact_root=tmp_path / "artifacts", experiment="tamis", **more)
-    run = tracker.write(read_record(folder), folder, None)
-    links = read_links(uri, "http://ui")
-    assert links.run(folder).startswith("http://ui/#/experiments/") and links.run(folder).endswith(
-        f"/runs/{run}"
-    )
-    assert links.run(tmp_path) == ""
-    assert "searchFilter=params.%60model%60%20%3D%20%22snap%22" in links.search(folder, {"model": "snap"})
-    other = write_trial(tmp_path / "random", pruner="random", descriptor="none")
-    tracker.write(read_record(other), other, None)
-    _, cells = make_report([folder, other], read_links(uri, "http://ui"))
-    assert "params.%60dataset.element%60%20%3D%20%22Si%22" in to_html(cells)
-    _, document = make_report([folder], links)
-    assert f"/runs/{run}" in to_html(Document("T", "", document.sections[-1:]))
-
-
-def test_without_a_database_there_are_no_links(tmp_path):
-    assert read_links(f"sqlite:///{tmp_path}/none.db", "x").runs == {}
-    (tmp_path / "text.db").write_text("this is no database, however long it may be " * 10)
-    assert read_links(f"sqlite:///{tmp_path}/text.db", "x").runs == {}
-
-
-# writers
-
-
-def test_writers_escape_what_means_something_to_them():
-    table = Table(
-        "t", "title & more", ["a_b", "c"], [["5 % < 6 Å", Cell("x|y", mark=True, link='http://u/?a="b"')]]
-    )
-    document = Document("<T>", "s", [Section("S", [Paragraph("p & q"), table]), Section("empty", [])])
-    page = to_html(document)
-    assert "&lt;T&gt;" in page and "p &amp; q" in page and "empty" not in page
-    assert 'href="http://u/?a=&quot;b&quot;"' in page
-    assert r"a\_b & c \\" in to_latex(table) and r"5 \% $<$ 6 \AA{} & = x|y \\" in to_latex(table)
-    assert r"= x\|y" in to_markdown(document)
-
-
-def test_long_tables_are_cut_in_the_page_and_whole_in_the_files():
-    table = Table("t", "title", ["n"], [[str(i)] for i in range(30)], most=10)
-    page = to_html(Document("T", "", [Section("S", [table])]))
-    assert "<td>9</td>" in page and "<td>10</td>" not in page and "10 of 30 rows" in page
-
-
-# the command
-
-
-def test_arguments_are_folders_and_known_options(tmp_path):
-    odd = tmp_path / "model=snap"
-    odd.mkdir()
-    folders, chosen = read_arguments([str(odd), "out=x=y"], {"out": "", "title": "t"}, "usage: ...")
-    assert folders == [odd] and chosen == {"out": "x=y", "title": "t"}
-    with pytest.raises(TamisError, match="otu=... is unknown"):
-        read_arguments([str(odd), "otu=x"], {"out": ""}, "usage: ...")
-    with pytest.raises(TamisError, match="^usage"):
-        read_arguments([], {}, "usage: ...")
-    with pytest.raises(TamisError, match="--out: options are written key=value"):
-        read_arguments([str(odd), "--out", "x"], {"out": ""}, "usage: ...")
-    with pytest.raises(SystemExit) as stop:
-        read_arguments(["--help"], {}, "usage: ...")
-    assert stop.value.code == 0
-    for wrong in ("much", "-1", "inf", "nan"):
-        with pytest.raises(TamisError, match="at least 0"):
-            number_of({"within": wrong}, "within")
-
-
-def test_a_second_report_gets_another_name(tmp_path):
-    assert new_name(tmp_path / "report") == tmp_path / "report"
-    (tmp_path / "report").mkdir()
-    (tmp_path / "a.html").touch()
-    assert (
-        new_name(tmp_path / "report").name == "report-2" and new_name(tmp_path / "a.html").name == "a-2.html"
-    )
-
-
-def test_the_command_prints_verdict_and_path(tmp_path):
-    write_trial(tmp_path / "study" / "0")
-    command = [sys.executable, "-m", "tamis.report.command", "study"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "mlearn Si: whether" in done.stdout and "cannot be decided" in done.stdout
-    assert f"report: {tmp_path}/study/report/report.html" in done.stdout
-    wrong = subprocess.run(
-        [*command[:-1], "nowhere"], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
-    assert wrong.returncode == 1 and "is no folder" in wrong.stderr and "Traceback" not in wrong.stderr
-
-
-def test_records_are_the_truth_and_stay_as_they_are(tmp_path):
-    folder = write_trial(tmp_path / "study" / "0")
-    before = (folder / "record.json").read_bytes()
-    report(tmp_path / "study")
-    assert (folder / "record.json").read_bytes() == before and json.loads(before)["status"] == "complete"
