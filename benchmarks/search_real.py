@@ -144,7 +144,7 @@ def main() -> None:
     given = options.parse_args()
     one_thread()
     data = [*dataset_overrides(given.root, "Si"), f"store.root={given.store.absolute()}"]
-    data += ["store.n_jobs=1", "store.memory_MiB=2000"]
+    data += ["store.n_jobs=1", "store.memory_gib=2.0", "store.remember=true"]
     given.known.parent.mkdir(parents=True, exist_ok=True)
     measured = Measured(data, given.known.absolute())
     with tempfile.TemporaryDirectory() as scratch, on_cores(1):

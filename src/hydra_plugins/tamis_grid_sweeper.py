@@ -5,6 +5,9 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+from tamis.secrets import redacted
 
 
 class GridSweeper(BasicSweeper):
@@ -33,6 +36,16 @@ class GridSweeper(BasicSweeper):
     ) -> None:
         super().__init__(max_batch_size, None if params is None else dict(params))
         self.together = [dict(entry) for entry in together or ()]
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run all jobs; what Hydra saves of the configuration (multirun.yaml) holds no secrets."""
+        # the launcher has the configuration already; from here on this one is saved, and jobs are checked with it
+        assert self.config is not None
+        plain = OmegaConf.to_container(self.config, resolve=False)
+        hidden = OmegaConf.create(redacted(plain), flags={"allow_objects": True})
+        OmegaConf.set_readonly(hidden, True)
+        self.config = hidden
+        return super().sweep(arguments)
 
     def split_arguments(  # type: ignore[override] # Hydra has it without self, and calls it on self
         self, overrides: list[Override], max_batch_size: int | None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.tamis_study_sweeper.reporting import report
-from tamis.configuration import config_folder, explain, register_resolvers, suggest
+from tamis.configuration import config_folder, explain, raised_by_hydra, register_resolvers, suggest
 from tamis.exceptions import StoppedError, TamisError
+from tamis.parents import MISSED, PAUSE_S, UNREACHABLE
 from tamis.record import COMPLETE, RECORD_FILE, SKIPPED, STOPPED, TrialRecord
 from tamis.report.curves import draw_curves
 from tamis.report.points import points_of, write_table
 from tamis.report.tables import in_one_line, print_failure, print_trial
-from tamis.sweep import UNREACHABLE, is_search, parent_run
+from tamis.secrets import redacted
+from tamis.sweep import is_search, parent_run
 from tamis.trial import objectives, run_trial
 
 log = logging.getLogger(__name__)
@@ -46,6 +50,11 @@ def main() -> None:
         command()
     except (HydraException, OmegaConfBaseException, TamisError, OSError) as error:
         print_failure(explain(error))
+        sys.exit(1)
+    except (ValueError, TypeError, AttributeError) as error:
+        if not raised_by_hydra(error):
+            raise
+        print_failure(f"what was typed is not understood ({error}); write group=choice and key=value")
         sys.exit(1)
     except KeyboardInterrupt:
         print_failure("interrupted; the records and files of the trials so far are kept")
@@ -75,10 +84,7 @@ def run(config: DictConfig) -> float | dict[str, Any] | None:
         parent = parent_run(Path(about.sweep.dir)) if about.mode == RunMode.MULTIRUN else None
         if record.status != SKIPPED and parent != UNREACHABLE:  # a combination that means nothing is no run
             _log_to_mlflow(config, record, folder, parent)
-    if len(record.curve) > 1 and record.status == COMPLETE:
-        points = list(points_of([record]))
-        write_table(points, folder / "curve.csv")
-        draw_curves(points, folder / "curve.png", "test errors against atoms kept")
+    leave_curve(record, folder)
     print_trial(record, folder, alone=about.mode == RunMode.RUN)
     if record.status != COMPLETE:
         log.info("trial %s: %s", record.status, record.reason)  # to the log file; the terminal has it already
@@ -87,6 +93,14 @@ def run(config: DictConfig) -> float | dict[str, Any] | None:
     if searched:
         return for_search(record, objectives(config))
     return _objective(config, record) if record.status == COMPLETE else None
+
+
+def leave_curve(record: TrialRecord, folder: Path) -> None:
+    """A table and a figure of a learning curve, where the trial is one."""
+    if len(record.curve) > 1 and record.status == COMPLETE:
+        points = list(points_of([record]))
+        write_table(points, folder / "curve.csv")
+        draw_curves(points, folder / "curve.png", "test errors against atoms kept")
 
 
 def _objective(config: DictConfig, record: TrialRecord) -> float | None:
@@ -112,7 +126,7 @@ def for_search(record: TrialRecord, names: list[str]) -> dict[str, Any]:
             ),
         )
     values = None if missing else [record.metrics[name] for name in names]
-    return {"status": status, "reason": reason, "values": values, "measured": dict(record.metrics)}
+    return {"status": status, "reason": redacted(reason), "values": values, "measured": dict(record.metrics)}
 
 
 def _reporter(config: DictConfig) -> Callable[[TrialRecord], None]:
@@ -135,10 +149,20 @@ def fingerprint(dataset: DictConfig) -> str:
 
 
 def _log_to_mlflow(config: DictConfig, record: TrialRecord, folder: Path, parent: str | None) -> None:
+    missed = Path(HydraConfig.get().sweep.dir) / MISSED
+    if parent is not None and missed.exists() and 0 <= time.time() - missed.stat().st_mtime < PAUSE_S:
+        return  # told a moment ago; the sweep makes it up at its end
     try:
         instantiate(config.tracking).write(record, folder, parent)
     except Exception as error:  # the record is the truth and is safe; MLflow can be made up from it
-        log.warning("not logged to MLflow (%s); the record is in %s", in_one_line(str(error)), folder)
+        if parent is not None:
+            with suppress(OSError):  # tamis-sync finds it without
+                missed.touch()
+        log.warning(
+            "not logged to MLflow (%s); the record is in %s, and is sent at the end of its sweep, or by tamis-sync",
+            in_one_line(str(error)),
+            folder,
+        )
 
 
 if __name__ == "__main__":

@@ -18,11 +18,12 @@ from rich.table import Table
 
 from tamis.configuration import suggest
 from tamis.exceptions import TamisError
-from tamis.record import COMPLETE, TrialRecord
+from tamis.record import COMPLETE, RECORD_FILE, TrialRecord
 from tamis.report.arguments import new_name
 from tamis.report.tables import print_failure
 from tamis.search_runs import best_numbers, ended, objective_names, records_of
 from tamis.trial import Parts, run_resolved
+from tamis.trust import check_trusted
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -54,7 +55,7 @@ def main() -> None:
     try:
         options = read_options(sys.argv[1:])
         folder = Path(options["folder"] or Path("multirun") / options["study"])
-        study = open_study(options["study"], options["storage"] or _storage_in(folder))
+        study = open_study(options["study"], options["storage"] or storage_in(folder))
         console.print(table_of(study, folder, int(options["n"])))
         if options["rerun"]:
             number = _number(study, options["rerun"])
@@ -91,7 +92,8 @@ def read_options(arguments: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _storage_in(folder: Path) -> str:
+def storage_in(folder: Path) -> str:
+    """Where the study of a search is kept, if that is in its folder; raises TamisError where it is not."""
     from hydra_plugins.tamis_study_sweeper._storage import JOURNAL, SQLITE
 
     if (folder / SQLITE).exists():
@@ -262,6 +264,7 @@ def run_again(trial: Path, out: Path) -> list[str]:
             raise TamisError(
                 f"trial {trial.name} is {record.status} ({record.reason}); choose one that is complete"
             )
+        check_trusted(record.config, trial / RECORD_FILE)
         folder = out / str(i) if len(records) > 1 else out
         folder.mkdir(parents=True)
         after = run_resolved({**record.config, "artifacts": True}, folder, record.overrides, Parts.of)

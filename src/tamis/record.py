@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -9,14 +10,18 @@ import platform
 import resource
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import tamis
+from tamis.exceptions import TamisError
+from tamis.record_shape import parsed
+from tamis.secrets import redacted
 from tamis.store import write_atomically
 
 RUNNING, COMPLETE, FAILED, SKIPPED, STOPPED = "running", "complete", "failed", "skipped", "stopped"
@@ -48,7 +53,8 @@ class TrialRecord:
     metrics: flat name -> value with the unit in the name, ``seconds/<stage>`` and ``memory/process_peak_MiB`` among
     them; curve: one entry a point of a learning curve, with the number of kept structures and the metrics there;
     problems: stage -> why something there could not be measured, in a trial that is complete all the same;
-    status: running, complete, failed, skipped or stopped; reason: why. It grows while the trial runs.
+    status: running, complete, failed, skipped or stopped; reason: why; id: of this record and no other, by which its
+    run is found in MLflow. It grows while the trial runs.
     """
 
     config: dict[str, Any]
@@ -62,6 +68,7 @@ class TrialRecord:
     status: str = RUNNING
     reason: str = ""
     started: float = field(default_factory=time.time)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -78,8 +85,8 @@ class TrialRecord:
             )
 
     def save(self, folder: Path) -> None:
-        """Write ``record.json``, whole or not at all."""
-        text = json.dumps(_in_json(asdict(self)), indent=1, allow_nan=False)
+        """Write ``record.json``, whole or not at all, and without secrets."""
+        text = json.dumps(redacted(_in_json(asdict(self))), indent=1, allow_nan=False)
         write_atomically(folder / RECORD_FILE, text.encode())
 
 
@@ -94,7 +101,19 @@ def _in_json(value: Any) -> Any:
 
 def read_record(folder: Path) -> TrialRecord:
     """The record of the trial in ``folder``."""
-    return TrialRecord(**json.loads((folder / RECORD_FILE).read_text()))
+    return read_record_file(folder / RECORD_FILE)
+
+
+def read_record_file(path: Path) -> TrialRecord:
+    """A record; one of a version that gave no ids has the hash of its file for one."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise TamisError(f"cannot read {path} ({error.strerror}); name the folder of a trial") from error
+    content = {"id": hashlib.sha256(data).hexdigest()[:32], **parsed(data, path)}
+    if unknown := sorted(content.keys() - {one.name for one in fields(TrialRecord)}):
+        raise TamisError(f"{path} has {', '.join(unknown)}, which this version of tamis does not know")
+    return TrialRecord(**content)
 
 
 @cache

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tamis.parents import Parent, read_parent
 from tamis.record import COMPLETE, FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.search_plots import PAGE, draw_search
 from tamis.tracking import Tracker
@@ -18,12 +20,14 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 log = logging.getLogger(__name__)
-PARENT = "mlflow_parent"
-"""Attribute of the study: id of its run."""
+PARENT, PARENT_ID = "mlflow_parent", "mlflow_id"
+"""Attributes of the study: id of its run, and its tag ``tamis.id``, which is the same on every server."""
 DRAWN = "trials_drawn"
 """Attribute of the study: how many ended trials its plots show."""
 BEST = "search.best"
 """Tag of the best trials' runs."""
+NUMBER = "search.trial"
+"""Tag of a trial's run: its number in the study, which is the name of its folder, too."""
 LATE_S = 60
 """Age in seconds at which a trial that another process ended should have its run."""
 PLOTS = "plots"
@@ -35,8 +39,8 @@ class SearchRuns:
     """Observer of a study sweeper (hydra.sweeper.observer) that writes to MLflow.
 
     The parent's id is kept in the study, so that a search that is started again goes on under the same parent. Runs
-    that are missing or half written, because a process was killed or MLflow away, are made up at the start and at the
-    end.
+    that are missing or half written, because a process was killed or MLflow away, are made up at the start, at the
+    end, and by ``tamis-sync``.
 
     tracker: where to write. plots: draw Optuna's plots at the end, into ``plots/`` of the search's folder, and attach
     them to the parent.
@@ -47,34 +51,59 @@ class SearchRuns:
 
     def study_started(self, study: Study, folder: Path, n_others: int) -> None:
         """Make or reopen the parent; write what is missing under it."""
-        parent = study.user_attrs.get(PARENT)
-        if parent is None or not self.tracker.reopen_parent(parent):
-            parent = self.tracker.start_parent(f"search {study.study_name}")
-            self.tracker.tag(parent, {"search.study": study.study_name, "tamis.folder": str(folder)})
-            study.set_user_attr(PARENT, parent)
-        self._make_up(study, folder, parent, n_others)
+        self._make_up(study, folder, self._open(study, folder), n_others)
 
     def trial_ended(self, study: Study, trial: FrozenTrial, folder: Path) -> None:
         """Write the run of a trial that this process has told."""
-        parent = study.user_attrs.get(PARENT)
-        if parent is not None:
+        if (parent := self._opened(folder)) is not None:
             self._write(trial, folder, parent)
 
     def study_ended(self, study: Study, folder: Path, n_others: int, is_full: bool) -> None:
         """The last process writes what is missing, tags the best, ends the parent, and draws the plots."""
         if n_others:
             return
-        parent = study.user_attrs.get(PARENT)
         try:
-            if parent is not None:
-                self._make_up(study, folder, parent, n_others)
-                self._tag_best(study, folder, parent)
-                self.tracker.end_parent(parent, "FINISHED" if is_full else "KILLED")
+            parent = self._opened(folder) or self._open(study, folder)
+            self._make_up(study, folder, parent, n_others)
+            self._tag_best(study, folder, parent)
+            self.tracker.end_parent(parent.run_id, "FINISHED" if is_full else "KILLED")
         finally:  # MLflow may be away; the plots are in the folder, too
             if self.plots:
                 self._draw(study, folder)
-        if parent is not None and self.plots and (folder / PLOTS).is_dir():
-            self.tracker.attach(parent, folder / PLOTS)
+        if self.plots:
+            self._attach_plots(folder, parent)
+
+    def _attach_plots(self, folder: Path, parent: Parent) -> None:
+        if (folder / PLOTS).is_dir():
+            self.tracker.attach(parent.run_id, folder / PLOTS)
+
+    def bring_up_to_date(self, study: Study, folder: Path, n_others: int) -> tuple[int, int]:
+        """Write what another server than the search's own misses; returns how many runs are new, and were there."""
+        parent = parent_of(study)
+        found = self.tracker.find_parent(parent)
+        parent = parent.at(self.tracker, self.tracker.open_parent(parent, _tags(study, folder)))
+        counts = self._make_up(study, folder, parent, n_others)
+        self._tag_best(study, folder, parent)
+        self._attach_plots(folder, parent)
+        if not n_others:
+            status = "FINISHED" if found is None or found.status == "RUNNING" else found.status
+            self.tracker.end_parent(parent.run_id, status)
+        return counts
+
+    def _open(self, study: Study, folder: Path) -> Parent:
+        known = parent_of(study)
+        known.write(folder)  # MLflow may be away; tamis-sync finds it
+        run_id = self.tracker.open_parent(known, _tags(study, folder))
+        parent = known.at(self.tracker, run_id)
+        parent.write(folder)
+        if study.user_attrs.get(PARENT) != run_id:
+            study.set_user_attr(PARENT, run_id)
+        return parent
+
+    def _opened(self, folder: Path) -> Parent | None:
+        """The parent, if a process of this folder has found or made its run."""
+        parent = read_parent(folder)
+        return parent if parent is not None and parent.is_at(self.tracker) else None
 
     def _draw(self, study: Study, folder: Path) -> None:
         """Draw, unless no trial has ended since that was done."""
@@ -83,36 +112,58 @@ class SearchRuns:
             draw_search(study, objective_names(study, folder), folder / PLOTS)
             study.set_user_attr(DRAWN, n)
 
-    def _write(self, trial: FrozenTrial, folder: Path, parent: str) -> None:
+    def _write(self, trial: FrozenTrial, folder: Path, parent: Parent) -> None:
         own = folder / str(trial.number)
-        tags = {"search.trial": str(trial.number), "search.state": trial.state.name.lower()}
-        self.tracker.write(record_of(trial, own), own, parent, tags)
+        tags = {NUMBER: str(trial.number), "search.state": trial.state.name.lower()}
+        record = replace(record_of(trial, own), id=f"{parent.id}-{trial.number}")
+        self.tracker.write(record, own, parent.run_id, tags)
 
-    def _make_up(self, study: Study, folder: Path, parent: str, n_others: int) -> None:
-        """One whole run for each ended trial; none for others, unless a process lives that may be writing it."""
-        trials = {str(folder / str(trial.number)): trial for trial in ended(study)}
-        mine = {name: trial for name, trial in trials.items() if n_others == 0 or _age(trial) > LATE_S}
-        children = self.tracker.children(parent)
+    def _make_up(self, study: Study, folder: Path, parent: Parent, n_others: int) -> tuple[int, int]:
+        """One whole run for each ended trial; none for others, unless a process lives that may be writing it.
+
+        Returns how many were written, and how many were there.
+        """
+        trials = {str(trial.number): trial for trial in ended(study)}
+        mine = {
+            number: trial
+            for number, trial in trials.items()
+            if (n_others == 0 or _age(trial) > LATE_S) and not _is_elsewhere(trial, folder / number)
+        }
         there: set[str] = set()
-        for child in children:
-            late = child.folder in mine
-            wrong = (late and not child.is_whole) or child.folder in there
-            if wrong or (n_others == 0 and child.folder not in trials):
+        for child in self.tracker.children(parent.run_id):
+            number = child.tags.get(NUMBER, "")
+            wrong = (number in mine and not child.is_whole) or number in there
+            if wrong or (n_others == 0 and number not in trials):
                 self.tracker.discard(child.run_id)
             else:
-                there.add(child.folder)
-        for name, trial in mine.items():
-            if name not in there:
-                log.info("the run of trial %s is made up", trial.number)
-                self._write(trial, folder, parent)
+                there.add(number)
+        missing = [trial for number, trial in mine.items() if number not in there]
+        for trial in missing:
+            log.info("the run of trial %s is made up", trial.number)
+            self._write(trial, folder, parent)
+        return len(missing), len(there)
 
-    def _tag_best(self, study: Study, folder: Path, parent: str) -> None:
+    def _tag_best(self, study: Study, folder: Path, parent: Parent) -> None:
         """The best trial, or those of the Pareto front, and no other."""
-        best = {str(folder / str(number)) for number in best_numbers(study)}
-        for child in self.tracker.children(parent):
-            if (child.folder in best) != (child.tags.get(BEST) == "true"):
-                self.tracker.tag(child.run_id, {BEST: str(child.folder in best).lower()})
-        self.tracker.tag(parent, {BEST: ", ".join(map(str, best_numbers(study)))})
+        best = set(map(str, best_numbers(study)))
+        for child in self.tracker.children(parent.run_id):
+            if (is_best := child.tags.get(NUMBER) in best) != (child.tags.get(BEST) == "true"):
+                self.tracker.tag(child.run_id, {BEST: str(is_best).lower()})
+        self.tracker.tag(parent.run_id, {BEST: ", ".join(map(str, best_numbers(study)))})
+
+
+def parent_of(study: Study) -> Parent:
+    """What a study is called in MLflow; its id is chosen once and kept in the study."""
+    parent = Parent(f"search {study.study_name}", study.study_name)
+    known = study.user_attrs.get(PARENT_ID)
+    if known is None:
+        known = study.user_attrs.get(PARENT, parent.id)  # of a study that was begun before there were ids
+        study.set_user_attr(PARENT_ID, known)
+    return replace(parent, id=known)
+
+
+def _tags(study: Study, folder: Path) -> dict[str, str]:
+    return {"search.study": study.study_name, "tamis.folder": str(folder)}
 
 
 def ended(study: Study) -> list[FrozenTrial]:
@@ -201,6 +252,12 @@ def _joined(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         else:
             found[key] = value if all(one == value for one in values) else ",".join(map(str, values))
     return found
+
+
+def _is_elsewhere(trial: FrozenTrial, folder: Path) -> bool:
+    """Whether the files of a trial are on another machine, which writes its run."""
+    worker = str(trial.user_attrs.get("worker", ""))
+    return bool(worker) and worker.split(":")[0] != socket.gethostname() and not folder.exists()
 
 
 def _age(trial: FrozenTrial) -> float:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import io
+import itertools
 import json
+import math
 import os
 import secrets
 import time
+import tokenize
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -31,18 +34,16 @@ from tamis.bases.base import Array, Basis, DesignRows, LinearBasis
 from tamis.bases.gradients import GradientBasis
 from tamis.dataset import structure_key
 from tamis.exceptions import TamisError
+from tamis.memory import GIB, Block, Memory
 from tamis.progress import progress
 
 Item = tuple[Atoms, Path]
 
-Block = NDArray[Any]
-
 VALUES, GRADIENTS, DESIGN = "values", "gradients", "design"
 CHECKSUM_BYTES = 4
 SHORTEST_HEADER = 10
-BYTES_PER_MIB = 2**20
-PARTS_OF_MEMORY = 500
-"""Larger files than this part of the memory are not kept: those of thousands of columns would turn all others out."""
+STRUCTURES_AT_ONCE = 2000
+"""Of a stream, so many structures are in memory at once."""
 WORTH_WORKERS_S = 3.0
 """Starting worker processes takes about a second; less work than this is done in the calling process."""
 ONE_THREAD = dict.fromkeys(
@@ -57,19 +58,22 @@ class Store:
 
     root: folder; created when needed.
     n_jobs: worker processes; 1 works in the calling process, -1 takes every core.
-    memory_MiB: how much of what was read this object keeps for the next time; 0: nothing. Files of more than one part
-        in ``PARTS_OF_MEMORY`` of that are read each time.
+    memory_gib: the most memory, GiB, that one process may take for what grows with the data set: the features of a
+        pool, the rows of a fit, and what is remembered. More is an error. The program itself comes on top.
+    remember: keep what was read for the next time, as far as there is room: pays where trials share a process.
     """
 
     root: Path
     n_jobs: int
-    memory_MiB: int = 0  # noqa: N815 # the unit is part of the name
-    _memory: Memory = field(default_factory=lambda: Memory(), init=False, repr=False, compare=False)
+    memory_gib: float = 4.0
+    remember: bool = False
+    memory: Memory = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root))
-        if self.memory_MiB < 0:
-            raise TamisError(f"memory_MiB is {self.memory_MiB}; it must be 0 (nothing is kept) or more")
+        if not self.memory_gib > 0.0:
+            raise TamisError(f"store.memory_gib is {self.memory_gib}; it must be above 0, say 4.0")
+        object.__setattr__(self, "memory", Memory(int(self.memory_gib * GIB), self.remember))
         if self.n_jobs == 0 or self.n_jobs < -1:
             raise TamisError(f"n_jobs is {self.n_jobs}; it must be a positive number or -1 for every core")
 
@@ -81,6 +85,26 @@ class Store:
         kind = DESIGN if _keeps_values(basis) and self._has(basis, structures, DESIGN) else VALUES
         blocks = self._blocks(basis, structures, kind)
         return [block[: len(atoms)] for block, atoms in zip(blocks, structures, strict=True)]
+
+    def lazy_values(self, basis: Basis, structures: Iterable[Atoms]) -> LazyValues:
+        """The same, read one structure after the other whenever they are gone through.
+
+        What is missing is made now, ``STRUCTURES_AT_ONCE`` at a time; an iterator's structures are not kept.
+        """
+        items: list[tuple[Path, int]] = []
+        for batch in _batches(structures, STRUCTURES_AT_ONCE):
+            paths = self._paths(basis, batch, VALUES)
+            if _keeps_values(basis):
+                rows = self._paths(basis, batch, DESIGN)
+                paths = [row if row.exists() else path for row, path in zip(rows, paths, strict=True)]
+            missing = [
+                (a, p) for a, p in zip(batch, paths, strict=True) if basis.n_features and not p.exists()
+            ]
+            if missing:
+                self._describe(basis)
+                self._make(basis, missing, VALUES)
+            items += [(path, len(atoms)) for path, atoms in zip(paths, batch, strict=True)]
+        return LazyValues(self, basis, items, structures if isinstance(structures, Sequence) else None)
 
     def design(self, basis: LinearBasis, structures: Sequence[Atoms]) -> list[DesignRows]:
         """Design rows of each structure."""
@@ -94,14 +118,14 @@ class Store:
         """
         paths, buffer = self._paths(basis, structures, DESIGN), Buffer()
         for i, (atoms, path) in enumerate(zip(structures, paths, strict=True)):
-            block = self._read(path, buffer)
+            block = self.read(path, buffer)
             if block is None:  # make the others that are not there at the same time, on every core
                 later = [
                     (a, p) for a, p in zip(structures[i + 1 :], paths[i + 1 :], strict=True) if not p.exists()
                 ]
                 self._describe(basis)
                 self._make(basis, [(atoms, path), *later], DESIGN)
-                block = self._read(path, buffer)
+                block = self.read(path, buffer)
             if block is None:
                 raise TamisError(f"{path} is damaged, though it was written just now; look at the disk")
             yield _unpack(block, len(atoms))
@@ -110,11 +134,15 @@ class Store:
         """Derivatives of the values of each structure (see ``gradient_dtype``)."""
         return self._blocks(basis, structures, GRADIENTS)
 
-    def prepare(self, basis: Basis, structures: Sequence[Atoms]) -> None:
-        """Make the rows of a linear basis, or the values (and gradients) of any other: later calls only read."""
-        self._fill(basis, structures, DESIGN if isinstance(basis, LinearBasis) else VALUES)
-        if isinstance(basis, GradientBasis):
-            self._fill(basis, structures, GRADIENTS)
+    def prepare(self, basis: Basis, structures: Iterable[Atoms]) -> None:
+        """Make the rows of a linear basis, or the values (and gradients) of any other: later calls only read.
+
+        Of an iterator ``STRUCTURES_AT_ONCE`` structures are in memory at once.
+        """
+        for batch in _batches(structures, STRUCTURES_AT_ONCE):
+            self._fill(basis, batch, DESIGN if isinstance(basis, LinearBasis) else VALUES)
+            if isinstance(basis, GradientBasis):
+                self._fill(basis, batch, GRADIENTS)
 
     def _paths(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Path]:
         folder = self.root / basis_key(basis) / kind
@@ -125,34 +153,41 @@ class Store:
         return all(path.exists() for path in self._paths(basis, structures, kind))
 
     def _blocks(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Block]:
+        """All blocks at once, as far as the memory allows."""
         paths = self._paths(basis, structures, kind)
-        blocks = [self._read(path) for path in paths]
-        missing = [i for i, block in enumerate(blocks) if block is None]
-        if missing:
-            self._describe(basis)
-            self._make(basis, [(structures[i], paths[i]) for i in missing], kind)
-            for i in missing:
-                blocks[i] = self._read(paths[i])
+        title = f"{kind} of {type(basis).__name__} for {len(paths)} structures"
+        with self.memory.holding():
+            blocks = [self._read_counted(path, title) for path in paths]
+            missing = [i for i, block in enumerate(blocks) if block is None]
+            if missing:
+                self._describe(basis)
+                self._make(basis, [(structures[i], paths[i]) for i in missing], kind)
+                for i in missing:
+                    blocks[i] = self._read_counted(paths[i], title)
         return [block for block in blocks if block is not None]
+
+    def _read_counted(self, path: Path, title: str) -> Block | None:
+        block = self.read(path)
+        if block is not None:
+            self.memory.reserve(block.nbytes, title)
+        return block
 
     def _fill(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> None:
         """Make what is missing or damaged; holds one block at a time, since all together may be gigabytes."""
         items, buffer = zip(structures, self._paths(basis, structures, kind), strict=True), Buffer()
-        missing = [(atoms, path) for atoms, path in items if self._read(path, buffer) is None]
+        missing = [(atoms, path) for atoms, path in items if self.read(path, buffer) is None]
         if missing:
             self._describe(basis)
             self._make(basis, missing, kind)
 
-    def _read(self, path: Path, buffer: Buffer | None = None) -> Block | None:
+    def read(self, path: Path, buffer: Buffer | None = None) -> Block | None:
         """``read_block``, from memory where it is there."""
-        if not self.memory_MiB:
-            return read_block(path, buffer)
-        block = self._memory.blocks.get(path)
+        block = self.memory.blocks.get(path)
         if block is None:
             block = read_block(path, buffer)
-            most = self.memory_MiB * BYTES_PER_MIB
-            if block is not None and block.nbytes <= most / PARTS_OF_MEMORY:
-                block = self._memory.keep(path, block if buffer is None else block.copy(), most)
+            if block is not None and self.remember:
+                block = block if buffer is None else block.copy()
+                self.memory.keep(path, block)
         return block
 
     def _make(self, basis: Basis, work: list[Item], kind: str) -> None:
@@ -266,20 +301,32 @@ def _first_equal(basis: Basis) -> Basis:
     return basis
 
 
-class Memory:
-    """Blocks that were read, up to a number of bytes; the first to come is the first to go."""
+@dataclass(frozen=True, eq=False)
+class LazyValues:
+    """Values of many structures, (n_atoms, n_features) each; going through them reads them from the store.
 
-    def __init__(self) -> None:
-        self.blocks: dict[Path, Block] = {}
-        self.n_bytes = 0
+    items: file and number of atoms of each. structures: to make damaged files again, where they are at hand.
+    """
 
-    def keep(self, path: Path, block: Block, most: int) -> Block:
-        """Take a block in, and others out until all have at most ``most`` bytes; returns the block."""
-        self.blocks[path] = block
-        self.n_bytes += block.nbytes
-        while self.n_bytes > most:
-            self.n_bytes -= self.blocks.pop(next(iter(self.blocks))).nbytes
-        return block
+    store: Store
+    basis: Basis
+    items: Sequence[tuple[Path, int]]
+    structures: Sequence[Atoms] | None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Array]:
+        buffer = Buffer()
+        for i, (path, n_atoms) in enumerate(self.items):
+            block = self.store.read(path, buffer) if self.basis.n_features else np.zeros((n_atoms, 0))
+            if block is None and self.structures is not None:
+                block = self.store.values(self.basis, [self.structures[i]])[0]
+            if block is None:
+                raise TamisError(
+                    f"{path} was damaged or removed while it was needed; run the same again, which makes it anew"
+                )
+            yield np.array(block[:n_atoms])  # the rest of design rows, and the buffer, are not kept
 
 
 class Buffer:
@@ -324,6 +371,8 @@ def read_block(path: Path, buffer: Buffer | None = None) -> Block | None:
     if header is None:
         return None
     shape, dtype, offset = header
+    if math.prod(shape) * dtype.itemsize != len(body) - offset:
+        return None
     return np.frombuffer(body, dtype=dtype, offset=offset).reshape(shape)
 
 
@@ -336,7 +385,7 @@ def _read_header(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int] | 
     try:
         version = np.lib.format.read_magic(stream)
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    except ValueError:
+    except (ValueError, TypeError, SyntaxError, tokenize.TokenError):  # as numpy's parser ends on other bytes
         return None
     if version != (1, 0) or fortran or dtype.hasobject:
         return None
@@ -363,6 +412,16 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise TamisError(
             f"cannot write {path} ({error.strerror}); make room or rights there, or choose another folder"
         ) from error
+
+
+def _batches(structures: Iterable[Atoms], size: int) -> Iterator[Sequence[Atoms]]:
+    """All of what is in memory anyway; of an iterator ``size`` at a time."""
+    if isinstance(structures, Sequence):
+        yield structures
+        return
+    rest = iter(structures)
+    while batch := list(itertools.islice(rest, size)):
+        yield batch
 
 
 def _pack(values: Array, rows: DesignRows) -> Array:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import atexit
 import gc
-import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,43 +18,54 @@ from omegaconf import DictConfig
 
 from tamis.configuration import register_resolvers
 from tamis.exceptions import TamisError
+from tamis.parents import MISSED, UNREACHABLE, Parent, hold, is_in_use, read_parent
 from tamis.record import RECORD_FILE, read_record
 from tamis.report.curves import draw_curves
 from tamis.report.points import Point, points_of, write_table
 from tamis.report.tables import in_one_line, print_sweep
-from tamis.store import write_atomically
+from tamis.sync import sync
 from tamis.tracking import Tracker
 
 log = logging.getLogger(__name__)
-PARENT_FILE = "mlflow_parent.json"
-UNREACHABLE = ""
 
 
 class SweepRun(Callback):
     """Hydra callback: makes the run that a sweep's runs hang under, and prints the sweep's results."""
+
+    def __init__(self) -> None:
+        self._at_work: int | None = None  # a number: launchers send the callbacks to other processes
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Make the parent run; its id is left in the sweep's folder for the trials, in whatever process."""
         register_resolvers()
         if is_search(config.hydra.sweeper):  # resumes, and has an observer of its own (search_runs)
             return
+        if is_on_cluster(config.hydra.launcher):  # resumes, and writes to MLflow itself (study/slurm_sweep)
+            return
         folder = Path(config.hydra.sweep.dir)
         if _in_order(folder):  # nothing is overwritten; Hydra would make a warning of an exception, and go on
             sys.exit(f"{folder} holds the trials of another sweep; choose another hydra.sweep.dir")
+        if is_in_use(folder):
+            sys.exit(f"another sweep works in {folder}; wait for it, or choose another hydra.sweep.dir")
+        parent = Parent(f"{config.hydra.runtime.choices.get('experiment') or 'sweep'} {folder.name}")
         try:
-            _write_parent(folder, UNREACHABLE)
+            parent.write(folder)
         except TamisError as error:
             sys.exit(f"{error} with hydra.sweep.dir=...")
+        self._at_work = hold(folder)  # tamis-sync leaves the parent of a living sweep open
         try:
             tracker = instantiate(config.tracking)
-            choice = config.hydra.runtime.choices.get("experiment")
-            parent = tracker.start_parent(f"{choice or 'sweep'} {folder.name}")
+            run_id = tracker.open_parent(parent)
         except Exception as error:  # told once, not by each of a thousand trials
-            reason = in_one_line(str(error))
-            log.warning("nothing is logged to MLflow (%s); the records are in %s", reason, folder)
+            log.warning(
+                "nothing is logged to MLflow (%s); the records are in %s, and tamis-sync %s sends them later",
+                in_one_line(str(error)),
+                folder,
+                folder,
+            )
             return
-        _write_parent(folder, parent)
-        atexit.register(self._stop, tracker, parent)
+        parent.at(tracker, run_id).write(folder)
+        atexit.register(self._stop, tracker, run_id)
         _spare_the_collector()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
@@ -67,12 +78,20 @@ class SweepRun(Callback):
             return
         folder = Path(config.hydra.sweep.dir)
         atexit.unregister(self._stop)
+        if self._at_work is not None:
+            os.close(self._at_work)
+            self._at_work = None
         parent = parent_run(folder)
-        if parent:
+        if parent not in (None, UNREACHABLE) and not is_on_cluster(config.hydra.launcher):
             try:
-                instantiate(config.tracking).end_parent(parent)
+                tracker = instantiate(config.tracking)
+                if (folder / MISSED).exists():
+                    (folder / MISSED).unlink()
+                    _make_up(tracker, folder)
+                tracker.end_parent(parent)
             except Exception as error:  # the records are safe, and are what the table is made of
-                log.warning("the sweep's MLflow run stays open (%s)", in_one_line(str(error)))
+                reason = in_one_line(str(error))
+                log.warning("the sweep's MLflow run stays open (%s); tamis-sync %s ends it", reason, folder)
         records = {path.parent.name: read_record(path.parent) for path in _in_order(folder)}
         points = list(points_of(list(records.values())))
         if points:
@@ -90,12 +109,15 @@ def is_search(sweeper: DictConfig) -> bool:
     return "study_name" in sweeper
 
 
+def is_on_cluster(launcher: DictConfig) -> bool:
+    """Whether the launcher hands trials to Slurm; they leave their folders only."""
+    return "trials_per_task" in launcher
+
+
 def parent_run(sweep_folder: Path) -> str | None:
     """Id of the MLflow run of a sweep; UNREACHABLE where it could not be made; None outside a sweep."""
-    try:
-        return str(json.loads((sweep_folder / PARENT_FILE).read_text())["run_id"])
-    except FileNotFoundError:
-        return None
+    parent = read_parent(sweep_folder)
+    return None if parent is None else parent.run_id
 
 
 def _title(points: Sequence[Point]) -> str:
@@ -105,6 +127,13 @@ def _title(points: Sequence[Point]) -> str:
         if draws > 1
         else "test errors, 1 seed: no verdict"
     )
+
+
+def _make_up(tracker: Tracker, folder: Path) -> None:
+    """Write the runs that MLflow missed while it was away; raises what it raises."""
+    for _, tally in sync(str(folder), tracker):
+        for reason in tally.failed:
+            log.warning("not logged to MLflow: %s", reason)
 
 
 def _spare_the_collector() -> None:
@@ -120,7 +149,3 @@ def _spare_the_collector() -> None:
 def _in_order(folder: Path) -> list[Path]:
     """The record of every trial, 2 before 10."""
     return sorted(folder.glob(f"*/{RECORD_FILE}"), key=lambda path: (len(path.parent.name), path))
-
-
-def _write_parent(folder: Path, run_id: str) -> None:
-    write_atomically(folder / PARENT_FILE, json.dumps({"run_id": run_id}).encode())

@@ -6,18 +6,21 @@ import fcntl
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tamis.exceptions import TamisError
-from tamis.record import COMPLETE, STOPPED, TrialRecord
+from tamis.parents import Parent, alone_in
+from tamis.record import COMPLETE, STOPPED, TrialRecord, read_record_file
+from tamis.secrets import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 log = logging.getLogger(__name__)
 MAX_PARAM_LENGTH = 6000
@@ -30,18 +33,37 @@ PARTS_OF_DATA = ("train/", "validation/", "test/")
 """What the names of errors begin with: train/force_mae_eV_per_A, and with /<group> behind that of a group."""
 BATCH = 1000
 """Most metrics that MLflow takes in one call."""
+ID = "tamis.id"
+"""Tag of every run: the id of its record or parent, the same on every server."""
 
+EARLIER_RECORDS = "earlier_*.json"
+"""Of a trial that failed and was done again, beside its record."""
 ENDED = {COMPLETE: "FINISHED", STOPPED: "KILLED"}
 """MLflow's words for how a trial ended; all else failed."""
 
 
 class Child(NamedTuple):
-    """A run under a parent: its trial's folder, whether it was written to its end, and its tags."""
+    """A run under a parent: id and folder of its trial, whether it was written to its end, and its tags."""
 
     run_id: str
+    id: str
     folder: str
     is_whole: bool
     tags: Mapping[str, str]
+
+
+class ParentRun(NamedTuple):
+    """A sweep's run, and MLflow's word for its state."""
+
+    run_id: str
+    status: str
+
+
+class Written(NamedTuple):
+    """The run of a record, and whether it was not there before."""
+
+    run_id: str
+    is_new: bool
 
 
 @dataclass(frozen=True)
@@ -73,7 +95,7 @@ class Tracker:
             lock = path.open("a")
         except OSError as error:
             raise TamisError(
-                f"no folder for {self.uri} ({error.strerror}); choose another tracking.uri"
+                f"no folder for {redacted(self.uri)} ({error.strerror}); choose another tracking.uri"
             ) from error
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -87,42 +109,74 @@ class Tracker:
     def _experiment_id(self) -> str:
         return _experiment_id(self)
 
-    def start_parent(self, name: str) -> str:
-        """A run under which a sweep's runs hang; returns its id."""
+    def answers(self) -> bool:
+        """Whether the server or database is there."""
+        try:
+            self._client.get_experiment_by_name(self.experiment)
+        except Exception:  # MLflow's, and those of databases and their drivers
+            return False
+        return True
+
+    def open_parent(self, parent: Parent, tags: Mapping[str, str] | None = None) -> str:
+        """The run under which the runs of a folder hang, found or made; running, in any case; returns its id."""
         with self._alone():
-            run = self._client.create_run(self._experiment_id, run_name=name, tags={"tamis.kind": "sweep"})
-        return str(run.info.run_id)
+            run_id = self._parent_run(parent)
+            if run_id is None:
+                own = redacted({"tamis.kind": "sweep", ID: parent.id, **(tags or {})})
+                run = self._client.create_run(self._experiment_id, run_name=redacted(parent.name), tags=own)
+                run_id = str(run.info.run_id)
+            else:
+                self._client.update_run(run_id, status="RUNNING")
+        return run_id
 
     def end_parent(self, run_id: str, status: str = "FINISHED") -> None:
         """Mark a sweep's run as finished, or with another of MLflow's states."""
         with self._alone():
             self._client.set_terminated(run_id, status)
 
-    def reopen_parent(self, run_id: str) -> bool:
-        """Mark a sweep's run as running again; False where there is no such run, as in another database."""
+    def find_parent(self, parent: Parent) -> ParentRun | None:
+        """A parent's run; None where there is none."""
+        with self._alone():
+            run_id = self._parent_run(parent)
+            if run_id is None:
+                return None
+            return ParentRun(run_id, str(self._client.get_run(run_id).info.status))
+
+    def _parent_run(self, parent: Parent) -> str | None:
+        """By its id; by that of its run where that was made before there were ids."""
         from mlflow.exceptions import MlflowException
 
-        with self._alone():
-            try:
-                self._client.update_run(run_id, status="RUNNING")
-            except MlflowException as error:
-                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                    return False
-                raise
-        return True
+        if found := self._with_tag(ID, parent.id):
+            return str(_oldest(found).info.run_id)
+        try:
+            run = self._client.get_run(parent.id)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+        there = run.info.experiment_id == self._experiment_id and run.info.lifecycle_stage == "active"
+        return parent.id if there else None
 
-    def remove(self, folder: Path) -> None:
-        """Delete the runs of the trial in ``folder``: half written ones, or of a trial that is done again."""
-        query = f"tags.`tamis.folder` = '{folder}'"
-        with self._alone():
-            for run in self._client.search_runs([self._experiment_id], query):
-                self._client.delete_run(run.info.run_id)
+    def _with_tag(self, name: str, value: str) -> list[Run]:
+        return list(self._client.search_runs([self._experiment_id], f"tags.`{name}` = '{value}'"))
 
-    def is_logged(self, folder: Path) -> bool:
-        """Whether the trial in ``folder`` has a run."""
-        query = f"tags.`tamis.folder` = '{folder}'"
+    def settle(self, id: str, superseded: Iterable[str] = ()) -> str | None:
+        """Leave at most one run of a record, a whole one; returns its id, None where there is none.
+
+        Half written runs, second ones, and those of the ``superseded`` records are deleted.
+        """
         with self._alone():
-            return bool(self._client.search_runs([self._experiment_id], query, max_results=1))
+            return self._settle(id, superseded)
+
+    def _settle(self, id: str, superseded: Iterable[str]) -> str | None:
+        found = self._with_tag(ID, id)
+        whole = [run for run in found if run.info.status != "RUNNING"]
+        kept = _oldest(whole) if whole else None
+        wrong = [run for run in found if run is not kept]
+        wrong += [run for old in superseded for run in self._with_tag(ID, old)]
+        for run in wrong:
+            self._client.delete_run(run.info.run_id)
+        return None if kept is None else str(kept.info.run_id)
 
     def children(self, parent: str) -> list[Child]:
         """The runs that hang under a parent."""
@@ -135,6 +189,7 @@ class Tracker:
                 found += [
                     Child(
                         run.info.run_id,
+                        run.data.tags.get(ID, ""),
                         run.data.tags.get("tamis.folder", ""),
                         run.info.status != "RUNNING",
                         run.data.tags,
@@ -154,7 +209,7 @@ class Tracker:
         """Set tags of a run."""
         with self._alone():
             for name, value in tags.items():
-                self._client.set_tag(run_id, name, value[:MAX_TAG_LENGTH])
+                self._client.set_tag(run_id, name, redacted(value)[:MAX_TAG_LENGTH])
 
     def attach(self, run_id: str, folder: Path) -> None:
         """Copy a folder to the artifacts of a run, under its name; what is there of the same name is replaced."""
@@ -163,27 +218,37 @@ class Tracker:
 
     def write(
         self, record: TrialRecord, folder: Path, parent: str | None, more: Mapping[str, str] | None = None
-    ) -> str:
-        """One run for one record, with ``more`` tags and the folder's files as artifacts; returns the run's id."""
-        with self._alone():
-            return self._write(record, folder, parent, more or {})
+    ) -> Written:
+        """One run for one record, with ``more`` tags and the folder's files as artifacts.
 
-    def _write(self, record: TrialRecord, folder: Path, parent: str | None, more: Mapping[str, str]) -> str:
-        from mlflow.entities import Metric, Param
+        A record that has its whole run keeps it, a half written run is replaced, and so are the runs of the records
+        of earlier failures that the folder holds. Others who write the same record wait, and find it written.
+        """
+        earlier = list(_ids(folder.glob(EARLIER_RECORDS)))
+        with alone_in(folder), self._alone():
+            if there := self._settle(record.id, earlier):
+                return Written(there, is_new=False)
+            run_id = self._begin(record, folder, parent, more or {})
+            try:
+                self._fill(run_id, record, folder)
+            except Exception:
+                with suppress(Exception):  # what is left where that is away, too, is replaced later
+                    self._client.delete_run(run_id)
+                raise
+            return Written(run_id, is_new=True)
 
-        config = record.config
+    def _begin(self, record: TrialRecord, folder: Path, parent: str | None, more: Mapping[str, str]) -> str:
         tags = {
             "tamis.kind": "trial",
+            ID: record.id,
             "tamis.status": record.status,
             "tamis.reason": record.reason,
             "tamis.folder": str(folder),
             "tamis.dataset_fingerprint": str(record.dataset.get("fingerprint", "")),
         }
-        tags |= {
-            f"tamis.problem.{stage}": reason[:MAX_TAG_LENGTH] for stage, reason in record.problems.items()
-        }
+        tags |= {f"tamis.problem.{stage}": reason for stage, reason in record.problems.items()}
         tags |= {f"version.{name}": version for name, version in record.versions.items()}
-        tags |= {name: value[:MAX_TAG_LENGTH] for name, value in more.items()}
+        tags |= more
         if "git" in record.versions:
             tags["mlflow.source.git.commit"] = record.versions["git"]
         if parent is not None:
@@ -191,13 +256,18 @@ class Tracker:
         run = self._client.create_run(
             self._experiment_id,
             start_time=round(record.started * 1000),
-            run_name=run_name(config),
-            tags={key: value for key, value in tags.items() if value},
+            run_name=run_name(record.config),
+            tags={key: value[:MAX_TAG_LENGTH] for key, value in redacted(tags).items() if value},
         )
-        run_id, now = str(run.info.run_id), round(record.started * 1000)
+        return str(run.info.run_id)
+
+    def _fill(self, run_id: str, record: TrialRecord, folder: Path) -> None:
+        from mlflow.entities import Metric, Param
+
+        now = round(record.started * 1000)
         params = [
             Param(key, str(value)[:MAX_PARAM_LENGTH])
-            for key, value in flatten(config)
+            for key, value in flatten(redacted(record.config))
             if not key.startswith(NO_PARAMS) and not key.endswith("_target_")
         ]
         metrics = [Metric(name, value, now, step) for name, value, step in self._points(record)]
@@ -208,7 +278,6 @@ class Tracker:
         if self.artifacts:
             self._client.log_artifacts(run_id, str(folder))
         self._client.set_terminated(run_id, ENDED.get(record.status, "FAILED"))
-        return run_id
 
     def _points(self, record: TrialRecord) -> Iterator[tuple[str, float, int]]:
         """(name, value, step): the points of a learning curve, or the metrics once; step = kept structures."""
@@ -230,8 +299,10 @@ def _client(uri: str) -> MlflowClient:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # what a user studies is nobody else's business
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a line a run, password and all
     # a server that is down is told in seconds; MLflow by itself tries for minutes
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     from mlflow import MlflowClient
 
@@ -256,6 +327,18 @@ def _experiment_id(tracker: Tracker) -> str:
         if found is None:
             raise
         return str(found.experiment_id)
+
+
+def _ids(records: Iterable[Path]) -> Iterator[str]:
+    """Of records that can be read."""
+    for path in records:
+        with suppress(TamisError):
+            yield read_record_file(path).id
+
+
+def _oldest(runs: Iterable[Run]) -> Run:
+    """The one that all processes agree on."""
+    return min(runs, key=lambda run: (run.info.start_time, run.info.run_id))
 
 
 def run_name(config: Mapping[str, Any]) -> str:

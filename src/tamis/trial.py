@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from threadpoolctl import threadpool_limits
 
@@ -27,6 +28,7 @@ from tamis.models.base import Model, Potential
 from tamis.pruners.base import Pruner, Selection
 from tamis.pruners.budget import Budget, select_all
 from tamis.record import COMPLETE, FAILED, SKIPPED, STOPPED, TrialRecord, versions
+from tamis.secrets import redacted
 from tamis.sources.base import Source
 from tamis.store import Store
 
@@ -155,14 +157,21 @@ def _ended(record: TrialRecord, folder: Path, story: Callable[[], None]) -> Tria
         raise
     except Exception as error:  # a sweep does not die of one trial
         record.status, record.reason = FAILED, f"{type(error).__name__}: {error}"
-        (folder / "traceback.txt").write_text(traceback.format_exc())
+        with suppress(OSError):  # where nothing can be written, the record says so
+            (folder / "traceback.txt").write_text(redacted(traceback.format_exc()))
     record.save(folder)
     return record
 
 
 def objectives(config: DictConfig) -> list[str]:
     """Names of the metrics that a sweeper gets back: one, or a list."""
-    named = config.objective
+    named = config.get("objective")
+    if (
+        not isinstance(named, str | ListConfig)
+        or not all(isinstance(name, str) for name in named)
+        or not named
+    ):
+        raise TamisError(f"objective is {named!r}; the name of a metric is needed, or a list of names")
     return [named] if isinstance(named, str) else [str(name) for name in named]
 
 
@@ -172,7 +181,12 @@ def _plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
 
 def _check(config: DictConfig) -> None:
     """Types of all values, and the numbers that belong to no part."""
+    for name in ("dataset", *PARTS):
+        if not isinstance(config.get(name), DictConfig) or "_target_" not in config[name]:
+            raise TamisError(f"{name} is {config.get(name)!r}; one of its choices is needed, as {name}=...")
     check_config(config)
+    if not isinstance(config.get("seed"), DictConfig) or set(config.seed) != {"split", "select", "fit"}:
+        raise TamisError(f"seed is {config.get('seed')!r}; seed.split, seed.select and seed.fit are needed")
     for name, seed in config.seed.items():
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise TamisError(f"seed.{name} is {seed!r}; a whole number from 0 on is needed")
@@ -181,11 +195,11 @@ def _check(config: DictConfig) -> None:
             raise TamisError(
                 f"objective={objective}: the test set decides nothing; take a validation/ metric"
             )
-    if not isinstance(config.artifacts, bool):
-        raise TamisError(f"artifacts is {config.artifacts!r}; true or false is needed")
-    if not isinstance(config.validation_fraction, float):
+    if not isinstance(config.get("artifacts"), bool):
+        raise TamisError(f"artifacts is {config.get('artifacts')!r}; true or false is needed")
+    if not isinstance(config.get("validation_fraction"), float):
         raise TamisError(
-            f"validation_fraction is {config.validation_fraction!r}; a number between 0 and 1 is needed, say 0.1"
+            f"validation_fraction is {config.get('validation_fraction')!r}; a number between 0 and 1 is needed, say 0.1"
         )
 
 
@@ -209,7 +223,8 @@ def _run(
     with record.stage("rows"):  # before the features, which the rows of an own descriptor hold already
         parts.model.prepare(dataset, parts.store)
     with record.stage("features"):
-        features = parts.latent.features(parts.store.values(parts.descriptor, pool.structures), pool.groups)
+        values = parts.store.lazy_values(parts.descriptor, pool.structures)
+        features = parts.latent.features(values, pool.groups, parts.pruner, parts.store.memory)
     with record.stage("selection"):
         seeds = [seed.select, seed.split, SELECT]  # each split draws its own random structures
         selections = select_all(parts.pruner, features, parts.budget.limits(pool.n_atoms), seeds)
@@ -217,6 +232,7 @@ def _run(
             "nested": parts.pruner.nested,
             "ids": [pool.ids[i] for i in selections[-1].indices],
         }
+        del features  # what the fit needs takes its place
     for selection in selections:
         potential = _retrain(parts, seed.fit, record, selection, dataset, split, folder)
         watch(record)

@@ -7,18 +7,18 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "tamis"
 FLOORS = (
-    ("exceptions", "units", "configuration", "progress"),
+    ("exceptions", "units", "configuration", "progress", "secrets", "geometry", "trust"),
     ("lammps", "statistics"),
     ("dataset", "crystal"),
     ("checks", "sources"),
     ("bases",),
-    ("store",),
+    ("store", "memory"),
     ("pruners", "latent"),
     ("models",),
     ("evaluation",),
-    ("record", "tracking"),
+    ("record", "record_shape", "parents", "tracking"),
     ("trial",),
-    ("report", "search_plots", "search_runs", "best", "sweep", "app", "doctor", "relog", "study"),
+    ("report", "search_plots", "search_runs", "best", "sweep", "app", "doctor", "sync", "study"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

@@ -147,7 +147,7 @@ def test_a_folder_that_holds_results_is_not_written_again(place):
 
 def test_commands_that_start_together_in_an_empty_folder_all_reach_mlflow(tmp_path):
     """The database is made and migrated by the first, while the others wait."""
-    command = [sys.executable, "-m", "tamis.relog", "trials"]
+    command = [sys.executable, "-m", "tamis.sync", "trials"]
     (tmp_path / "trials" / "0").mkdir(parents=True)
     TrialRecord(config={"choices": {}}, status="complete").save(tmp_path / "trials" / "0")
     together = [subprocess.Popen(command, cwd=tmp_path) for _ in range(3)]
@@ -162,12 +162,12 @@ def test_runs_that_mlflow_lost_are_made_up_from_the_records(place, runs, tmp_pat
     command = [
         sys.executable,
         "-m",
-        "tamis.relog",
+        "tamis.sync",
         "sweep",
         f"tracking.uri={uri}",
         f"tracking.artifact_root={tmp_path}/a",
     ]
-    for said in ("2 trials", "0 trials"):  # the second time there is nothing left to do
+    for said in ("2 new", "0 new, 2 already there"):  # the second time there is nothing left to do
         again = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True)
         assert said in again.stdout
     client = MlflowClient(uri)

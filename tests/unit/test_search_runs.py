@@ -8,15 +8,24 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from tamis.parents import Parent
 from tamis.record import COMPLETE, FAILED, STOPPED, TrialRecord
 from tamis.search_runs import SearchRuns, merged, objective_names, record_of
 from tamis.tracking import Tracker
+
+SIZES = {
+    "kept/structures": 10.0,
+    "kept/atoms": 80.0,
+    "kept/fraction_of_structures": 0.5,
+    "kept/fraction_of_atoms": 0.5,
+}
+"""What every point of a complete trial has."""
 
 
 def record(split: int, value: float, **more) -> TrialRecord:
     config = {"choices": {"model": "snap"}, "seed": {"split": split, "fit": 0}}
     metrics = {"error": value, f"only/{split}": 1.0}
-    curve = [{"n_structures": 10 + split, "metrics": {"error": value}}]
+    curve = [{"n_structures": 10 + split, "metrics": {"error": value, **SIZES}}]
     return TrialRecord(
         **{
             "config": config,
@@ -32,7 +41,7 @@ def record(split: int, value: float, **more) -> TrialRecord:
 def test_trials_of_several_seeds_are_one():
     one = merged([record(0, 1.0), record(2, 2.0)])
     assert one.metrics == {"error": 1.5}
-    assert one.curve == [{"n_structures": 11, "metrics": {"error": 1.5}}]
+    assert one.curve == [{"n_structures": 11, "metrics": {"error": 1.5, **SIZES}}]
     assert one.config["seed"] == {"split": "0,2", "fit": 0}
     assert (one.status, one.started) == (COMPLETE, 5.0)
 
@@ -60,7 +69,7 @@ def database(tmp_path_factory) -> Path:
     """An empty one; making it takes MLflow seconds."""
     folder = tmp_path_factory.mktemp("mlflow")
     tracker = Tracker(f"sqlite:///{folder}/mlflow.db", folder, "other", artifacts=False)
-    tracker.end_parent(tracker.start_parent("none"))
+    tracker.end_parent(tracker.open_parent(Parent("none")))
     return folder / "mlflow.db"
 
 
@@ -94,12 +103,14 @@ def test_what_is_lost_is_made_up_and_nothing_is_there_twice(tmp_path, runs):
     runs.trial_ended(study, trials[0], tmp_path)
     runs.trial_ended(study, trials[1], tmp_path)
     runs.trial_ended(study, trials[1], tmp_path)  # twice, as two processes might
-    half = tracker.write(record(0, 2.0, status="running"), tmp_path / "2", parent)
+    half = tracker.write(
+        record(0, 2.0, status="running"), tmp_path / "2", parent, {"search.trial": "2"}
+    ).run_id
     tracker._client.update_run(half, status="RUNNING")  # its writer was killed
     void = study.ask()
     study._storage.set_trial_user_attr(void._trial_id, "void", "its process died")
     study.tell(void, state=TrialState.FAIL)
-    tracker.write(record(0, 9.0), tmp_path / "3", parent)
+    tracker.write(record(0, 9.0), tmp_path / "3", parent, {"search.trial": "3"})
 
     runs.study_started(study, tmp_path, 1)  # the others are at work: what is young is theirs
     assert half in {child.run_id for child in tracker.children(parent)}

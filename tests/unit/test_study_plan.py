@@ -140,7 +140,7 @@ def name(*overrides: str) -> str:
 ELSEWHERE = [
     "store.root=other",
     "store.n_jobs=1",
-    "store.memory_MiB=10",
+    "store.memory_gib=0.01",
     "dataset.root=somewhere",
     "dataset.cache=somewhere",
     "artifacts=false",

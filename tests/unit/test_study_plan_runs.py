@@ -14,14 +14,14 @@ from mlflow import MlflowClient
 from tests.composing import composed
 
 from tamis.exceptions import TamisError
+from tamis.parents import PARENT_FILE, read_parent
 from tamis.record import COMPLETE, FAILED, SKIPPED, TrialRecord, read_record, versions
 from tamis.study.cli import what_is_done
 from tamis.study.crew import bury, clear_away, run_all, start
 from tamis.study.estimate import Estimate, Measured, estimate, measurements
-from tamis.study.publish import BEGUN, JOURNAL, WRITTEN, Publisher
+from tamis.study.publish import JOURNAL, WRITTEN, Publisher
 from tamis.study.trials import Trial
 from tamis.study.worker import RUNNING_FOLDER, SharedParts, put_in_place
-from tamis.sweep import PARENT_FILE
 from tamis.tracking import Tracker
 from tamis.trial import resolved
 
@@ -234,24 +234,50 @@ def test_a_resumed_study_goes_on_with_its_parent(publisher):
     assert found["one"].data.tags["mlflow.parentRunId"] == publisher.parent
 
 
-def test_a_half_written_run_is_removed(publisher):
+def test_a_half_written_run_is_written_again(publisher):
     publisher.open()
     publisher.publish("one")
+    (run,) = (run for run in runs(publisher) if run.data.tags["tamis.kind"] == "trial")
+    publisher.tracker._client.update_run(run.info.run_id, status="RUNNING")  # killed in between
     journal = publisher.folder / JOURNAL
-    journal.write_text(journal.read_text().removesuffix(f"{WRITTEN} one\n") + "wri")  # killed in between
+    journal.write_text("wri")
     again = Publisher(publisher.tracker, publisher.folder)
     again.open()
-    assert not again.written and len(runs(publisher)) == 1
+    assert not again.written
     again.publish("one")
-    assert len(runs(publisher)) == 2
-    assert journal.read_text().splitlines() == [f"{BEGUN} one", "wri", f"{BEGUN} one", f"{WRITTEN} one"]
+    assert len(runs(publisher)) == 2 and run.info.run_id not in {run.info.run_id for run in runs(publisher)}
+    assert journal.read_text().splitlines() == ["wri", f"{WRITTEN} one"]
+
+
+def test_a_run_that_was_written_and_not_noted_is_not_written_twice(publisher):
+    publisher.open()
+    publisher.publish("one")
+    (publisher.folder / JOURNAL).unlink()
+    again = Publisher(publisher.tracker, publisher.folder)
+    again.open()
+    again.publish("one")
+    assert len(runs(publisher)) == 2 and again.written == {"one"}
+
+
+def test_a_parent_that_was_made_and_not_noted_is_found(publisher):
+    publisher.open()
+    path = publisher.folder / PARENT_FILE
+    replace(read_parent(publisher.folder), run_id="", uri="", experiment="").write(publisher.folder)
+    again = Publisher(publisher.tracker, publisher.folder)
+    again.open()
+    assert again.parent == publisher.parent and len(runs(publisher)) == 1 and again.parent in path.read_text()
 
 
 def test_a_trial_that_is_done_again_replaces_its_run(publisher):
     publisher.open()
     publisher.publish("two")
-    record(COMPLETE).save(publisher.folder / "two")
-    publisher.publish("two")
+    publisher.forget(["two", "one"])
+    again = Publisher(publisher.tracker, publisher.folder)  # killed before the new run was written
+    again.open()
+    assert not again.written
+    ended(publisher.folder / "new", record(COMPLETE))
+    put_in_place(publisher.folder / "new", publisher.folder / "two")
+    again.publish("two")
     (run,) = (run for run in runs(publisher) if run.data.tags["tamis.kind"] == "trial")
     assert run.data.tags["tamis.status"] == COMPLETE
 
@@ -269,13 +295,10 @@ def test_another_experiment_gets_everything(publisher):
 def test_a_lost_database_gets_everything(publisher):
     publisher.open()
     publisher.publish("one")
-    path = publisher.folder / PARENT_FILE
-    path.write_text(
-        path.read_text().replace(publisher.parent, "0" * 32)
-    )  # a run that the database does not have
+    publisher.tracker._client.delete_run(publisher.parent)
     other = Publisher(publisher.tracker, publisher.folder)
     other.open()
-    assert other.parent not in ("", "0" * 32) and not other.written
+    assert other.parent not in ("", publisher.parent) and not other.written
 
 
 def test_without_mlflow_the_study_goes_on(publisher, tmp_path, caplog):
@@ -284,5 +307,32 @@ def test_without_mlflow_the_study_goes_on(publisher, tmp_path, caplog):
     lost.open()
     lost.publish("one")
     lost.close("FINISHED")
-    assert caplog.text.count("nothing more is logged to MLflow") == 1
+    assert caplog.text.count("MLflow is away") == 1
     assert not (publisher.folder / JOURNAL).exists()
+
+
+def test_what_mlflow_missed_is_written_when_it_is_back(publisher, tmp_path):
+    folder = tmp_path / "away"
+    folder.write_text("")  # no folder for the database
+    lost = Publisher(replace(publisher.tracker, uri=f"sqlite:///{folder}/m.db"), publisher.folder)
+    lost.open()
+    lost.publish("one")
+    folder.unlink()
+    lost.publish("two")  # not tried again so soon
+    assert list(lost.waiting) == ["one", "two"] and not lost.written
+    lost.pause_until = 0.0
+    lost.publish("three")
+    assert lost.written == {"one", "two"} and not lost.waiting
+    lost.close("FINISHED")
+    assert {run.info.status for run in runs(lost)} == {"FINISHED", "FAILED"} and len(runs(lost)) == 3
+
+
+def test_one_record_that_mlflow_refuses_holds_up_no_other(publisher, caplog):
+    publisher.open()
+    wrong = read_record(publisher.folder / "one")
+    wrong.metrics["no name: \n?"] = 1.0
+    wrong.save(publisher.folder / "one")
+    publisher.publish("one")
+    publisher.publish("two")
+    assert publisher.written == {"two"} and "one is not logged" in caplog.text
+    assert len(runs(publisher)) == 2, "half a run of it is left"

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from tests.composing import composed
 
 from tamis.exceptions import TamisError
+from tamis.memory import PARTS, Memory
 from tamis.record import COMPLETE, TrialRecord
-from tamis.store import BYTES_PER_MIB, PARTS_OF_MEMORY, Store
+from tamis.store import Store
 from tamis.study.worker import SharedParts
 from tamis.tracking import Tracker
 from tamis.trial import NO_TRIAL, resolved, run_resolved, run_trial
@@ -25,7 +27,7 @@ def blocks(store: Store, basis, dataset) -> list[np.ndarray]:
 
 @pytest.fixture
 def remembering(store) -> Store:
-    return replace(store, memory_MiB=100)
+    return replace(store, memory_gib=0.1, remember=True)
 
 
 def test_what_was_read_is_kept(store, remembering, snap_basis, rattled):
@@ -42,7 +44,7 @@ def test_what_was_read_is_kept(store, remembering, snap_basis, rattled):
 def test_streamed_rows_do_not_overwrite_each_other_in_memory(remembering, snap_basis, rattled):
     for _ in range(2):  # the first time makes the files, the second reads them through one buffer
         remembering.prepare(snap_basis, rattled.structures)
-    assert len(remembering._memory.blocks) == len(rattled)
+    assert len(remembering.memory.blocks) == len(rattled)
     kept = [rows.forces for rows in remembering.stream(snap_basis, rattled.structures)]
     for mine, alone in zip(
         kept, Store(remembering.root, 1).design(snap_basis, rattled.structures), strict=True
@@ -50,32 +52,44 @@ def test_streamed_rows_do_not_overwrite_each_other_in_memory(remembering, snap_b
         np.testing.assert_array_equal(mine, alone.forces)
 
 
-def test_a_store_without_memory_keeps_nothing(store, snap_basis, rattled):
+def test_nothing_is_kept_unless_asked_for(store, snap_basis, rattled):
     store.design(snap_basis, rattled.structures)
-    assert not store._memory.blocks
+    assert not store.memory.blocks
 
 
-def test_memory_has_a_bound(store, remembering, snap_basis, rattled):
-    remembering.design(snap_basis, rattled.structures)
-    blocks_read = list(remembering._memory.blocks.values())
-    two = blocks_read[0].nbytes + blocks_read[1].nbytes
-    memory = type(remembering._memory)()
-    for number, block in enumerate(blocks_read):
-        memory.keep(store.root / str(number), block, two)
-        assert memory.n_bytes == sum(kept.nbytes for kept in memory.blocks.values()) <= two
-    assert store.root / str(len(blocks_read) - 1) in memory.blocks
+def test_memory_has_a_bound():
+    memory = Memory(limit=8 * 2 * PARTS, remember=True)
+    for number in range(2 * PARTS):
+        memory.keep(Path(str(number)), np.zeros(2))
+        assert memory.n_bytes == sum(kept.nbytes for kept in memory.blocks.values()) <= memory.limit
+    assert len(memory.blocks) == PARTS and Path(str(2 * PARTS - 1)) in memory.blocks
+
+
+def test_what_is_needed_takes_the_place_of_what_is_remembered():
+    memory = Memory(limit=8 * 2 * PARTS, remember=True)
+    for number in range(PARTS):
+        memory.keep(Path(str(number)), np.zeros(2))
+    with memory.holding():
+        memory.reserve(memory.limit // 2, "numbers")
+        assert memory.n_bytes <= memory.limit // 2
+        memory.keep(Path("another"), np.zeros(2))
+        assert memory.n_bytes + memory.reserved <= memory.limit
+        with pytest.raises(TamisError, match="numbers take .* GiB .*store.memory_gib is .*raise it"):
+            memory.reserve(memory.limit // 2 + 1, "numbers")
+    assert memory.reserved == 0
 
 
 def test_large_files_are_not_kept(store, snap_basis, rattled):
-    small = replace(store, memory_MiB=1)
+    small = replace(store, memory_gib=0.001, remember=True)
     small.design(snap_basis, rattled.structures)
-    assert all(block.nbytes <= BYTES_PER_MIB / PARTS_OF_MEMORY for block in small._memory.blocks.values())
-    assert len(small._memory.blocks) < len(rattled)
+    assert all(block.nbytes <= small.memory.limit / PARTS for block in small.memory.blocks.values())
+    assert len(small.memory.blocks) < len(rattled)
 
 
-def test_a_negative_memory_is_refused(store):
-    with pytest.raises(TamisError, match="memory_MiB is -1"):
-        replace(store, memory_MiB=-1)
+@pytest.mark.parametrize("memory", [0.0, -1.0, float("nan")])
+def test_no_memory_is_refused(store, memory):
+    with pytest.raises(TamisError, match="store.memory_gib is .*above 0"):
+        replace(store, memory_gib=memory)
 
 
 def record() -> TrialRecord:
@@ -115,7 +129,10 @@ def test_a_shared_trial_is_the_same_trial(tmp_path, elsewhere):
     """The command's way and a study's way to run a trial: the same numbers, and fewer files."""
     overrides = (*SMALL, *elsewhere)
     alone = run_trial(of_a_trial(*overrides), {"model": "snap"}, tmp_path / "alone")
-    shared, config = SharedParts(), resolved(composed(*overrides, "artifacts=false", "store.memory_MiB=100"))
+    shared, config = (
+        SharedParts(),
+        resolved(composed(*overrides, "artifacts=false", "store.memory_gib=0.1", "store.remember=true")),
+    )
     for number in range(2):  # the second has its rows from memory
         folder = tmp_path / str(number)
         folder.mkdir()

@@ -26,6 +26,7 @@ from hydra_plugins.tamis_study_sweeper._outcome import (
 from hydra_plugins.tamis_study_sweeper._progress import progress
 from hydra_plugins.tamis_study_sweeper._shared import ERROR, OVERRIDES, SharedStudy, end
 from hydra_plugins.tamis_study_sweeper._space import Space
+from tamis.secrets import redacted
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -147,7 +148,7 @@ class Loop:
         states = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED}
         state = states.get(outcome.status, TrialState.FAIL)
         if outcome.reason:
-            trial.set_user_attr(ERROR, outcome.reason)
+            trial.set_user_attr(ERROR, redacted(outcome.reason))
         if self.rules and state == TrialState.COMPLETE:
             self._set_constraints(trial, outcome)
         values = outcome.values if state == TrialState.COMPLETE else None

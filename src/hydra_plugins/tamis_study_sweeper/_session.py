@@ -20,12 +20,14 @@ from hydra_plugins.tamis_study_sweeper._methods import (
 )
 from hydra_plugins.tamis_study_sweeper._observer import Observer, make_observer
 from hydra_plugins.tamis_study_sweeper._outcome import Rule
+from hydra_plugins.tamis_study_sweeper._patience import reason_of
 from hydra_plugins.tamis_study_sweeper._presence import Presence
 from hydra_plugins.tamis_study_sweeper._processes import is_worker, parent_lives, run_workers
 from hydra_plugins.tamis_study_sweeper._progress import progress, why_nothing
 from hydra_plugins.tamis_study_sweeper._shared import SharedStudy, check_definition
 from hydra_plugins.tamis_study_sweeper._space import Space
 from hydra_plugins.tamis_study_sweeper._storage import open_storage, storage_address
+from tamis.secrets import redacted
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -45,7 +47,8 @@ class Session:
         self.directions = check_directions(sweeper.direction)
         self.repeats = sweeper.repeats()
         self.rules = [Rule.parse(text) for text in sweeper.constraints]
-        self.in_process = isinstance(sweeper.launcher, BasicLauncher)
+        self.run_elsewhere = getattr(sweeper.launcher, "run_workers", None)
+        self.in_process = isinstance(sweeper.launcher, BasicLauncher) or self.run_elsewhere is not None
         check_pairs(sweeper.sampler, sweeper.stopper, space, len(self.directions), len(self.repeats))
         if sweeper.stopper is not None and not self.in_process and sweeper.n_jobs > 1:
             raise StudyError(
@@ -64,7 +67,7 @@ class Session:
                 if not is_worker():
                     self.observer.study_started(shared.study, self.sweeper.folder, len(presence.others()))
             try:
-                if self.sweeper.n_jobs > 1 and self.in_process:
+                if self.run_elsewhere is not None or (self.sweeper.n_jobs > 1 and self.in_process):
                     self._run_workers(shared)
                 else:
                     self._loop(shared).run()
@@ -99,14 +102,14 @@ class Session:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sweeper = self.sweeper
-        address = storage_address(sweeper.storage, sweeper.folder, sweeper.n_jobs if self.in_process else 1)
+        address = storage_address(sweeper.storage, sweeper.folder, self._n_processes)
         others = presence.others()
         if address.startswith("sqlite:") and others:
             raise StudyError(
                 f"another process works on {address}, which is for one; wait for it, or begin a study on a journal "
                 "file (hydra.sweeper.storage=<file>.journal) or a database server"
             )
-        storage = open_storage(address)
+        storage = open_storage(address, sweeper.patience_s)
         study = self._study(storage, address)
         n_before = len(study.get_trials(deepcopy=False))
         stream = [
@@ -137,8 +140,8 @@ class Session:
                 pruner=make_stopper(sweeper.stopper),
             )
         except Exception as error:
-            raise StudyError(f"{address} cannot be used: {str(error).splitlines()[0]}") from error
-        check_definition(study, self._definition(), sweeper.folder, sweeper.on_change, address)
+            raise StudyError(f"{redacted(address)} cannot be used: {redacted(reason_of(error))}") from error
+        check_definition(study, self._definition(), sweeper.folder, sweeper.on_change, redacted(address))
         return study
 
     def _definition(self) -> dict[str, str]:
@@ -173,14 +176,20 @@ class Session:
             wants_to_go_on=parent_lives,
         )
 
+    @property
+    def _n_processes(self) -> int:
+        """That work on the study for this command; on a cluster there is this one beside its workers."""
+        if self.run_elsewhere is not None:
+            return self.sweeper.n_jobs + 1
+        return self.sweeper.n_jobs if self.in_process else 1
+
     def _run_workers(self, shared: SharedStudy) -> None:
-        address = storage_address(self.sweeper.storage, self.sweeper.folder, self.sweeper.n_jobs)
-        more = (
-            "hydra.sweeper.n_jobs=1",
-            f"hydra.sweeper.storage='{address}'",
-            f"hydra.sweep.dir='{self.sweeper.folder}'",
-        )
-        run_workers(self.sweeper.n_jobs, more, lambda: shared.is_full, shared.reap)
+        address = storage_address(self.sweeper.storage, self.sweeper.folder, self._n_processes)
+        more = ["hydra.sweeper.n_jobs=1", f"hydra.sweep.dir='{self.sweeper.folder}'"]
+        if self.sweeper.storage is None:  # else it was typed or is in a file, as it is for the workers
+            more.append(f"hydra.sweeper.storage='{address}'")
+        run = run_workers if self.run_elsewhere is None else self.run_elsewhere
+        run(self.sweeper.n_jobs, more, lambda: shared.is_full, shared.reap)
 
     def _conclude(self, shared: SharedStudy) -> None:
         from optuna.trial import TrialState

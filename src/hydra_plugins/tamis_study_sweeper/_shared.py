@@ -165,8 +165,12 @@ def end(study: Study, number: int, state: Any, values: Any = None) -> bool:
 
     A grid that is used up calls ``study.stop``, which raises outside of Optuna's own loop; by then the trial is told.
     """
+    from optuna.exceptions import UpdateFinishedTrialError
+
     try:
         study.tell(number, values, state)
+    except UpdateFinishedTrialError:
+        return True  # it was told before the database went away, and the answer was lost
     except Exception:
         found = [trial for trial in study.get_trials(deepcopy=False) if trial.number == number]
         if not found or not found[0].state.is_finished():

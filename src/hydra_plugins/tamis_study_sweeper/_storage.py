@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from hydra_plugins.tamis_study_sweeper._errors import StudyError
+from hydra_plugins.tamis_study_sweeper._patience import make_patient
+from tamis.secrets import redacted
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
@@ -43,8 +45,10 @@ def storage_address(storage: str | None, folder: Path, n_jobs: int) -> str:
     return storage
 
 
-def open_storage(address: str) -> BaseStorage:
+def open_storage(address: str, patience_s: float = 0.0) -> BaseStorage:
     """The storage at a URL, or the journal file at a path; made where there is none.
+
+    A server that is not there is an error at once; one that goes away later is waited for, ``patience_s`` seconds.
 
     Raises
     ------
@@ -66,18 +70,21 @@ def open_storage(address: str) -> BaseStorage:
         _check_sqlite(Path(address.removeprefix("sqlite:///")))
     try:
         if not address.startswith("sqlite:"):
-            return get_storage(RDBStorage(address, engine_kwargs=CONNECTIONS))
+            server = RDBStorage(address, engine_kwargs=CONNECTIONS)
+            if patience_s > 0:
+                make_patient(server, patience_s)
+            return get_storage(server)
         storage = RDBStorage(address)
         _wait_less(storage)
         return get_storage(storage)
     except ImportError as error:
-        raise StudyError(f"{_no_password(address)} needs a driver that is not installed ({error})") from error
+        raise StudyError(f"{redacted(address)} needs a driver that is not installed ({error})") from error
     except RuntimeError as error:  # what Optuna raises for a schema that it does not know
-        raise StudyError(f"{_no_password(address)} is of another Optuna: {error}") from error
+        raise StudyError(f"{redacted(address)} is of another Optuna: {error}") from error
     except Exception as error:  # SQLAlchemy's, and those of each driver
         reason = str(error).splitlines()[0]
         raise StudyError(
-            f"hydra.sweeper.storage={_no_password(address)} cannot be opened: {reason}; is the server running, is the "
+            f"hydra.sweeper.storage={redacted(address)} cannot be opened: {reason}; is the server running, is the "
             "URL right, is there a right to write?"
         ) from error
 
@@ -93,16 +100,6 @@ def _wait_less(storage: RDBStorage) -> None:
     event.listen(storage.engine, "connect", prepare)
     storage.remove_session()
     storage.engine.dispose()  # of connections made before
-
-
-def _no_password(address: str) -> str:
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(address).render_as_string(hide_password=True)
-    except ArgumentError:
-        return address
 
 
 def _check_sqlite(path: Path) -> None:

@@ -12,7 +12,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.tamis_study_sweeper._errors import StudyError
+from hydra_plugins.tamis_study_sweeper._patience import reason_of
 from hydra_plugins.tamis_study_sweeper._space import Space
+from tamis.secrets import redacted
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class StudySweeper(Sweeper):
     max_failure_rate : part of the trials that may fail.
     retries : how often a trial is run again whose process died.
     stale_after_s : seconds after which a trial is given up whose process is out of sight (another machine).
+    patience_s : seconds for which a database server that goes away is waited for.
     observer : who is told how it goes, see ``_observer.Observer``; None: nobody.
     """
 
@@ -60,6 +63,7 @@ class StudySweeper(Sweeper):
         max_failure_rate: float,
         retries: int,
         stale_after_s: float,
+        patience_s: float,
         observer: DictConfig | None,
     ) -> None:
         self.study_name, self.storage, self.direction = study_name, storage, _plain(direction)
@@ -69,7 +73,7 @@ class StudySweeper(Sweeper):
         self.repeat, self.enqueue = _plain(repeat) or {}, _plain(enqueue) or []
         self.constraints, self.identity = _plain(constraints) or [], _plain(identity) or []
         self.on_change, self.max_failure_rate = on_change, max_failure_rate
-        self.retries, self.stale_after_s = retries, stale_after_s
+        self.retries, self.stale_after_s, self.patience_s = retries, stale_after_s, patience_s
         self.observer = observer
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
@@ -97,6 +101,9 @@ class StudySweeper(Sweeper):
             raise StudyError(
                 "hydra/sweeper=study needs Optuna, which is not installed; pip install 'optuna>=4.9,<6'"
             ) from error
+        from optuna.exceptions import StorageInternalError
+        from sqlalchemy.exc import SQLAlchemyError
+
         from hydra_plugins.tamis_study_sweeper._session import Session
 
         assert self.hydra_context is not None and self.config is not None
@@ -105,7 +112,13 @@ class StudySweeper(Sweeper):
         space = Space.parse(self.params, self.conditional, arguments, parser)
         for start in self.enqueue:
             space.check_start(start)
-        Session(self, space).run()
+        try:
+            Session(self, space).run()
+        except (StorageInternalError, SQLAlchemyError) as error:  # a full disk under SQLite, say
+            raise StudyError(
+                f"the storage of study {self.study_name!r} failed ({redacted(reason_of(error))}); what has ended is "
+                "kept: the same command goes on when that is mended"
+            ) from error
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration of a job."""
@@ -139,6 +152,11 @@ class StudySweeper(Sweeper):
         if isinstance(self.max_failure_rate, bool) or not 0 <= self.max_failure_rate <= 1:
             raise StudyError(
                 f"hydra.sweeper.max_failure_rate is {self.max_failure_rate!r}; it is from 0 to 1"
+            )
+        patience = self.patience_s
+        if isinstance(patience, bool) or not isinstance(patience, int | float) or not patience >= 0:
+            raise StudyError(
+                f"hydra.sweeper.patience_s is {patience!r}; a number of seconds from 0 on is needed"
             )
         if not self.study_name:
             raise StudyError("hydra.sweeper.study_name is empty; a study needs a name to be found again")

@@ -44,6 +44,10 @@ class AceCalculator(Calculator):
         mixed = self.atoms.pbc.any() and not self.atoms.pbc.all()
         self.engine.parameters.fast_nl = not mixed  # its fast neighbour list knows all or none
         self.engine.calculate(self.atoms, properties, system_changes)
+        if unknown := sorted(set(self.atoms.get_chemical_symbols()) - self.offsets.keys()):
+            raise TamisError(
+                f"element {', '.join(unknown)} is unknown to this potential, which has {', '.join(self.offsets)}"
+            )
         shift = np.array([self.offsets[s] for s in self.atoms.get_chemical_symbols()])
         energies = self.engine.results["energies"] + shift
         energy = float(energies.sum())

@@ -58,6 +58,9 @@ class SymmetryFunction:
     def __post_init__(self) -> None:
         if self.kind not in (RADIAL, NARROW, WIDE):
             raise TamisError(f"symmetry function type {self.kind} is unknown; choose 2, 3 or 9")
+        unknown = [symbol for symbol in (self.central, *self.neighbours) if symbol not in atomic_numbers]
+        if unknown:
+            raise TamisError(f"{', '.join(map(repr, unknown))} in a symmetry function is no chemical symbol")
         object.__setattr__(self, "neighbours", tuple(sorted(self.neighbours, key=atomic_numbers.__getitem__)))
         if len(self.neighbours) != (1 if self.kind == RADIAL else 2):
             raise TamisError(f"a symmetry function of type {self.kind} got neighbours {self.neighbours}")

@@ -16,11 +16,9 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from tamis.exceptions import TamisError
+from tamis.geometry import check_geometry
 
 Array = NDArray[np.float64]
-
-MOST_NEIGHBOURS = 5000
-"""More neighbours than this an atom are a mistake in the cutoff or the cell, and would take hours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,19 +75,7 @@ class Basis(ABC):
             )
         if len(atoms) == 0:
             raise TamisError("a structure without atoms has no features; remove it from the data set")
-        if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
-            raise TamisError("positions or cell hold NaN or infinity; correct or remove the structure")
-        volume = atoms.cell.volume
-        if atoms.pbc.any() and volume < 1e-6:
-            raise TamisError(f"a periodic cell of volume {volume} Å³ has no neighbours; give a cell")
-        if atoms.pbc.all():
-            neighbours = len(atoms) / volume * 4.0 / 3.0 * np.pi * self.r_cut**3
-            if neighbours > MOST_NEIGHBOURS:
-                raise TamisError(
-                    f"r_cut = {self.r_cut} Å gives about {neighbours:.0f} neighbours an atom in a structure of "
-                    f"{len(atoms)} atoms in {volume:.4g} Å³; at most {MOST_NEIGHBOURS} can be treated: "
-                    "lower r_cut, or look at the cell"
-                )
+        check_geometry(atoms, self.r_cut)
         if self.needs_full_periodicity and atoms.pbc.any() and not atoms.pbc.all():
             raise TamisError(
                 f"{type(self).__name__} needs a cell periodic in all directions or in none, got pbc={atoms.pbc}; "

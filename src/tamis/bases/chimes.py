@@ -34,6 +34,9 @@ Cutoff = Literal["cubic", "tersoff"]
 
 PARAMETER_FILE = "params.txt"
 
+LARGEST_ORDERS = {"order_2b": 100, "order_3b": 30, "order_4b": 8}
+"""Above these there are so many functions that no memory holds them; in use are 12 to 25, 5 to 12, 0 to 6."""
+
 
 @dataclass(frozen=True)
 class ChimesBasis(LinearBasis):
@@ -115,6 +118,9 @@ class ChimesBasis(LinearBasis):
                 raise TamisError(
                     f"{name} is {order!r}; it must be a whole number of at least {lowest}, or 0 to leave it out"
                 )
+        for name, largest in LARGEST_ORDERS.items():
+            if getattr(self, name) > largest:
+                raise TamisError(f"{name} is {getattr(self, name)}; at most {largest} can be treated")
         if self.order_2b == self.order_3b == self.order_4b == 0:
             raise TamisError(
                 "order_2b, order_3b and order_4b are all 0: no function is left; raise one of them"

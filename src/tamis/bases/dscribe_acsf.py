@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.bases.vacuum import in_vacuum
+from tamis.bases.vacuum import wrapped
+from tamis.checks import pairs_within
 from tamis.exceptions import MissingEngineError, TamisError
+from tamis.geometry import heights, occupied_cell
+
+CLOSEST = 1e-3
+"""Å; the angle between neighbours nearer than that is made of rounding errors."""
+MOST_IMAGES_OF_ATOMS = 6000
+"""dscribe keeps the distances of all pairs of these: 0.3 GB."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class DscribeAcsfBasis(Basis):
     """
 
     engine: ClassVar[str | None] = "dscribe"
+    revision: ClassVar[int] = 2
 
     elements: tuple[str, ...]
     r_cut: float
@@ -72,7 +80,21 @@ class DscribeAcsfBasis(Basis):
     def values(self, atoms: Atoms) -> NDArray[np.float64]:
         """Symmetry functions of every atom, (n_atoms, n_features), dimensionless."""
         self.check(atoms)
-        rows = self._acsf.create(in_vacuum(atoms, self.r_cut))
+        if pairs_within(atoms, 0.0)[2].min(initial=np.inf) < CLOSEST:
+            raise TamisError(
+                f"two atoms of {atoms.get_chemical_formula()} are closer than {CLOSEST} Å: no angle is defined; "
+                "correct or remove the structure"
+            )
+        images = len(atoms) * float(
+            np.prod(1.0 + 2.0 * self.r_cut / heights(occupied_cell(atoms, self.r_cut)))
+        )
+        if images > MOST_IMAGES_OF_ATOMS:
+            raise TamisError(
+                f"about {images:.0f} atoms and images are within r_cut = {self.r_cut} Å of the cell; dscribe keeps the "
+                f"distances of all pairs, so at most {MOST_IMAGES_OF_ATOMS} can be treated: lower r_cut, or choose "
+                "descriptor=acsf"
+            )
+        rows = self._acsf.create(wrapped(atoms, self.r_cut))
         return in_element_blocks(rows, atoms, self.elements)
 
     @cached_property

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.bases.vacuum import in_vacuum
+from tamis.bases.vacuum import wrapped
 from tamis.exceptions import MissingEngineError, TamisError
 
 
@@ -29,6 +29,7 @@ class DscribeSoapBasis(Basis):
     """
 
     engine: ClassVar[str | None] = "dscribe"
+    revision: ClassVar[int] = 2
 
     elements: tuple[str, ...]
     r_cut: float
@@ -61,7 +62,7 @@ class DscribeSoapBasis(Basis):
     def values(self, atoms: Atoms) -> NDArray[np.float64]:
         """Power spectrum of every atom, (n_atoms, n_features)."""
         self.check(atoms)
-        rows = self._soap.create(in_vacuum(atoms, self.r_cut))
+        rows = self._soap.create(wrapped(atoms, self.r_cut))
         return in_element_blocks(rows, atoms, self.elements)
 
     @cached_property

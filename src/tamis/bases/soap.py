@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
 from tamis.bases.vacuum import in_vacuum
+from tamis.checks import pairs_within
 from tamis.exceptions import MissingEngineError, TamisError
 
 Array = NDArray[np.float64]
+
+CLOSEST = 1e-3
+"""Å."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,11 @@ class SoapBasis(Basis):
     def values(self, atoms: Atoms) -> Array:
         """Power spectrum of every atom, (n_atoms, n_features), dimensionless."""
         self.check(atoms)
+        if pairs_within(atoms, 0.0)[2].min(initial=np.inf) < CLOSEST:
+            raise TamisError(
+                f"two atoms of {atoms.get_chemical_formula()} are closer than {CLOSEST} Å, where QUIP is not exact; "
+                "correct or remove the structure"
+            )
         boxed = in_vacuum(atoms, self.r_cut)
         rows = np.zeros((len(atoms), self.width))
         symbols = set(atoms.get_chemical_symbols())

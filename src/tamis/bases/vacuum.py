@@ -24,3 +24,13 @@ def in_vacuum(atoms: Atoms, width: float) -> Atoms:
     boxed.cell = boxed.cell.complete()
     boxed.center(vacuum=width, axis=free)
     return boxed
+
+
+def wrapped(atoms: Atoms, width: float) -> Atoms:
+    """``in_vacuum``, with every atom inside the cell along its periodic directions.
+
+    dscribe takes images of cells, not of atoms: what is outside of the cell would miss neighbours.
+    """
+    inside = in_vacuum(atoms, width).copy()
+    inside.wrap(eps=0.0)
+    return inside

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tamis.bases.vacuum import in_vacuum
 from tamis.exceptions import TamisError
+from tamis.geometry import check_geometry
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -50,6 +51,7 @@ class VerletList:
             raise TamisError(
                 "positions or cell hold NaN or infinity: the run has blown up, or the input is wrong"
             )
+        check_geometry(atoms, self._reach + SKIN)
         boxed = in_vacuum(atoms, SKIN)
         centres, others, shifts = neighbour_list("ijS", boxed, self._reach + SKIN)
         if self._half:

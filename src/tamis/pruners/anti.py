@@ -6,7 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from tamis.pruners.base import Features, Indices, Pruner
-from tamis.pruners.greedy import by_distance, central
+from tamis.pruners.distance import by_distance
+from tamis.pruners.greedy import central
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ class Features:
 
     vectors: (n_structures, n_pooled) one latent vector per structure (pooled, scaled).
     environments: (n_environments, n_features) one latent vector per atom; n_pooled = n_features for mean pooling.
+        No rows where they were made for a pruner that does not look at them.
     owners: (n_environments,) the structure that an atom belongs to.
     n_atoms: (n_structures,) atoms per structure.
     groups: n_structures names of kinds of structure.
@@ -63,6 +64,10 @@ class Pruner(ABC):
     """True if the choice of n structures is a prefix of the choice of n + 1, for the same features and seed."""
     needs_descriptor: ClassVar[bool] = True
     """False for pruners that look at no latent vector: they go with ``descriptor=none`` and with nothing else."""
+    needs_environments: ClassVar[bool] = False
+    """True for pruners that look at atoms, not only at structures."""
+    copies: ClassVar[float] = 0.0
+    """Working memory, as a multiple of what the pruner sees (``vectors``, and ``environments`` where it needs them)."""
 
     @abstractmethod
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
@@ -79,6 +84,11 @@ class Pruner(ABC):
         """
         self.check_descriptor(features.has_descriptor)
         self._check_limit(features, limit)
+        if self.needs_environments and len(features.owners) < features.n_atoms.sum():
+            raise TamisError(
+                f"{type(self).__name__} looks at environments, but these features were made for a pruner that does "
+                "not; make them with LatentSpace.features(values, groups, pruner)"
+            )
         if limit.atoms is None:
             return Selection(self._choose(features, limit.structures or len(features), rng), limit)
         if self.nested:

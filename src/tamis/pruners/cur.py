@@ -8,7 +8,13 @@ from scipy.linalg import eigh
 
 from tamis.exceptions import TamisError
 from tamis.pruners.base import Array, Features, Indices, Pruner
-from tamis.pruners.greedy import TIE, first_largest
+from tamis.pruners.greedy import TIE, Mask, first_largest
+from tamis.pruners.rows import pieces
+
+NOTHING = 1e-10
+"""Part of the sum of squares below which the chosen structures are said to span all."""
+FADED = 1e-3
+"""The sum of squares is computed anew, not updated, when it has fallen to this part."""
 
 
 @dataclass(frozen=True)
@@ -33,40 +39,75 @@ class Cur(Pruner):
             raise TamisError(f"pruner.n_vectors is {self.n_vectors}; at least 1 singular vector must count")
 
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
-        left = np.arange(len(features), dtype=np.intp)
+        vectors = features.vectors
+        if vectors.shape[0] < vectors.shape[1]:  # the same angles and lengths in fewer columns
+            vectors = np.asarray(np.linalg.qr(vectors.T, mode="r")).T
+        left = np.ones(len(vectors), dtype=np.bool_)
         order: list[int] = []
         while len(order) < n_structures:
-            layer = _layer(features.vectors[left], n_structures - len(order), self.n_vectors)
-            order.extend(left[layer])
-            left = np.delete(left, layer)
+            layer = _layer(vectors, left, n_structures - len(order), self.n_vectors)
+            order.extend(layer)
+            left[layer] = False
         return np.array(order, dtype=np.intp)
 
 
-def _layer(vectors: Array, n: int, n_vectors: int) -> Indices:
-    """At most ``n`` rows until they span all rows; at least one row (all rows where every one is zero)."""
-    gram = vectors @ vectors.T
-    nothing = 1e-10 * np.trace(gram)
-    left = np.arange(len(vectors), dtype=np.intp)
-    if nothing == 0.0:
-        return left[:n]
+def _layer(vectors: Array, left: Mask, n: int, n_vectors: int) -> list[int]:
+    """At most ``n`` of the rows ``left`` until they span them all; at least one (all where every one is zero)."""
+    taken = np.zeros((vectors.shape[1], 0))  # orthonormal columns: the span of what was chosen
+    gram = _gram(vectors, left, taken)
+    whole = computed = float(np.trace(gram))
+    if whole == 0.0:
+        return [int(i) for i in np.flatnonzero(left)[:n]]
+    free = left.copy()
     layer: list[int] = []
-    while len(layer) < n and len(left) > 0 and np.trace(gram) > nothing:
-        i = first_largest(_leverage(gram, n_vectors), 1.0)
-        layer.append(int(left[i]))
-        if gram[i, i] > 0.0:
-            gram = gram - np.outer(gram[i], gram[i]) / gram[i, i]
-        gram = np.delete(np.delete(gram, i, axis=0), i, axis=1)
-        left = np.delete(left, i)
-    return np.array(layer, dtype=np.intp)
+    while len(layer) < n and free.any() and np.trace(gram) > NOTHING * whole:
+        leverage = _leverage(vectors, gram, n_vectors)
+        i = first_largest(np.where(free, leverage, -np.inf), 1.0)
+        layer.append(i)
+        free[i] = False
+        rest = _orthogonal(_orthogonal(vectors[i], taken), taken)  # twice: once leaves rounding behind
+        length = np.linalg.norm(rest)
+        if length**2 <= np.finfo(np.float64).eps ** 2 * whole:
+            continue
+        direction = rest / length
+        taken = np.hstack([taken, direction[:, None]])
+        # P gram P with the projector P = 1 - direction direction^T
+        image = gram @ direction
+        cross = np.outer(direction, image)
+        gram = gram - cross - cross.T + (direction @ image) * np.outer(direction, direction)
+        if np.trace(gram) < FADED * computed:  # rounding of what is gone would soon be seen
+            gram = _gram(vectors, left, taken)
+            computed = float(np.trace(gram))
+    return layer
 
 
-def _leverage(gram: Array, n_vectors: int) -> Array:
-    """Leverage of each row from the Gram matrix of the rows, (n,).
+def _gram(vectors: Array, left: Mask, taken: Array) -> Array:
+    """X^T X of the rows ``left`` without their parts along the orthonormal columns ``taken``, (d, d)."""
+    gram = np.zeros((vectors.shape[1], vectors.shape[1]))
+    for part in pieces(*vectors.shape):
+        rows = vectors[part][left[part]]
+        rest = rows - (rows @ taken) @ taken.T
+        gram += rest.T @ rest
+    return gram
 
-    All eigenvectors that belong to the last counted eigenvalue count: of a degenerate pair
-    rounding alone says which comes first. A few more than needed are computed to see that.
+
+def _orthogonal(vector: Array, taken: Array) -> Array:
+    return np.asarray(vector - taken @ (taken.T @ vector))
+
+
+def _leverage(vectors: Array, gram: Array, n_vectors: int) -> Array:
+    """Leverage of each row, (n,), in what ``gram`` = P vectors^T vectors P leaves of the directions.
+
+    A right singular vector v of the projected rows lies in the range of P, so that (x P) v = x v: the rows need not be
+    changed. All vectors of the last counted singular value count: of a degenerate pair rounding alone says which comes
+    first. A few more than needed are computed to see that, and all where these do not suffice.
     """
-    n = len(gram)
-    values, vectors = eigh(gram, subset_by_index=(max(0, n - n_vectors - 3), n - 1), check_finite=False)
-    counted = values >= values[-min(n_vectors, n)] - TIE * values[-1]
-    return np.einsum("ij,ij->i", vectors[:, counted], vectors[:, counted])
+    d = len(gram)
+    first = max(0, d - n_vectors - 3)
+    squares, right = eigh(gram, subset_by_index=(first, d - 1), check_finite=False)
+    least = max(squares[-min(n_vectors, d)] - TIE * squares[-1], TIE * squares[-1])
+    if first > 0 and squares[0] >= least:
+        squares, right = eigh(gram, check_finite=False)
+    counted = squares >= least
+    left = vectors @ (right[:, counted] / np.sqrt(squares[counted]))
+    return np.einsum("ij,ij->i", left, left)

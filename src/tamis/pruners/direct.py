@@ -8,7 +8,9 @@ import numpy as np
 
 from tamis.exceptions import TamisError
 from tamis.pruners.base import Array, Features, Indices, Pruner
-from tamis.pruners.greedy import by_distance, first_of_equals, medoids
+from tamis.pruners.distance import by_distance
+from tamis.pruners.greedy import first_of_equals, medoids
+from tamis.pruners.rows import axes_of, project, scatter
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Direct(Pruner):
 
     threshold: float
     nested: ClassVar[bool] = False
+    copies: ClassVar[float] = 3.0
 
     def __post_init__(self) -> None:
         if not self.threshold > 0.0:
@@ -41,17 +44,17 @@ class Direct(Pruner):
 
 def weighted_components(vectors: Array) -> Array:
     """Principal components of variance above 1 of the scaled vectors, times their part of the variance."""
-    from sklearn.decomposition import PCA
-    from sklearn.preprocessing import StandardScaler
-
-    scaled = StandardScaler().fit_transform(vectors)
-    if not np.ptp(scaled, axis=0).any():
-        return scaled
-    # The full solver: the default turns to random projections for large pools.
-    pca = PCA(svd_solver="full").fit(scaled)
+    n, mean = len(vectors), vectors.mean(axis=0)
+    products = scatter(vectors, mean)
+    deviation = np.sqrt(np.diag(products) / n)
+    varies = deviation > n * np.finfo(np.float64).eps * np.abs(mean)  # a constant column has some rounding
+    if not varies.any():
+        return np.zeros_like(vectors)
+    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
+    variances, axes = axes_of(scale[:, None] * products * scale / max(1, n - 1))
     # The largest variance is above the mean one; the floor of 1 is for rounding and columns that do not vary.
-    kept = max(1, int(np.sum(pca.explained_variance_ > 1.0)))
-    return pca.transform(scaled)[:, :kept] * pca.explained_variance_ratio_[:kept]
+    kept = max(1, int(np.sum(variances > 1.0)))
+    return project(vectors, mean, scale[:, None] * axes[:, :kept] * (variances[:kept] / variances.sum()))
 
 
 def birch_strata(points: Array, n_strata: int, threshold: float) -> Indices:
@@ -74,4 +77,6 @@ def birch_strata(points: Array, n_strata: int, threshold: float) -> Indices:
     labels = tree.predict(points)
     if len(tree.subcluster_centers_) > n_strata:
         labels = AgglomerativeClustering(n_strata).fit(tree.subcluster_centers_).labels_[labels]
-    return np.asarray(labels, dtype=np.intp)
+    # Rounding decides how the strata are numbered, so they are numbered anew by their first points.
+    _, first, names = np.unique(labels, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first))[names], dtype=np.intp)

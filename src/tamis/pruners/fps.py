@@ -7,7 +7,8 @@ import numpy as np
 
 from tamis.exceptions import TamisError
 from tamis.pruners.base import Features, Indices, Pruner
-from tamis.pruners.greedy import by_distance, central
+from tamis.pruners.distance import by_distance
+from tamis.pruners.greedy import central
 
 STARTS = ("center", "random")
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from tamis.exceptions import TamisError
 from tamis.pruners.base import Features, Indices, Pruner
-from tamis.pruners.greedy import by_distance, first_of_equals, medoids
+from tamis.pruners.distance import by_distance
+from tamis.pruners.greedy import first_of_equals, medoids
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class KMeansMedoids(Pruner):
 
     n_init: int
     nested: ClassVar[bool] = False
+    copies: ClassVar[float] = 2.0  # its own, and one that scikit-learn makes for the variances
 
     def __post_init__(self) -> None:
         if self.n_init < 1:
@@ -40,6 +42,8 @@ class KMeansMedoids(Pruner):
         with warnings.catch_warnings():
             # Fewer clusters than asked for, where vectors nearly agree, are no problem: by_distance fills up.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            labels = KMeans(n_clusters, n_init=self.n_init, random_state=seed).fit(vectors).labels_
+            # copy_x=False: they are a copy already, and a million of them are half a gigabyte
+            means = KMeans(n_clusters, n_init=self.n_init, random_state=seed, copy_x=False)
+            labels = means.fit(vectors).labels_
         chosen = distinct[medoids(vectors, labels, rng)]
         return by_distance(features.vectors, chosen, n_structures, farthest=True)

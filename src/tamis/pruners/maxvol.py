@@ -1,6 +1,7 @@
 """D-optimal structures: the largest volume of the kept environments."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -8,7 +9,8 @@ from scipy.linalg import cholesky, eigh, solve_triangular
 
 from tamis.exceptions import TamisError
 from tamis.pruners.base import Array, Features, Indices, Pruner
-from tamis.pruners.greedy import environments_by_structure, first_largest
+from tamis.pruners.greedy import environments_by_structure, lazy_largest
+from tamis.pruners.rows import pieces
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class MaxVol(Pruner):
 
     ridge: float
     nested: ClassVar[bool] = True
+    needs_environments: ClassVar[bool] = True
+    copies: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         if not self.ridge > 0.0:
@@ -58,14 +62,11 @@ def greedy_log_det(blocks: list[Array], n: int) -> Indices:
     bounds = np.full(len(blocks), np.inf)
     while len(order) < n:
         whitener = _whitener(information)
-        fresh = np.zeros(len(blocks), dtype=bool)
-        # All first gains at once; later an old gain, which is never too small, is renewed only where it leads.
-        for i in range(len(blocks)) if not order else ():
-            bounds[i], fresh[i] = _gain(blocks[i], whitener), True
-        scale = float(bounds.max())
-        while not fresh[i := first_largest(bounds, scale)]:
-            bounds[i], fresh[i] = _gain(blocks[i], whitener), True
-        order.append(i)
+        renew = partial(_gains, blocks, whitener)
+        fresh = np.zeros(len(blocks), dtype=np.bool_)
+        if not order:
+            bounds, fresh = renew(np.arange(len(blocks))), ~fresh
+        order.append(i := lazy_largest(bounds, fresh, renew, partial(max, float(bounds.max()))))
         bounds[i] = -np.inf
         information += blocks[i].T @ blocks[i]
     return np.array(order, dtype=np.intp)
@@ -77,9 +78,22 @@ def _whitener(information: Array) -> Array:
     return solve_triangular(factor, np.eye(len(factor)), lower=True, check_finite=False).T
 
 
-def _gain(block: Array, whitener: Array) -> float:
-    """log det(A + block^T block) - log det A, where W W^T = A^-1 and the smaller of two equal determinants is taken."""
-    white = block @ whitener
-    small = white @ white.T if white.shape[0] <= white.shape[1] else white.T @ white
-    small[np.diag_indices_from(small)] += 1.0
-    return float(np.linalg.slogdet(small)[1])
+def _gains(blocks: list[Array], whitener: Array, which: Indices) -> Array:
+    """log det(A + block^T block) - log det A of some blocks, (n,), where W W^T = A^-1.
+
+    The smaller of two equal determinants is taken; blocks of one size go together.
+    """
+    gains = np.empty(len(which))
+    sizes = np.array([len(blocks[i]) for i in which])
+    r = len(whitener)
+    for size in np.unique(sizes):
+        alike = np.flatnonzero(sizes == size)
+        for part in pieces(len(alike), size * r + min(size, r) ** 2):
+            places = alike[part]
+            white = (np.concatenate([blocks[i] for i in which[places]]) @ whitener).reshape(-1, size, r)
+            turned = white.transpose(0, 2, 1)
+            small = white @ turned if size <= r else turned @ white
+            diagonal = np.arange(min(size, r))
+            small[:, diagonal, diagonal] += 1.0
+            gains[places] = np.linalg.slogdet(small)[1]
+    return gains

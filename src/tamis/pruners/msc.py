@@ -7,7 +7,8 @@ import numpy as np
 
 from tamis.exceptions import TamisError
 from tamis.pruners.base import Array, Features, Indices, Pruner
-from tamis.pruners.greedy import TIE, environments_by_structure, first_largest
+from tamis.pruners.greedy import TIE, environments_by_structure, first_largest, lazy_largest
+from tamis.pruners.rows import PIECE, leading_axes, pieces, project, scatter
 
 N_PROBES = 500
 """Environments from which the default bandwidth is estimated."""
@@ -31,6 +32,8 @@ class MinimumSetCover(Pruner):
     bandwidth: float | None
     variance: float
     nested: ClassVar[bool] = True
+    needs_environments: ClassVar[bool] = True
+    copies: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         if self.bandwidth is not None and not self.bandwidth > 0.0:
@@ -47,41 +50,82 @@ class MinimumSetCover(Pruner):
         if not environments.any():
             return np.arange(n_structures, dtype=np.intp)
         width = nearest_distance(environments) if self.bandwidth is None else self.bandwidth
-        return greedy_cover(environments_by_structure(features, environments / width), n_structures)
+        environments /= width
+        return greedy_cover(environments_by_structure(features, environments), n_structures)
 
     def _reduce(self, environments: Array) -> Array:
-        """Centred environments, on their leading principal axes where ``variance`` is below 1."""
-        centred = environments - environments.mean(axis=0)
-        if np.abs(centred).max() <= TIE * np.abs(environments).max():
-            return np.zeros_like(centred)
+        """A centred copy of the environments, on their leading principal axes where ``variance`` is below 1."""
+        mean = environments.mean(axis=0)
+        highest, lowest = environments.max(axis=0), environments.min(axis=0)
+        reach = np.maximum(highest - mean, mean - lowest).max(initial=0.0)
+        if reach <= TIE * np.maximum(highest, -lowest).max(initial=0.0):
+            return np.zeros_like(environments)
         if self.variance == 1.0:
-            return centred
-        from sklearn.decomposition import PCA
-
-        return PCA(n_components=self.variance, svd_solver="covariance_eigh").fit_transform(centred)
+            return environments - mean
+        return project(environments, mean, leading_axes(scatter(environments, mean), self.variance))
 
 
 def greedy_cover(blocks: list[Array], n: int) -> Indices:
     """``n`` of the blocks (n_rows, d), where the kernel has unit bandwidth."""
-    entropies = np.array([np.log(len(b)) - log_kernel_sums(b, b).mean() for b in blocks])
-    sizes = np.array([len(b) for b in blocks])
-    owners = np.repeat(np.arange(len(blocks)), sizes)
-    rows = np.concatenate(blocks)
-    log_sums = np.full(len(rows), -np.inf)
-    scores = entropies
-    order: list[int] = []
-    while True:
-        i = first_largest(scores, float(np.abs(scores[np.isfinite(scores)]).max()))
-        order.append(i)
-        if len(order) == n:
-            return np.array(order, dtype=np.intp)
-        kept = owners != i
-        owners, rows, log_sums = owners[kept], rows[kept], log_sums[kept]
-        log_sums = np.logaddexp(log_sums, log_kernel_sums(rows, blocks[i]))
-        novelty = np.full(len(blocks), -np.inf)
-        starts = np.flatnonzero(np.diff(owners, prepend=-1))
-        novelty[owners[starts]] = np.maximum.reduceat(-log_sums, starts)
-        scores = novelty + entropies
+    cover = _Cover(blocks)
+    while len(cover.order) < n:
+        cover.take_next()
+    return np.array(cover.order, dtype=np.intp)
+
+
+class _Cover:
+    """A cover under way. What is kept only makes the others less new: an old score bounds the new one from above.
+
+    order: the chosen blocks. scores: (n_blocks,) of the time when the first ``seen`` of these were chosen; minus
+    infinity for the chosen. log_sums: (n_rows,) logarithms of the sums over kept environments, at that time.
+    """
+
+    def __init__(self, blocks: list[Array]) -> None:
+        self.blocks = blocks
+        self.sizes = np.array([len(block) for block in blocks])
+        self.starts = np.cumsum(self.sizes) - self.sizes
+        self.entropies = np.array([np.log(len(b)) - log_kernel_sums(b, b).mean() for b in blocks])
+        self.log_sums = np.full(int(self.sizes.sum()), -np.inf)
+        self.seen = np.zeros(len(blocks), dtype=np.intp)
+        self.scores = np.full(len(blocks), np.inf)
+        self.order: list[int] = []
+        self._take(first_largest(self.entropies, _scale(self.entropies.max())))
+
+    def take_next(self) -> None:
+        """Choose the block of the largest score, of equal ones the first."""
+        fresh = self.seen == len(self.order)
+        self._take(lazy_largest(self.scores, fresh, self._ask, _scale))
+
+    def _take(self, i: int) -> None:
+        self.order.append(i)
+        self.scores[i] = -np.inf
+
+    def _ask(self, stale: Indices) -> Array:
+        """Scores of these blocks, brought up to date with all that is chosen."""
+        for seen in np.unique(self.seen[stale]):
+            group = stale[self.seen[stale] == seen]
+            missed = np.concatenate([self.blocks[i] for i in self.order[seen:]])
+            step = max(1, PIECE // len(missed) // int(self.sizes[group].max()))
+            for first in range(0, len(group), step):
+                self._lower(group[first : first + step], missed)
+        self.seen[stale] = len(self.order)
+        return self.scores[stale]
+
+    def _lower(self, group: Indices, missed: Array) -> None:
+        rows = np.concatenate([self.blocks[i] for i in group])
+        sizes = self.sizes[group]
+        begins = np.cumsum(sizes) - sizes
+        places = np.repeat(self.starts[group] - begins, sizes) + np.arange(len(rows))
+        log_sums = self.log_sums[places]
+        for part in pieces(len(missed), len(rows)):
+            log_sums = np.logaddexp(log_sums, log_kernel_sums(rows, missed[part]))
+        self.log_sums[places] = log_sums
+        self.scores[group] = np.maximum.reduceat(-log_sums, begins) + self.entropies[group]
+
+
+def _scale(score: float) -> float:
+    """The scale on which scores are compared: they are logarithms, whose unit is 1."""
+    return max(1.0, abs(score))
 
 
 def log_kernel_sums(rows: Array, others: Array) -> Array:
@@ -98,10 +142,14 @@ def log_kernel_sums(rows: Array, others: Array) -> Array:
 def nearest_distance(environments: Array) -> float:
     """Median distance of evenly picked environments to their nearest other one that differs from them."""
     probes = environments[:: max(1, len(environments) // N_PROBES)]
+    lengths = np.einsum("ij,ij->i", probes, probes)
     squares = np.einsum("ij,ij->i", environments, environments)
-    distances = squares - 2.0 * probes @ environments.T
-    distances += np.einsum("ij,ij->i", probes, probes)[:, None]
     # Equal environments, and each probe itself, are no neighbours; squared, their distance is rounding of squares.
-    distances[distances <= 1e-12 * squares.max()] = np.inf
-    nearest = distances.min(axis=1)
+    nothing = 1e-12 * squares.max()
+    nearest = np.full(len(probes), np.inf)
+    for part in pieces(len(environments), len(probes)):
+        distances = squares[part] - 2.0 * probes @ environments[part].T
+        distances += lengths[:, None]
+        distances[distances <= nothing] = np.inf
+        np.minimum(nearest, distances.min(axis=1), out=nearest)
     return float(np.sqrt(np.median(nearest[np.isfinite(nearest)])))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -31,7 +34,7 @@ def read_arguments(
             raise TamisError(f"{argument}: options are written key=value; {usage}")
         key, sign, value = argument.partition("=")
         # a folder may have a = in its name, as those of Hydra often do
-        if not sign or Path(argument).exists():
+        if not sign or _exists(argument):
             folders.append(Path(argument))
         elif key in options:
             chosen[key] = value
@@ -40,6 +43,13 @@ def read_arguments(
     if not folders:
         raise TamisError(usage)
     return folders, chosen
+
+
+def _exists(argument: str) -> bool:
+    try:
+        return Path(argument).exists()
+    except OSError:  # longer than any name
+        return False
 
 
 def number_of(options: Mapping[str, str], key: str) -> float:
@@ -65,3 +75,25 @@ def new_name(wanted: Path) -> Path:
         n += 1
         path = wanted.with_name(f"{wanted.stem}-{n}{wanted.suffix}")
     return path
+
+
+@contextmanager
+def appears_whole(folder: Path) -> Iterator[Path]:
+    """A scratch folder that is renamed to ``folder`` at the end of the block; after an error or a kill it is not.
+
+    Raises
+    ------
+    TamisError : something cannot be written there.
+    """
+    scratch = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        scratch.mkdir(parents=True)
+        yield scratch
+        scratch.rename(folder)
+    except OSError as error:
+        reason = error.strerror or str(error)  # copying a folder tells all its errors in one
+        raise TamisError(
+            f"cannot write {folder} ({reason}); make room or rights there, or choose another folder with out=..."
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

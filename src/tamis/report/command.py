@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tamis.exceptions import TamisError
-from tamis.report.arguments import default_uri, new_name, read_arguments
+from tamis.report.arguments import appears_whole, default_uri, new_name, read_arguments
 from tamis.report.context import Context, context_of
 from tamis.report.document import Document
 from tamis.report.files import write_document
@@ -51,7 +51,8 @@ def main() -> None:
         out = new_name(Path(chosen["out"]) if chosen["out"] else folders[0] / "report")
         links = read_links(chosen["tracking.uri"], chosen["ui"])
         context, document = make_report(folders, links, chosen["title"])
-        write_document(document, out)
+        with appears_whole(out) as scratch:
+            write_document(document, scratch)
     except TamisError as error:
         print_failure(str(error))
         sys.exit(1)

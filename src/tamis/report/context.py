@@ -14,6 +14,8 @@ from tamis.report.study import Curve, Ground, Study
 from tamis.report.test_errors import Reader
 from tamis.report.trials import Metrics
 
+LONGEST_NAME = 80
+"""Letters of a file's name: file systems take 255 bytes, and a letter may have four."""
 TARGET = 0.1
 """Fraction of the pool's atoms at which single budgets are looked at: the nearest one that there is is taken."""
 ALIKE = 0.15
@@ -87,7 +89,7 @@ def _apart(a: float, b: float) -> float:
 def file_name(*parts: str) -> str:
     """Of a table or figure: letters, digits and dashes."""
     text = "-".join(part for part in parts if part)
-    return "".join(letter if letter.isalnum() else "-" for letter in text.lower()).strip("-")
+    return "".join(letter if letter.isalnum() else "-" for letter in text.lower()).strip("-")[:LONGEST_NAME]
 
 
 def by_arm(curves: list[Curve]) -> Iterator[tuple[tuple[str, str, str], list[Curve]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from tamis.report.points import Point, median
+from tamis.store import write_atomically
 
 COLOURS = {
     "random": "#8a8f98",
@@ -52,7 +54,9 @@ def draw_curves(points: Sequence[Point], path: Path, title: str) -> None:
         handles, labels, loc="outside lower center", ncols=6, frameon=False, title="structures chosen by"
     )
     figure.suptitle(title)
-    figure.savefig(path, dpi=130)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=130, format=path.suffix[1:])
+    write_atomically(path, drawn.getvalue())
 
 
 def _draw_panel(ax: Axes, points: Sequence[Point], name: str) -> None:

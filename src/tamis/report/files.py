@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,15 +53,20 @@ def write_document(document: Document, folder: Path) -> None:
 
 
 def _write_csv(table: Table, path: Path) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([heading.replace("\n", " ") for heading in table.columns])
-        writer.writerows([[text_of(cell) for cell in row] for row in table.rows])
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([heading.replace("\n", " ") for heading in table.columns])
+    writer.writerows([[text_of(cell) for cell in row] for row in table.rows])
+    write_atomically(path, text.getvalue().encode())
 
 
 def to_latex(table: Table) -> str:
     """A tabular for booktabs, without float around it; the title is a comment."""
-    lines = [f"% {table.title}", rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}", r"\toprule"]
+    lines = [
+        f"% {' '.join(table.title.split())}",
+        rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}",
+        r"\toprule",
+    ]
     lines += [" & ".join(map(_latex, table.columns)) + r" \\", r"\midrule"]
     lines += [" & ".join(_latex(text_of(cell)) for cell in row) + r" \\" for row in table.rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])

@@ -34,6 +34,7 @@ figure { margin: .6rem 0; max-width: 34rem; } figure svg { width: 100%; height: 
 @media (max-width: 40rem) { table { font-size: .8rem; } th, td { padding: .18rem .35rem; } }
 details { margin: .6rem 0; } summary { cursor: pointer; }
 """
+WEB = ("http://", "https://")
 LONG_TEXT = 60
 """Characters from which on a cell may break into lines."""
 
@@ -91,7 +92,7 @@ def _table(table: Table) -> Iterator[str]:
 def _cell(cell: Cell | str) -> str:
     cell = Cell(cell) if isinstance(cell, str) else cell
     text = escape(cell.text)
-    if cell.link:
+    if cell.link.startswith(WEB):  # another scheme could be a script
         text = f'<a href="{escape(cell.link)}">{text}</a>'
     if cell.tone:
         text = f'<span class="{cell.tone}">{text}</span>'

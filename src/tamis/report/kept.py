@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from tamis.exceptions import TamisError
 from tamis.record import RECORD_FILE
 from tamis.report.trials import Trial
+from tamis.trust import check_trusted
 
 KEPT_FILE = "kept.extxyz"
 GROUP = re.compile(r'(?:^|\s)group=("(?:[^"\\]|\\.)*"|\S+)')
@@ -44,6 +45,7 @@ def _ask_source(folder: Path) -> dict[str, str]:
         config = record["config"]["dataset"]
         if config.get("root", "") is None and not Path(config.get("cache", "")).is_dir():
             return {}  # a report downloads nothing
+        check_trusted(config, folder / RECORD_FILE)
         dataset = instantiate(config, _convert_="all").load()
     except (OSError, ValueError, KeyError, TypeError, TamisError, InstantiationException):
         return {}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tamis.record_shape import are_numbers, are_texts, decoded
 from tamis.report.trials import Trial
 
 SELECTIONS_FILE = "selections.json"
@@ -77,7 +77,24 @@ def read_kept_sets(folders: Iterable[Path], trials: Iterable[Trial]) -> KeptSets
 def read_file(folder: Path) -> dict[str, Any]:
     """What a folder's file says; nothing where there is none, it is damaged, or of another revision."""
     try:
-        content = json.loads((folder / SELECTIONS_FILE).read_bytes())
-        return content if content["revision"] == REVISION else {}
-    except (OSError, ValueError, KeyError, TypeError):
+        content = decoded((folder / SELECTIONS_FILE).read_bytes())
+        return content if content["revision"] == REVISION and _is_sound(content) else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
+
+
+def _is_sound(content: Mapping[str, Any]) -> bool:
+    """Whether everything has the type that ``tamis-selections`` gives it; raises where that cannot even be asked."""
+    trials = all(
+        are_numbers([one["started"]]) and all(map(are_numbers, one["measures"].values()))
+        for one in content["trials"].values()
+    )
+    maps = all(
+        are_texts(one["key"])
+        and are_texts(one["ids"])
+        and are_numbers([*one["x"], *one["y"], one["variance"]])
+        and len(one["ids"]) == len(one["x"]) == len(one["y"])
+        for one in content["maps"]
+    )
+    texts = are_texts(content["spaces"].values()) and are_texts(content["problems"])
+    return trials and maps and texts

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from tamis.exceptions import TamisError
-from tamis.report.arguments import new_name, number_of, read_arguments
+from tamis.report.arguments import appears_whole, new_name, number_of, read_arguments
 from tamis.report.pick_files import retrain
 from tamis.report.study import Curve, Ground, Seeds, study_of
 from tamis.report.tables import print_failure
@@ -57,6 +57,11 @@ class Wish:
     def __post_init__(self) -> None:
         if self.energy_weight + self.force_weight == 0.0:
             raise TamisError("energy_weight and force_weight are both 0; at least one has to be above")
+
+    def judges(self, metrics: Metrics) -> bool:
+        """Whether there is all that ``loss`` needs."""
+        weights = {ENERGY: self.energy_weight, FORCE: self.force_weight}
+        return all(metrics.get(f"validation/{name}", 0.0) > 0.0 for name, w in weights.items() if w > 0.0)
 
     def loss(self, metrics: Metrics) -> float:
         """Weighted mean of the logs of the validation errors."""
@@ -125,7 +130,7 @@ def weigh(curves: Sequence[Curve], wish: Wish) -> list[Candidate]:
     whole: dict[tuple[str, int], Metrics] = {}
     for curve in curves:
         for point in curve.points:
-            if point["kept/fraction_of_structures"] >= WHOLE and f"validation/{FORCE}" in point:
+            if point["kept/fraction_of_structures"] >= WHOLE and wish.judges(point):
                 whole[curve.model, curve.seeds[0]] = {**whole.get((curve.model, curve.seeds[0]), {}), **point}
     if not whole:
         raise TamisError(
@@ -135,7 +140,7 @@ def weigh(curves: Sequence[Curve], wish: Wish) -> list[Candidate]:
     groups: dict[tuple[str, str, str, str], list[tuple[Curve, int]]] = {}
     for curve in curves:
         for i in range(len(curve.points)):
-            if (curve.model, curve.seeds[0]) in whole and f"validation/{FORCE}" in curve.points[i]:
+            if (curve.model, curve.seeds[0]) in whole and wish.judges(curve.points[i]):
                 trial, number_of_point = curve.source[i]
                 budget = f"{trial.parts['budget']} {number_of_point}"
                 groups.setdefault((curve.model, curve.pruner, curve.arm, budget), []).append((curve, i))
@@ -218,9 +223,15 @@ def write_pick(
     picked: Candidate, candidates: Sequence[Candidate], wish: Wish, ground: Ground, out: Path
 ) -> str:
     """Write kept.extxyz, potential/ and picked.md into ``out``; returns what stands in picked.md."""
+    with appears_whole(out) as scratch:
+        return _write_pick(picked, candidates, wish, ground, scratch)
+
+
+def _write_pick(
+    picked: Candidate, candidates: Sequence[Candidate], wish: Wish, ground: Ground, out: Path
+) -> str:
     curve, i = typical(picked, wish)
     trial, point = curve.source[i]
-    out.mkdir(parents=True)
     if point == len(trial.points) - 1 and (trial.folder / "potential").is_dir():
         shutil.copy(trial.folder / "kept.extxyz", out)
         shutil.copytree(trial.folder / "potential", out / "potential")

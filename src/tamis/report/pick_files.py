@@ -13,6 +13,7 @@ from tamis.exceptions import TamisError
 from tamis.record import COMPLETE, RECORD_FILE, read_record
 from tamis.report.trials import Trial
 from tamis.trial import run_trial
+from tamis.trust import check_trusted
 
 
 def retrain(trial: Trial, point: int, out: Path) -> None:
@@ -23,6 +24,7 @@ def retrain(trial: Trial, point: int, out: Path) -> None:
     TamisError : it fails (moved data, for instance), or keeps other structures than it did.
     """
     config = json.loads((trial.folder / RECORD_FILE).read_text())["config"]
+    check_trusted(config, trial.folder / RECORD_FILE)
     choices = config.pop("choices")
     config["artifacts"] = True  # large studies write records alone
     config["budget"] = _budget(config["budget"], point, len(trial.kept(point)))
@@ -30,11 +32,11 @@ def retrain(trial: Trial, point: int, out: Path) -> None:
     scratch.mkdir()
     record = run_trial(OmegaConf.create(config), {**choices, "budget": "picked"}, scratch)
     if record.status != COMPLETE:
-        raise TamisError(f"the picked set could not be retrained: {record.reason}; look into {scratch}")
+        raise TamisError(f"the picked set could not be retrained: {record.reason}")
     kept = set(read_record(scratch).selection["ids"])
     if kept != set(trial.kept(point)):
         raise TamisError(
-            f"the retrained trial in {scratch} kept {len(kept)} structures, not the same as the "
+            f"the retrained trial kept {len(kept)} structures, not the same as the "
             f"{len(trial.kept(point))} of "
             f"{trial.folder}: data or code have changed since; run the study again"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tamis.record import COMPLETE, TrialRecord
+from tamis.store import write_atomically
 
 HAVE_A_COLUMN = ("model=", "pruner=", "descriptor=", "budget=", "budget.", "seed.")
 
@@ -69,12 +71,13 @@ def median(points: Sequence[Point], name: str) -> float:
 def write_table(points: Sequence[Point], path: Path) -> None:
     """One CSV line a point: choices, seeds, and all metrics that any point has."""
     names = sorted({name for point in points for name in point.metrics})
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            ["model", "pruner", "descriptor", "own", "setting", "budget", "seed.split", "seed.select", *names]
-        )
-        for p in points:
-            cells = [p.metrics.get(name, "") for name in names]
-            choices = [p.model, p.pruner, p.descriptor, p.own, p.setting, p.budget]
-            writer.writerow([*choices, p.seed_split, p.seed_select, *cells])
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(
+        ["model", "pruner", "descriptor", "own", "setting", "budget", "seed.split", "seed.select", *names]
+    )
+    for p in points:
+        cells = [p.metrics.get(name, "") for name in names]
+        choices = [p.model, p.pruner, p.descriptor, p.own, p.setting, p.budget]
+        writer.writerow([*choices, p.seed_split, p.seed_select, *cells])
+    write_atomically(path, text.getvalue().encode())

@@ -16,6 +16,7 @@ from tamis.record import COMPLETE, FAILED, RUNNING, SKIPPED, TrialRecord
 from tamis.report.matrix import matrices
 from tamis.report.points import Point, median, points_of
 from tamis.report.trial_physics import physics_table
+from tamis.secrets import redacted
 
 ERRORS = {
     "energy_mae_meV_per_atom": "energy MAE\nmeV/atom",
@@ -69,12 +70,19 @@ def _stability(record: TrialRecord) -> str:
 def print_failure(reason: str, status: str = FAILED) -> None:
     """What went wrong, to the standard error: tables and nothing else go to a file or a pipe."""
     console = Console(stderr=True)
-    console.print(f"{_coloured(status)}: {escape(reason)}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{_coloured(status)}: {escape(printable(redacted(reason)))}", highlight=False, soft_wrap=True
+    )
+
+
+def printable(text: str) -> str:
+    """``text`` with question marks for what no terminal takes: names of files may be any bytes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def in_one_line(reason: str, longest: int = 300) -> str:
     """The first two lines of a reason as one; of a list of problems that is how many, and the first."""
-    text = " ".join(line.strip() for line in reason.splitlines()[:2])
+    text = printable(redacted(" ".join(line.strip() for line in reason.splitlines()[:2])))
     return text if len(text) <= longest else f"{text[:longest]} ..."
 
 
@@ -153,7 +161,8 @@ def print_sweep(records: Mapping[str, TrialRecord], folder: Path, tracking_uri: 
     files = " (results.csv, errors.png)" if counts[COMPLETE] else ""
     console.print(f"folder: {escape(str(folder))}{files}", highlight=False, soft_wrap=True)
     if tracking_uri is not None:
-        command = f"mlflow ui --backend-store-uri {tracking_uri}"
+        address = redacted(tracking_uri)
+        command = address if address.startswith("http") else f"mlflow ui --backend-store-uri {address}"
         console.print(f"browse: {escape(command)}", highlight=False, soft_wrap=True)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from tamis.exceptions import TamisError
 from tamis.record import COMPLETE, RECORD_FILE
+from tamis.record_shape import decoded, problem_of
 
 WANTED = (
     "test/energy_mae",
@@ -30,6 +31,7 @@ WANTED = (
 WHERE = ("root", "base_url", "cache", "verify", "sha256", "reference", "reference_source")
 """Keys of ``dataset`` that change no structure and no label."""
 PARTS = ("dataset", "latent", "descriptor", "pruner", "budget", "model")
+SIZES = ("kept/structures", "kept/atoms", "kept/fraction_of_structures", "kept/fraction_of_atoms")
 UNREADABLE = "unreadable"
 Metrics = Mapping[str, float]
 
@@ -108,9 +110,11 @@ def _no_collector() -> Iterator[None]:
 
 def _read(folder: Path, shared: dict[str, str]) -> Trial:
     try:
-        record = json.loads((folder / RECORD_FILE).read_bytes())
+        record = decoded((folder / RECORD_FILE).read_bytes())
+        if problem := problem_of(record):
+            return _unreadable(folder, f"{RECORD_FILE}: {problem}")
         return trial_of(record, folder, shared)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         return _unreadable(folder, f"{RECORD_FILE}: {type(error).__name__}: {error}")
 
 
@@ -125,6 +129,8 @@ def trial_of(record: Mapping[str, Any], folder: Path, shared: dict[str, str]) ->
     config, dataset = record["config"], record["dataset"]
     complete = record["status"] == COMPLETE
     curve = record["curve"] if complete else []
+    if curve:
+        _check_sizes(dataset, curve)
     data = config.get("dataset") or {}
     parts = {}
     for group in PARTS:
@@ -154,6 +160,13 @@ def trial_of(record: Mapping[str, Any], folder: Path, shared: dict[str, str]) ->
         seconds=sum(value for name, value in metrics.items() if name.startswith("seconds/")),
         started=float(record.get("started", 0.0)),
     )
+
+
+def _check_sizes(dataset: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> None:
+    """Raise KeyError or ValueError unless every point says how much was kept, and of how much."""
+    for name, metrics in [("n_pool_atoms", dataset), *((n, p["metrics"]) for p in curve for n in SIZES)]:
+        if not metrics[name] > 0.0:
+            raise ValueError(f"{name} is {metrics[name]}")
 
 
 def _choices(config: Mapping[str, Any]) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tokenize
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,20 @@ from ase import Atoms
 
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    SyntaxError,
+    zipfile.BadZipFile,
+    tokenize.TokenError,
+)
+"""How numpy and zipfile end on damaged files; MemoryError: a header that asks for more than there is."""
 
 
 def write_archive(path: Path, dataset: Dataset) -> None:
@@ -49,13 +64,18 @@ def read_archive(path: Path) -> Dataset:
     TamisError : the file is damaged or from elsewhere.
     """
     try:
+        with zipfile.ZipFile(
+            path
+        ) as archive:  # written without compression: what unpacks to gigabytes is none of ours
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise TamisError("it is compressed")
         with np.load(path, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
         dataset = from_arrays(content)
         intact = dataset.fingerprint == str(content["fingerprint"])
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TamisError) as error:
+    except (*UNREADABLE, TamisError) as error:
         raise TamisError(f"{path} is damaged ({error}); delete it") from error
     if not intact:
         raise TamisError(f"{path} is damaged (its fingerprint does not fit its content); delete it")

@@ -105,15 +105,20 @@ class Extxyz(Source):
 
     def _frame(self, atoms: Atoms, name: str) -> Frame:
         problems: list[str] = []
-        energy, forces = label(atoms, self.energy_key), label(atoms, self.forces_key)
-        for key, value, argument in (
-            (self.energy_key, energy, "energy_key"),
-            (self.forces_key, forces, "forces_key"),
-        ):
-            if value is None:
+        labels = {}
+        for key, argument in ((self.energy_key, "energy_key"), (self.forces_key, "forces_key")):
+            found = label(atoms, key)
+            labels[argument] = None if found is None else numbers(found)
+            if found is None:
                 problems.append(
                     f"has no {key}; it has {', '.join(names_of_labels(atoms))}: set dataset.{argument}"
                 )
+            elif labels[argument] is None:
+                problems.append(f"{key} is {str(found)[:60]!r}; numbers are needed")
+        energy, forces = labels["energy_key"], labels["forces_key"]
+        if energy is not None and energy.size != 1:
+            problems.append(f"{self.energy_key} has {energy.size} numbers; one is needed")
+            energy = None
         stress, wrong = self._stress(atoms)
         group = label(atoms, self.group_key) if self.group_key else None
         block = label(atoms, self.block_key) if self.block_key else None
@@ -121,8 +126,8 @@ class Extxyz(Source):
         return Frame(
             name=name,
             atoms=bare,
-            energy=float(np.nan if energy is None else energy),
-            forces=np.empty((0, 3)) if forces is None else np.array(forces, dtype=float),
+            energy=float(np.nan if energy is None else energy.item()),
+            forces=np.empty((0, 3)) if forces is None else forces,
             stress=stress,
             group=UNGROUPED if group is None else str(group),
             block=name if block is None else str(block),
@@ -236,17 +241,22 @@ def names_of_labels(atoms: Atoms) -> list[str]:
     return sorted({*atoms.info, *results, *(set(atoms.arrays) - {"numbers", "positions"})}) or ["nothing"]
 
 
+def numbers(values: Any) -> Array | None:
+    """``values`` as an array of float64; None where they are something else."""
+    try:
+        return np.array(values, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def voigt(values: Any) -> Array | None:
     """Six numbers xx yy zz yz xz xy of a symmetric tensor given as 6, 9 or 3 x 3 numbers; None for anything else."""
-    try:
-        numbers = np.asarray(values, dtype=float).ravel()
-    except (TypeError, ValueError):
+    found = numbers(values)
+    if found is None or found.size not in (6, 9):
         return None
-    if numbers.size == 6:
-        return numbers
-    if numbers.size != 9:
-        return None
-    full = numbers.reshape(3, 3)
+    if found.size == 6:
+        return found.ravel()
+    full = found.reshape(3, 3)
     full = 0.5 * (full + full.T)
     return np.array([full[0, 0], full[1, 1], full[2, 2], full[1, 2], full[0, 2], full[0, 1]])
 

@@ -237,7 +237,7 @@ def read_frame(entry: Any, name: str) -> Frame:
             group=str(entry["group"]),
             description=str(entry["description"]),
         )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise TamisError(
             f"{name}: not a structure of mlearn ({type(error).__name__}: {error}); get the file again, or correct "
             "this entry"

@@ -19,26 +19,32 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from tamis.configuration import config_folder, explain, register_resolvers
+from tamis.configuration import config_folder, explain, raised_by_hydra, register_resolvers
 from tamis.exceptions import TamisError
 from tamis.progress import progress
 from tamis.record import COMPLETE, FAILED, RECORD_FILE, SKIPPED, read_record, versions
 from tamis.report.tables import print_failure
-from tamis.study.crew import clear_away, prepare, run_all
+from tamis.study.crew import clear_away, fill, kinds_of, run_all
 from tamis.study.estimate import estimate, measurements
 from tamis.study.plan import Job
 from tamis.study.publish import Publisher
 from tamis.study.selections import tell
+from tamis.study.slurm import in_queue
+from tamis.study.slurm import run_all as run_on_slurm
+from tamis.study.slurm_settings import Slurm
 from tamis.study.trials import Trial, plan_of, read_composed, trials_of, write_composed
+from tamis.study.worker import set_aside
+from tamis.sweep import is_on_cluster
 
 INTERRUPTED = 130
 COMPOSED_FILE = ".composed.json"
 TELL_EVERY_S = 60.0
-SHARED_MEMORY_MIB = 1500
-"""Rows that each worker keeps, unless store.memory_MiB says otherwise."""
+WORKER_MEMORY_GIB = 1.5
+"""What the data of each worker may take, unless store.memory_gib says otherwise."""
 QUIET = (
     "artifacts=false",
-    f"store.memory_MiB={SHARED_MEMORY_MIB}",
+    f"store.memory_gib={WORKER_MEMORY_GIB}",
+    "store.remember=true",
     "tracking.by_group=false",
     "tracking.artifacts=false",
 )
@@ -53,6 +59,11 @@ def main() -> None:
         sys.exit(run(given))
     except (HydraException, OmegaConfBaseException, TamisError, OSError) as error:
         print_failure(explain(error))
+        sys.exit(1)
+    except (ValueError, TypeError, AttributeError) as error:
+        if not raised_by_hydra(error):
+            raise
+        print_failure(f"what was typed is not understood ({error}); write group=choice and key=value")
         sys.exit(1)
     except KeyboardInterrupt:
         print_failure(
@@ -89,13 +100,14 @@ def run(given: argparse.Namespace) -> int:
     if given.workers < 1:
         raise TamisError(f"--workers is {given.workers}; at least 1 is needed")
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = compose("config", [*QUIET, *given.overrides])
+        config = compose("config", [*QUIET, *given.overrides], return_hydra_config=True)
+        slurm = slurm_of(config.hydra.launcher)
         jobs = list(chosen(list(plan_of(config).jobs()), given.only, given.block))
         trials = _trials(jobs, given)
     if given.dry_run:
         describe(trials, given)
         return 0
-    return _run(trials, config, given)
+    return _run(trials, config, slurm, given)
 
 
 def _trials(jobs: Sequence[Job], given: argparse.Namespace) -> list[Trial]:
@@ -182,16 +194,28 @@ def describe(trials: Sequence[Trial], given: argparse.Namespace) -> None:
         )
 
 
-def _run(trials: Sequence[Trial], config: DictConfig, given: argparse.Namespace) -> int:
+def slurm_of(launcher: DictConfig) -> Slurm | None:
+    """What ``hydra/launcher=slurm`` sets; None where trials run on this machine."""
+    return instantiate(launcher).slurm if is_on_cluster(launcher) else None
+
+
+def _run(trials: Sequence[Trial], config: DictConfig, slurm: Slurm | None, given: argparse.Namespace) -> int:
     folder = given.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
-        clear_away(folder)
+        if not (jobs := in_queue(folder)):
+            clear_away(folder)
+        elif slurm is None:
+            raise TamisError(
+                f"trials of {folder} are in Slurm's queue (jobs {' '.join(jobs)}); add hydra/launcher=slurm to wait "
+                f"for them, or end them with scancel {' '.join(jobs)}"
+            )
         status, changed = what_is_done(folder, trials)
         again = ("", FAILED) if given.retry_failed else ("",)
         left = [trial for trial in trials if status[trial.name] in again]
         publisher = Publisher(instantiate(config.tracking), folder)
         publisher.open()
+        publisher.forget(trial.name for trial in left)
         console = Console(highlight=False)
         console.print(f"{len(trials)} trials, {len(trials) - len(left)} done before; {folder}")
         if changed and left:
@@ -203,8 +227,7 @@ def _run(trials: Sequence[Trial], config: DictConfig, given: argparse.Namespace)
             for trial in trials:  # of a study that was killed, or that MLflow did not hear of
                 if status[trial.name] and trial.name not in publisher.written and trial not in left:
                     publisher.publish(trial.name)
-            prepare(left)
-            counts = _through(left, folder, given.workers, publisher, console)
+            counts = _through(left, folder, _ending(left, folder, slurm, given.workers), publisher, console)
             outcome = "FINISHED"
         finally:
             publisher.close(outcome)
@@ -215,14 +238,25 @@ def _run(trials: Sequence[Trial], config: DictConfig, given: argparse.Namespace)
     return 1 if counts[FAILED] else 0
 
 
+def _ending(left: Sequence[Trial], folder: Path, slurm: Slurm | None, n_workers: int) -> Iterator[Trial]:
+    """The trials that are left as they end, here or on a cluster."""
+    if slurm is None:
+        fill(kinds_of(left))
+        return run_all(left, folder, n_workers)
+    for trial in left:
+        if (folder / trial.name / RECORD_FILE).exists():  # a failure that is tried again
+            set_aside(folder / trial.name)
+    return run_on_slurm(left, folder, slurm)
+
+
 def _through(
-    left: Sequence[Trial], folder: Path, n_workers: int, publisher: Publisher, console: Console
+    left: Sequence[Trial], folder: Path, ending: Iterator[Trial], publisher: Publisher, console: Console
 ) -> Counter[str]:
-    """Run the trials that are left; returns how many ended how."""
+    """See the trials that are left to their ends; returns how many ended how."""
     counts: Counter[str] = Counter()
     start = told = time.monotonic()
     with progress("trials", len(left)) as advance:
-        for trial in run_all(left, folder, n_workers):
+        for trial in ending:
             counts[status_of(folder, trial)] += 1
             publisher.publish(trial.name)
             advance(1)

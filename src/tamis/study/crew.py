@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +21,14 @@ from tamis.exceptions import TamisError
 from tamis.record import FAILED, RECORD_FILE, TrialRecord, read_record, versions
 from tamis.store import ONE_THREAD
 from tamis.study.trials import Trial
-from tamis.study.worker import RUNNING_FOLDER, fill_store, put_in_place, work
+from tamis.study.worker import OLD, RUNNING_FOLDER, fill_store, put_in_place, work
 
 AHEAD = 2
 """Batches that a worker has at a time: it need not wait while the study writes to MLflow."""
 BATCH = 8
 """Most trials in a batch."""
+OWN_SIGNAL_S = 1.0
+"""Seconds in which a signal that ended a worker reaches this process, too, where it was meant for both."""
 
 
 @dataclass(eq=False)
@@ -93,14 +97,19 @@ def start(folder: Path) -> Worker:
     return Worker(process, ours)
 
 
-def prepare(trials: Sequence[Trial]) -> None:
-    """Fill the store on every core, in a process of its own: workers would make the same rows at the same time."""
+def kinds_of(trials: Sequence[Trial]) -> list[Mapping[str, Any]]:
+    """One configuration of each kind of trial that needs rows and values of its own."""
     kinds: dict[str, Mapping[str, Any]] = {}
     for trial in trials:
         parts = {name: trial.config[name] for name in ("dataset", "model", "descriptor", "store")}
         kinds.setdefault(json.dumps(parts, sort_keys=True), trial.config)
-    if kinds:
-        _spawn(fill_store, list(kinds.values())).join()  # what cannot be made is told by its trials
+    return list(kinds.values())
+
+
+def fill(configs: Sequence[Mapping[str, Any]]) -> None:
+    """Fill the store in a process of its own: workers would make the same rows at the same time."""
+    if configs:
+        _spawn(fill_store, configs).join()  # what cannot be made is told by its trials
 
 
 def _spawn(target: Callable[..., None], *arguments: object) -> BaseProcess:
@@ -123,6 +132,11 @@ def bury(worker: Worker, folder: Path) -> Trial:
     """Make a failure of the trial during which a worker died; returns the trial."""
     worker.process.join()
     how = worker.process.exitcode or 0
+    if how in (
+        -signal.SIGTERM,
+        -signal.SIGUSR2,
+    ):  # sent to all processes of a Slurm job: this one's comes now
+        time.sleep(OWN_SIGNAL_S)
     trial = worker.batches[0].pop(0)
     place = folder / RUNNING_FOLDER / f"{trial.name}.{worker.process.pid}"
     if not place.is_dir():
@@ -131,14 +145,23 @@ def bury(worker: Worker, folder: Path) -> Trial:
         raise TamisError(
             f"a worker process ended with exit status {how} before it began a trial; see its message above"
         )
-    reason = f"its process ended with {f'signal {-how}' if how < 0 else f'exit status {how}'}"
+    memory = " (was the memory too small?)" if how == -signal.SIGKILL else ""
+    fail(trial, folder, place, f"its process ended with {_how_told(how)}{memory}")
+    return trial
+
+
+def _how_told(exitcode: int) -> str:
+    return f"signal {-exitcode}" if exitcode < 0 else f"exit status {exitcode}"
+
+
+def fail(trial: Trial, folder: Path, place: Path, reason: str) -> None:
+    """Make a failure of a trial that was cut in ``place``."""
     record = TrialRecord(config=dict(trial.config), overrides=list(trial.overrides), versions=versions())
     if (place / RECORD_FILE).exists():  # a stage after the errors: what was measured is kept
         record = read_record(place)
     record.status, record.reason = FAILED, reason
     record.save(place)
     put_in_place(place, folder / trial.name)
-    return trial
 
 
 def left_of(worker: Worker) -> list[list[Trial]]:
@@ -158,7 +181,12 @@ def batches_of(trials: Sequence[Trial]) -> list[list[Trial]]:
 def clear_away(folder: Path) -> None:
     """Remove what killed workers left; to be called when no other study runs in ``folder``."""
     for place in (folder / RUNNING_FOLDER).glob("*"):
-        if not _alive(place.suffix[1:]):  # a worker that outlived its study still writes there
+        name, _, process = place.name.removesuffix(OLD).rpartition(".")
+        if _alive(process):  # a worker that outlived its study still writes there
+            continue
+        if place.name.endswith(OLD) and not (folder / name).exists():
+            place.rename(folder / name)  # killed before the trial that was run again had taken its place
+        else:
             shutil.rmtree(place, ignore_errors=True)
     for path in folder.glob(".*.*.*"):  # as write_atomically names what it has not written to the end
         process = path.name.rsplit(".", 2)[1]

@@ -2,61 +2,56 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import time
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tamis.parents import PAUSE_S, Parent, read_parent
 from tamis.record import SKIPPED, read_record
 from tamis.report.tables import in_one_line
-from tamis.store import write_atomically
-from tamis.sweep import PARENT_FILE
 from tamis.tracking import Tracker
 
 log = logging.getLogger(__name__)
 JOURNAL = "mlflow_runs.txt"
-"""A line when a trial's run is begun, and one when it is written: to ask MLflow for each takes minutes."""
-BEGUN, WRITTEN = "begun", "written"
+"""A line when a trial's run is written, and when it is run again: to ask MLflow for each takes minutes."""
+WRITTEN, AGAIN = "written", "again"
 
 
 @dataclass
 class Publisher:
     """Writes the records of a study's folder to MLflow, under one parent that a resumed study goes on with.
 
-    Where MLflow cannot be reached that is told once; what is missing is made up when the study is started again.
+    While MLflow cannot be reached trials wait; they are written when it is there again, or when the study is started
+    again.
+
+    parent: id of the run; empty while it is not known. written: names of trials that have their runs.
+    waiting: of those that have not. pause_until: of the clock ``time.monotonic``.
     """
 
     tracker: Tracker
     folder: Path
     parent: str = ""
     written: set[str] = field(default_factory=set)
+    waiting: deque[str] = field(default_factory=deque)
+    pause_until: float = 0.0
 
     def open(self) -> None:
-        """Find or make the parent; remove runs that were being written when the study was killed."""
+        """Find or make the parent, and which trials have their runs under it."""
         try:
-            self.parent = self._earlier_parent()
-            if self.parent:
+            known = read_parent(self.folder) or Parent(f"study {self.folder.name}")
+            known.write(self.folder)  # before the run: what is made and not told of is found by its id
+            parent = self.tracker.open_parent(known)
+            if known.is_at(self.tracker) and known.run_id == parent:
                 self._read_journal()
-            else:  # a new study, or another database: everything is written there
-                self.parent = self.tracker.start_parent(f"study {self.folder.name}")
-                identity = {
-                    "run_id": self.parent,
-                    "uri": self.tracker.uri,
-                    "experiment": self.tracker.experiment,
-                }
+            else:  # a new study, or another database: everything is written there that it does not have
                 (self.folder / JOURNAL).unlink(missing_ok=True)
-                write_atomically(self.folder / PARENT_FILE, json.dumps(identity).encode())
+                known.at(self.tracker, parent).write(self.folder)
+            self.parent = parent
         except Exception as error:
-            self._give_up(error)
-
-    def _earlier_parent(self) -> str:
-        try:
-            found = json.loads((self.folder / PARENT_FILE).read_text())
-        except FileNotFoundError:
-            return ""
-        if (found["uri"], found["experiment"]) != (self.tracker.uri, self.tracker.experiment):
-            return ""
-        return str(found["run_id"]) if self.tracker.reopen_parent(found["run_id"]) else ""
+            self._pause(error)
 
     def _read_journal(self) -> None:
         path = self.folder / JOURNAL
@@ -65,46 +60,61 @@ class Publisher:
             with path.open("a") as file:
                 file.write("\n")
         lines = [line.split() for line in text.splitlines()]
-        state = {words[1]: words[0] for words in lines if len(words) == 2}
-        self.written = {name for name, last in state.items() if last == WRITTEN}
-        for name in state.keys() - self.written:
-            self.tracker.remove(self.folder / name)
+        last = {words[1]: words[0] for words in lines if len(words) == 2}
+        self.written = {name for name, what in last.items() if what == WRITTEN}
+
+    def forget(self, names: Iterable[str]) -> None:
+        """These trials are run again: their runs are to be replaced, even if a kill comes in between."""
+        for name in self.written.intersection(names):
+            self._note(AGAIN, name)
+            self.written.discard(name)
 
     def publish(self, name: str) -> None:
         """Write the run of a trial that has ended, in place of an earlier one; a skipped combination is no run."""
+        if read_record(self.folder / name).status != SKIPPED:
+            self.waiting.append(name)
+        if time.monotonic() >= self.pause_until:
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
         if not self.parent:
-            return
-        place = self.folder / name
-        record = read_record(place)
-        if record.status == SKIPPED:
-            return
-        try:
-            self._note(BEGUN, name)
-            if name in self.written:
-                self.tracker.remove(place)
-            self.tracker.write(record, place, self.parent)
-            self._note(WRITTEN, name)
-            self.written.add(name)
-        except Exception as error:
-            self._give_up(error)
+            self.open()
+        while self.parent and self.waiting:
+            place = self.folder / self.waiting[0]
+            try:
+                self.tracker.write(read_record(place), place, self.parent)
+            except Exception as error:
+                if not self.tracker.answers():
+                    self._pause(error)
+                    return
+                log.warning("%s is not logged (%s)", place, in_one_line(str(error)))
+            else:
+                self._note(WRITTEN, place.name)
+                self.written.add(place.name)
+            self.waiting.popleft()
 
     def close(self, status: str) -> None:
-        """End the parent: FINISHED, or KILLED where trials are left."""
-        if not self.parent:
+        """Write what waits, and end the parent: FINISHED, or KILLED where trials are left."""
+        if not self.parent and not self.waiting:
             return
+        self._write_waiting()
         try:
-            self.tracker.end_parent(self.parent, status)
+            if self.parent:
+                self.tracker.end_parent(self.parent, status)
         except Exception as error:
-            self._give_up(error)
+            self._pause(error)
 
     def _note(self, what: str, name: str) -> None:
         with (self.folder / JOURNAL).open("a") as file:
             file.write(f"{what} {name}\n")
 
-    def _give_up(self, error: Exception) -> None:
-        self.parent = ""
-        log.warning(
-            "nothing more is logged to MLflow (%s); the records are in %s, and are logged at the next start",
-            in_one_line(str(error)),
-            self.folder,
-        )
+    def _pause(self, error: Exception) -> None:
+        if not self.pause_until:  # told once
+            log.warning(
+                "MLflow is away (%s); trials go on, their records are in %s; they are logged when it is back, at the "
+                "next start, or by tamis-sync %s",
+                in_one_line(str(error)),
+                self.folder,
+                self.folder,
+            )
+        self.pause_until = time.monotonic() + PAUSE_S

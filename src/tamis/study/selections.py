@@ -26,7 +26,7 @@ from tamis.configuration import config_folder, explain, register_resolvers
 from tamis.dataset import Dataset, split_dataset
 from tamis.exceptions import TamisError
 from tamis.progress import progress
-from tamis.record import COMPLETE, RECORD_FILE
+from tamis.record import COMPLETE, RECORD_FILE, read_record
 from tamis.report.arguments import read_arguments
 from tamis.report.kept_sets import REVISION, SELECTIONS_FILE, Map, map_key, pool_key, read_file
 from tamis.report.tables import print_failure
@@ -34,6 +34,7 @@ from tamis.report.trials import Trial, find_trials, read_trials
 from tamis.store import Store, write_atomically
 from tamis.study.coverage import CommonSpace, Indices
 from tamis.trial import SPLIT, build_part
+from tamis.trust import check_trusted
 
 USAGE = "usage: tamis-selections <folder of trials>..."
 DIGITS = 5
@@ -127,7 +128,7 @@ class _Data:
         ------
         TamisError : it has changed since then.
         """
-        config = json.loads((trials[0].folder / RECORD_FILE).read_text())["config"]
+        config = _config_of(trials[0])
         dataset: Dataset = build_part("dataset", config["dataset"]).load()
         if dataset.fingerprint != trials[0].dataset.get("fingerprint"):
             raise TamisError("the data set is no longer the one that the trials had")
@@ -162,13 +163,20 @@ class _Data:
         for trial in sorted(trials, key=lambda trial: trial.seeds):
             first.setdefault((trial.parts["descriptor"], trial.parts["latent"]), trial)
         for trial in first.values():
-            config = json.loads((trial.folder / RECORD_FILE).read_text())["config"]
+            config = _config_of(trial)
             basis = build_part("descriptor", config["descriptor"])
             if basis.n_features:
                 pool = self.structures.subset(self._pool(trial))
                 latent = build_part("latent", config["latent"])
                 vectors = latent.features(self.store.values(basis, pool.structures), pool.groups).vectors
                 yield {"key": list(map_key(trial)), **asdict(flatten_to_map(pool.ids, vectors))}
+
+
+def _config_of(trial: Trial) -> dict[str, Any]:
+    """The configuration in a trial's record, from which only tamis' own classes may be built."""
+    config = read_record(trial.folder).config
+    check_trusted(config, trial.folder / RECORD_FILE)
+    return config
 
 
 def flatten_to_map(ids: Sequence[str], vectors: NDArray[np.float64]) -> Map:

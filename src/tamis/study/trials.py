@@ -15,9 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 from tamis import configuration
 from tamis.configuration import config_folder
 from tamis.exceptions import TamisError
+from tamis.record_shape import decoded
 from tamis.store import write_atomically
 from tamis.study.composing import Composer
 from tamis.study.plan import Job, Plan, seeds_of
+from tamis.trust import check_trusted
 
 NO_RESULT = ("store", "objective", "artifacts", "choices")
 """Nodes of a configuration that change no result: where things are kept, and what names the choices had."""
@@ -73,6 +75,8 @@ def trials_of(
     base : overrides that every trial has and no record need tell. typed : those that the user gave.
     kept : what was composed for an earlier start; what is composed now is added.
     """
+    # where trials run and are logged decides none of them, and an address may hold a password: it is kept nowhere
+    typed = [line for line in typed if not line.lstrip("+").startswith(("tracking.", "hydra.", "hydra/"))]
     kept = {} if kept is None else kept
     composer = Composer([*base, *typed])
     met: set[str] = set()
@@ -94,10 +98,26 @@ def trials_of(
 def read_composed(path: Path) -> Composed:
     """What an earlier start has composed; nothing where the configuration files are no longer the same."""
     try:
-        found = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):  # none yet, or damaged: it is made again
-        return {}
-    return dict(found["kinds"]) if found["files"] == _files_hash() else {}
+        found = decoded(path.read_bytes())
+        kinds = found["kinds"].items() if found["files"] == _files_hash() else ()
+        return {
+            str(kind): config for kind, config in kinds if _is_whole(config) and _is_trusted(config, path)
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}  # none yet, or damaged: it is made again
+
+
+def _is_whole(config: Any) -> bool:
+    return isinstance(config, dict) and isinstance(config.get("choices"), dict)
+
+
+def _is_trusted(config: Mapping[str, Any], path: Path) -> bool:
+    """What names classes of others is composed again from what was typed, which says the same if nobody changed it."""
+    try:
+        check_trusted(config, path)
+    except TamisError:
+        return False
+    return True
 
 
 def write_composed(path: Path, kept: Composed) -> None:

@@ -8,12 +8,14 @@ import logging
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from tamis.configuration import register_resolvers
+from tamis.exceptions import TamisError
 from tamis.record import COMPLETE, RECORD_FILE, read_record
 from tamis.study.trials import Trial
 from tamis.trial import Parts, build_part, run_resolved
@@ -21,6 +23,8 @@ from tamis.trial import Parts, build_part, run_resolved
 log = logging.getLogger(__name__)
 RUNNING_FOLDER = ".running"
 """Below a study's folder: trials that have not ended. A trial's own folder appears whole, when it has ended."""
+OLD = ".old"
+"""End of the name of a failed trial's folder, there, while the trial that was run again takes its place."""
 
 
 class SharedParts:
@@ -53,7 +57,10 @@ def work(pipe: Connection, folder: Path) -> None:
         except EOFError:  # the study has ended, or was killed
             return
         for trial in trials:
-            run_one(trial, folder, parts)
+            try:
+                run_one(trial, folder, parts)
+            except (TamisError, OSError) as error:  # a full disk, say: not even the failure can be recorded
+                sys.exit(f"{trial.name}: {error}")
             try:
                 pipe.send(trial.name)
             except BrokenPipeError:
@@ -69,7 +76,7 @@ def fill_store(configs: Sequence[Mapping[str, Any]]) -> None:
             parts = shared(config)
             dataset = parts.source.load()
             parts.model.prepare(dataset, parts.store)
-            parts.store.values(parts.descriptor, dataset.structures)
+            parts.store.lazy_values(parts.descriptor, dataset.structures)
         except Exception as error:
             log.warning("not prepared: %s", error)  # the trials that need it will say why
 
@@ -90,13 +97,21 @@ def put_in_place(place: Path, final: Path) -> None:
     except OSError:
         if not final.exists():
             raise
-        if read_record(final).status == COMPLETE:  # by a worker that outlived its study
+        if (final / RECORD_FILE).exists() and read_record(
+            final
+        ).status == COMPLETE:  # by a worker that outlived its study
             shutil.rmtree(place)
             return
-        for earlier in (*final.glob("earlier_*.json"), final / RECORD_FILE):
+        for earlier in (*final.glob("earlier_*.json"), *final.glob(RECORD_FILE)):
             number = 1 + sum(1 for _ in place.glob("earlier_*.json"))
             shutil.copy(earlier, place / f"earlier_{number}.json")
-        old = place.with_name(f"{place.name}.old")
+        old = place.with_name(f"{place.name}{OLD}")
         final.rename(old)
         place.rename(final)
         shutil.rmtree(old)
+
+
+def set_aside(final: Path) -> None:
+    """Make an earlier one of a trial's record: without a record it is not done."""
+    number = 1 + sum(1 for _ in final.glob("earlier_*.json"))
+    (final / RECORD_FILE).rename(final / f"earlier_{number}.json")

@@ -112,7 +112,7 @@ def read(path: Path) -> Reference | None:
         content = json.loads(path.read_text())
         averages = {name: Averages(**numbers) for name, numbers in content["averages"].items()}
         return Reference(averages, content["source"], content["noise"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

@@ -111,7 +111,7 @@ def _read(path: Path | None) -> Measured | None:
     try:
         content = json.loads(path.read_text())
         return Measured({str(k): float(v) for k, v in content["values"].items()}, dict(content["data"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         LOG.warning("%s is damaged (%s); it is made again", path, error)
         return None
 

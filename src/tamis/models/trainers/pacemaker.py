@@ -202,8 +202,15 @@ def write_structures(path: Path, kept: Dataset, offsets: Mapping[str, float], r_
 
 def read_ace(folder: Path) -> AceCalculator:
     """Calculator of a pacemaker potential: python-ace's energies and those of the free atoms."""
-    offsets = json.loads((folder / OFFSETS).read_text())
-    return AceCalculator(import_pyace().ACEBBasisSet(str(folder / POTENTIAL)), offsets)
+    pyace = import_pyace()
+    try:
+        offsets = {str(e): float(value) for e, value in json.loads((folder / OFFSETS).read_text()).items()}
+        return AceCalculator(pyace.ACEBBasisSet(str(folder / POTENTIAL)), offsets)
+    except (OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TamisError(
+            f"the potential in {folder} cannot be read ({reason}); write or fit it again"
+        ) from error
 
 
 def _neither_mixed(atoms: Atoms, r_cut: float) -> Atoms:

@@ -108,12 +108,12 @@ def _measured(curves: Sequence[Curve], context: Context) -> list[Measured]:
     found: dict[tuple[int, int, int], Measured] = {}
     for curve in curves:
         by_trial = [context.kept_sets.measures.get(trial.folder) for trial, _ in curve.source]
-        if curve.seeds not in found and all(by_trial):
-            values: list[Mapping[str, float]] = [
-                {m: one[m][i] for m in MEASURES}
-                for one, (_, i) in zip(by_trial, curve.source, strict=True)
-                if one is not None
-            ]
+        values: list[Mapping[str, float]] = [
+            {m: one[m][i] for m in MEASURES}
+            for one, (_, i) in zip(by_trial, curve.source, strict=True)
+            if one and all(i < len(one.get(m, ())) for m in MEASURES)
+        ]
+        if curve.seeds not in found and len(values) == len(by_trial):
             found[curve.seeds] = (curve, values)
     return list(found.values())
 

@@ -1,0 +1,244 @@
+"""Many workers of one search on PostgreSQL against one of them alone: how much of their sum is left.
+
+A search over budgets and splits of a fast model (snap on the embedded silicon set, farthest points, from a warm store),
+with Optuna on PostgreSQL, and with ``--mlflow`` every trial logged to an MLflow server on PostgreSQL. All of it, the
+servers too, is on one core. First one worker does a study by itself, then ``--n`` workers together do another.
+
+Rates are taken while all are at work: from the moment at which every worker has ended its first trial (imports and
+first readings are behind it) to that at which the first of them has ended its last. On one core the sum of the workers
+alone is the rate of one worker: the core is all that they have. ``processor`` compares processor seconds a trial,
+workers and servers together, which other programs on the core disturb least. Trials are drawn at random, so that a
+trial costs the same early and late in a study. Both servers are started by this command (PostgreSQL's programs must be
+installed).
+
+``--only`` runs one of the two and keeps its figures in ``--scratch``; the table is printed when both are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+import psutil
+from harness import RESULTS, on_cores, one_thread, report
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.servers import MlflowServer, Postgres
+
+CASES = ("alone", "together")
+SAMPLE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Figures of one case: n_all, n_runs, n_failed count Optuna's trials, MLflow's runs of trials and failures;
+    n_runs None: without MLflow.
+
+    n: trials in the window. seconds, cpu: of the window, by the clock and of the processor. all_s: of the command.
+    """
+
+    workers: int
+    n_all: int
+    n_runs: int | None
+    n_failed: int
+    n: int
+    seconds: float
+    cpu: float
+    all_s: float
+
+
+def command(workers: int, trials: int, storage: str, tracking: str | None, store: Path) -> list[str]:
+    """Of the search."""
+    observer = "{_target_:tamis.search_runs.SearchRuns,tracker:${tracking},plots:false}"
+    logged = [
+        *(f"+hydra.sweeper.observer={observer}", f"tracking.uri={tracking}"),
+        *("tracking.by_group=false", "tracking.artifacts=false"),
+    ]
+    return [
+        *(sys.executable, "-m", "tamis.app", "-m", "hydra/sweeper=study", "hydra/sweeper/sampler=random"),
+        *("dataset=sw_silicon", "model=snap", "pruner=fps", "descriptor=snap", "artifacts=false"),
+        *(
+            "budget.fraction=interval(0.05,0.5)",
+            "seed.split=range(0,20)",
+            f"store.root={store}",
+            "dataset.cache=../data",
+        ),
+        *(f"hydra.sweeper.n_trials={trials}", f"hydra.sweeper.n_jobs={workers}"),
+        *(f"hydra.sweeper.storage='{storage}'", "hydra.sweeper.study_name=workers", "hydra.sweep.dir=out"),
+        *(logged if tracking is not None else []),
+    ]
+
+
+def tree_seconds(roots: list[int]) -> float:
+    """Processor seconds of these processes and all below them, those that have ended and were waited for included."""
+    total = 0.0
+    for root in roots:
+        try:
+            members = [psutil.Process(root), *psutil.Process(root).children(recursive=True)]
+        except psutil.NoSuchProcess:
+            continue
+        for process in members:
+            try:
+                times = process.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+@contextmanager
+def sampled(roots: list[int]) -> Iterator[list[tuple[float, float]]]:
+    """(time, processor seconds of the trees) from time to time while the block runs."""
+    samples: list[tuple[float, float]] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(SAMPLE_S):
+            samples.append((time.time(), tree_seconds(roots)))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        ended.set()
+        thread.join()
+
+
+def measure(workers: int, trials: int, folder: Path, store: Path, with_mlflow: bool) -> Outcome:
+    """Run one case in a new folder, with new servers."""
+    folder.mkdir(parents=True)
+    with ExitStack() as stack:
+        postgres = stack.enter_context(Postgres())
+        storage = postgres.create("optuna")
+        roots = [int((postgres.folder / "data" / "postmaster.pid").read_text().split()[0])]
+        server = None
+        if with_mlflow:
+            server = stack.enter_context(MlflowServer(postgres.create("mlflow"), folder / "server"))
+            assert server.process is not None
+            roots.append(server.process.pid)
+        output = stack.enter_context((folder / "output.txt").open("w"))
+        begin = time.perf_counter()
+        search = subprocess.Popen(
+            command(workers, trials, storage, server.uri if server else None, store),
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+        )
+        with sampled([search.pid, *roots]) as samples:
+            status = search.wait()
+        seconds = time.perf_counter() - begin
+        if status != 0:
+            raise SystemExit((folder / "output.txt").read_text()[-3000:])
+        study = optuna.load_study(study_name="workers", storage=storage)
+        return outcome(study, workers, samples, seconds, logged(server.uri) if server else None)
+
+
+def logged(uri: str) -> int:
+    """Runs of trials in MLflow."""
+    from mlflow import MlflowClient
+
+    client, n, page = MlflowClient(uri), 0, None
+    experiment = client.get_experiment_by_name("tamis").experiment_id
+    while True:
+        runs = client.search_runs(
+            [experiment], "tags.`tamis.kind` = 'trial'", max_results=200, page_token=page
+        )
+        n, page = n + len(runs), runs.token
+        if not page:
+            return n
+
+
+def outcome(
+    study: optuna.Study, workers: int, samples: list[tuple[float, float]], seconds: float, n_runs: int | None
+) -> Outcome:
+    """The figures of the window in which all workers were at work."""
+    trials = [trial for trial in study.trials if "void" not in trial.user_attrs]
+    ends: dict[str, list[float]] = {}
+    for trial in trials:
+        ends.setdefault(trial.user_attrs["worker"], []).append(trial.datetime_complete.timestamp())
+    if len(ends) != workers:
+        raise SystemExit(f"{len(ends)} of {workers} workers had a trial; take more trials")
+    start, stop = max(min(times) for times in ends.values()), min(max(times) for times in ends.values())
+    if stop <= start:
+        raise SystemExit("the first worker had ended before the last had begun; take more trials")
+    times, cpu = np.array(samples).T
+    return Outcome(
+        workers=workers,
+        n_all=len(trials),
+        n_runs=n_runs,
+        n_failed=sum(trial.state.name != "COMPLETE" for trial in trials),
+        n=sum(start < time <= stop for times in ends.values() for time in times),
+        seconds=stop - start,
+        cpu=float(np.interp(stop, times, cpu) - np.interp(start, times, cpu)),
+        all_s=seconds,
+    )
+
+
+def table(alone: Outcome, together: Outcome) -> list[dict[str, object]]:
+    """One row a case; the ratios say which part of the sum is left."""
+    return [
+        {
+            "workers": one.workers,
+            "trials": one.n_all,
+            "runs in MLflow": "-" if one.n_runs is None else one.n_runs,
+            "failed": one.n_failed,
+            "counted": one.n,
+            "trials/s": one.n / one.seconds,
+            "of the sum": (one.n / one.seconds) / (alone.n / alone.seconds),
+            "processor s a trial": one.cpu / one.n,
+            "of the sum, processor": (alone.cpu / alone.n) / (one.cpu / one.n),
+            "core used": one.cpu / one.seconds,
+            "command, s": one.all_s,
+        }
+        for one in (alone, together)
+    ]
+
+
+def main() -> None:
+    """Measure what the command line names."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--n", type=int, default=16, help="workers")
+    options.add_argument("--trials", type=int, default=500, help="of the study of all workers together")
+    options.add_argument("--alone", type=int, default=150, help="trials of the study of one worker")
+    options.add_argument("--mlflow", action="store_true", help="log every trial to an MLflow server")
+    options.add_argument("--only", choices=CASES, help="run this case; default: both")
+    options.add_argument(
+        "--store", type=Path, help="a store; default: one in the scratch folder, filled first"
+    )
+    options.add_argument(
+        "--scratch", type=Path, required=True, help="folder of the runs and of their figures"
+    )
+    options.add_argument("--out", type=Path, default=RESULTS / "workers.csv")
+    given = options.parse_args()
+    one_thread()
+    store = (given.store or given.scratch / "store").absolute()
+    with on_cores(1):
+        for case in [given.only] if given.only else CASES:
+            workers, trials = (1, given.alone) if case == "alone" else (given.n, given.trials)
+            folder = given.scratch / f"{case}-{time.strftime('%H%M%S')}"
+            found = measure(workers, trials, folder.absolute(), store, given.mlflow)
+            (given.scratch / f"{case}.json").write_text(json.dumps(asdict(found)))
+            print(found, flush=True)
+    files = [given.scratch / f"{case}.json" for case in CASES]
+    if all(path.exists() for path in files):
+        alone, together = (Outcome(**json.loads(path.read_text())) for path in files)
+        title = f"{together.workers} workers on PostgreSQL against one, one core, {os.uname().machine}"
+        report(title, table(alone, together), given.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Texts without the passwords and keys that may be in them: what is written, printed or sent goes through here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from typing import Any
+
+HIDDEN = "***"
+IN_ADDRESS = re.compile(r"(://[^\s:/@]*):[^\s'\"]*@")
+"""user:password@ of a URL, up to the last @: a password may hold one, and a slash."""
+IN_PAIR = re.compile(
+    r"(?i)\b((?:\w*password|passwd|pwd|secret|token|\w*access_?key|api_?key)\\?=)[^\s&;,'\"]+"
+)
+"""password=... in the query of a URL, or in a connection string."""
+IN_ENVIRONMENT = re.compile(r"(?:^PG|^|_)(?:PASSWORD|PASSWD|SECRET|TOKEN|ACCESS_KEY|API_KEY)(?:_|$)")
+"""What names of environment variables have in them whose values are secret: PGPASSWORD, AWS_SECRET_ACCESS_KEY."""
+SHORTEST = 6
+"""A shorter value of such a variable is not looked for: it would be found in ordinary words."""
+
+
+def redacted(value: Any) -> Any:
+    """A text without secrets; of mappings and sequences a copy in which every text is.
+
+    Passwords in URLs and connection strings are hidden, and the values of environment variables with telling names.
+    """
+    secrets = [
+        text for name, text in os.environ.items() if IN_ENVIRONMENT.search(name) and len(text) >= SHORTEST
+    ]
+    known = re.compile("|".join(map(re.escape, sorted(secrets, key=len, reverse=True)))) if secrets else None
+    return _walk(value, known)
+
+
+def _walk(value: Any, known: re.Pattern[str] | None) -> Any:
+    if isinstance(value, str):
+        if "@" in value:
+            value = IN_ADDRESS.sub(rf"\1:{HIDDEN}@", value)
+        if "=" in value:
+            value = IN_PAIR.sub(rf"\1{HIDDEN}", value)
+        return value if known is None else known.sub(HIDDEN, value)
+    if isinstance(value, dict):
+        return {key: _walk(item, known) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_walk(item, known) for item in value]
+    return value
+
+
+class RedactingFormatter(logging.Formatter):
+    """Formats what goes to a log, tracebacks and all, without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, redacted."""
+        return str(redacted(super().format(record)))

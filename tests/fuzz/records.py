@@ -1,0 +1,282 @@
+"""Files of results, through all that reads them: record.json and what is beside it; and options of these commands."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from tests.fuzz.kinds import Kind, WrongAnswer
+from tests.fuzz.mutate import Rng, pick, spoiled, spoiled_json, word
+from tests.report_folders import write_trial
+
+from tamis.exceptions import TamisError
+
+SPACE = {"descriptor": "{}", "latent": "{}"}
+
+
+def prepare_study(folder: Path) -> Path:
+    """A few trials and the files that commands leave beside them."""
+    study = folder / "study"
+    for seed in range(2):
+        write_trial(study / f"snap-random-{seed}", "snap", "none", "random", seed, fractions=(0.1, 1.0))
+        for descriptor in ("snap", "ace"):
+            place = study / f"snap-fps-{descriptor}-{seed}"
+            write_trial(place, "snap", descriptor, "fps", seed, fractions=(0.1, 1.0), with_kept=seed == 0)
+    return study
+
+
+def report_document(study: Path) -> str:
+    """The report's page, as ``tamis-report`` makes it, without MLflow."""
+    from tamis.report.command import make_report
+    from tamis.report.html import to_html
+    from tamis.report.links import Links
+
+    return to_html(make_report([study], Links())[1])
+
+
+def read_all(study: Path, folder: Path) -> None:
+    """What needs the record of one trial: comparing, picking, estimating, running again."""
+    from tamis.report.compare import compare_runs
+    from tamis.report.html import to_html
+    from tamis.report.links import Links
+    from tamis.report.pick import Wish, pick, weigh
+    from tamis.report.study import study_of
+    from tamis.report.trials import find_trials, read_trials
+    from tamis.search_runs import merged, records_of
+    from tamis.study.estimate import estimate, measurements
+
+    trials = read_trials(find_trials([study]))
+    curves = study_of(trials).curves
+    steps: tuple[Callable[[], Any], ...] = (
+        lambda: pick(weigh(curves, Wish(5.0, 1.0, 1.0, 5.0, 0.02))),
+        lambda: to_html(compare_runs([folder, study / "snap-random-1"], Links())),
+        lambda: merged([*records_of(folder), *records_of(folder)]),
+        lambda: estimate([], measurements([study])),
+    )
+    refused = None
+    for step in steps:  # a refusal of one does not spare the others
+        try:
+            step()
+        except TamisError as error:
+            refused = error
+    if refused:
+        raise refused
+
+
+def run_record(rng: Rng, study: Path, folder: Path) -> None:
+    place = study / "snap-fps-snap-0"
+    path = place / "record.json"
+    good = path.read_bytes()
+    content = json.loads(good)
+    try:
+        data = json.dumps(spoiled_json(rng, content)).encode() if rng.random() < 0.8 else spoiled(rng, good)
+        path.write_bytes(b"[" * 100_000 if rng.random() < 0.002 else data)
+        read_all(study, place)
+    finally:
+        path.write_bytes(good)
+
+
+def run_report(rng: Rng, study: Path, folder: Path) -> None:
+    """The whole page. A word in a record stays a word: no tag of it gets into the page."""
+    place = study / "snap-fps-snap-0"
+    good = (place / "record.json").read_bytes()
+    try:
+        content = spoiled_json(rng, json.loads(good))
+        if rng.random() < 0.5 and isinstance(content, dict):
+            _rename(rng, content)
+        (place / "record.json").write_text(json.dumps(content))
+        page = report_document(study)
+    finally:
+        (place / "record.json").write_bytes(good)
+    if "<script" in page or "<b>" in page:
+        raise WrongAnswer("a word of a record has become a tag of the page")
+
+
+def _rename(rng: Rng, content: dict[str, Any]) -> None:
+    """Odd names of choices, elements and structures, which become headings, labels and file names."""
+    new = word(rng)
+    config = content.get("config")
+    choices = config.get("choices") if isinstance(config, dict) else None
+    if isinstance(choices, dict):
+        choices[pick(rng, ("model", "descriptor", "pruner", "dataset"))] = new
+    if isinstance(content.get("selection"), dict):
+        content["selection"]["ids"] = [f"{new}{i}" for i in range(60)]
+    if isinstance(config, dict) and isinstance(config.get("dataset"), dict):
+        config["dataset"]["element"] = new
+
+
+# files beside records
+
+
+def prepare_beside(folder: Path) -> dict[str, bytes]:
+    from dataclasses import asdict
+
+    from tamis.evaluation.dynamics.reference import Averages, Reference
+    from tamis.report.kept_sets import REVISION
+    from tamis.study.trials import write_composed
+
+    study = prepare_study(folder)
+    trial = study / "snap-fps-snap-0"
+    one = {"key": ["a", "b", "c"], "ids": ["Si#1", "Si#2"], "x": [0.0, 1.0], "y": [1.0, 0.5], "variance": 0.9}
+    measures = {"coverage": [0.5, 0.9], "entropy": [1.0, 2.0]}
+    selections = {
+        **{"revision": REVISION, "spaces": {"Si": "snap"}, "maps": [one], "problems": ["none"]},
+        "trials": {trial.name: {"started": 1.0, "measures": measures}},
+    }
+    write_composed(folder / "composed", {"a=1": {"choices": {"model": "snap"}, "seed": {"split": 0}}})
+    reference = Reference({"melt": Averages([0.0, 1.0], 0.5, 20.0)}, "label-giver", {"melt": 0.1})
+    return {
+        "selections.json": json.dumps(selections).encode(),
+        ".composed.json": (folder / "composed").read_bytes(),
+        "md.json": json.dumps(asdict(reference)).encode(),
+        "properties.json": b'{"values": {"properties/lattice_constant_A": 5.4}, "data": {"eos": [1.0, 2.0]}}',
+        "test_errors.csv": (trial / "test_errors.csv").read_bytes(),
+        "kept.extxyz": (trial / "kept.extxyz").read_bytes(),
+    }
+
+
+def run_beside(rng: Rng, good: dict[str, bytes], folder: Path) -> None:
+    name = pick(rng, sorted(good))
+    trial = folder / "study" / "snap-fps-snap-0"
+    place = {"test_errors.csv": trial, "kept.extxyz": trial}.get(name, folder / "study")
+    data = good[name]
+    if name.endswith("json") and rng.random() < 0.7:
+        data = json.dumps(spoiled_json(rng, json.loads(data))).encode()
+    else:
+        data = spoiled(rng, data)
+    before = (place / name).read_bytes() if (place / name).exists() else None
+    (place / name).write_bytes(data)
+    try:
+        _read_beside(name, place / name, trial)
+    finally:
+        (place / name).unlink()
+        if before is not None:
+            (place / name).write_bytes(before)
+
+
+def _read_beside(name: str, path: Path, trial: Path) -> None:
+    from tamis.evaluation.dynamics import reference as md
+    from tamis.evaluation.properties import reference as properties
+    from tamis.report.kept import groups_of
+    from tamis.report.kept_sets import read_kept_sets
+    from tamis.report.test_errors import Reader
+    from tamis.report.trials import find_trials, read_trials
+    from tamis.study.trials import read_composed
+
+    trials = read_trials(find_trials([trial.parent]))
+    mine = next(one for one in trials if one.folder == trial.resolve())
+    if name == "selections.json":
+        for values in read_kept_sets([trial.parent], trials).measures.values():
+            if any(not isinstance(v, int | float) for some in values.values() for v in some):
+                raise WrongAnswer("a measure that is no number was read")
+        if rng_free_report(trial.parent) and "<script" in report_document(trial.parent):
+            raise WrongAnswer("a word has become a tag")
+    elif name == ".composed.json":
+        if any(not isinstance(one, dict) for one in read_composed(path).values()):
+            raise WrongAnswer("a configuration that is none was read")
+    elif name == "md.json":
+        md.read(path)
+    elif name == "properties.json":
+        properties._read(path)
+    elif name == "test_errors.csv":
+        found = Reader().read(mine)
+        if found is not None and not np.isfinite(found.forces).all():
+            raise WrongAnswer("errors that are not finite were read")
+    else:
+        groups_of([mine])
+
+
+def rng_free_report(study: Path) -> bool:
+    """Whether the page is drawn, too: for one spoiled file in eight, by its length."""
+    return (study / "selections.json").stat().st_size % 8 == 0
+
+
+# options of the commands
+
+
+OPTIONS = (
+    *(
+        "out",
+        "title",
+        "ui",
+        "within",
+        "energy_weight",
+        "force_weight",
+        "properties",
+        "stability",
+        "model",
+        "n",
+    ),
+    *("study", "folder", "storage", "rerun", "tracking.uri"),
+)
+
+
+def commands() -> dict[str, Callable[[], None]]:
+    from tamis import best
+    from tamis.report import command, compare, pick
+    from tamis.study import selections
+
+    return {
+        "tamis-report": command.main,
+        "tamis-compare": compare.main,
+        "tamis-pick": pick.main,
+        "tamis-best": best.main,
+        "tamis-selections": selections.main,
+    }
+
+
+def run_options(rng: Rng, study: Path, folder: Path) -> None:
+    """Whatever is typed, a command ends with an exit status and without a traceback."""
+    name, main = pick(rng, sorted(commands().items(), key=lambda one: one[0]))
+    arguments = [_typed(rng, study) for _ in range(int(rng.integers(0, 4)))]
+    if rng.random() < 0.5:
+        arguments.append(str(pick(rng, (study / "snap-random-0", study, folder))))
+    if name == "tamis-report" and study in map(Path, arguments) and rng.random() < 0.9:
+        arguments.remove(str(study))  # a page takes seconds
+    place = folder / "deep" / "deeper"
+    shutil.rmtree(folder / "deep", ignore_errors=True)
+    place.mkdir(parents=True)
+    said = io.StringIO()
+    with mock.patch.object(sys, "argv", [name, *arguments]), redirect_stdout(said), redirect_stderr(said):
+        import os
+
+        os.chdir(place)
+        try:
+            main()
+        except SystemExit as ended:
+            if ended.code not in (0, None):
+                raise TamisError(said.getvalue().strip() or str(ended)) from None
+        finally:
+            os.chdir(folder)
+    if not (study / "snap-random-0" / "record.json").exists():
+        raise WrongAnswer("a trial is gone")
+
+
+def _typed(rng: Rng, study: Path) -> str:
+    value = word(rng) if rng.random() < 0.8 else str(study)
+    value = value.replace("\0", "").encode("utf-8", "replace").decode()  # no shell can type these
+    if value.startswith(("/", "~", "..")):
+        value = f"x{value}"  # nothing is written elsewhere
+    if rng.random() < 0.2:
+        return value
+    key = pick(rng, OPTIONS)
+    # no server is asked
+    return (
+        f"{key}={value if key not in ('tracking.uri', 'storage') else 'sqlite:///' + value.replace(':', '')}"
+    )
+
+
+KINDS = (
+    Kind("record", prepare_study, run_record, 6),
+    Kind("report", prepare_study, run_report, 0.12),
+    Kind("beside records", prepare_beside, run_beside, 5),
+    Kind("options", prepare_study, run_options, 1),
+)

@@ -1,0 +1,311 @@
+"""A group's servers, real ones: PostgreSQL for Optuna and for MLflow, and MLflow's server, which go away and return."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import optuna
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from tests.servers import PASSWORD, Line, MlflowServer, Postgres
+from tests.studies import check_whole, counted, environment, load, make_app, search_here
+
+from tamis.parents import Parent
+from tamis.record import COMPLETE, TrialRecord, read_record
+from tamis.study.publish import Publisher
+from tamis.sync import sync, trials_below
+from tamis.tracking import ID, Tracker
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with Postgres() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def server(postgres, tmp_path_factory) -> Iterator[MlflowServer]:
+    store = postgres.create("mlflow")
+    with MlflowServer(store, tmp_path_factory.mktemp("server") / "artifacts") as running:
+        yield running
+
+
+@pytest.fixture
+def tracker(server, tmp_path) -> Tracker:
+    """An experiment of its own."""
+    return Tracker(server.uri, tmp_path / "unused", tmp_path.name, artifacts=False)
+
+
+def made_sweep(folder: Path, n: int) -> Path:
+    """A sweep of ``n`` trials that ran offline, with some metrics each."""
+    for number in range(n):
+        (folder / str(number)).mkdir(parents=True)
+        metrics = {f"metric/{i}": float(i + number) for i in range(20)}
+        config = {"choices": {"model": "snap"}, "seed": {"split": number}}
+        TrialRecord(config=config, metrics=metrics, status=COMPLETE).save(folder / str(number))
+    Parent(f"sweep {folder.name}").write(folder)
+    return folder
+
+
+def runs(tracker: Tracker) -> list[Run]:
+    client = MlflowClient(tracker.uri)
+    experiment = client.get_experiment_by_name(tracker.experiment)
+    return list(client.search_runs([experiment.experiment_id], max_results=5000))
+
+
+def check_once(tracker: Tracker, folder: Path) -> None:
+    """One whole run a record, under one parent that has ended."""
+    found = runs(tracker)
+    (parent,) = (one for one in found if one.data.tags["tamis.kind"] == "sweep")
+    trials = [one for one in found if one.data.tags["tamis.kind"] == "trial"]
+    wanted = Counter(read_record(path).id for path in trials_below(folder))
+    assert Counter(one.data.tags[ID] for one in trials) == wanted
+    assert {one.data.tags["mlflow.parentRunId"] for one in trials} == {parent.info.run_id}
+    assert {one.info.status for one in found} == {"FINISHED"}
+    metrics = {one.data.tags[ID]: one.data.metrics for one in trials}
+    assert all(metrics[one.id] == one.metrics for one in map(read_record, trials_below(folder)))
+
+
+def syncing(folder: Path, tracker: Tracker) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tamis.sync", str(folder), tracker.uri]
+    command += [f"tracking.experiment={tracker.experiment}", "tracking.artifacts=false"]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+    )
+
+
+def test_two_commands_at_once_and_one_that_is_killed_send_everything_once(tmp_path, tracker, server):
+    folder, begun = made_sweep(tmp_path / "sweep", 30), []
+    with Line(server.port, after=7, then=lambda: os.killpg(begun[0].pid, signal.SIGKILL)) as line:
+        begun.append(syncing(folder, replace(tracker, uri=line.uri)))
+        begun[0].communicate()
+    assert begun[0].returncode == -signal.SIGKILL
+    assert len(runs(tracker)) == 6, "the parent and five trials"
+    together = [syncing(folder, tracker) for _ in range(2)]
+    said = [process.communicate() for process in together]
+    assert [process.returncode for process in together] == [0, 0], said
+    numbers = [[int(word) for word in out.split() if word.isdigit()] for out, _ in said]
+    assert all(new + there == 30 for new, there in numbers)
+    assert sum(new for new, _ in numbers) == 25
+    check_once(tracker, folder)
+
+
+def test_a_connection_that_drops_midway_is_told_and_made_up(tmp_path, tracker, server):
+    folder = made_sweep(tmp_path / "sweep", 30)
+    with Line(server.port, after=5) as line:
+        through = replace(tracker, uri=line.uri)
+        process = syncing(folder, through)
+        out, err = process.communicate()
+        said = " ".join(err.split())
+        assert process.returncode == 1 and "does not answer" in said and "the same command goes on" in said, (
+            said
+        )
+        assert "Traceback" not in err
+        line.mend()
+        left = sum(tally.new for _, tally in sync(str(folder), through))
+    assert left == 27, "the parent and three trials were there"
+    check_once(tracker, folder)
+
+
+def test_a_study_goes_on_while_the_server_is_away(tmp_path, tracker, server, caplog):
+    folder = made_sweep(tmp_path / "study", 4)
+    with Line(server.port) as line:
+        publisher = Publisher(replace(tracker, uri=line.uri), folder)
+        publisher.open()
+        publisher.publish("0")
+        line.cut()
+        publisher.publish("1")
+        publisher.publish("2")
+        assert publisher.written == {"0"} and caplog.text.count("MLflow is away") == 1
+        line.mend()
+        publisher.pause_until = 0.0  # a minute later
+        publisher.publish("3")
+        assert publisher.written == {"0", "1", "2", "3"}
+        publisher.close("FINISHED")
+    check_once(tracker, folder)
+    assert [str(tally) for _, tally in sync(str(folder), tracker)] == ["0 new, 4 already there"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("localhost", 200), ("127.0.0.1:5000", 200), ("rebound.example", 403)]
+)
+def test_the_server_refuses_names_that_it_was_not_told(server, host, status):
+    asked = Request(f"{server.uri}/api/2.0/mlflow/experiments/search?max_results=1", headers={"Host": host})
+    try:
+        with urlopen(asked) as answer:
+            assert answer.status == status
+    except HTTPError as error:
+        assert error.code == status
+
+
+QUICK = ["dataset=sw_silicon", "model=snap", "model.basis.twojmax=2", "pruner=random", "budget.fraction=0.2"]
+
+
+def tamis(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tamis.app", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment())
+
+
+def test_trials_reach_the_server_with_their_files(tmp_path, tracker, server):
+    """With a password in the address, which the server ignores."""
+    address = server.uri.replace("://", f"://me:{PASSWORD}@")
+    where = [
+        f"tracking.uri='{address}'",
+        f"tracking.experiment={tracker.experiment}",
+        "hydra.sweep.dir=sweep",
+    ]
+    done = tamis(tmp_path, "-m", *QUICK, "seed.split=0,1", *where)
+    assert done.returncode == 0, done.stderr
+    found = runs(tracker)
+    trials = {one.data.tags["tamis.folder"]: one for one in found if one.data.tags["tamis.kind"] == "trial"}
+    assert sorted(trials) == [str(tmp_path / "sweep" / name) for name in "01"]
+    client = MlflowClient(server.uri)
+    for folder, one in trials.items():
+        local = Path(client.download_artifacts(one.info.run_id, "", str(tmp_path / "down")))
+        files = sorted(path.relative_to(folder) for path in Path(folder).rglob("*") if path.is_file())
+        # the log is still written when it is sent
+        assert len(files) > 4 and all(
+            (local / path).read_bytes() == (Path(folder) / path).read_bytes()
+            for path in files
+            if path.suffix != ".log"
+        )
+        assert one.data.metrics.items() >= read_record(Path(folder)).metrics.items()
+    tracker = replace(tracker, artifacts=True)
+    assert [str(tally) for _, tally in sync(str(tmp_path / "sweep"), tracker)] == ["0 new, 2 already there"]
+    check_no_secret(tmp_path, done.stdout + done.stderr, found)
+
+
+def check_no_secret(folder: Path, said: str, found: list[Run]) -> None:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert [path for path in files if PASSWORD.encode() in path.read_bytes()] == []
+    assert PASSWORD not in said
+    assert all(PASSWORD not in str(one.to_dictionary()) for one in found)
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_server_goes_away_and_returns_is_whole_in_the_end(tmp_path, tracker, server):
+    where = [
+        f"tracking.uri={server.uri}",
+        f"tracking.experiment={tracker.experiment}",
+        "hydra.sweep.dir=sweep",
+    ]
+    command = [sys.executable, "-m", "tamis.app", "-m", *QUICK, "seed.split=range(6)", *where]
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=said, stderr=said)
+        while not list((tmp_path / "sweep").glob("1/record.json")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        server.stop()
+        try:
+            while not list((tmp_path / "sweep").glob("4/record.json")):
+                assert process.poll() is None
+                time.sleep(0.05)
+        finally:
+            server.start()
+        assert process.wait() == 0
+    assert "not logged to MLflow" in (tmp_path / "said").read_text()
+    check_once(replace(tracker, artifacts=True), tmp_path / "sweep")
+
+
+N = 24
+SEARCH = ["x=interval(-5, 5)", "kind=a,b", "sleep=0.3", f"hydra.sweeper.n_trials={N}"]
+
+
+def begin(folder: Path, said: Path, *overrides: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "app.py", "-m", *SEARCH, *overrides]
+    with said.open("w") as output:
+        return subprocess.Popen(
+            command, cwd=folder, env=environment(), stdout=output, stderr=output, text=True
+        )
+
+
+def trials_in(address: str) -> list[optuna.trial.FrozenTrial]:
+    """None while there is no study."""
+    try:
+        return load(address).trials
+    except (KeyError, optuna.exceptions.StorageInternalError):
+        return []
+
+
+def test_a_search_waits_for_its_database(tmp_path, postgres):
+    folder = make_app(tmp_path / "project")
+    address = postgres.create("waiting")
+    processes = [begin(folder, tmp_path / f"said{i}", f"hydra.sweeper.storage='{address}'") for i in range(2)]
+    while len({trial.user_attrs.get("worker") for trial in trials_in(address)} - {None}) < 2:
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.05)
+    postgres.stop()
+    try:
+        time.sleep(3)
+        ended = [process.poll() for process in processes]
+    finally:
+        postgres.start()
+    assert [process.wait() for process in processes] == [0, 0], (tmp_path / "said0").read_text()
+    assert ended == [None, None], "a process did not wait"
+    assert "waiting up to 600 s" in (tmp_path / "said0").read_text()
+    study = load(address)
+    check_whole(study, N)
+    assert {trial.state.name for trial in counted(study)} <= {"COMPLETE", "PRUNED"}
+    other = search_here(folder, *SEARCH, "depth=1,2", f"hydra.sweeper.storage='{address}'")
+    assert "is another one" in other.stderr and "tamis:***@" in other.stderr and PASSWORD not in other.stdout
+    assert PASSWORD not in other.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_database_that_does_not_return_ends_the_search_with_a_sentence(tmp_path, postgres):
+    folder = make_app(tmp_path / "project")
+    address = postgres.create("gone")
+    more = [f"hydra.sweeper.storage='{address}'", "hydra.sweeper.patience_s=1"]
+    process = begin(folder, tmp_path / "said", *more)
+    while not (folder / "jobs.txt").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    postgres.stop()
+    try:
+        assert process.wait() == 1
+    finally:
+        postgres.start()
+    told = (tmp_path / "said").read_text()
+    assert "has not answered for" in told and "patience_s=1" in told
+    assert PASSWORD not in told
+    ended = [trial for trial in load(address).trials if trial.state.is_finished()]
+    assert all(trial.value is not None for trial in ended if trial.state.name == "COMPLETE")
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert [path for path in files if PASSWORD.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.slow
+def test_four_workers_on_one_database_and_one_server(tmp_path, postgres, tracker):
+    """A small slice of benchmarks/workers.py: the exact total, no failures, one run a trial."""
+    address = postgres.create("workers")
+    more = ["hydra/sweeper=study", "budget.fraction=interval(0.1,0.5)", "hydra.sweeper.n_trials=24"]
+    more += ["hydra.sweeper.n_jobs=4", f"hydra.sweeper.storage='{address}'", "hydra.sweep.dir=out"]
+    more += [
+        "+hydra.sweeper.observer={_target_:tamis.search_runs.SearchRuns,tracker:${tracking},plots:false}"
+    ]
+    more += [f"tracking.uri={tracker.uri}", f"tracking.experiment={tracker.experiment}"]
+    done = tamis(tmp_path, "-m", *QUICK[:-1], *more, "hydra.sweeper.study_name=workers")
+    assert done.returncode == 0, done.stderr
+    study = load(address, "workers")
+    check_whole(study, 24)
+    assert {trial.state.name for trial in counted(study)} == {"COMPLETE"}
+    assert len({trial.user_attrs["worker"] for trial in study.trials}) == 4
+    found = [one for one in runs(tracker) if one.data.tags["tamis.kind"] == "trial"]
+    numbers = Counter(int(one.data.tags["search.trial"]) for one in found)
+    assert numbers == Counter(trial.number for trial in counted(study))
+    assert {one.info.status for one in runs(tracker)} == {"FINISHED"}
+    check_no_secret(tmp_path, done.stdout + done.stderr, found)

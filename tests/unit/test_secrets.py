@@ -1,0 +1,152 @@
+"""Passwords and keys are in nothing that tamis writes, prints or sends."""
+
+import json
+import logging
+import sys
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from tamis.app import for_search
+from tamis.configuration import config_folder, register_resolvers
+from tamis.parents import Parent
+from tamis.record import COMPLETE, FAILED, TrialRecord
+from tamis.report.tables import in_one_line, print_failure
+from tamis.secrets import RedactingFormatter, redacted
+from tamis.study.plan import Job
+from tamis.study.trials import trials_of
+from tamis.tracking import Tracker
+
+SECRET = "Xy7-hidden.word"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"postgresql+psycopg://me:{SECRET}@host:5432/base", "postgresql+psycopg://me:***@host:5432/base"),
+        (f"see http://me:{SECRET}@host/x, or {SECRET[:3]}", "see http://me:***@host/x, or Xy7"),
+        (f"http://me:{SECRET}/@{SECRET}@host", "http://me:***@host"),
+        (f"postgresql\\://me\\:{SECRET}@host", "postgresql\\://me\\:***@host"),  # as Hydra writes overrides
+        (f"x://host/base?password\\={SECRET}", "x://host/base?password\\=***"),
+        (
+            f"postgresql://host/base?user=me&password={SECRET}&x=1",
+            "postgresql://host/base?user=me&password=***&x=1",
+        ),
+        (f"host=h PASSWORD={SECRET} user=me", "host=h PASSWORD=*** user=me"),
+        (f"aws_secret_access_key={SECRET}", "aws_secret_access_key=***"),
+    ],
+)
+def test_addresses_are_told_without_passwords(text, shown):
+    assert redacted(text) == shown
+    assert redacted(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sqlite:///mlruns/mlflow.db",
+        "http://127.0.0.1:5000/#/experiments/1",
+        "postgresql://me@host/base",
+        "tracking.uri=http://server:5000",
+        "latent.pooling=mean",
+        "a mail to me@host: 3 of 4",
+        "tokens=3 and monkey=1",
+        "",
+    ],
+)
+def test_what_is_no_secret_stays(text):
+    assert redacted(text) == text
+
+
+def test_the_values_of_telling_environment_variables_are_hidden(monkeypatch):
+    for name in ("AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "MLFLOW_TRACKING_TOKEN"):
+        monkeypatch.setenv(name, f"{SECRET}/{name}")
+        assert redacted(f"refused: {SECRET}/{name}.") == "refused: ***."
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "parallel")
+    monkeypatch.setenv("PGPASSWORD", "snap")
+    assert redacted("model=snap, in parallel") == "model=snap, in parallel"
+
+
+def test_nested_values_are_copied_and_hidden():
+    given = {"a": [f"x://u:{SECRET}@h", 1.5, None], "b": ({"c": f"password={SECRET}"},)}
+    assert redacted(given) == {"a": ["x://u:***@h", 1.5, None], "b": [{"c": "password=***"}]}
+    assert SECRET in given["a"][0]
+
+
+def secretive() -> TrialRecord:
+    address = f"https://me:{SECRET}@host/data"
+    return TrialRecord(
+        config={"choices": {"model": "snap"}, "dataset": {"element": "Si", "url": address}},
+        overrides=[f"tracking.uri={address}"],
+        problems={"md": f"no {address}"},
+        versions={"tamis": "1"},
+        status=COMPLETE,
+        reason=f"cannot read {address}",
+        metrics={"error": 1.0},
+    )
+
+
+def test_records_hold_none(tmp_path):
+    secretive().save(tmp_path)
+    text = (tmp_path / "record.json").read_text()
+    assert SECRET not in text and json.loads(text)["overrides"] == ["tracking.uri=https://me:***@host/data"]
+
+
+def test_mlflow_gets_none(tmp_path):
+    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts", "tamis")
+    (tmp_path / "trial").mkdir()
+    secretive().save(tmp_path / "trial")
+    parent = Parent(f"sweep http://me:{SECRET}@host")
+    run_id = tracker.open_parent(parent, {"more": f"http://me:{SECRET}@host"})
+    tracker.tag(run_id, {"late": f"http://me:{SECRET}@host"})
+    tracker.write(secretive(), tmp_path / "trial", run_id, {"other": f"password={SECRET}"})
+    parent.at(Tracker(f"x://me:{SECRET}@h", tmp_path, "tamis"), run_id).write(tmp_path)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 3
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+
+
+def test_logs_hold_none_and_neither_do_tracebacks(tmp_path):
+    register_resolvers()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = compose("config", return_hydra_config=True)
+    classes = {config.hydra[part].formatters.simple["class"] for part in ("job_logging", "hydra_logging")}
+    assert classes == {f"tamis.secrets.{RedactingFormatter.__name__}"}
+    try:
+        raise ValueError(f"no http://me:{SECRET}@host")
+    except ValueError:
+        entry = logging.LogRecord(
+            "x", logging.ERROR, "f", 1, "to %s", (f"s3://k:{SECRET}@h",), sys.exc_info()
+        )
+    line = RedactingFormatter("%(message)s").format(entry)
+    assert SECRET not in line and "ValueError" in line and "s3://k:***@h" in line
+
+
+def test_messages_hold_none(capsys):
+    print_failure(f"no http://me:{SECRET}@host")
+    print(in_one_line(f"no http://me:{SECRET}@host"))
+    said = capsys.readouterr()
+    assert SECRET not in said.out + said.err and said.err.count("***") == said.out.count("***") == 1
+
+
+def test_a_cut_does_not_show_what_was_hidden():
+    """Values are cut to a length behind the hiding, not before, where the @ might be gone."""
+    text = f"{'x' * 280} http://me:{SECRET}{SECRET}@host"
+    assert SECRET[:5] not in in_one_line(text)
+
+
+def test_a_plan_keeps_none():
+    """What was composed is kept for the next start, and what was typed is in every record."""
+    typed, kept = [f"tracking.uri=http://me:{SECRET}@host", "artifacts=true"], {}
+    register_resolvers()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        (trial,) = trials_of([Job("a", (("pruner", "random"),), 0)], [], typed, kept)
+    assert SECRET not in json.dumps(kept) + str(trial)
+    assert trial.overrides[0] == "artifacts=true"
+
+
+def test_a_search_is_told_none():
+    told = for_search(secretive(), ["nothing"])
+    assert told["status"] == "failed" and SECRET not in str(told)
+    failed = TrialRecord(config={}, status=FAILED, reason=f"no http://me:{SECRET}@host")
+    assert for_search(failed, ["error"])["reason"] == "no http://me:***@host"

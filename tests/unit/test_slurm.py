@@ -1,0 +1,225 @@
+"""What a cluster is asked for, what a task does when it begins again, and what it leaves."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tamis.exceptions import TamisError
+from tamis.record import COMPLETE, FAILED, RUNNING, TrialRecord, read_record
+from tamis.study import slurm_task
+from tamis.study.slurm import Array, Watch
+from tamis.study.slurm_queue import TaskState, explained, last_words
+from tamis.study.slurm_settings import Resources, Slurm
+from tamis.study.slurm_task import (
+    Command,
+    Share,
+    Task,
+    alone,
+    left_of,
+    put_away,
+    read_task,
+    run_share,
+    settle_cuts,
+    write_task,
+)
+from tamis.study.trials import Trial
+from tamis.study.worker import RUNNING_FOLDER, set_aside
+
+DEFAULT = Resources(cpus_per_task=1, mem_gb=3, timeout_min=60)
+SLURM = Slurm(partition=None, account=None, qos=None, constraint=None, default=DEFAULT)
+
+
+def trial(name: str) -> Trial:
+    return Trial(name, "block", {"store": {"n_jobs": -1}, "choices": {"model": "snap"}}, ("model=snap",))
+
+
+def begun(folder: Path, name: str, number: int = 1) -> Path:
+    """What a killed worker leaves."""
+    place = folder / RUNNING_FOLDER / f"{name}.{number}"
+    TrialRecord({}, status=RUNNING, metrics={"test/force": 1.0}).save(place)
+    return place
+
+
+def done(folder: Path, name: str, status: str = COMPLETE) -> None:
+    TrialRecord({}, status=status).save(folder / name)
+
+
+def test_the_last_entry_that_fits_and_says_it_counts():
+    entries = [
+        {"when": {"model": ["gap", "nnp"]}, "mem_gb": 8},
+        {"when": {"evaluation": "full"}, "timeout_min": 600, "mem_gb": 6},
+        {"when": {"model": "nnp", "dataset.element": "Mo"}, "timeout_min": 30},
+    ]
+    slurm = replace(SLURM, resources=entries)
+    config = {"choices": {"model": "nnp", "evaluation": "full"}, "dataset": {"element": "Mo"}}
+    assert slurm.of(config) == Resources(1, 6, 30)
+    assert slurm.of({**config, "dataset": {"element": "Si"}}) == Resources(1, 6, 600)
+    assert slurm.of({"choices": {"model": "gap"}}) == Resources(1, 8, 60)
+    assert slurm.of({"choices": {"model": "snap"}}) == DEFAULT
+    assert replace(SLURM, rows={"cpus_per_task": 8}).of_rows == Resources(8, 3, 60)
+    assert SLURM.of_rows is None
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"default": Resources(0, 3, 60)}, "cpus_per_task is 0; a whole number from 1"),
+        ({"default": Resources(1, "4GB", 60)}, "mem_gb is '4GB'; a number"),
+        ({"default": Resources(1, 3, 0.5)}, "timeout_min is 0.5; a whole number"),
+        ({"trials_per_task": 0}, "trials_per_task is 0"),
+        ({"attempts": True}, "attempts is True"),
+        ({"max_num_timeout": -1}, "max_num_timeout is -1"),
+        ({"poll_s": 0}, "poll_s is 0"),
+        ({"default": Resources(1, 3, 1)}, "signal_delay_s is 60, and a task may have no more than 1 min"),
+        ({"rows": {"timeout_min": 1}}, "signal_delay_s is 60"),
+        ({"rows": {"cores": 3}}, "rows.cores is no resource"),
+        ({"rows": {"mem_gb": 0}}, "rows.mem_gb is 0"),
+        ({"resources": [{"model": "gap", "mem_gb": 3}]}, "write {when: {model: gap}, mem_gb: 8}"),
+        ({"resources": [{"when": {"model": "gap"}, "mem_db": 3}]}, "did you mean mem_gb"),
+    ],
+)
+def test_wrong_settings_are_told_by_their_names(given, told):
+    with pytest.raises(TamisError, match=r"hydra\.launcher\..*" + told.replace("{", r"\{")):
+        replace(SLURM, **given)
+
+
+def test_a_refusal_is_told_with_what_was_asked_for():
+    told = explained("sbatch: error: invalid partition specified: gpu\nsbatch: error: Batch failed", DEFAULT)
+    assert told.startswith("Slurm refuses the job (1 cores, 3 GB, 60 min a task): invalid partition")
+    assert "Batch failed" in told and "hydra.launcher.partition" in told
+    assert explained("", DEFAULT).endswith("no reason given")
+
+
+def test_a_log_that_is_not_there_is_told(tmp_path):
+    assert "does the node see" in last_words(tmp_path, "7_1")
+    (tmp_path / "7_1_0_log.out").write_text("\n".join(f"line {i}" for i in range(9)))
+    assert "line 3" not in last_words(tmp_path, "7_1") and "line 8" in last_words(tmp_path, "7_1")
+
+
+def test_a_task_is_read_as_it_was_written(tmp_path):
+    task = Task([trial("a"), trial("b")], Resources(2, 1.5, 30), attempts=3)
+    write_task(tmp_path / "0.json", task)
+    assert read_task(tmp_path / "0.json") == task
+
+
+def test_a_trial_on_a_node_has_one_core_for_missing_rows():
+    assert alone(trial("a")).config["store"]["n_jobs"] == 1
+    assert trial("a").config["store"]["n_jobs"] == -1
+
+
+def test_what_was_cut_is_begun_again_and_given_up_after_so_many_attempts(tmp_path):
+    trials = [trial("cut"), trial("waiting"), trial("done")]
+    done(tmp_path, "done")
+    for attempt in (1, 2):
+        begun(tmp_path, "cut", attempt)
+        assert settle_cuts(tmp_path, trials, 3, "killed") == 1
+        assert left_of(tmp_path, trials) == trials[:2]
+        assert not list((tmp_path / RUNNING_FOLDER).iterdir())
+    begun(tmp_path, "cut", 3)
+    assert settle_cuts(tmp_path, trials, 3, "killed") == 1
+    record = read_record(tmp_path / "cut")
+    assert record.status == FAILED and record.reason.startswith("killed; it was begun 3 times")
+    assert record.metrics == {"test/force": 1.0}, "what was measured is kept"
+    assert left_of(tmp_path, trials) == [trials[1]]
+    assert settle_cuts(tmp_path, trials, 3, "killed") == 0
+
+
+def test_a_name_that_begins_like_another_is_another(tmp_path):
+    place = begun(tmp_path, "snap-fps", 7)
+    put_away(tmp_path, trial("snap"))
+    assert place.is_dir() and settle_cuts(tmp_path, [trial("snap")], 1, "killed") == 0
+
+
+def test_a_task_that_is_done_starts_no_worker(tmp_path):
+    done(tmp_path, "a")
+    run_share(tmp_path, Task([trial("a")], DEFAULT, 3))
+    assert read_record(tmp_path / "a").status == COMPLETE
+
+
+def test_a_job_that_the_folder_does_not_know_does_nothing(tmp_path, monkeypatch):
+    """Whoever handed it in was killed before writing its number down, and has handed in another one since."""
+    place = tmp_path / ".slurm" / "1"
+    place.mkdir(parents=True)
+    write_task(place / "0.json", Task([trial("a")], DEFAULT, 3))
+    monkeypatch.setattr(slurm_task, "CONFIRMED_S", 0)
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
+    with pytest.raises(TamisError, match="does not know job 12"):
+        Share(str(place), 0)()
+    (place / "job").write_text("13")
+    with pytest.raises(TamisError, match="does not know job 12"):
+        Share(str(place), 0)()
+    assert not (tmp_path / RUNNING_FOLDER).exists()
+
+
+def test_a_command_knows_its_parent_and_its_failure_is_told(tmp_path):
+    Command(("sh", "-c", f"echo $PARENT > {tmp_path}/told"), "PARENT")()
+    assert (tmp_path / "told").read_text() == f"{os.getpid()}\n"
+    with pytest.raises(TamisError, match="ended with status 3"):
+        Command(("sh", "-c", "exit 3"), "PARENT")()
+    with pytest.raises(TamisError, match="by signal 9"):
+        Command(("sh", "-c", "kill -9 $$"), "PARENT")()
+
+
+def settled(folder: Path, state: str, n_trials: int = 2) -> tuple[Watch, list[Trial]]:
+    """What becomes of a task that Slurm says has ended, after two looks."""
+    place = folder / ".slurm" / "1"
+    place.mkdir(parents=True)
+    trials = [trial(f"t{i}") for i in range(n_trials)]
+    array = Array(place, "5", {0: Task(trials, DEFAULT, 2)}, 1)
+    watch = Watch(folder, SLURM)
+    look = {"5": TaskState(state)}
+    assert watch.settle(array, look) == [] and array.tasks, "one look may be too early"
+    again = watch.settle(array, look)
+    assert not array.tasks and not place.exists()
+    return watch, again
+
+
+@pytest.mark.parametrize("state", ["PREEMPTED", "NODE_FAIL"])
+def test_what_the_cluster_took_away_is_handed_in_again_without_counting(tmp_path, state):
+    begun(tmp_path, "t0")
+    watch, again = settled(tmp_path, state)
+    assert [one.name for one in again] == ["t0", "t1"] and not watch.problems
+    assert not (tmp_path / ".slurm" / "cuts").exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "told"), [("OUT_OF_MEMORY", "mem_gb"), ("TIMEOUT", "timeout_min"), ("FAILED", "killed")]
+)
+def test_a_task_that_was_killed_counts_against_the_trial_that_it_was_at(tmp_path, state, told):
+    begun(tmp_path, "t0")
+    _, again = settled(tmp_path, state)
+    assert [one.name for one in again] == ["t0", "t1"]
+    begun(tmp_path, "t0")
+    _, again = settled(tmp_path, state)
+    assert [one.name for one in again] == ["t1"]
+    assert told in read_record(tmp_path / "t0").reason
+
+
+def test_a_task_that_never_began_and_one_that_was_cancelled_are_not_handed_in_again(tmp_path):
+    watch, again = settled(tmp_path / "a", "FAILED")
+    assert again == [] and "before it began a trial" in watch.problems[0]
+    begun(tmp_path / "b", "t0")
+    watch, again = settled(tmp_path / "b", "CANCELLED")
+    assert again == [] and "was cancelled; the same command" in watch.problems[0]
+    assert not list((tmp_path / "b" / RUNNING_FOLDER).iterdir())
+
+
+def test_a_task_with_all_records_has_ended_well_however_slurm_calls_it(tmp_path):
+    place = tmp_path / ".slurm" / "1"
+    place.mkdir(parents=True)
+    done(tmp_path, "t0")
+    array = Array(place, "5", {0: Task([trial("t0")], DEFAULT, 2)}, 1)
+    watch = Watch(tmp_path, SLURM)
+    assert watch.settle(array, {"5": TaskState("RUNNING")}) == [] and array.tasks
+    assert watch.settle(array, {"5": TaskState("OUT_OF_MEMORY")}) == [] and not array.tasks
+    assert not watch.problems
+
+
+def test_a_failure_that_is_tried_again_stays_as_an_earlier_one(tmp_path):
+    done(tmp_path, "a", FAILED)
+    set_aside(tmp_path / "a")
+    assert left_of(tmp_path, [trial("a")]) == [trial("a")]
+    assert json.loads((tmp_path / "a" / "earlier_1.json").read_text())["status"] == FAILED
