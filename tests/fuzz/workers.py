@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import resource
@@ -112,6 +113,7 @@ def _processor_seconds(pid: int) -> float:
 def _work(kind: Kind, first: int, last: int, folder: Path, pipe: int) -> None:
     """What the child does; it never returns."""
     os.setpgid(0, 0)
+    faulthandler.disable()  # a crash is counted, not told at length
     silence = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):  # engines talk about what they are given
         os.dup2(silence, stream)

@@ -2,9 +2,9 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from mlflow import MlflowClient
 from tests.composing import composed
 
 from tamis.record import read_record
@@ -26,23 +26,6 @@ STORIES = {
     "hopeless": ('evaluation.stop_if=["validation/force_mae_eV_per_A > 1.0e-6"]',),
     "nowhere": ("dataset.crystal.a=3.0", 'evaluation.stop_if=["validation/forces > 1"]'),
 }
-
-
-class SilentClient:
-    """An MLflow client that keeps tags and metrics of the last run."""
-
-    def create_run(self, experiment, start_time, run_name, tags) -> SimpleNamespace:
-        self.tags, self.metrics = tags, {}
-        return SimpleNamespace(info=SimpleNamespace(run_id="1"))
-
-    def log_batch(self, run_id, metrics, params) -> None:
-        self.metrics |= {metric.key: metric.value for metric in metrics}
-
-    def log_artifacts(self, run_id, folder) -> None:
-        assert (Path(folder) / "record.json").is_file()
-
-    def set_terminated(self, run_id, status) -> None:
-        assert status == "FINISHED"
 
 
 def record(folder: Path) -> dict:
@@ -86,14 +69,14 @@ def test_a_hopeless_potential_is_not_measured_further_and_says_why(place):
     assert "test/force_mae_eV_per_A" in hopeless["metrics"]
 
 
-def test_problems_are_told_and_are_tags_in_mlflow(place, monkeypatch):
+def test_problems_are_told_and_are_tags_in_mlflow(place, tmp_path):
     nowhere = record(place / "nowhere")
     assert nowhere["status"] == "complete" and "minimum" in nowhere["problems"]["properties/lattice"]
     assert nowhere["problems"]["stop_if"] == "stop_if names validation/forces, which was not measured"
-    client = SilentClient()
-    monkeypatch.setattr("tamis.tracking._client", lambda uri: client)
-    monkeypatch.setattr("tamis.tracking._experiment_id", lambda tracker: "1")
-    Tracker("http://nowhere", place, "tamis").write(read_record(place / "nowhere"), place / "nowhere", None)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    tracker = Tracker(uri, tmp_path / "artifacts", "tamis")
+    written = tracker.write(read_record(place / "nowhere"), place / "nowhere", None)
+    run = MlflowClient(uri).get_run(written.run_id)
     for stage, reason in nowhere["problems"].items():
-        assert client.tags[f"tamis.problem.{stage}"] == reason
-    assert client.metrics["properties/failed"] == 3.0
+        assert run.data.tags[f"tamis.problem.{stage}"] == reason
+    assert run.data.metrics["properties/failed"] == 3.0

@@ -4,10 +4,12 @@ import pytest
 from tests.report_folders import primary, write_study, write_trial
 
 from tamis.exceptions import TamisError
-from tamis.report.comparison import corrected
+from tamis.report.comparison import corrected, corrected_verdicts
 from tamis.report.names import name_variants
 from tamis.report.study import study_of
 from tamis.report.trials import find_trials, read_trials
+from tamis.report.words import verdict_words
+from tamis.statistics.hypothesis import BETTER
 
 
 def test_configurations_are_named_by_what_differs_from_the_usual_one():
@@ -43,6 +45,26 @@ def test_secondary_data_sets_make_the_primary_question_no_harder(tmp_path):
     both = corrected(primary(tmp_path))
     assert {model: p for (ground, model), p in both.items() if ground.is_primary} == pytest.approx(alone)
     assert len(both) == 2 * len(alone)
+
+
+def test_a_verdict_is_corrected_for_the_number_of_primary_data_sets(tmp_path):
+    for element in ("Si", "Mo"):
+        write_study(tmp_path / element, own_gain=0.02, element=element)
+    write_study(tmp_path / "grouped", own_gain=0.02, split="grouped")
+    comparisons = primary(tmp_path)
+    p = corrected_verdicts(comparisons)
+    smallest = min(c.verdict.p for c in comparisons if c.ground.is_primary)
+    assert min(p[c.ground] for c in comparisons if c.ground.is_primary) == pytest.approx(2 * smallest)
+    assert [p[c.ground] == c.verdict.p for c in comparisons if not c.ground.is_primary] == [True]
+
+
+def test_what_the_correction_takes_away_is_no_difference_and_said(tmp_path):
+    write_study(tmp_path / "study", own_gain=0.2)
+    (comparison,) = primary(tmp_path / "study")
+    assert comparison.verdict.outcome == BETTER
+    assert "are better for it" in verdict_words(comparison, comparison.verdict.p)
+    words = verdict_words(comparison, 0.06)
+    assert "is shown, though it is near" in words and "it does not (p 0.06, Holm)" in words
 
 
 def test_a_descriptor_of_the_same_family_configured_otherwise_is_not_the_own_one(tmp_path):

@@ -24,7 +24,7 @@ def test_links_lead_to_the_runs_that_mlflow_has(tmp_path):
     fields = Tracker.__dataclass_fields__
     more = {name: False for name in ("by_group", "artifacts") if name in fields}
     tracker = Tracker(uri=uri, artifact_root=tmp_path / "artifacts", experiment="tamis", **more)
-    run = tracker.write(read_record(folder), folder, None)
+    run = tracker.write(read_record(folder), folder, None).run_id
     links = read_links(uri, "http://ui")
     assert links.run(folder).startswith("http://ui/#/experiments/") and links.run(folder).endswith(
         f"/runs/{run}"

@@ -105,7 +105,7 @@ def test_what_mlflow_gets_is_chosen(tmp_path):
     uri, client = f"sqlite:///{tmp_path}/m.db", MlflowClient(f"sqlite:///{tmp_path}/m.db")
     for everything in (True, False):
         tracker = Tracker(uri, tmp_path / "artifacts", "tamis", everything, everything)
-        run = client.get_run(tracker.write(record(), folder, None))
+        run = client.get_run(tracker.write(record(), folder, None).run_id)
         assert ("test/force_mae_eV_per_A/Elastic" in run.data.metrics) == everything
         assert {"test/force_mae_eV_per_A", "md/steps/nve", "seconds/fit"} < set(run.data.metrics)
         assert bool(client.list_artifacts(run.info.run_id)) == everything

@@ -18,6 +18,8 @@ from tamis.geometry import heights, occupied_cell
 
 CLOSEST = 1e-3
 """Å; the angle between neighbours nearer than that is made of rounding errors."""
+OTHER_ORIGINS = (0.1237, 0.3191, 0.4613, 0.6317, 0.8111)
+"""Parts of the cell by which a structure is moved where rounding spoils what dscribe does."""
 MOST_IMAGES_OF_ATOMS = 6000
 """dscribe keeps the distances of all pairs of these: 0.3 GB."""
 
@@ -94,8 +96,23 @@ class DscribeAcsfBasis(Basis):
                 f"distances of all pairs, so at most {MOST_IMAGES_OF_ATOMS} can be treated: lower r_cut, or choose "
                 "descriptor=acsf"
             )
-        rows = self._acsf.create(wrapped(atoms, self.r_cut))
-        return in_element_blocks(rows, atoms, self.elements)
+        return in_element_blocks(self._finite(wrapped(atoms, self.r_cut)), atoms, self.elements)
+
+    def _finite(self, atoms: Atoms) -> NDArray[np.float64]:
+        """What dscribe gives, from another origin where that is not finite.
+
+        It takes 1 + cos to a power, and for neighbours on opposite sides, as images in a small cell are, rounding may
+        make it negative. Elsewhere the same distances are rounded otherwise.
+        """
+        rows = self._acsf.create(atoms)
+        for step in OTHER_ORIGINS:
+            if np.isfinite(rows).all():
+                break
+            moved = atoms.copy()
+            moved.positions += step * np.where(atoms.pbc, atoms.cell.lengths(), 0.0)
+            moved.wrap(eps=0.0)
+            rows = np.where(np.isfinite(rows), rows, self._acsf.create(moved))
+        return rows
 
     @cached_property
     def _acsf(self) -> Any:

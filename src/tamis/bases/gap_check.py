@@ -41,6 +41,8 @@ OF_THE_FIT = (
 """Settings that may be there as well."""
 WORDS = ("covariance_type", "sparse_method", "add_species")
 """Settings that are no numbers."""
+SPARSE_FILE = "sparse_file"
+"""Where a fit took its points from; QUIP has them from the potential's own files, and does not look there."""
 LARGEST = {"cutoff": 100.0, "n_max": 20, "l_max": 20, "atom_sigma": 10.0}
 GAUSSIAN, DOT_PRODUCT = "1", "2"
 
@@ -126,7 +128,7 @@ def _check_descriptor(path: Path, text: str, width: int) -> None:
         raise TamisError(f"{path} is damaged: a term has no descriptor; {HINT}")
     kind, _, rest = text.partition(" ")
     settings = dict(SETTING.findall(rest))
-    known = {*NEEDED.get(kind, ()), *OF_THE_FIT}
+    known = {*NEEDED.get(kind, ()), *OF_THE_FIT, SPARSE_FILE}
     sound = (
         kind in NEEDED and SETTING.sub("", rest).strip() == "" and len(SETTING.findall(rest)) == len(settings)
     )
@@ -148,6 +150,8 @@ def _check_descriptor(path: Path, text: str, width: int) -> None:
 
 def _is_sound(name: str, text: str) -> bool:
     """Whether a setting of a descriptor has a value that it can have."""
+    if name == SPARSE_FILE:
+        return True
     if name in WORDS:
         return re.fullmatch(r"\w+", text, re.ASCII) is not None
     if name in ("Z", "Z1", "Z2", "species_Z"):

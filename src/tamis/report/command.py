@@ -11,6 +11,7 @@ from rich.console import Console
 
 from tamis.exceptions import TamisError
 from tamis.report.arguments import appears_whole, default_uri, new_name, read_arguments
+from tamis.report.comparison import corrected_verdicts
 from tamis.report.context import Context, context_of
 from tamis.report.document import Document
 from tamis.report.files import write_document
@@ -57,8 +58,9 @@ def main() -> None:
         print_failure(str(error))
         sys.exit(1)
     console = Console(soft_wrap=True, highlight=False)
+    p = corrected_verdicts(list(context.primary.values()))
     for comparison in context.primary.values():
-        console.print(verdict_words(comparison), markup=False)
+        console.print(verdict_words(comparison, p[comparison.ground]), markup=False)
     console.print(f"report: {(out / 'report.html').absolute()}", markup=False)
 
 

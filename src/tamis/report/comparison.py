@@ -163,6 +163,12 @@ def corrected(comparisons: Sequence[Comparison]) -> Mapping[object, float]:
     return found
 
 
+def corrected_verdicts(comparisons: Sequence[Comparison]) -> Mapping[object, float]:
+    """p of the verdict of each ground, after Holm over the primary ones: the question is asked once for each."""
+    alone: dict[object, float] = {c.ground: c.verdict.p for c in comparisons}
+    return {**alone, **holm({c.ground: c.verdict.p for c in comparisons if c.ground.is_primary})}
+
+
 def compare(
     study: Study, ground: Ground, pruner: str, reader: Reader, quantity: str = FORCES
 ) -> Comparison | None:

@@ -83,8 +83,11 @@ def span_words(comparison: Comparison) -> str:
     return f"from {low:.0f} to {high:.0f} % of the pool's atoms"
 
 
-def verdict_words(comparison: Comparison) -> str:
-    """The answer to the question of tamis on one data set, in two or three sentences."""
+def verdict_words(comparison: Comparison, p: float) -> str:
+    """The answer to the question of tamis on one data set, in two or three sentences.
+
+    p : of the verdict, corrected for the number of data sets (``corrected_verdicts``).
+    """
     verdict, name = comparison.verdict, comparison.ground.name
     if verdict.outcome == UNDECIDABLE or verdict.pooled is None:
         return (
@@ -117,7 +120,14 @@ def verdict_words(comparison: Comparison) -> str:
                 "would: it is "
                 "no effect of being the own one."
             )
-    return f"{name}: {heads[verdict.outcome]} {figures}{rank}.{tail}"
+    head = heads[verdict.outcome]
+    if verdict.outcome in (BETTER, WORSE) and p > ALPHA:
+        head = "no difference between the own descriptor and the others is shown, though it is near."
+        tail = (
+            f" Had this been the only data set, it would count as {verdict.outcome} (p {verdict.p:.2g}); corrected for "
+            f"the number of data sets it does not (p {p:.2g}, Holm)."
+        )
+    return f"{name}: {head} {figures}{rank}.{tail}"
 
 
 def random_words(comparison: Comparison) -> Iterator[str]:

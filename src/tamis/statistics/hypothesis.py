@@ -37,13 +37,14 @@ class Verdict:
 
     by_model: own against the mean of the others, for each model that has both. pooled: the mean of these over models,
     None where no seed has all of them. assignment: whether being own is what matters, None where it cannot be asked.
-    outcome: one of the four above.
+    outcome: one of the four above. p: of both questions together, that is the larger; NaN where one cannot be asked.
     """
 
     by_model: Mapping[str, Effect]
     pooled: Effect | None
     assignment: Assignment | None
     outcome: str
+    p: float
 
 
 def judge(
@@ -68,10 +69,10 @@ def judge(
             weights[model] = own_against_others(own[0], others, len(arms))
     by_model = {model: contrast(values, w, seed_counts, n_blocks) for model, w in weights.items()}
     if not weights:
-        return Verdict(by_model, None, None, UNDECIDABLE)
+        return Verdict(by_model, None, None, UNDECIDABLE, np.nan)
     pooled = contrast(values, np.mean(list(weights.values()), axis=0), seed_counts, n_blocks)
     better, worse = (_assign(sign * values[..., 0], arms, list(weights), rng) for sign in (1.0, -1.0))
-    return Verdict(by_model, pooled, better, _outcome(pooled, better, worse))
+    return Verdict(by_model, pooled, better, *_outcome(pooled, better, worse))
 
 
 def _assign(
@@ -99,14 +100,12 @@ def _assign(
     return own_assignment(cells[:, :, common].mean(axis=2), own, rng)
 
 
-def _outcome(pooled: Effect, better: Assignment | None, worse: Assignment | None) -> str:
+def _outcome(pooled: Effect, better: Assignment | None, worse: Assignment | None) -> tuple[str, float]:
     if not pooled.enough or better is None or worse is None or better.smallest > ALPHA / 2:
-        return UNDECIDABLE
-    if pooled.p > ALPHA:
-        return NOT_SHOWN
+        return UNDECIDABLE, np.nan
+    is_better = pooled.estimate < 0
     # two directions are looked at: each may take half of the error rate
-    if pooled.estimate < 0 and better.p <= ALPHA / 2:
-        return BETTER
-    if pooled.estimate > 0 and worse.p <= ALPHA / 2:
-        return WORSE
-    return NOT_SHOWN
+    p = max(pooled.p, min(1.0, 2 * (better if is_better else worse).p))
+    if p > ALPHA:
+        return NOT_SHOWN, p
+    return BETTER if is_better else WORSE, p

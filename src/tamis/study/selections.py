@@ -133,7 +133,9 @@ class _Data:
         if dataset.fingerprint != trials[0].dataset.get("fingerprint"):
             raise TamisError("the data set is no longer the one that the trials had")
         structures = dataset.subset(np.flatnonzero(~dataset.is_test))
-        store = build_part("store", config["store"])
+        store = Store(
+            config["store"]["root"], config["store"]["n_jobs"]
+        )  # its other settings were the trials' own
         ruler = common_ruler(config["dataset"])
         space = CommonSpace.of(store.values(ruler.space, structures.structures), ruler.percentile)
         places = {name: i for i, name in enumerate(structures.ids)}

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tamis.record import COMPLETE, FAILED, RUNNING, SKIPPED, STOPPED
+from tamis.report.comparison import corrected_verdicts
 from tamis.report.context import Context
 from tamis.report.document import Paragraph, Section
 from tamis.report.trials import UNREADABLE
@@ -45,9 +46,12 @@ def _parts(context: Context) -> Iterator[Paragraph]:
             "Nothing can be compared: that takes complete trials with descriptors, and a test set.",
             strong=True,
         )
+    p = corrected_verdicts(list(context.primary.values()))
     for comparison in context.primary.values():
         about = "" if comparison.ground.is_primary else "Secondary: "
-        yield Paragraph(f"{about}{verdict_words(comparison)}", strong=comparison.ground.is_primary)
+        yield Paragraph(
+            f"{about}{verdict_words(comparison, p[comparison.ground])}", strong=comparison.ground.is_primary
+        )
         yield from map(Paragraph, random_words(comparison))
         yield Paragraph(f"{comparison.ground.name}: {' '.join(caveats(comparison))}")
     yield Paragraph(_elements(context))
