@@ -241,6 +241,7 @@ def trials_in(address: str) -> list[optuna.trial.FrozenTrial]:
         return []
 
 
+@pytest.mark.slow
 def test_a_search_waits_for_its_database(tmp_path, postgres):
     folder = make_app(tmp_path / "project")
     address = postgres.create("waiting")

@@ -293,6 +293,7 @@ def test_a_local_database_names_searches_too(search, trackers):
     assert told(local.uri, group) == (0, 3, 0)
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_where_it_logged_after_it_was_sent_elsewhere(search, trackers):
     local, group = trackers
     before = read_parent(search)
