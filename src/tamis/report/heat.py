@@ -35,10 +35,10 @@ def heat_map(
     figure, ax = panel(title, size)
     ax.grid(False)
     if centre is None:
-        ax.imshow(values, cmap="Blues", vmin=0.0, vmax=1.25, aspect="auto")
+        ax.imshow(values, cmap="Blues", vmin=0.0, vmax=2.0, aspect="auto")  # pale enough for the number
     else:
         shown = np.log(values / centre)
-        reach = max(float(np.nanmax(np.abs(shown))), 0.1) * 1.6  # pale enough for the number in the field
+        reach = max(float(np.nanmax(np.abs(shown))), 0.1) * 1.6
         ax.imshow(shown, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
     for i in range(len(rows)):
         for j in range(len(columns)):
