@@ -92,7 +92,8 @@ def read_xml(path: Path) -> ElementTree.Element:
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"\0" in data:  # a zero: UTF-16 could hide the words
         raise TamisError(f"{path} has a document type or zero bytes, which no GAP has; {HINT}")
     try:
-        return ElementTree.fromstring(data)  # nosec B314 - without a document type, see above
+        # without a document type, see above
+        return ElementTree.fromstring(data)  # nosec B314
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise TamisError(f"{path} is damaged ({error}); {HINT}") from error
 
