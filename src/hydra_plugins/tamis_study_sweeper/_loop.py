@@ -26,10 +26,11 @@ from hydra_plugins.tamis_study_sweeper._outcome import (
 from hydra_plugins.tamis_study_sweeper._progress import progress
 from hydra_plugins.tamis_study_sweeper._shared import ERROR, OVERRIDES, SharedStudy, end
 from hydra_plugins.tamis_study_sweeper._space import Space
+from hydra_plugins.tamis_study_sweeper._turns import Turns
 from tamis.secrets import redacted
 
 if TYPE_CHECKING:
-    from optuna.trial import Trial
+    from optuna.trial import FrozenTrial, Trial
 
 log = logging.getLogger(__name__)
 CONSTRAINTS = "constraints"
@@ -44,7 +45,8 @@ class Loop:
 
     repeats: overrides of each job of a trial (one empty list: one job). batch_size: trials that the launcher gets at
     a time; 1: they are run in this process, and may be stopped. may_stop: whether there is a stopper.
-    wants_to_go_on: asked before each trial.
+    turns: whom it shares its cores with while trials run here; None: they run elsewhere. wants_to_go_on: asked before
+    each trial.
     """
 
     shared: SharedStudy
@@ -57,6 +59,7 @@ class Loop:
     max_failure_rate: float
     batch_size: int
     may_stop: bool
+    turns: Turns | None
     wants_to_go_on: Callable[[], bool]
 
     def run(self) -> None:
@@ -66,22 +69,20 @@ class Loop:
         ------
         StudyError : too many trials fail, or what jobs return does not fit the study.
         """
-        while self.wants_to_go_on():
-            trials = self._take()
+        while True:
+            with nullcontext() if self.turns is None else self.turns.one():
+                trials = self._take() if self.wants_to_go_on() else []
+                with self._giving_back(trials):
+                    outcomes = self._run(trials) if trials else []
             if not trials:
-                if self.shared.reap():
+                if self.wants_to_go_on() and self.shared.reap():
                     continue
                 return
             with self._giving_back(trials):
-                jobs = [self.space.suggest(trial) for trial in trials]
-                for trial, overrides in zip(trials, jobs, strict=True):
-                    trial.set_user_attr(OVERRIDES, overrides)
-                if self.batch_size == 1:
-                    outcomes = [self._run_here(trials[0], jobs[0])]
-                else:
-                    outcomes = self._launch_batch([trial.number for trial in trials], jobs)
                 more = [self._tell(trial, outcome) for trial, outcome in zip(trials, outcomes, strict=True)]
-            self._check_failures()
+            known = self.shared.trials()
+            self._report({trial.number for trial in trials}, known)
+            self._check_failures(known)
             if not all(more):
                 log.info("the sampler has no more points")
                 self.shared.used_up()
@@ -104,6 +105,15 @@ class Loop:
                 if trial.number in running:
                     self.shared.give_back(trial.number, "interrupted")
             raise
+
+    def _run(self, trials: Sequence[Trial]) -> list[Outcome]:
+        """How their jobs ended, in the order of the trials."""
+        jobs = [self.space.suggest(trial) for trial in trials]
+        for trial, overrides in zip(trials, jobs, strict=True):
+            trial.set_user_attr(OVERRIDES, overrides)
+        if self.batch_size == 1:
+            return [self._run_here(trial, overrides) for trial, overrides in zip(trials, jobs, strict=True)]
+        return self._launch_batch([trial.number for trial in trials], jobs)
 
     def _run_here(self, trial: Trial, overrides: Sequence[str]) -> Outcome:
         """The jobs of one trial, one after the other; the stopper may end them in between, and a job early."""
@@ -152,12 +162,13 @@ class Loop:
         if self.rules and state == TrialState.COMPLETE:
             self._set_constraints(trial, outcome)
         values = outcome.values if state == TrialState.COMPLETE else None
-        more = end(self.shared.study, trial.number, state, values)
-        ended = [one for one in self.shared.ended() if one.number == trial.number]
-        log.info(progress(self.shared))
-        for one in ended:
-            self.observer.trial_ended(self.shared.study, one, self.folder)
-        return more
+        return end(self.shared.study, trial.number, state, values)
+
+    def _report(self, told: set[int], known: Sequence[FrozenTrial]) -> None:
+        log.info(progress(self.shared, known))
+        for trial in known:
+            if trial.number in told:
+                self.observer.trial_ended(self.shared.study, trial, self.folder)
 
     def _set_constraints(self, trial: Trial, outcome: Outcome) -> None:
         broken = [rule.broken_by(outcome.measured) for rule in self.rules]
@@ -166,10 +177,10 @@ class Loop:
             for rule, amount in zip(self.rules, broken, strict=True):
                 trial.set_constraint(rule.text, amount)
 
-    def _check_failures(self) -> None:
+    def _check_failures(self, known: Sequence[FrozenTrial]) -> None:
         from optuna.trial import TrialState
 
-        ended = self.shared.ended()
+        ended = [trial for trial in known if trial.state.is_finished()]
         failed = [trial for trial in ended if trial.state == TrialState.FAIL]
         if len(ended) >= ENOUGH and len(failed) > self.max_failure_rate * len(ended):
             raise StudyError(

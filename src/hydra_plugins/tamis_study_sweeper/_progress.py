@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hydra_plugins.tamis_study_sweeper._shared import ERROR, SharedStudy
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.trial import FrozenTrial
 
 WIDTH = 20
 """Characters of the bar."""
 
 
-def progress(shared: SharedStudy) -> str:
-    """A bar, how many trials ended and how, and the best so far."""
-    ended = shared.ended()
+def progress(shared: SharedStudy, trials: Sequence[FrozenTrial]) -> str:
+    """A bar, how many of the ``trials`` ended and how, and the best so far."""
+    ended = [trial for trial in trials if trial.state.is_finished()]
     counts = Counter(trial.state.name.lower() for trial in ended)
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
     full = min(WIDTH, WIDTH * len(ended) // shared.n_trials)

@@ -21,12 +21,14 @@ from hydra_plugins.tamis_study_sweeper._methods import (
 from hydra_plugins.tamis_study_sweeper._observer import Observer, make_observer
 from hydra_plugins.tamis_study_sweeper._outcome import Rule
 from hydra_plugins.tamis_study_sweeper._patience import reason_of
+from hydra_plugins.tamis_study_sweeper._presence import FOLDER as PRESENT
 from hydra_plugins.tamis_study_sweeper._presence import Presence
 from hydra_plugins.tamis_study_sweeper._processes import is_worker, parent_lives, run_workers
 from hydra_plugins.tamis_study_sweeper._progress import progress, why_nothing
 from hydra_plugins.tamis_study_sweeper._shared import SharedStudy, check_definition
 from hydra_plugins.tamis_study_sweeper._space import Space
 from hydra_plugins.tamis_study_sweeper._storage import open_storage, storage_address
+from hydra_plugins.tamis_study_sweeper._turns import Turns, usable_cores
 from tamis.secrets import redacted
 
 if TYPE_CHECKING:
@@ -173,8 +175,13 @@ class Session:
             max_failure_rate=sweeper.max_failure_rate,
             batch_size=1 if self.in_process else sweeper.n_jobs,
             may_stop=sweeper.stopper is not None and len(self.directions) == 1,
+            turns=self._turns() if self.in_process else None,
             wants_to_go_on=parent_lives,
         )
+
+    def _turns(self) -> Turns:
+        n = self.sweeper.at_once or len(usable_cores())
+        return Turns(self.sweeper.folder / PRESENT, n)
 
     @property
     def _n_processes(self) -> int:
@@ -196,9 +203,10 @@ class Session:
 
         if is_worker():
             return
-        if not any(trial.state == TrialState.COMPLETE for trial in shared.trials()):
+        trials = shared.trials()
+        if not any(trial.state == TrialState.COMPLETE for trial in trials):
             raise StudyError(why_nothing(shared))
-        log.info("study %r in %s: %s", shared.study.study_name, self.sweeper.folder, progress(shared))
+        log.info("study %r in %s: %s", shared.study.study_name, self.sweeper.folder, progress(shared, trials))
 
 
 def _flat(key: str, value: Any) -> dict[str, str]:

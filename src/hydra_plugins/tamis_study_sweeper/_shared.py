@@ -84,14 +84,19 @@ class SharedStudy:
         from optuna.trial import TrialState
 
         while True:
-            taken = sum(trial.state != TrialState.WAITING for trial in self.trials())
-            if taken >= self.n_trials or (self._is_used_up and taken == len(self.trials())):
+            trials = self.trials()
+            taken = sum(trial.state != TrialState.WAITING for trial in trials)
+            if taken >= self.n_trials or (self._is_used_up and taken == len(trials)):
                 return None
             trial = self.study.ask()
             trial.set_user_attr(WORKER, self.presence.token)
-            if sum(other.number < trial.number for other in self.trials()) < self.n_trials:
+            if trial.number < self.n_trials or self._n_before(trial.number) < self.n_trials:
                 return trial
             self._withdraw(self._frozen(trial.number), "one too many", again=True)
+
+    def _n_before(self, number: int) -> int:
+        """Trials that count and have a lower number."""
+        return sum(trial.number < number for trial in self.trials())
 
     def give_back(self, number: int, reason: str) -> None:
         """A trial of this process that will not be told: somebody else runs it."""

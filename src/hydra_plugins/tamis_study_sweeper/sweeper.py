@@ -30,6 +30,7 @@ class StudySweeper(Sweeper):
     direction : minimize or maximize, or a list with one for each objective.
     n_trials : total of ended trials of the study.
     n_jobs : trials at a time: processes on this machine with Hydra's basic launcher, the size of a batch with others.
+    at_once : trials at work at a time on the same cores of one machine, whatever n_jobs is; None: one a core.
     sampler, stopper : a class of Optuna and its arguments; stopper None: every trial runs to its end.
     params : key -> value or domain, in Hydra's syntax. conditional : list of {when: {key: value or values}, params}.
     repeat : key -> values; each trial runs a job for each, and its objective is the mean.
@@ -51,6 +52,7 @@ class StudySweeper(Sweeper):
         direction: Any,
         n_trials: int,
         n_jobs: int,
+        at_once: int | None,
         sampler: DictConfig,
         stopper: DictConfig | None,
         params: Mapping[str, Any] | None,
@@ -67,7 +69,7 @@ class StudySweeper(Sweeper):
         observer: DictConfig | None,
     ) -> None:
         self.study_name, self.storage, self.direction = study_name, storage, _plain(direction)
-        self.n_trials, self.n_jobs = n_trials, n_jobs
+        self.n_trials, self.n_jobs, self.at_once = n_trials, n_jobs, at_once
         self.sampler, self.stopper = sampler, None if _stops_nothing(stopper) else stopper
         self.params, self.conditional = _plain(params) or {}, _plain(conditional) or []
         self.repeat, self.enqueue = _plain(repeat) or {}, _plain(enqueue) or []
@@ -145,8 +147,10 @@ class StudySweeper(Sweeper):
         return [[f"{key}={values[i]}" for key, values in self.repeat.items()] for i in range(lengths.pop())]
 
     def _check_numbers(self) -> None:
-        for name in ("n_trials", "n_jobs"):
+        for name in ("n_trials", "n_jobs", "at_once"):
             value = getattr(self, name)
+            if name == "at_once" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise StudyError(f"hydra.sweeper.{name} is {value!r}; a whole number from 1 on is needed")
         if isinstance(self.max_failure_rate, bool) or not 0 <= self.max_failure_rate <= 1:
