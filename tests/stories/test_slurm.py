@@ -258,7 +258,7 @@ def test_a_task_that_reaches_its_limit_goes_back_to_the_queue_by_itself(slurm, t
         *words,
         f"hydra.sweep.dir={sweep}",
         "hydra.launcher.timeout_min=1",
-        "hydra.launcher.signal_delay_s=50",
+        "hydra.launcher.signal_delay_s=10",  # which Slurm takes for 10 to 40
     )
     words = (*words, "hydra.launcher.resources=null", "hydra.launcher.attempts=1")
     running = start(slurm, tmp_path, "tamis.app", *words)
@@ -268,6 +268,17 @@ def test_a_task_that_reaches_its_limit_goes_back_to_the_queue_by_itself(slurm, t
     record = read_record(sweep / "0")
     assert record.status == FAILED and "reached its limit of 1 min" in record.reason, told
     assert n_restarts(slurm, task) == 1
+
+
+@pytest.mark.slow
+def test_a_signal_that_comes_before_a_task_is_ready_is_not_its_end(slurm, tmp_path):
+    """Slurm sends it at once where a minute is left, while Python starts."""
+    sweep = tmp_path / "multirun" / "mine"
+    words = ("-m", "model=snap", "pruner=random", "budget.fraction=0.2", "dataset.seed=0", *SLURM)
+    limits = ("timeout_min=1", "signal_delay_s=59", "resources=null")
+    words = (*words, f"hydra.sweep.dir={sweep}", *(f"hydra.launcher.{limit}" for limit in limits))
+    told = ended(slurm, start(slurm, tmp_path, "tamis.app", *words))
+    assert read_record(sweep / "0").status == COMPLETE, told
 
 
 @pytest.mark.slow

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +40,9 @@ USUAL = {
 }
 """Reasons for which a task waits that pass by themselves."""
 COMMAND_S = 60.0
+DEAF_UNTIL_READY = """sh -c 'trap "" USR2; exec "$@"' sh"""
+"""In front of a task's command: Slurm may send its signal for time that runs out a minute early, and one that comes
+while Python starts would end the task. Once it can go back to the queue, the task listens."""
 HINTS = (
     ("partition", "choose {0}.partition, one of those that sinfo lists"),
     ("account", "choose {0}.account, one that `sacctmgr show associations user=$USER` lists"),
@@ -90,7 +95,8 @@ def submit(
             "hydra/launcher=slurm needs submitit; pip install 'tamis[cluster]'"
         ) from error
     logs.mkdir(parents=True, exist_ok=True, mode=0o700)  # what tasks unpickle is the user's own
-    executor = SlurmExecutor(logs, max_num_timeout=slurm.max_num_timeout)
+    python = f"{DEAF_UNTIL_READY} {shlex.quote(sys.executable)}"
+    executor = SlurmExecutor(logs, max_num_timeout=slurm.max_num_timeout, python=python)
     executor.update_parameters(**_parameters(slurm, resources, name, len(tasks)))
     with _without_a_job():
         try:
