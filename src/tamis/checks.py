@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
-from tamis.geometry import check_geometry
+from tamis.geometry import check_geometry, in_vacuum
 
 Array = NDArray[np.float64]
 
@@ -194,17 +194,8 @@ def pairs_within(atoms: Atoms, reach: float) -> tuple[NDArray[np.intp], NDArray[
     """
     reach = max(reach, SHORTEST_REACH)
     check_geometry(atoms, reach)
-    first, second, distance = neighbour_list("ijd", boxed(atoms), reach)
+    first, second, distance = neighbour_list("ijd", in_vacuum(atoms, 1.0), reach)
     return first, second, distance
-
-
-def boxed(atoms: Atoms) -> Atoms:
-    """``atoms`` in a cell that holds them all also along directions that are not periodic: neighbour lists need it."""
-    if atoms.pbc.all():
-        return atoms
-    held = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    held.center(vacuum=1.0, axis=np.flatnonzero(~atoms.pbc))
-    return held
 
 
 def repeated_structures(dataset: Dataset) -> list[str]:

@@ -14,7 +14,7 @@ from tests.fuzz.mutate import Rng, pick, word
 
 from tamis.configuration import config_folder, explain, raised_by_hydra, register_resolvers
 from tamis.exceptions import TamisError
-from tamis.trial import Parts, resolved
+from tamis.parts import Parts, resolved
 
 GROUPS = (
     "dataset",

@@ -16,7 +16,8 @@ from tests.fuzz.kinds import Kind, WrongAnswer
 from tests.fuzz.mutate import Rng, pick
 
 from tamis.bases.base import Basis, LinearBasis
-from tamis.checks import check_dataset
+from tamis.bases.quests import QuestsBasis
+from tamis.checks import check_dataset, pairs_within
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 from tamis.store import Store
@@ -194,11 +195,19 @@ def _all_of(basis: Basis, atoms: Atoms) -> np.ndarray:
     return values
 
 
-def run_basis(rng: Rng, basis: Basis, folder: Path, rough: float = 1e-6) -> None:
+def all_columns(basis: Basis, atoms: Atoms, values: np.ndarray) -> np.ndarray:
+    return values
+
+
+def run_basis(
+    rng: Rng,
+    basis: Basis,
+    folder: Path,
+    defined: Callable[[Basis, Atoms, np.ndarray], np.ndarray] = all_columns,
+) -> None:
     """Values are finite, and those of the same atoms in another order and elsewhere in the cell are the same.
 
-    rough : relative tolerance. QUESTS takes the k nearest neighbours, and where two images of an atom are equally near
-    rounding decides which of them.
+    defined : which of them the definition of the descriptor settles; the others zero.
     """
     atoms = odd_atoms(rng)
     before = atoms.copy()
@@ -209,12 +218,14 @@ def run_basis(rng: Rng, basis: Basis, folder: Path, rough: float = 1e-6) -> None
         raise WrongAnswer(f"shape {values.shape}")
     if not np.isfinite(values).all():
         raise TamisError("not finite")  # as the store says
-    tolerance = _tolerance(atoms, values, rough)
+    tolerance = _tolerance(atoms, values)
+    values = defined(basis, atoms, values)
     if atoms.pbc.any() and len(atoms) < 9 and rng.random() < 0.4:
         twice = [
             2 if periodic and axis == np.argmax(atoms.pbc) else 1 for axis, periodic in enumerate(atoms.pbc)
         ]
-        again = np.asarray(basis.values(atoms.repeat(twice)))
+        repeated = atoms.repeat(twice)
+        again = defined(basis, repeated, np.asarray(basis.values(repeated)))
         for half in (again[: len(atoms)], again[len(atoms) :]):
             if not np.allclose(half, values, rtol=1e-5, atol=tolerance):
                 raise WrongAnswer(f"values change by {np.abs(half - values).max()} when the cell is repeated")
@@ -223,15 +234,27 @@ def run_basis(rng: Rng, basis: Basis, folder: Path, rough: float = 1e-6) -> None
     other = atoms[order]
     shifts = rng.integers(-1, 2, size=(len(atoms), 3)) * atoms.pbc
     other.positions += shifts @ atoms.cell.array
-    again = np.asarray(basis.values(other))
+    again = defined(basis, other, np.asarray(basis.values(other)))
     if not np.allclose(again, values[order], rtol=1e-5, atol=tolerance):
         raise WrongAnswer(f"values change by {np.abs(again - values[order]).max()} when atoms are wrapped")
 
 
-def _tolerance(atoms: Atoms, values: np.ndarray, rough: float) -> float:
+def settled_by_distance(basis: QuestsBasis, atoms: Atoms, values: np.ndarray) -> np.ndarray:
+    """Without the means of QUESTS where more than one neighbour may be the k-th: they are equally far."""
+    first, _, distances = pairs_within(atoms, basis.r_cut)
+    means = np.arange(basis.n_features) % (2 * basis.k - 1) >= basis.k
+    values = values.copy()
+    for atom in range(len(atoms)):
+        near = np.sort(distances[first == atom])
+        if len(near) > basis.k and near[basis.k] - near[basis.k - 1] < 1e-5:
+            values[atom, means] = 0.0
+    return values
+
+
+def _tolerance(atoms: Atoms, values: np.ndarray) -> float:
     """Absolute; far from the origin fewer digits are left."""
     size = max(1.0, np.abs(atoms.positions).max(), np.abs(atoms.cell.array).max())
-    return float(max(rough, 1e-10 * size) * max(1.0, np.abs(values).max()))
+    return float(max(1e-6, 1e-10 * size) * max(1.0, np.abs(values).max()))
 
 
 # the store on the way
@@ -250,23 +273,30 @@ def run_store(rng: Rng, shared: tuple[Store, Basis], folder: Path) -> None:
             raise WrongAnswer("what was kept is not what was computed")
 
 
-SMALL_ACE = ("descriptor=ace", "descriptor.n_functions_per_element=40", "descriptor.spline_spacing=0.01")
+SMALL = {
+    "snap": ("descriptor.twojmax=4",),
+    "ace": ("descriptor.n_functions_per_element=40", "descriptor.spline_spacing=0.01"),
+    "soap": ("descriptor.n_max=4", "descriptor.l_max=4"),
+    "acsf": (),
+    # in dense cells larger cutoffs see millions of quadruplets
+    "chimes": tuple(
+        f"descriptor.{x}" for x in ("order_2b=6", "order_3b=3", "order_4b=2", "r_cut=5.0", "r_cut_4b=3.2")
+    ),
+    "soap_dscribe": ("descriptor.n_max=4",),
+    "acsf_dscribe": (),
+    "quests": (),
+}
+"""Every basis, with settings for which a structure takes milliseconds."""
 KINDS = (
     Kind("checks", lambda folder: None, run_check, 10),
-    Kind("basis snap", prepare_basis("descriptor.twojmax=4"), run_basis, 2),
-    Kind("basis ace", prepare_basis(*SMALL_ACE), run_basis, 1),
-    Kind(
-        "basis soap",
-        prepare_basis("descriptor=soap", "descriptor.n_max=4", "descriptor.l_max=4"),
-        run_basis,
-        1.5,
+    *(
+        Kind(
+            f"basis {name}",
+            prepare_basis(f"descriptor={name}", *settings),
+            partial(run_basis, defined=settled_by_distance) if name == "quests" else run_basis,
+            2.5,
+        )
+        for name, settings in SMALL.items()
     ),
-    Kind("basis acsf", prepare_basis("descriptor=acsf"), run_basis, 1),
-    Kind("basis chimes", prepare_basis("descriptor=chimes", "descriptor.order_3b=4"), run_basis, 1),
-    Kind(
-        "basis soap_dscribe", prepare_basis("descriptor=soap_dscribe", "descriptor.n_max=4"), run_basis, 0.6
-    ),
-    Kind("basis acsf_dscribe", prepare_basis("descriptor=acsf_dscribe"), run_basis, 0.4),
-    Kind("basis quests", prepare_basis("descriptor=quests"), partial(run_basis, rough=1e-3), 0.7),
-    Kind("store", prepare_store, run_store, 0.8),
+    Kind("store", prepare_store, run_store, 2.5),
 )

@@ -58,7 +58,7 @@ def test_files_at_random(tmp_path):
 
 
 def test_potentials_and_configurations_at_random(tmp_path):
-    campaign(tmp_path, 90, *POTENTIALS)
+    campaign(tmp_path, 45, *POTENTIALS)
 
 
 @pytest.mark.slow

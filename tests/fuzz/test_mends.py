@@ -22,6 +22,7 @@ from tamis.evaluation.dynamics import reference as md
 from tamis.exceptions import TamisError
 from tamis.geometry import check_geometry
 from tamis.lammps import LammpsCalculator, command_all, start_lammps
+from tamis.parts import resolved
 from tamis.record import read_record
 from tamis.report.arguments import read_arguments
 from tamis.report.kept_sets import read_file
@@ -31,7 +32,6 @@ from tamis.report.trials import UNREADABLE, read_trials
 from tamis.sources.extxyz import Extxyz
 from tamis.store import Store, read_block
 from tamis.study.trials import read_composed
-from tamis.trial import resolved
 
 
 def cell_of(*rows: object, n: int = 1, pbc: object = True) -> Atoms:

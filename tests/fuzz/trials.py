@@ -18,8 +18,9 @@ from tests.fuzz.mutate import Rng, pick
 
 from tamis.configuration import config_folder, explain, raised_by_hydra, register_resolvers
 from tamis.exceptions import TamisError
+from tamis.parts import NO_TRIAL
 from tamis.record import COMPLETE, FAILED, SKIPPED, read_record
-from tamis.trial import NO_TRIAL, run_trial
+from tamis.trial import run_trial
 
 DATA = ("dataset=extxyz", "dataset.train=good.xyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7")
 SMALL = ("store.n_jobs=1", "descriptor.twojmax=2", "model.basis.twojmax=2", "model.ridges=[1e-6]")
@@ -116,4 +117,4 @@ def check(record: Any, place: Path) -> None:
         raise TamisError(record.reason)
 
 
-KINDS = (Kind("trial", prepare, run_whole, 1),)
+KINDS = (Kind("trial", prepare, run_whole, 2.5),)

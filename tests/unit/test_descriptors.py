@@ -18,8 +18,8 @@ from tamis.bases.dscribe_soap import DscribeSoapBasis
 from tamis.bases.none import NoDescriptor
 from tamis.bases.quests import QuestsBasis
 from tamis.bases.soap import SoapBasis
-from tamis.bases.vacuum import in_vacuum
 from tamis.exceptions import MissingEngineError, TamisError
+from tamis.geometry import in_vacuum
 
 ACSF = {
     "elements": ["Si"],

@@ -29,6 +29,7 @@ from tamis.bases.ace_pyace import (
 )
 from tamis.bases.base import DesignRows, LinearBasis
 from tamis.exceptions import TamisError
+from tamis.geometry import in_vacuum
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.integer]
@@ -253,15 +254,4 @@ def find_pairs(atoms: Atoms, r_cut: float) -> tuple[Integers, Integers, Array, A
     """
     from matscipy.neighbours import neighbour_list
 
-    if atoms.pbc.any():
-        return neighbour_list("ijdD", atoms, r_cut)
-    corner, extent = atoms.positions.min(axis=0), np.ptp(atoms.positions, axis=0)
-    box = np.diag(extent + 2.0)  # matscipy needs a box of some volume also where the atoms lie in a plane
-    return neighbour_list(
-        "ijdD",
-        cutoff=r_cut,
-        positions=atoms.positions,
-        cell=box,
-        cell_origin=corner - 1.0,
-        pbc=np.zeros(3, dtype=bool),
-    )
+    return neighbour_list("ijdD", in_vacuum(atoms, 1.0), r_cut)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tamis.bases.ace_kernel import Expansion
 from tamis.exceptions import MissingEngineError, TamisError
+from tamis.geometry import check_geometry
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.integer]
@@ -41,13 +42,15 @@ class AceCalculator(Calculator):
     ) -> None:
         """All properties in one pass; the stress only where the cell has a volume."""
         super().calculate(atoms, properties, system_changes)
+        known = self.offsets.keys() & set(self.engine.basis.elements_name)
+        if unknown := sorted(set(self.atoms.get_chemical_symbols()) - known):
+            raise TamisError(
+                f"element {', '.join(unknown)} is unknown to this potential, which has {', '.join(sorted(known))}"
+            )
+        check_geometry(self.atoms, self.engine.cutoff)
         mixed = self.atoms.pbc.any() and not self.atoms.pbc.all()
         self.engine.parameters.fast_nl = not mixed  # its fast neighbour list knows all or none
         self.engine.calculate(self.atoms, properties, system_changes)
-        if unknown := sorted(set(self.atoms.get_chemical_symbols()) - self.offsets.keys()):
-            raise TamisError(
-                f"element {', '.join(unknown)} is unknown to this potential, which has {', '.join(self.offsets)}"
-            )
         shift = np.array([self.offsets[s] for s in self.atoms.get_chemical_symbols()])
         energies = self.engine.results["energies"] + shift
         energy = float(energies.sum())
@@ -197,8 +200,9 @@ def read_radial(
     for pair in np.ndindex(n_elements, n_elements):
         radial = basis.radial_functions
         radial.evaluate_range(list(nodes * (1.0 + 1e-15)), basis.nradbase, basis.nradmax, *pair)
-        values = (radial.gr_vec, np.reshape(radial.fr_vec, (n_bins - 1, -1)))
-        slopes = (radial.dgr_vec, np.reshape(radial.dfr_vec, (n_bins - 1, -1)))
+        many = basis.nradmax > 0  # else there are no products, and no array of their functions
+        values = (radial.gr_vec, np.reshape(radial.fr_vec if many else [], (n_bins - 1, -1)))
+        slopes = (radial.dgr_vec, np.reshape(radial.dfr_vec if many else [], (n_bins - 1, -1)))
         tables[pair][1:-1, :, 0] = np.hstack(values)
         tables[pair][1:-1, :, 1] = np.hstack(slopes) * (r_cut / n_bins)
     first_of: dict[bytes, int] = {}

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from tamis.bases import acsf_gradient_kernel as gradient_kernel
 from tamis.bases import acsf_kernel as kernel
-from tamis.bases.vacuum import in_vacuum
 from tamis.exceptions import TamisError
+from tamis.geometry import in_vacuum
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]

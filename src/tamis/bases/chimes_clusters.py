@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tamis.bases.base import Array
 from tamis.bases.chimes_kernel import clusters
 from tamis.exceptions import TamisError
+from tamis.geometry import in_vacuum
 
 Powers = tuple[int, ...]
 Indices = NDArray[np.int64]
@@ -169,9 +170,7 @@ def half_neighbours(atoms: Atoms, r_cut: float) -> tuple[Indices, Indices, Array
     ------
     TamisError : two atoms are at the same place.
     """
-    completed = atoms.copy()
-    completed.cell = atoms.cell.complete()  # the engine inverts the cell, also where it is not periodic
-    i, j, shifts, vectors, distances = neighbour_list("ijSDd", completed, float(r_cut))
+    i, j, shifts, vectors, distances = neighbour_list("ijSDd", in_vacuum(atoms, 1.0), float(r_cut))
     if len(distances) and distances.min() < 1e-6:
         pair = int(distances.argmin())
         raise TamisError(

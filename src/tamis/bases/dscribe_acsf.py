@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.bases.vacuum import wrapped
 from tamis.checks import pairs_within
 from tamis.exceptions import MissingEngineError, TamisError
-from tamis.geometry import heights, occupied_cell
+from tamis.geometry import heights, occupied_cell, wrapped
 
 CLOSEST = 1e-3
 """Å; the angle between neighbours nearer than that is made of rounding errors."""

@@ -26,8 +26,8 @@ from tamis.bases.gap_calculator import GapCalculator
 from tamis.bases.gap_files import PairTerm, SoapTerm, Term, gap_lammps, write_gap
 from tamis.bases.pair_kernel import VOIGT, PairKernel, element_pairs
 from tamis.bases.soap import SoapBasis
-from tamis.bases.vacuum import in_vacuum
 from tamis.exceptions import TamisError
+from tamis.geometry import in_vacuum
 
 
 @dataclass(frozen=True, eq=False)

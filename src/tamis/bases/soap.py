@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.bases.vacuum import in_vacuum
 from tamis.checks import pairs_within
 from tamis.exceptions import MissingEngineError, TamisError
+from tamis.geometry import in_vacuum
 
 Array = NDArray[np.float64]
 

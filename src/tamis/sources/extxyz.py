@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ase.io
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
@@ -194,7 +195,10 @@ def read_frames(path: Path, file_format: str | None) -> Iterator[Atoms]:
     ------
     TamisError : the file or one of its frames cannot be read; names the frame.
     """
-    frames = ase.io.iread(path, index=":", format=file_format)
+    from ase.io import iread
+
+    refuse_missing_lines(path, file_format)
+    frames = iread(path, index=":", format=file_format)
     count = 0
     while True:
         try:
@@ -211,6 +215,38 @@ def read_frames(path: Path, file_format: str | None) -> Iterator[Atoms]:
     refuse_cut_line(path)
     if count == 0:
         raise TamisError(f"{path} holds no structure; remove it from dataset.train or dataset.test")
+
+
+def refuse_missing_lines(path: Path, file_format: str | None) -> None:
+    """An XYZ file may say that it has a billion atoms: ASE would look for each of them behind the end of the file."""
+    from ase.io.formats import filetype, open_with_compression
+
+    try:
+        if (file_format or filetype(str(path))) not in ("extxyz", "xyz"):
+            return
+        with open_with_compression(str(path), "r") as file:
+            cut = cut_frame(file)
+    except Exception:  # ASE meets the same when it reads, and its error is told
+        return
+    if cut:
+        raise TamisError(
+            f"{path}, frame {cut[0]} or later, cannot be read (it says {cut[1]} atoms, and {cut[2]} lines follow); "
+            "is the file truncated? correct it"
+        )
+
+
+def cut_frame(lines: Iterator[str]) -> tuple[int, int, int] | None:
+    """Of the first frame that an XYZ file does not hold: its number, how many atoms it has, lines that are there."""
+    count = 0
+    for header in lines:
+        if header.lstrip().startswith("VEC"):  # cell vectors behind a frame
+            continue
+        n_atoms = max(int(header), 0)
+        found = sum(1 for _ in itertools.islice(lines, min(n_atoms + 1, sys.maxsize)))
+        if found <= n_atoms:
+            return count, n_atoms, found
+        count += 1
+    return None
 
 
 def refuse_cut_line(path: Path) -> None:

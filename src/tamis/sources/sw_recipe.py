@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-REVISION = 1
-"""Raised when the same seed gives another set; stored sets of an older revision are made again."""
-
 SNAPSHOTS = 10
 """Per trajectory; numbers 2 and 7 are for testing."""
 SPACING = 400

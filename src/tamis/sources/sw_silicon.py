@@ -21,10 +21,11 @@ from tamis.exceptions import MissingEngineError, TamisError
 from tamis.sources.archive import read_archive, write_archive
 from tamis.sources.base import Source
 from tamis.sources.stillinger_weber import calculator
-from tamis.sources.sw_recipe import REVISION
 
 LOG = logging.getLogger(__name__)
 
+REVISION = 1
+"""Raised when ``sw_recipe`` gives another set for the same seed; stored sets of an older revision are made again."""
 PATIENCE = 600
 """Seconds until the program that makes the set, a matter of 5, is given up."""
 

@@ -17,9 +17,9 @@ from ase.io import write
 from tamis.bases.gap_check import check_gap, read_xml
 from tamis.bases.gap_files import GAP_FILE, quip_potential
 from tamis.bases.soap import SoapBasis
-from tamis.bases.vacuum import in_vacuum
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
+from tamis.geometry import in_vacuum
 from tamis.models.trainers.base import (
     FilePotential,
     Trainer,

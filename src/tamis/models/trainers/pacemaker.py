@@ -14,6 +14,7 @@ import yaml
 from ase import Atoms
 
 from tamis.bases.ace import AceBasis
+from tamis.bases.ace_check import read_b_basis
 from tamis.bases.ace_pyace import AceCalculator, import_pyace, write_offsets
 from tamis.dataset import Dataset
 from tamis.exceptions import MissingEngineError, TamisError
@@ -202,11 +203,19 @@ def write_structures(path: Path, kept: Dataset, offsets: Mapping[str, float], r_
 
 def read_ace(folder: Path) -> AceCalculator:
     """Calculator of a pacemaker potential: python-ace's energies and those of the free atoms."""
-    pyace = import_pyace()
+    basis = read_b_basis(folder / POTENTIAL)
     try:
         offsets = {str(e): float(value) for e, value in json.loads((folder / OFFSETS).read_text()).items()}
-        return AceCalculator(pyace.ACEBBasisSet(str(folder / POTENTIAL)), offsets)
-    except (OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        return AceCalculator(basis, offsets)
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TamisError(
             f"the potential in {folder} cannot be read ({reason}); write or fit it again"
