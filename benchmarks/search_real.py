@@ -31,9 +31,10 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
 from tamis.configuration import config_folder
-from tamis.store import write_atomically
+from tamis.files import write_atomically
+from tamis.parts import resolved
 from tamis.study.worker import SharedParts
-from tamis.trial import resolved, run_resolved
+from tamis.trial import run_resolved
 
 CUTOFFS = (4.641, 4.777, 4.914, 5.051, 5.187, 5.324, 5.46, 5.733)
 """Å, 1.7 to 2.1 times the spacing of the atoms; 1.9 is what ``model=snap`` has."""

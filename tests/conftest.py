@@ -1,5 +1,6 @@
 """Small data sets that tests share, and where the data outside the repository is."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ from ase.build import bulk
 
 from tamis.bases.snap import SnapBasis
 from tamis.dataset import Dataset
+from tamis.parents import Parent
 from tamis.store import Store
+from tamis.tracking import Tracker
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,6 +34,22 @@ def snap_basis() -> SnapBasis:
 @pytest.fixture
 def store(tmp_path) -> Store:
     return Store(root=tmp_path / "store", n_jobs=1)
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory) -> Path:
+    """A database without runs; making it takes MLflow seconds, so tests take copies."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    tracker = Tracker(f"sqlite:///{folder}/mlflow.db", folder, "other", artifacts=False)
+    tracker.end_parent(tracker.open_parent(Parent("none")))
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def mlflow_uri(tmp_path, empty_mlflow) -> str:
+    """Of a database of the test's own."""
+    shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path}/mlflow.db"
 
 
 @pytest.fixture(scope="session")

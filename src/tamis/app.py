@@ -14,28 +14,27 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.tamis_study_sweeper.reporting import report
-from tamis.configuration import config_folder, explain, raised_by_hydra, register_resolvers, suggest
+from tamis.configuration import config_folder, register_resolvers, suggest
+from tamis.endings import in_a_sentence
 from tamis.exceptions import StoppedError, TamisError
 from tamis.parents import MISSED, PAUSE_S, UNREACHABLE
+from tamis.parts import objectives
 from tamis.record import COMPLETE, RECORD_FILE, SKIPPED, STOPPED, TrialRecord
 from tamis.report.curves import draw_curves
 from tamis.report.points import points_of, write_table
-from tamis.report.tables import in_one_line, print_failure, print_trial
+from tamis.report.tables import in_one_line, print_trial
 from tamis.secrets import redacted
 from tamis.sweep import is_search, parent_run
-from tamis.trial import objectives, run_trial
+from tamis.tracking import tracker_of
+from tamis.trial import run_trial
 
 log = logging.getLogger(__name__)
 GROUPS = ("dataset", "descriptor", "latent", "pruner", "budget", "model", "evaluation", "experiment")
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
 
 
 def main() -> None:
@@ -46,19 +45,8 @@ def main() -> None:
     if os.environ.get("HYDRA_FULL_ERROR") == "1":  # for developers
         return command()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on, instead of printing them its own way
-    try:
+    with in_a_sentence("the records and files of the trials so far are kept"):
         command()
-    except (HydraException, OmegaConfBaseException, TamisError, OSError) as error:
-        print_failure(explain(error))
-        sys.exit(1)
-    except (ValueError, TypeError, AttributeError) as error:
-        if not raised_by_hydra(error):
-            raise
-        print_failure(f"what was typed is not understood ({error}); write group=choice and key=value")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print_failure("interrupted; the records and files of the trials so far are kept")
-        sys.exit(INTERRUPTED)
 
 
 def run(config: DictConfig) -> float | dict[str, Any] | None:
@@ -153,7 +141,7 @@ def _log_to_mlflow(config: DictConfig, record: TrialRecord, folder: Path, parent
     if parent is not None and missed.exists() and 0 <= time.time() - missed.stat().st_mtime < PAUSE_S:
         return  # told a moment ago; the sweep makes it up at its end
     try:
-        instantiate(config.tracking).write(record, folder, parent)
+        tracker_of(config).write(record, folder, parent)
     except Exception as error:  # the record is the truth and is safe; MLflow can be made up from it
         if parent is not None:
             with suppress(OSError):  # tamis-sync finds it without

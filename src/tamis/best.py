@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from hydra.errors import HydraException
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from tamis.configuration import suggest
+from tamis.endings import in_a_sentence
 from tamis.exceptions import TamisError
+from tamis.parts import Parts
 from tamis.record import COMPLETE, RECORD_FILE, TrialRecord
 from tamis.report.arguments import new_name
 from tamis.report.tables import print_failure
 from tamis.search_runs import best_numbers, ended, objective_names, records_of
-from tamis.trial import Parts, run_resolved
+from tamis.trial import run_resolved
 from tamis.trust import check_trusted
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def main() -> None:
     console = Console(soft_wrap=True, highlight=False)
     if not console.is_terminal:
         console = Console(width=160, highlight=False)
-    try:
+    with in_a_sentence():
         options = read_options(sys.argv[1:])
         folder = Path(options["folder"] or Path("multirun") / options["study"])
         study = open_study(options["study"], options["storage"] or storage_in(folder))
@@ -67,9 +68,6 @@ def main() -> None:
             if differences:
                 sys.exit(1)
             console.print(f"every metric is the same to {SAME:g}", markup=False)
-    except (TamisError, HydraException) as error:
-        print_failure(str(error))
-        sys.exit(1)
 
 
 def read_options(arguments: Sequence[str]) -> dict[str, str]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from ase.build import bulk
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
@@ -40,11 +39,16 @@ class Crystal:
 
     def primitive(self, a: float | None = None) -> Atoms:
         """The smallest cell, one atom (two in diamond), with the cubic lattice constant ``a``, Å (None: its own)."""
-        return bulk(self.element, self.structure, a=self.a if a is None else a)
+        return self._bulk(a, cubic=False)
 
     def cubic(self, a: float | None = None) -> Atoms:
         """The cubic cell."""
-        return bulk(self.element, self.structure, a=self.a if a is None else a, cubic=True)
+        return self._bulk(a, cubic=True)
+
+    def _bulk(self, a: float | None, cubic: bool) -> Atoms:
+        from ase.build import bulk  # brings half of SciPy, which most trials do without
+
+        return bulk(self.element, self.structure, a=self.a if a is None else a, cubic=cubic)
 
     def volume_per_atom(self, a: float) -> float:
         """Å³."""

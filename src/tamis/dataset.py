@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import write
 from numpy.typing import NDArray
 
 from tamis.exceptions import TamisError
@@ -199,6 +198,8 @@ def _take(
 
 def write_extxyz(path: Path, dataset: Dataset) -> None:
     """Structures with their labels (energy, forces, stress where every component has one), group, block and id."""
+    from ase.io import write  # brings half of SciPy, which most trials do without
+
     frames = []
     for i, atoms in enumerate(dataset.structures):
         frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tamis.files import write_atomically
 from tamis.secrets import redacted
-from tamis.store import write_atomically
 
 if TYPE_CHECKING:
-    from tamis.tracking import Tracker
+    from tamis.tracking import NoTracker, Tracker
 
 PARENT_FILE = "mlflow_parent.json"
 UNREACHABLE = ""
@@ -43,11 +43,11 @@ class Parent:
     uri: str = ""
     experiment: str = ""
 
-    def at(self, tracker: Tracker, run_id: str) -> Parent:
+    def at(self, tracker: Tracker | NoTracker, run_id: str) -> Parent:
         """The same with its run on a tracker's server."""
         return replace(self, run_id=run_id, uri=redacted(tracker.uri), experiment=tracker.experiment)
 
-    def is_at(self, tracker: Tracker) -> bool:
+    def is_at(self, tracker: Tracker | NoTracker) -> bool:
         """Whether ``run_id`` is that of the tracker's server."""
         there = (self.uri, self.experiment) == (redacted(tracker.uri), tracker.experiment)
         return self.run_id != UNREACHABLE and there

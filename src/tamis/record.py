@@ -20,9 +20,10 @@ from typing import Any
 
 import tamis
 from tamis.exceptions import TamisError
+from tamis.files import write_atomically
 from tamis.record_shape import parsed
+from tamis.retired import in_todays_keys
 from tamis.secrets import redacted
-from tamis.store import write_atomically
 
 RUNNING, COMPLETE, FAILED, SKIPPED, STOPPED = "running", "complete", "failed", "skipped", "stopped"
 RECORD_FILE = "record.json"
@@ -105,7 +106,7 @@ def read_record(folder: Path) -> TrialRecord:
 
 
 def read_record_file(path: Path) -> TrialRecord:
-    """A record; one of a version that gave no ids has the hash of its file for one."""
+    """A record, with its configuration in today's keys; an old one without an id has the hash of its file for one."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -113,7 +114,7 @@ def read_record_file(path: Path) -> TrialRecord:
     content = {"id": hashlib.sha256(data).hexdigest()[:32], **parsed(data, path)}
     if unknown := sorted(content.keys() - {one.name for one in fields(TrialRecord)}):
         raise TamisError(f"{path} has {', '.join(unknown)}, which this version of tamis does not know")
-    return TrialRecord(**content)
+    return TrialRecord(**{**content, "config": in_todays_keys(content["config"])})
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tamis.parents import Parent, read_parent
 from tamis.record import COMPLETE, FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.search_plots import PAGE, draw_search
-from tamis.tracking import Tracker
+from tamis.tracking import NoTracker, Tracker
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -42,12 +42,16 @@ class SearchRuns:
     that are missing or half written, because a process was killed or MLflow away, are made up at the start, at the
     end, and by ``tamis-sync``.
 
-    tracker: where to write. plots: draw Optuna's plots at the end, into ``plots/`` of the search's folder, and attach
-    them to the parent.
+    tracker: where to write; None (``tracking=null``) for nowhere. plots: draw Optuna's plots at the end, into
+    ``plots/`` of the search's folder, and attach them to the parent.
     """
 
-    tracker: Tracker
+    tracker: Tracker | None
     plots: bool = True
+
+    @property
+    def _runs(self) -> Tracker | NoTracker:
+        return self.tracker or NoTracker()
 
     def study_started(self, study: Study, folder: Path, n_others: int) -> None:
         """Make or reopen the parent; write what is missing under it."""
@@ -66,7 +70,7 @@ class SearchRuns:
             parent = self._opened(folder) or self._open(study, folder)
             self._make_up(study, folder, parent, n_others)
             self._tag_best(study, folder, parent)
-            self.tracker.end_parent(parent.run_id, "FINISHED" if is_full else "KILLED")
+            self._runs.end_parent(parent.run_id, "FINISHED" if is_full else "KILLED")
         finally:  # MLflow may be away; the plots are in the folder, too
             if self.plots:
                 self._draw(study, folder)
@@ -75,26 +79,26 @@ class SearchRuns:
 
     def _attach_plots(self, folder: Path, parent: Parent) -> None:
         if (folder / PLOTS).is_dir():
-            self.tracker.attach(parent.run_id, folder / PLOTS)
+            self._runs.attach(parent.run_id, folder / PLOTS)
 
     def bring_up_to_date(self, study: Study, folder: Path, n_others: int) -> tuple[int, int]:
         """Write what another server than the search's own misses; returns how many runs are new, and were there."""
         parent = parent_of(study)
-        found = self.tracker.find_parent(parent)
-        parent = parent.at(self.tracker, self.tracker.open_parent(parent, _tags(study, folder)))
+        found = self._runs.find_parent(parent)
+        parent = parent.at(self._runs, self._runs.open_parent(parent, _tags(study, folder)))
         counts = self._make_up(study, folder, parent, n_others)
         self._tag_best(study, folder, parent)
         self._attach_plots(folder, parent)
         if not n_others:
             status = "FINISHED" if found is None or found.status == "RUNNING" else found.status
-            self.tracker.end_parent(parent.run_id, status)
+            self._runs.end_parent(parent.run_id, status)
         return counts
 
     def _open(self, study: Study, folder: Path) -> Parent:
         known = parent_of(study)
         known.write(folder)  # MLflow may be away; tamis-sync finds it
-        run_id = self.tracker.open_parent(known, _tags(study, folder))
-        parent = known.at(self.tracker, run_id)
+        run_id = self._runs.open_parent(known, _tags(study, folder))
+        parent = known.at(self._runs, run_id)
         parent.write(folder)
         if study.user_attrs.get(PARENT) != run_id:
             study.set_user_attr(PARENT, run_id)
@@ -103,7 +107,7 @@ class SearchRuns:
     def _opened(self, folder: Path) -> Parent | None:
         """The parent, if a process of this folder has found or made its run."""
         parent = read_parent(folder)
-        return parent if parent is not None and parent.is_at(self.tracker) else None
+        return parent if parent is not None and parent.is_at(self._runs) else None
 
     def _draw(self, study: Study, folder: Path) -> None:
         """Draw, unless no trial has ended since that was done."""
@@ -112,11 +116,12 @@ class SearchRuns:
             draw_search(study, objective_names(study, folder), folder / PLOTS)
             study.set_user_attr(DRAWN, n)
 
-    def _write(self, trial: FrozenTrial, folder: Path, parent: Parent) -> None:
+    def _write(self, trial: FrozenTrial, folder: Path, parent: Parent) -> bool:
+        """Write a trial's run; returns whether it was not there before."""
         own = folder / str(trial.number)
         tags = {NUMBER: str(trial.number), "search.state": trial.state.name.lower()}
         record = replace(record_of(trial, own), id=f"{parent.id}-{trial.number}")
-        self.tracker.write(record, own, parent.run_id, tags)
+        return self._runs.write(record, own, parent.run_id, tags).is_new
 
     def _make_up(self, study: Study, folder: Path, parent: Parent, n_others: int) -> tuple[int, int]:
         """One whole run for each ended trial; none for others, unless a process lives that may be writing it.
@@ -130,26 +135,28 @@ class SearchRuns:
             if (n_others == 0 or _age(trial) > LATE_S) and not _is_elsewhere(trial, folder / number)
         }
         there: set[str] = set()
-        for child in self.tracker.children(parent.run_id):
+        for child in self._runs.children(parent.run_id):
             number = child.tags.get(NUMBER, "")
             wrong = (number in mine and not child.is_whole) or number in there
             if wrong or (n_others == 0 and number not in trials):
-                self.tracker.discard(child.run_id)
+                self._runs.discard(child.run_id)
             else:
                 there.add(number)
         missing = [trial for number, trial in mine.items() if number not in there]
+        n_new = 0
         for trial in missing:
-            log.info("the run of trial %s is made up", trial.number)
-            self._write(trial, folder, parent)
-        return len(missing), len(there)
+            if self._write(trial, folder, parent):
+                log.info("the run of trial %s is made up", trial.number)
+                n_new += 1
+        return n_new, len(there) + len(missing) - n_new
 
     def _tag_best(self, study: Study, folder: Path, parent: Parent) -> None:
         """The best trial, or those of the Pareto front, and no other."""
         best = set(map(str, best_numbers(study)))
-        for child in self.tracker.children(parent.run_id):
+        for child in self._runs.children(parent.run_id):
             if (is_best := child.tags.get(NUMBER) in best) != (child.tags.get(BEST) == "true"):
-                self.tracker.tag(child.run_id, {BEST: str(is_best).lower()})
-        self.tracker.tag(parent.run_id, {BEST: ", ".join(map(str, best_numbers(study)))})
+                self._runs.tag(child.run_id, {BEST: str(is_best).lower()})
+        self._runs.tag(parent.run_id, {BEST: ", ".join(map(str, best_numbers(study)))})
 
 
 def parent_of(study: Study) -> Parent:

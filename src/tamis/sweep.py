@@ -24,7 +24,7 @@ from tamis.report.curves import draw_curves
 from tamis.report.points import Point, points_of, write_table
 from tamis.report.tables import in_one_line, print_sweep
 from tamis.sync import sync
-from tamis.tracking import Tracker
+from tamis.tracking import NoTracker, Tracker, tracker_of
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class SweepRun(Callback):
             sys.exit(f"{error} with hydra.sweep.dir=...")
         self._at_work = hold(folder)  # tamis-sync leaves the parent of a living sweep open
         try:
-            tracker = instantiate(config.tracking)
+            tracker = tracker_of(config)
             run_id = tracker.open_parent(parent)
         except Exception as error:  # told once, not by each of a thousand trials
             log.warning(
@@ -84,7 +84,7 @@ class SweepRun(Callback):
         parent = parent_run(folder)
         if parent not in (None, UNREACHABLE) and not is_on_cluster(config.hydra.launcher):
             try:
-                tracker = instantiate(config.tracking)
+                tracker: Tracker = instantiate(config.tracking)
                 if (folder / MISSED).exists():
                     (folder / MISSED).unlink()
                     _make_up(tracker, folder)
@@ -99,7 +99,7 @@ class SweepRun(Callback):
             draw_curves(points, folder / "errors.png", _title(points))
         print_sweep(records, folder, config.tracking.uri if parent else None)
 
-    def _stop(self, tracker: Tracker, parent: str) -> None:
+    def _stop(self, tracker: Tracker | NoTracker, parent: str) -> None:
         """Called at exit where the sweep did not come to its end: an error, or Ctrl-C."""
         tracker.end_parent(parent, "KILLED")
 

@@ -14,15 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from hydra.utils import instantiate
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from hydra_plugins.tamis_study_sweeper._presence import Presence
 from hydra_plugins.tamis_study_sweeper._storage import JOURNAL, SQLITE
 from tamis.best import open_study, storage_in
-from tamis.configuration import config_folder, explain, register_resolvers
+from tamis.configuration import config_folder, register_resolvers
+from tamis.endings import in_a_sentence
 from tamis.exceptions import TamisError
 from tamis.parents import PARENT_FILE, alone_in, is_in_use, read_parent
 from tamis.progress import progress
@@ -39,7 +38,6 @@ USAGE = (
 )
 DEPTH = 3
 """So many folders above a trial's may be that of its sweep: sweep/7, search/7/0, and one to spare."""
-INTERRUPTED = 130
 
 
 class AwayError(TamisError):
@@ -78,14 +76,8 @@ class Group:
 def main() -> None:
     """Entry point of the console script; whatever goes wrong ends in a sentence and an exit status."""
     register_resolvers()
-    try:
+    with in_a_sentence("what was sent is whole, and the same command goes on with the rest"):
         sys.exit(run(sys.argv[1:]))
-    except (HydraException, OmegaConfBaseException, TamisError, OSError) as error:
-        print_failure(explain(error))
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print_failure("interrupted; what was sent is whole, and the same command goes on with the rest")
-        sys.exit(INTERRUPTED)
 
 
 def run(arguments: Sequence[str]) -> int:

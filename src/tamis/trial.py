@@ -5,73 +5,30 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from threadpoolctl import threadpool_limits
 
-from tamis.bases.base import Basis
 from tamis.bases.none import NoDescriptor
-from tamis.configuration import check_config, explain
+from tamis.configuration import explain
 from tamis.dataset import Dataset, Split, split_dataset, write_extxyz
 from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
 from tamis.exceptions import NotApplicableError, StoppedError, TamisError
-from tamis.latent import LatentSpace
-from tamis.models.base import Model, Potential
-from tamis.pruners.base import Pruner, Selection
-from tamis.pruners.budget import Budget, select_all
+from tamis.models.base import Potential
+from tamis.parts import Parts, Seeds, check_trial, plain, trial_part
+from tamis.pruners.base import Selection
+from tamis.pruners.budget import select_all
 from tamis.record import COMPLETE, FAILED, SKIPPED, STOPPED, TrialRecord, versions
 from tamis.secrets import redacted
-from tamis.sources.base import Source
-from tamis.store import Store
 
 Watch = Callable[[TrialRecord], None]
 SPLIT, SELECT, FIT = range(3)
 """Streams of random numbers: the same seed means different numbers in different stages."""
-NO_TRIAL = ("hydra", "tracking", "study", "search")
-"""Nodes of a composed configuration that say nothing of the trial."""
-PARTS = ("store", "descriptor", "latent", "pruner", "budget", "model", "evaluation")
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The objects that a configuration names."""
-
-    source: Source
-    store: Store
-    descriptor: Basis
-    latent: LatentSpace
-    pruner: Pruner
-    budget: Budget
-    model: Model
-    evaluation: Evaluation
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any], build: Callable[[str, Any], Any] | None = None) -> Parts:
-        """Instantiate every part; their constructors check what they are given.
-
-        ``build`` gets a part's name and configuration, and may give what it built before.
-        """
-        build = build or build_part
-        return cls(
-            source=build("dataset", config["dataset"]), **{name: build(name, config[name]) for name in PARTS}
-        )
-
-
-@dataclass(frozen=True)
-class Seeds:
-    """Of the split, of the pruner's choices, and of the fit (its folds, first weights and MD's velocities)."""
-
-    split: int
-    select: int
-    fit: int
 
 
 def run_trial(
@@ -91,12 +48,12 @@ def run_trial(
     watch : sees the record after each point and each stage behind it, and may end the trial with StoppedError.
     """
     record = TrialRecord(config={"choices": dict(choices)}, overrides=list(overrides), versions=versions())
-    config = _trial_part(config)
+    config = trial_part(config)
 
     def story() -> None:
-        record.config |= _plain(config, resolve=False)
-        _check(config)
-        record.config |= _plain(config, resolve=True)
+        record.config |= plain(config, resolve=False)
+        check_trial(config)
+        record.config |= plain(config, resolve=True)
         record.save(folder)
         _run(Parts.of, record, folder, watch)
 
@@ -118,22 +75,6 @@ def run_resolved(
     """
     record = TrialRecord(config=dict(config), overrides=list(overrides), versions=versions())
     return _ended(record, folder, lambda: _run(parts, record, folder))
-
-
-def resolved(config: DictConfig) -> dict[str, Any]:
-    """A composed configuration without Hydra's own and the tracker's part, checked, every value worked out.
-
-    Raises
-    ------
-    TamisError, OmegaConfBaseException : what is wrong with it.
-    """
-    trial = _trial_part(config)
-    _check(trial)
-    return _plain(trial, resolve=True)
-
-
-def _trial_part(config: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key not in NO_TRIAL])
 
 
 def _ended(record: TrialRecord, folder: Path, story: Callable[[], None]) -> TrialRecord:
@@ -161,46 +102,6 @@ def _ended(record: TrialRecord, folder: Path, story: Callable[[], None]) -> Tria
             (folder / "traceback.txt").write_text(redacted(traceback.format_exc()))
     record.save(folder)
     return record
-
-
-def objectives(config: DictConfig) -> list[str]:
-    """Names of the metrics that a sweeper gets back: one, or a list."""
-    named = config.get("objective")
-    if (
-        not isinstance(named, str | ListConfig)
-        or not all(isinstance(name, str) for name in named)
-        or not named
-    ):
-        raise TamisError(f"objective is {named!r}; the name of a metric is needed, or a list of names")
-    return [named] if isinstance(named, str) else [str(name) for name in named]
-
-
-def _plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
-    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
-
-
-def _check(config: DictConfig) -> None:
-    """Types of all values, and the numbers that belong to no part."""
-    for name in ("dataset", *PARTS):
-        if not isinstance(config.get(name), DictConfig) or "_target_" not in config[name]:
-            raise TamisError(f"{name} is {config.get(name)!r}; one of its choices is needed, as {name}=...")
-    check_config(config)
-    if not isinstance(config.get("seed"), DictConfig) or set(config.seed) != {"split", "select", "fit"}:
-        raise TamisError(f"seed is {config.get('seed')!r}; seed.split, seed.select and seed.fit are needed")
-    for name, seed in config.seed.items():
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise TamisError(f"seed.{name} is {seed!r}; a whole number from 0 on is needed")
-    for objective in objectives(config):
-        if objective.startswith("test/"):
-            raise TamisError(
-                f"objective={objective}: the test set decides nothing; take a validation/ metric"
-            )
-    if not isinstance(config.get("artifacts"), bool):
-        raise TamisError(f"artifacts is {config.get('artifacts')!r}; true or false is needed")
-    if not isinstance(config.get("validation_fraction"), float):
-        raise TamisError(
-            f"validation_fraction is {config.get('validation_fraction')!r}; a number between 0 and 1 is needed, say 0.1"
-        )
 
 
 def _run(
@@ -354,19 +255,3 @@ def _describe(dataset: Dataset, split: Split) -> dict[str, Any]:
         "n_test": len(split.test),
         "n_pool_atoms": int(dataset.n_atoms[split.pool].sum()),
     }
-
-
-def build_part(name: str, config: Any) -> Any:
-    """The object that a node of the configuration names.
-
-    Raises
-    ------
-    TamisError : it cannot be built; the constructor's own words where it has some.
-    """
-    try:
-        return instantiate(config, _convert_="all")  # plain lists: configs are compared and hashed
-    except InstantiationException as error:
-        # Hydra wraps what a constructor raises; the user needs the sentence, not the wrapping
-        if isinstance(error.__cause__, TamisError):
-            raise error.__cause__ from error
-        raise TamisError(f"{name} cannot be built: {error.__cause__ or error}") from error

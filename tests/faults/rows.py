@@ -10,8 +10,8 @@ from tests.composing import composed
 from tests.faults.scenario import Scenario
 
 from tamis.exceptions import TamisError
+from tamis.parts import build_part
 from tamis.store import Store, read_block
-from tamis.trial import build_part
 
 
 class SharedStore(Scenario):

@@ -19,9 +19,9 @@ from tests.faults import databases
 from tests.faults.forks import LONGEST_S
 from tests.faults.scenario import Scenario
 
-from tamis import tracking
 from tamis.record import COMPLETE, FAILED, RECORD_FILE, RUNNING, read_record
 from tamis.study import cli, crew, selections
+from tamis.tracking.connection import client_of
 
 COMMAND = (
     *("tamis-study", "experiment=study_quick", "model.basis.twojmax=2", "--block", "primary"),
@@ -86,7 +86,7 @@ class Study(Scenario):
         self.ruler = mock.patch.object(selections, "common_ruler", lambda _: ruler)
         if self.has_failed:
             self._run_and_fail(folder)
-        database = tracking._client(f"sqlite:///{folder / DATABASE}")._tracking_client.store
+        database = client_of(f"sqlite:///{folder / DATABASE}")._tracking_client.store
         database.engine.dispose()  # a connection is not for two processes
 
     def _warm_up(self) -> None:

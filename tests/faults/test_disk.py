@@ -12,8 +12,9 @@ import pytest
 
 from tamis.configuration import explain
 from tamis.exceptions import TamisError
+from tamis.files import write_atomically
 from tamis.record import RECORD_FILE, TrialRecord, read_record
-from tamis.store import Store, write_atomically
+from tamis.store import Store
 
 KIB = 1024
 

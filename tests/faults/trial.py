@@ -13,8 +13,9 @@ from unittest import mock
 from tests.faults import databases
 from tests.faults.scenario import Scenario
 
-from tamis import app, sync, tracking
+from tamis import app, sync
 from tamis.record import COMPLETE, FAILED, RECORD_FILE, STOPPED, read_record
+from tamis.tracking.connection import client_of
 
 TRIAL = ("model=snap", "model.basis.twojmax=2", "descriptor=none", "pruner=random", "store.n_jobs=1")
 DATABASE = "mlruns/mlflow.db"
@@ -32,9 +33,8 @@ class Trial(Scenario):
         self.uri = f"sqlite:///{folder / DATABASE}"
         with contextlib.redirect_stdout(io.StringIO()):
             self._run(folder.parent / "warm")
-        tracking._client(
-            self.uri
-        )._tracking_client.store.engine.dispose()  # connections are not for two processes
+        database = client_of(self.uri)._tracking_client.store
+        database.engine.dispose()  # a connection is not for two processes
 
     def command(self, place: Path) -> list[str]:
         """What is typed; ``place`` is the folder of this start."""

@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "tamis"
 FLOORS = (
-    ("exceptions", "units", "configuration", "progress", "secrets", "geometry", "trust"),
+    ("exceptions", "units", "configuration", "files", "progress", "secrets", "geometry", "trust"),
     ("lammps", "statistics"),
     ("dataset", "crystal"),
     ("checks", "sources"),
@@ -16,9 +16,9 @@ FLOORS = (
     ("pruners", "latent"),
     ("models",),
     ("evaluation",),
-    ("record", "record_shape", "parents", "tracking"),
-    ("trial",),
-    ("report", "search_plots", "search_runs", "best", "sweep", "app", "doctor", "sync", "study"),
+    ("record", "record_shape", "retired", "parents", "tracking"),
+    ("parts", "trial"),
+    ("report", "search_plots", "search_runs", "best", "sweep", "app", "doctor", "endings", "sync", "study"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

@@ -325,7 +325,7 @@ def test_a_store_that_cannot_be_written(trial, place, monkeypatch):
     def refuse(path: Path, data: bytes) -> None:
         raise TamisError(f"cannot write {path}")
 
-    monkeypatch.setattr("tamis.store.write_atomically", refuse)
+    monkeypatch.setattr("tamis.store.block_files.write_atomically", refuse)
     assert trial().status == COMPLETE  # what a read-only store holds is enough
     assert_failed(trial("model.basis.twojmax=2"), "cannot write")
 

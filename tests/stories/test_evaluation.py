@@ -69,14 +69,13 @@ def test_a_hopeless_potential_is_not_measured_further_and_says_why(place):
     assert "test/force_mae_eV_per_A" in hopeless["metrics"]
 
 
-def test_problems_are_told_and_are_tags_in_mlflow(place, tmp_path):
+def test_problems_are_told_and_are_tags_in_mlflow(place, tmp_path, mlflow_uri):
     nowhere = record(place / "nowhere")
     assert nowhere["status"] == "complete" and "minimum" in nowhere["problems"]["properties/lattice"]
     assert nowhere["problems"]["stop_if"] == "stop_if names validation/forces, which was not measured"
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    tracker = Tracker(uri, tmp_path / "artifacts", "tamis")
+    tracker = Tracker(mlflow_uri, tmp_path / "artifacts", "tamis")
     written = tracker.write(read_record(place / "nowhere"), place / "nowhere", None)
-    run = MlflowClient(uri).get_run(written.run_id)
+    run = MlflowClient(mlflow_uri).get_run(written.run_id)
     for stage, reason in nowhere["problems"].items():
         assert run.data.tags[f"tamis.problem.{stage}"] == reason
     assert run.data.metrics["properties/failed"] == 3.0

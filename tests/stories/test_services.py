@@ -23,7 +23,8 @@ from tamis.parents import Parent
 from tamis.record import COMPLETE, TrialRecord, read_record
 from tamis.study.publish import Publisher
 from tamis.sync import sync, trials_below
-from tamis.tracking import ID, Tracker
+from tamis.tracking import Tracker
+from tamis.tracking.content import ID
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tamis.record import COMPLETE, FAILED, read_record
 from tamis.study import slurm_queue
 from tamis.study.slurm import Array, Watch, in_queue
 from tamis.study.slurm_settings import Resources, Slurm
-from tamis.study.slurm_task import Share
+from tamis.study.slurm_task import Share, read_task
 from tamis.study.trials import Trial
 from tamis.study.worker import SharedParts, run_one
 from tamis.tracking import Tracker
@@ -34,6 +34,7 @@ SLURM = (
     "hydra.launcher.rows=null",
 )
 NO_RESULT = ("seconds/", "memory/")
+DEAR = ("gap", "nnp_quick")
 PATIENCE_S = 600
 
 
@@ -134,6 +135,43 @@ def test_a_study_with_a_preempted_and_a_timed_out_job_has_the_local_metrics(slur
         record = read_record(path.parent)
         run_one(Trial(path.parent.name, "primary", record.config, ()), tmp_path / "here", shared)
     check_equal(records(study), records(tmp_path / "here"))
+
+
+def at_a_dear_one(study: Path) -> set[str]:
+    """The tasks that train a model which takes long enough to be met."""
+    found = set()
+    for path in study.glob(".slurm/[0-9]*/[0-9]*.json"):
+        trials = {trial.name for trial in read_task(path).trials if trial.config["choices"]["model"] in DEAR}
+        if trials & trials_that_run(study):
+            found.add(f"{(path.parent / 'job').read_text()}_{path.stem}")
+    return found
+
+
+@pytest.mark.slow
+def test_the_whole_quick_study_has_the_local_metrics(slurm, tmp_path):
+    """All of its blocks, one task pre-empted, one out of time; the same command then runs it on this machine."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    for place in (there, here):
+        place.mkdir()
+    words = ("experiment=study_quick", "dataset.seed=0")
+    early = "hydra.launcher.signal_delay_s=59"  # so that a limit of a minute is near at once
+    running = start(slurm, there, "tamis.study.cli", *words, *SLURM, early)
+    study = there / "multirun" / "study"
+    until(lambda: at_a_dear_one(study), running)
+    slurm.run("scontrol", "requeue", preempted := at_a_dear_one(study).pop())
+    until(lambda: at_a_dear_one(study) - {preempted}, running)
+    timed_out = (at_a_dear_one(study) - {preempted}).pop()
+    slurm.run("scontrol", "update", f"JobId={timed_out}", "TimeLimit=1")
+    until(lambda: n_restarts(slurm, timed_out), running)
+    slurm.run("scontrol", "update", f"JobId={timed_out}", "TimeLimit=60")
+    told = ended(slurm, running)
+    assert n_restarts(slurm, preempted) >= 1 <= n_restarts(slurm, timed_out), told
+    assert len(list(study.glob(".slurm/cuts/*"))) >= 1, "time that ran out was not counted"
+    ended(slurm, start(slurm, here, "tamis.study.cli", *words))
+    found = records(study)
+    check_equal(found, records(here / "multirun" / "study"))
+    parents = n_runs(here) - len(found)
+    assert n_runs(there) == len(found) + parents
 
 
 def check_equal(found: dict[str, dict[str, float]], wanted: dict[str, dict[str, float]]) -> None:

@@ -184,7 +184,7 @@ def test_the_key_follows_the_candidates(model, rattled, warm):
 
 
 def test_workers_give_the_same_rows(model, rattled, tmp_path, monkeypatch):
-    monkeypatch.setattr("tamis.store.WORTH_WORKERS_S", 0.0)
+    monkeypatch.setattr("tamis.store.workers.WORTH_WORKERS_S", 0.0)
     some = rattled.subset(range(6))
     stores = Store(tmp_path / "one", 1), Store(tmp_path / "two", 2)
     # as in a trial, and as workers have it: a BLAS may round by its number of threads

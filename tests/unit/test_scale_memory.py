@@ -12,7 +12,6 @@ from hydra.utils import instantiate
 from tests.composing import choices, composed
 
 from tamis import latent as latent_module
-from tamis import store as store_module
 from tamis.exceptions import TamisError
 from tamis.latent import LatentSpace
 from tamis.memory import GIB, Memory
@@ -167,7 +166,7 @@ def cells(n):
 
 @pytest.fixture
 def at_once(monkeypatch):
-    monkeypatch.setattr(store_module, "STRUCTURES_AT_ONCE", 3)
+    monkeypatch.setattr("tamis.store.store.STRUCTURES_AT_ONCE", 3)
 
 
 def test_lazy_values_are_the_stored_ones(store, snap_basis, at_once):

@@ -1,14 +1,12 @@
 """A search in MLflow is made from the records, whatever was lost."""
 
-import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tamis.parents import Parent
+from tamis.parents import UNREACHABLE, read_parent
 from tamis.record import COMPLETE, FAILED, STOPPED, TrialRecord
 from tamis.search_runs import SearchRuns, merged, objective_names, record_of
 from tamis.tracking import Tracker
@@ -64,22 +62,9 @@ def test_a_trial_without_files_is_told_as_optuna_knows_it(tmp_path):
     assert one.config["choices"] == {"model": "snap"} and "model.r_cut" in one.config
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory) -> Path:
-    """An empty one; making it takes MLflow seconds."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    tracker = Tracker(f"sqlite:///{folder}/mlflow.db", folder, "other", artifacts=False)
-    tracker.end_parent(tracker.open_parent(Parent("none")))
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def runs(tmp_path, database) -> SearchRuns:
-    shutil.copy(database, tmp_path / "mlflow.db")
-    return SearchRuns(
-        Tracker(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts", "tests", artifacts=False),
-        plots=False,
-    )
+def runs(tmp_path, mlflow_uri) -> SearchRuns:
+    return SearchRuns(Tracker(mlflow_uri, tmp_path / "artifacts", "tests", artifacts=False), plots=False)
 
 
 def told(study, folder, value: float):
@@ -180,6 +165,18 @@ def test_plots_are_drawn_when_mlflow_is_away(tmp_path, runs, drawn, monkeypatch)
     with pytest.raises(ConnectionError):
         runs.study_ended(study, tmp_path, 0, True)
     assert drawn == [["objective"]]
+
+
+def test_without_tracking_plots_are_drawn_and_nothing_else(tmp_path, drawn, caplog):
+    caplog.set_level("INFO")  # all that is said, but for Optuna's own
+    runs, study = SearchRuns(None), optuna.create_study(study_name="s")
+    runs.study_started(study, tmp_path, 0)
+    runs.trial_ended(study, told(study, tmp_path, 3.0), tmp_path)
+    runs.study_ended(study, tmp_path, 0, True)
+    assert drawn == [["objective"]]
+    assert {one.name.partition(".")[0] for one in caplog.records} == {"optuna"}
+    parent = read_parent(tmp_path)
+    assert parent.study == "s" and parent.run_id == UNREACHABLE  # tamis-sync can send it later
 
 
 def test_objectives_are_called_as_in_the_records(tmp_path):

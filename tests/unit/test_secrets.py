@@ -92,8 +92,8 @@ def test_records_hold_none(tmp_path):
     assert SECRET not in text and json.loads(text)["overrides"] == ["tracking.uri=https://me:***@host/data"]
 
 
-def test_mlflow_gets_none(tmp_path):
-    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts", "tamis")
+def test_mlflow_gets_none(tmp_path, mlflow_uri):
+    tracker = Tracker(mlflow_uri, tmp_path / "artifacts", "tamis")
     (tmp_path / "trial").mkdir()
     secretive().save(tmp_path / "trial")
     parent = Parent(f"sweep http://me:{SECRET}@host")

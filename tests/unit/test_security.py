@@ -18,6 +18,7 @@ from tests.report_folders import write_trial
 from tamis.bases.gap_check import check_gap
 from tamis.configuration import config_folder
 from tamis.exceptions import TamisError
+from tamis.files import write_atomically
 from tamis.record import read_record
 from tamis.report.document import Cell, Document, Paragraph, Section, Table
 from tamis.report.files import to_latex
@@ -26,7 +27,7 @@ from tamis.report.kept import groups_of
 from tamis.report.pick_files import retrain
 from tamis.report.trials import read_trials
 from tamis.sources.archive import read_archive
-from tamis.store import read_block, write_atomically
+from tamis.store import read_block
 from tamis.study.selections import describe
 from tamis.study.trials import read_composed, write_composed
 from tamis.trust import check_trusted

@@ -13,7 +13,8 @@ from ase.build import bulk
 
 from tamis.bases.base import Basis
 from tamis.exceptions import TamisError
-from tamis.store import Store, basis_key, read_block, write_atomically
+from tamis.files import write_atomically
+from tamis.store import Store, basis_key, read_block
 
 
 def block_files(store):
@@ -47,7 +48,8 @@ def test_values_come_from_design_rows_where_these_exist(store, snap_basis, rattl
 
 
 def test_workers_give_the_same_numbers(tmp_path, snap_basis, rattled, monkeypatch):
-    monkeypatch.setattr("tamis.store.WORTH_WORKERS_S", 0.0)  # start workers however little there is to do
+    # start workers however little there is to do
+    monkeypatch.setattr("tamis.store.workers.WORTH_WORKERS_S", 0.0)
     one = Store(tmp_path / "one", 1).design(snap_basis, rattled.structures)
     two = Store(tmp_path / "two", 2).design(snap_basis, rattled.structures)
     for a, b in zip(one, two, strict=True):
@@ -96,9 +98,11 @@ def test_a_stream_holds_one_structure_at_a_time(store, snap_basis, rattled):
 
 
 def test_a_disk_that_damages_what_it_writes_is_named(store, snap_basis, rattled, monkeypatch):
-    monkeypatch.setattr("tamis.store.write_atomically", lambda path, data: None)
+    monkeypatch.setattr("tamis.store.block_files.write_atomically", lambda path, data: None)
     with pytest.raises(TamisError, match="look at the disk"):
         list(store.stream(snap_basis, rattled.structures[:1]))
+    with pytest.raises(TamisError, match="look at the disk"):
+        store.design(snap_basis, rattled.structures[:1])
 
 
 def test_key_follows_config_revision_and_nothing_else(snap_basis, monkeypatch):
@@ -174,7 +178,7 @@ def test_n_jobs_is_checked(tmp_path, n_jobs):
 
 def test_a_kill_while_writing_leaves_whole_files_or_none(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from tamis.store import write_atomically\n"
+        "import sys; from pathlib import Path; from tamis.files import write_atomically\n"
         "print('on', flush=True)\n"
         "for i in range(10**6): write_atomically(Path(sys.argv[1]) / f'{i % 50}.bin', bytes([i % 256]) * 200_000)"
     )

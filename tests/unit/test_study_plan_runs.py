@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from omegaconf import OmegaConf
 from tests.composing import composed
 
 from tamis.exceptions import TamisError
 from tamis.parents import PARENT_FILE, read_parent
+from tamis.parts import resolved
 from tamis.record import COMPLETE, FAILED, SKIPPED, TrialRecord, read_record, versions
 from tamis.study.cli import what_is_done
 from tamis.study.crew import bury, clear_away, run_all, start
@@ -22,8 +24,7 @@ from tamis.study.estimate import Estimate, Measured, estimate, measurements
 from tamis.study.publish import JOURNAL, WRITTEN, Publisher
 from tamis.study.trials import Trial
 from tamis.study.worker import RUNNING_FOLDER, SharedParts, put_in_place
-from tamis.tracking import Tracker
-from tamis.trial import resolved
+from tamis.tracking import Tracker, tracker_of
 
 
 def record(
@@ -200,17 +201,11 @@ def test_records_of_other_versions_are_told(tmp_path):
     assert what_is_done(tmp_path, trials[1:])[1] == ""
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory) -> str:
-    """Making one takes seconds: each test has an experiment of its own in it."""
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-
-
 @pytest.fixture
-def publisher(tmp_path, database):
+def publisher(tmp_path, mlflow_uri):
     for name, status in (("one", COMPLETE), ("two", FAILED), ("three", SKIPPED)):
         ended(tmp_path / "study" / name, record(status))
-    tracker = Tracker(database, tmp_path / "artifacts", str(tmp_path), False, False)
+    tracker = Tracker(mlflow_uri, tmp_path / "artifacts", "tamis", False, False)
     return Publisher(tracker, tmp_path / "study")
 
 
@@ -232,6 +227,19 @@ def test_a_resumed_study_goes_on_with_its_parent(publisher):
     assert set(found) == {"", "one", "two"}  # a skipped combination is no run
     assert found[""].info.status == "FINISHED"
     assert found["one"].data.tags["mlflow.parentRunId"] == publisher.parent
+
+
+def test_without_tracking_nothing_is_written_and_what_was_is_not_forgotten(publisher, caplog):
+    publisher.open()
+    publisher.publish("one")
+    journal, parent = publisher.folder / JOURNAL, read_parent(publisher.folder)
+    before = journal.read_text()
+    without = Publisher(tracker_of(OmegaConf.create({"tracking": None})), publisher.folder)
+    without.open()
+    without.publish("two")
+    without.close("FINISHED")
+    assert len(runs(publisher)) == 2 and not caplog.records
+    assert journal.read_text() == before and read_parent(publisher.folder) == parent
 
 
 def test_a_half_written_run_is_written_again(publisher):

@@ -12,11 +12,12 @@ from tests.composing import composed
 
 from tamis.exceptions import TamisError
 from tamis.memory import PARTS, Memory
+from tamis.parts import NO_TRIAL, resolved
 from tamis.record import COMPLETE, TrialRecord
 from tamis.store import Store
 from tamis.study.worker import SharedParts
 from tamis.tracking import Tracker
-from tamis.trial import NO_TRIAL, resolved, run_resolved, run_trial
+from tamis.trial import run_resolved, run_trial
 
 
 def blocks(store: Store, basis, dataset) -> list[np.ndarray]:
@@ -99,12 +100,12 @@ def record() -> TrialRecord:
     return TrialRecord(config={"choices": {}}, metrics=metrics, curve=curve, status=COMPLETE)
 
 
-def test_what_mlflow_gets_is_chosen(tmp_path):
+def test_what_mlflow_gets_is_chosen(tmp_path, mlflow_uri):
     folder = tmp_path / "trial"
     record().save(folder)
-    uri, client = f"sqlite:///{tmp_path}/m.db", MlflowClient(f"sqlite:///{tmp_path}/m.db")
+    client = MlflowClient(mlflow_uri)
     for everything in (True, False):
-        tracker = Tracker(uri, tmp_path / "artifacts", "tamis", everything, everything)
+        tracker = Tracker(mlflow_uri, tmp_path / "artifacts", "tamis", everything, everything)
         run = client.get_run(tracker.write(record(), folder, None).run_id)
         assert ("test/force_mae_eV_per_A/Elastic" in run.data.metrics) == everything
         assert {"test/force_mae_eV_per_A", "md/steps/nve", "seconds/fit"} < set(run.data.metrics)

@@ -16,7 +16,8 @@ from tamis.parents import PARENT_FILE, Parent, alone_in, is_in_use, read_parent
 from tamis.record import COMPLETE, FAILED, RECORD_FILE, RUNNING, SKIPPED, TrialRecord, read_record
 from tamis.search_runs import SearchRuns
 from tamis.sync import AwayError, groups_of, read_command, run, sync, trials_below
-from tamis.tracking import ID, Tracker
+from tamis.tracking import Tracker
+from tamis.tracking.content import ID
 
 
 def record(number: int, status: str = COMPLETE, **more) -> TrialRecord:
@@ -30,20 +31,11 @@ def ended(folder: Path, *arguments, **more) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory) -> Path:
-    """A database without runs; making it takes MLflow seconds."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    tracker = Tracker(f"sqlite:///{folder}/mlflow.db", folder, "other", artifacts=False)
-    tracker.end_parent(tracker.open_parent(Parent("none")))
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def trackers(tmp_path, empty) -> list[Tracker]:
+def trackers(tmp_path, empty_mlflow) -> list[Tracker]:
     """A local database and another that stands for the group's."""
     for name in ("local.db", "group.db"):
-        shutil.copy(empty, tmp_path / name)
+        shutil.copy(empty_mlflow, tmp_path / name)
     return [
         Tracker(f"sqlite:///{tmp_path}/{name}", tmp_path / "artifacts", "tamis", artifacts=False)
         for name in ("local.db", "group.db")

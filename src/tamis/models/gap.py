@@ -19,6 +19,7 @@ from tamis.models.base import Array, Model
 from tamis.models.gap_candidates import choose_candidates
 from tamis.models.linear import LinearPotential
 from tamis.models.normal_equations import Indices, Terms, element_counts
+from tamis.models.settings import POOL_VALIDATION, check_tuning
 from tamis.models.sparse_gp import (
     Sigmas,
     WhitenedRows,
@@ -78,13 +79,12 @@ class GapModel(Model):
         for name in ("delta", "pair_delta", "jitter"):
             if not 0.0 < getattr(self, name) < np.inf:
                 raise TamisError(f"{name} is {getattr(self, name)}; it must be positive")
-        for name, least in (("candidates_per_structure", 1), ("n_sparse", 1), ("n_folds", 2)):
+        for name, least in (("candidates_per_structure", 1), ("n_sparse", 1)):
             if getattr(self, name) < least:
                 raise TamisError(f"{name} is {getattr(self, name)}; it must be at least {least}")
         if int(self.zeta) != self.zeta or self.zeta < 1:
             raise TamisError(f"zeta is {self.zeta}; it must be a whole number from 1 on, say 4")
-        if self.tuning not in ("kept", "pool_validation"):
-            raise TamisError(f"tuning is {self.tuning!r}; it must be kept or pool_validation")
+        check_tuning(self.tuning, self.n_folds)
 
     @property
     def grid(self) -> tuple[Sigmas, ...]:
@@ -111,7 +111,7 @@ class GapModel(Model):
     @property
     def needs_tuning_set(self) -> bool:
         """True for ``tuning: pool_validation``."""
-        return self.tuning == "pool_validation"
+        return self.tuning == POOL_VALIDATION
 
     def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> LinearPotential:
         """Choose sparse points, then the noise by folds (or by ``tuning``), then solve on all of ``kept``.

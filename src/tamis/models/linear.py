@@ -21,22 +21,13 @@ from tamis.models.normal_equations import (
     Terms,
     Weights,
     element_counts,
+    free_atom_energies,
     gather_rows,
     solve_checked,
     solve_ridges,
 )
+from tamis.models.settings import POOL_VALIDATION, TINY_SQUARE, Setting, check_tuning, grid_of
 from tamis.store import Store
-
-TINY_SQUARE = 1e-12
-"""Added to mean squares before the logarithm: errors below 1e-6 eV, eV/Å are as good as none."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One point of the grid that a fit tries: weights of the loss, and the ridge on scaled columns (no unit)."""
-
-    weights: Weights
-    ridge: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,18 +95,12 @@ class LinearModel(Model):
                 raise TamisError(
                     f"{name} is {numbers}; it must list at least one number, positive for ridges"
                 )
-        if self.tuning not in ("kept", "pool_validation"):
-            raise TamisError(f"tuning is {self.tuning!r}; it must be kept or pool_validation")
-        if self.n_folds < 2:
-            raise TamisError(f"n_folds is {self.n_folds}; it must be at least 2")
+        check_tuning(self.tuning, self.n_folds)
 
     @property
     def grid(self) -> tuple[Setting, ...]:
         """Every setting that a fit tries, the same for any subset."""
-        return tuple(
-            Setting(Weights(energy, stress), ridge)
-            for energy, stress, ridge in product(self.energy_weights, self.stress_weights, self.ridges)
-        )
+        return grid_of(self.energy_weights, self.stress_weights, self.ridges)
 
     def prepare(self, dataset: Dataset, store: Store) -> None:
         """Compute the rows of every structure into the store."""
@@ -124,11 +109,11 @@ class LinearModel(Model):
     @property
     def needs_tuning_set(self) -> bool:
         """True for ``tuning: pool_validation``."""
-        return self.tuning == "pool_validation"
+        return self.tuning == POOL_VALIDATION
 
     def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> LinearPotential:
         """Choose the setting by folds (or by ``tuning``), then solve on all of ``kept``."""
-        offsets = _free_atom_energies(kept, self.basis.elements)
+        offsets = free_atom_energies(kept, self.basis.elements)
         rows = self._rows(kept, store, offsets)
         everything = np.arange(len(kept))
         judged: list[tuple[Terms, Terms]] = []
@@ -193,9 +178,3 @@ class LinearModel(Model):
         weights = [Weights(*pair) for pair in product(self.energy_weights, self.stress_weights)]
         # in the order of the grid, in which ridges vary fastest: a matrix is combined and scaled once for all of them
         return np.hstack([solve_ridges(*train.combine(w), self.ridges, n_free) for w in weights])
-
-
-def _free_atom_energies(dataset: Dataset, elements: Sequence[str]) -> Array:
-    """Energies per element, eV, that fit the total energies best (least norm where the composition is fixed)."""
-    counts = np.array([element_counts(a.get_chemical_symbols(), elements) for a in dataset.structures])
-    return np.asarray(np.linalg.lstsq(counts, dataset.energies, rcond=None)[0])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 
@@ -16,12 +15,12 @@ from tamis.dataset import Dataset, deal_into_folds
 from tamis.exceptions import TamisError
 from tamis.models.base import Model
 from tamis.models.levenberg_marquardt import Run
-from tamis.models.linear import TINY_SQUARE
 from tamis.models.network import Network, mean_of
 from tamis.models.nnp_data import Array, Integers, TrainingData, gather, own_values, species_of
 from tamis.models.nnp_potential import NnpPotential
 from tamis.models.nnp_problem import NetworkProblem, first_parameters
-from tamis.models.normal_equations import Weights, element_counts
+from tamis.models.normal_equations import free_atom_energies
+from tamis.models.settings import POOL_VALIDATION, TINY_SQUARE, Setting, check_tuning, grid_of
 from tamis.models.whitening import Whitening
 from tamis.store import Store
 from tamis.units import MEV_PER_EV
@@ -34,14 +33,6 @@ STILL = 1e-4
 
 LUCK = 0.005
 """Å; energy errors per atom below this times the force error are luck, as of one held-out structure."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a fit tries: weights of the loss, and the ridge on the weights of the networks."""
-
-    weights: Weights
-    ridge: float
 
 
 @dataclass(frozen=True)
@@ -96,18 +87,12 @@ class NnpModel(Model):
             raise TamisError(f"final_iterations is {self.final_iterations}; it must be at least 0")
         if not self.rows_per_parameter > 0:
             raise TamisError(f"rows_per_parameter is {self.rows_per_parameter}; it must be above 0, say 5")
-        if self.tuning not in ("kept", "pool_validation"):
-            raise TamisError(f"tuning is {self.tuning!r}; it must be kept or pool_validation")
-        if self.n_folds < 2:
-            raise TamisError(f"n_folds is {self.n_folds}; it must be at least 2")
+        check_tuning(self.tuning, self.n_folds)
 
     @property
     def grid(self) -> tuple[Setting, ...]:
         """Every setting that a fit tries, the same for any subset."""
-        return tuple(
-            Setting(Weights(energy, stress), ridge)
-            for energy, stress, ridge in product(self.energy_weights, self.stress_weights, self.ridges)
-        )
+        return grid_of(self.energy_weights, self.stress_weights, self.ridges)
 
     def prepare(self, dataset: Dataset, store: Store) -> None:
         """Compute symmetry functions and derivatives of every structure into the store."""
@@ -116,11 +101,11 @@ class NnpModel(Model):
     @property
     def needs_tuning_set(self) -> bool:
         """True for ``tuning: pool_validation``."""
-        return self.tuning == "pool_validation"
+        return self.tuning == POOL_VALIDATION
 
     def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> NnpPotential:
         """Try every setting for a while, continue the best one, average the networks."""
-        offsets = _free_atom_energies(kept, self.basis.elements)
+        offsets = free_atom_energies(kept, self.basis.elements)
         whitenings = self._whitenings(kept, store)
         data = gather(kept, self.basis, store, whitenings, offsets)
         if self.needs_tuning_set:
@@ -280,9 +265,3 @@ def _log_errors(squares: Array, rows: Array) -> float:
 def _mean_square_force(dataset: Dataset) -> float:
     """Of all components, eV²/Å²; not below that of crystals which hardly move, of which alone there is no scale."""
     return max(float(np.mean(np.concatenate(dataset.forces) ** 2)), STILL)
-
-
-def _free_atom_energies(dataset: Dataset, elements: Sequence[str]) -> Array:
-    """Energies per element, eV, that fit the total energies best; 0 for an element that does not occur."""
-    counts = np.array([element_counts(a.get_chemical_symbols(), elements) for a in dataset.structures])
-    return np.asarray(np.linalg.lstsq(counts, dataset.energies, rcond=None)[0])

@@ -220,6 +220,12 @@ def element_counts(symbols: Sequence[str], elements: Sequence[str]) -> Array:
     return np.array([sum(symbol == element for symbol in symbols) for element in elements], dtype=float)
 
 
+def free_atom_energies(dataset: Dataset, elements: Sequence[str]) -> Array:
+    """Energies per element, eV, that fit the total energies best (least norm where the composition is fixed)."""
+    counts = np.array([element_counts(a.get_chemical_symbols(), elements) for a in dataset.structures])
+    return np.asarray(np.linalg.lstsq(counts, dataset.energies, rcond=None)[0])
+
+
 def solve(gram: Array, moment: Array, ridge: float, n_free: int) -> Array:
     """Minimise c' gram c - 2 c' moment + ridge |D c|², D² the diagonal of ``gram``: ridge on scaled columns.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tamis.exceptions import TamisError
+from tamis.endings import in_a_sentence
 from tamis.report.arguments import appears_whole, default_uri, new_name, read_arguments
 from tamis.report.comparison import corrected_verdicts
 from tamis.report.context import Context, context_of
@@ -31,7 +31,6 @@ from tamis.report.sections import (
     verdict,
 )
 from tamis.report.study import study_of
-from tamis.report.tables import print_failure
 from tamis.report.trials import find_trials, read_trials
 from tamis.report.words import verdict_words
 
@@ -46,7 +45,7 @@ USAGE = (
 
 def main() -> None:
     """Entry point of the console script."""
-    try:
+    with in_a_sentence():
         options = {"out": "", "title": "", "tracking.uri": default_uri(), "ui": UI}
         folders, chosen = read_arguments(sys.argv[1:], options, USAGE)
         out = new_name(Path(chosen["out"]) if chosen["out"] else folders[0] / "report")
@@ -54,9 +53,6 @@ def main() -> None:
         context, document = make_report(folders, links, chosen["title"])
         with appears_whole(out) as scratch:
             write_document(document, scratch)
-    except TamisError as error:
-        print_failure(str(error))
-        sys.exit(1)
     console = Console(soft_wrap=True, highlight=False)
     p = corrected_verdicts(list(context.primary.values()))
     for comparison in context.primary.values():

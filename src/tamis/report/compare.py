@@ -12,16 +12,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Terminal
 
+from tamis.endings import in_a_sentence
 from tamis.exceptions import TamisError
+from tamis.files import write_atomically
 from tamis.record import RECORD_FILE, TrialRecord, read_record
 from tamis.report.arguments import default_uri, new_name, read_arguments
 from tamis.report.document import Cell, Document, Paragraph, Row, Section, Table, text_of
 from tamis.report.html import to_html
 from tamis.report.links import UI, Links, read_links
-from tamis.report.tables import print_failure
 from tamis.report.words import number
-from tamis.store import write_atomically
-from tamis.tracking import NO_PARAMS, flatten
+from tamis.tracking.content import NO_PARAMS, flatten
 
 USAGE = (
     "usage: tamis-compare <folder of a trial, or id of its MLflow run> <another>... [out=<new file>.html] "
@@ -40,16 +40,13 @@ MAIN_BEGINNINGS = ("properties/", "md/stable", "coverage/")
 
 def main() -> None:
     """Entry point of the console script."""
-    try:
+    with in_a_sentence():
         options = {"out": "comparison.html", "tracking.uri": default_uri(), "ui": UI}
         runs, chosen = read_arguments(sys.argv[1:], options, USAGE)
         links = read_links(chosen["tracking.uri"], chosen["ui"])
         document = compare_runs([_folder(run, links) for run in runs], links)
         out = new_name(Path(chosen["out"]))
         write_atomically(out, to_html(document).encode())
-    except TamisError as error:
-        print_failure(str(error))
-        sys.exit(1)
     _print(document)
     Console(soft_wrap=True).print(f"page: {out.absolute()}", markup=False, highlight=False)
 

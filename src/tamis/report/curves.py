@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 
+from tamis.files import write_atomically
 from tamis.report.points import Point, median
-from tamis.store import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS = {
     "random": "#8a8f98",
@@ -30,6 +30,11 @@ QUANTITIES = {"energy_mae_meV_per_atom": "energy MAE (meV/atom)", "force_mae_eV_
 
 def draw_curves(points: Sequence[Point], path: Path, title: str) -> None:
     """Test errors against kept atoms, log-log: a panel a model and quantity, a line an arm, bands over seeds."""
+    # every trial's process imports this module, and few of them draw
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
+
     models = sorted({(point.setting, point.model) for point in points})
     figure = Figure(figsize=(5.2 * len(models), 7.6), layout="constrained")
     FigureCanvasAgg(figure)

@@ -7,9 +7,9 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+from tamis.files import write_atomically
 from tamis.report.document import Document, Paragraph, Picture, Pictures, Table, text_of
 from tamis.report.html import to_html
-from tamis.store import write_atomically
 
 LATEX = {
     "\\": r"\textbackslash{}",

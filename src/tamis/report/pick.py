@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from tamis.endings import in_a_sentence
 from tamis.exceptions import TamisError
+from tamis.files import write_atomically
 from tamis.report.arguments import appears_whole, new_name, number_of, read_arguments
 from tamis.report.pick_files import retrain
 from tamis.report.study import Curve, Ground, Seeds, study_of
-from tamis.report.tables import print_failure
 from tamis.report.trials import Metrics, find_trials, read_trials
 from tamis.report.words import number
-from tamis.store import write_atomically
 
 OPTIONS = {
     "within": "5",  # percent above the whole pool's validation error
@@ -93,7 +93,7 @@ class Candidate:
 
 def main() -> None:
     """Entry point of the console script."""
-    try:
+    with in_a_sentence():
         folders, chosen = read_arguments(sys.argv[1:], OPTIONS, USAGE)
         numbers = {key: number_of(chosen, key) for key in Wish.__dataclass_fields__}
         wish, out = Wish(**numbers), new_name(Path(chosen["out"]))
@@ -102,9 +102,6 @@ def main() -> None:
         candidates = weigh([c for c in curves if chosen["model"] in ("", c.model)], wish)
         picked = pick(candidates)
         report = write_pick(picked, candidates, wish, ground, out)
-    except TamisError as error:
-        print_failure(str(error))
-        sys.exit(1)
     console = Console(soft_wrap=True)
     console.print(report, markup=False, highlight=False)
     console.print(f"files: {out.absolute()}", markup=False, highlight=False)

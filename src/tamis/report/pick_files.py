@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ def retrain(trial: Trial, point: int, out: Path) -> None:
     ------
     TamisError : it fails (moved data, for instance), or keeps other structures than it did.
     """
-    config = json.loads((trial.folder / RECORD_FILE).read_text())["config"]
+    config = read_record(trial.folder).config
     check_trusted(config, trial.folder / RECORD_FILE)
     choices = config.pop("choices")
     config["artifacts"] = True  # large studies write records alone

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tamis.files import write_atomically
 from tamis.record import COMPLETE, TrialRecord
-from tamis.store import write_atomically
 
 HAVE_A_COLUMN = ("model=", "pruner=", "descriptor=", "budget=", "budget.", "seed.")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit  # Student's t; scipy.stats takes a second to import
 
 Array = NDArray[np.float64]
 
@@ -77,9 +77,9 @@ def contrast(values: Array, weights: Array, seed_counts: Array, n_blocks: float)
 
 
 def _effect(estimate: float, error: float, freedom: float, n_seeds: int, n_blocks: float) -> Effect:
-    half = error * float(student.ppf(0.5 + LEVEL / 2, freedom))
+    half = error * float(stdtrit(freedom, 0.5 + LEVEL / 2))
     certain = float(estimate == 0.0)  # no spread at all
-    p = 2.0 * float(student.sf(abs(estimate) / error, freedom)) if error > 0.0 else certain
+    p = 2.0 * float(stdtr(freedom, -abs(estimate) / error)) if error > 0.0 else certain
     return Effect(estimate, error, estimate - half, estimate + half, p, n_seeds, n_blocks)
 
 

@@ -13,17 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from tamis.configuration import config_folder, explain, raised_by_hydra, register_resolvers
+from tamis.configuration import config_folder, register_resolvers
+from tamis.endings import in_a_sentence
 from tamis.exceptions import TamisError
 from tamis.progress import progress
 from tamis.record import COMPLETE, FAILED, RECORD_FILE, SKIPPED, read_record, versions
-from tamis.report.tables import print_failure
 from tamis.study.crew import clear_away, fill, kinds_of, run_all
 from tamis.study.estimate import estimate, measurements
 from tamis.study.plan import Job
@@ -35,8 +33,8 @@ from tamis.study.slurm_settings import Slurm
 from tamis.study.trials import Trial, plan_of, read_composed, trials_of, write_composed
 from tamis.study.worker import set_aside
 from tamis.sweep import is_on_cluster
+from tamis.tracking import tracker_of
 
-INTERRUPTED = 130
 COMPOSED_FILE = ".composed.json"
 TELL_EVERY_S = 60.0
 WORKER_MEMORY_GIB = 1.5
@@ -55,21 +53,8 @@ def main() -> None:
     """Entry point of the console script; whatever goes wrong ends in a sentence and an exit status."""
     given = _arguments()
     register_resolvers()
-    try:
+    with in_a_sentence("trials that have ended are kept, and the same command goes on with the others"):
         sys.exit(run(given))
-    except (HydraException, OmegaConfBaseException, TamisError, OSError) as error:
-        print_failure(explain(error))
-        sys.exit(1)
-    except (ValueError, TypeError, AttributeError) as error:
-        if not raised_by_hydra(error):
-            raise
-        print_failure(f"what was typed is not understood ({error}); write group=choice and key=value")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print_failure(
-            "interrupted; trials that have ended are kept, and the same command goes on with the others"
-        )
-        sys.exit(INTERRUPTED)
 
 
 def _arguments() -> argparse.Namespace:
@@ -213,7 +198,7 @@ def _run(trials: Sequence[Trial], config: DictConfig, slurm: Slurm | None, given
         status, changed = what_is_done(folder, trials)
         again = ("", FAILED) if given.retry_failed else ("",)
         left = [trial for trial in trials if status[trial.name] in again]
-        publisher = Publisher(instantiate(config.tracking), folder)
+        publisher = Publisher(tracker_of(config), folder)
         publisher.open()
         publisher.forget(trial.name for trial in left)
         console = Console(highlight=False)

@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tamis.app import GROUPS
 from tamis.configuration import check_config, config_folder
 from tamis.exceptions import TamisError
-from tamis.trial import NO_TRIAL, resolved
+from tamis.parts import NO_TRIAL, resolved
 
 Overrides = tuple[tuple[str, str], ...]
 

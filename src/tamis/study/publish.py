@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tamis.parents import PAUSE_S, Parent, read_parent
+from tamis.parents import PAUSE_S, UNREACHABLE, Parent, read_parent
 from tamis.record import SKIPPED, read_record
 from tamis.report.tables import in_one_line
-from tamis.tracking import Tracker
+from tamis.tracking import NoTracker, Tracker
 
 log = logging.getLogger(__name__)
 JOURNAL = "mlflow_runs.txt"
@@ -31,7 +31,7 @@ class Publisher:
     waiting: of those that have not. pause_until: of the clock ``time.monotonic``.
     """
 
-    tracker: Tracker
+    tracker: Tracker | NoTracker
     folder: Path
     parent: str = ""
     written: set[str] = field(default_factory=set)
@@ -44,6 +44,8 @@ class Publisher:
             known = read_parent(self.folder) or Parent(f"study {self.folder.name}")
             known.write(self.folder)  # before the run: what is made and not told of is found by its id
             parent = self.tracker.open_parent(known)
+            if parent == UNREACHABLE:  # without tracking: nothing is written, and what was is not forgotten
+                return
             if known.is_at(self.tracker) and known.run_id == parent:
                 self._read_journal()
             else:  # a new study, or another database: everything is written there that it does not have

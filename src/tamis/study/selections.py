@@ -25,15 +25,17 @@ from threadpoolctl import threadpool_limits
 from tamis.configuration import config_folder, explain, register_resolvers
 from tamis.dataset import Dataset, split_dataset
 from tamis.exceptions import TamisError
+from tamis.files import write_atomically
+from tamis.parts import build_part
 from tamis.progress import progress
 from tamis.record import COMPLETE, RECORD_FILE, read_record
 from tamis.report.arguments import read_arguments
 from tamis.report.kept_sets import REVISION, SELECTIONS_FILE, Map, map_key, pool_key, read_file
 from tamis.report.tables import print_failure
 from tamis.report.trials import Trial, find_trials, read_trials
-from tamis.store import Store, write_atomically
+from tamis.store import Store
 from tamis.study.coverage import CommonSpace, Indices
-from tamis.trial import SPLIT, build_part
+from tamis.trial import SPLIT
 from tamis.trust import check_trusted
 
 USAGE = "usage: tamis-selections <folder of trials>..."

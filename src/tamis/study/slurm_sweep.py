@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -24,6 +23,7 @@ from tamis.study.publish import Publisher
 from tamis.study.slurm import run_all
 from tamis.study.slurm_settings import Slurm
 from tamis.study.trials import Trial
+from tamis.tracking import tracker_of
 
 log = logging.getLogger(__name__)
 BLOCK = "sweep"
@@ -43,7 +43,7 @@ def run_sweep(
     if read_parent(folder) is None:
         Parent(f"{config.hydra.runtime.choices.get('experiment') or 'sweep'} {folder.name}").write(folder)
     with alone_in(folder):  # a second start of the same sweep waits, and finds everything done
-        publisher = Publisher(instantiate(config.tracking), folder)
+        publisher = Publisher(tracker_of(config), folder)
         publisher.open()
         outcome = "KILLED"
         try:

@@ -20,8 +20,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from tamis.exceptions import TamisError
+from tamis.files import write_atomically
 from tamis.record import RECORD_FILE
-from tamis.store import write_atomically
 from tamis.study.crew import fail, fill, run_all
 from tamis.study.slurm_settings import Resources
 from tamis.study.trials import Trial

@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from tamis import configuration
 from tamis.configuration import config_folder
 from tamis.exceptions import TamisError
+from tamis.files import write_atomically
 from tamis.record_shape import decoded
-from tamis.store import write_atomically
 from tamis.study.composing import Composer
 from tamis.study.plan import Job, Plan, seeds_of
 from tamis.trust import check_trusted

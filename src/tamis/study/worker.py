@@ -16,9 +16,10 @@ from typing import Any
 
 from tamis.configuration import register_resolvers
 from tamis.exceptions import TamisError
+from tamis.parts import Parts, build_part
 from tamis.record import COMPLETE, RECORD_FILE, read_record
 from tamis.study.trials import Trial
-from tamis.trial import Parts, build_part, run_resolved
+from tamis.trial import run_resolved
 
 log = logging.getLogger(__name__)
 RUNNING_FOLDER = ".running"

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
-from ase.io import write
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from tamis.evaluation.dynamics.reference import Averages, Reference
 from tamis.evaluation.dynamics.structure import squared_displacements
 from tamis.evaluation.dynamics.trajectory import POTENTIAL, TEMPERATURE, TIME, Trajectory
+from tamis.files import write_atomically
 from tamis.models.base import Array
-from tamis.store import write_atomically
 from tamis.units import FS_PER_PS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FOLDER = "dynamics"
 
@@ -49,6 +49,8 @@ def write_json(folder: Path, content: Mapping[str, Any]) -> None:
 
 def write_last_frames(folder: Path, trajectories: Sequence[Trajectory]) -> None:
     """last_frames.extxyz: of each run, the last frame at which no limit was broken."""
+    from ase.io import write
+
     frames = []
     for trajectory in trajectories:
         if len(trajectory.times):
@@ -112,6 +114,9 @@ def _draw_thermo(path: Path, trajectories: Sequence[Trajectory], column: int, la
 
 
 def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -16,8 +16,8 @@ from tamis.evaluation.dynamics import structure
 from tamis.evaluation.dynamics.engine import Integration
 from tamis.evaluation.dynamics.plan import NPT, NVT, Plan, Run
 from tamis.evaluation.dynamics.trajectory import Trajectory
+from tamis.files import write_atomically
 from tamis.models.base import Array
-from tamis.store import write_atomically
 
 REVISION = 2
 """Raised when the same runs give other averages; cached references of an older revision are made again."""

@@ -14,7 +14,7 @@ from typing import Any
 from tamis.evaluation.base import Subject
 from tamis.evaluation.properties.base import Measured, Property
 from tamis.evaluation.properties.collect import measure_apart
-from tamis.store import write_atomically
+from tamis.files import write_atomically
 
 LOG = logging.getLogger(__name__)
 

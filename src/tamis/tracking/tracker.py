@@ -1,45 +1,39 @@
-"""From records to MLflow."""
+"""The tracker: runs of records, and of the sweeps that they hang under, each once, on whatever server."""
 
 from __future__ import annotations
 
-import fcntl
-import logging
-import math
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tamis.exceptions import TamisError
 from tamis.parents import Parent, alone_in
-from tamis.record import COMPLETE, STOPPED, TrialRecord, read_record_file
+from tamis.record import TrialRecord, read_record_file
 from tamis.secrets import redacted
+from tamis.tracking.connection import alone_at, client_of, experiment_id
+from tamis.tracking.content import (
+    ENDED,
+    FOLDER,
+    ID,
+    MAX_TAG_LENGTH,
+    PARENT,
+    in_ms,
+    metrics_of,
+    params_of,
+    run_name,
+    tags_of,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-log = logging.getLogger(__name__)
-MAX_PARAM_LENGTH = 6000
-"""MLflow cuts parameter values here."""
-MAX_TAG_LENGTH = 5000
-"""MLflow refuses longer ones."""
-NO_PARAMS = ("store.", "dataset.cache", "dataset.base_url")
-"""Where things are kept decides no result; the classes are told by the choices. Both are in record.json."""
-PARTS_OF_DATA = ("train/", "validation/", "test/")
-"""What the names of errors begin with: train/force_mae_eV_per_A, and with /<group> behind that of a group."""
 BATCH = 1000
 """Most metrics that MLflow takes in one call."""
-ID = "tamis.id"
-"""Tag of every run: the id of its record or parent, the same on every server."""
-
 EARLIER_RECORDS = "earlier_*.json"
 """Of a trial that failed and was done again, beside its record."""
-ENDED = {COMPLETE: "FINISHED", STOPPED: "KILLED"}
-"""MLflow's words for how a trial ended; all else failed."""
 
 
 class Child(NamedTuple):
@@ -83,31 +77,16 @@ class Tracker:
     by_group: bool = True
     artifacts: bool = True
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other processes out while a SQLite database is made, migrated or written; servers need no lock."""
-        if not self.uri.startswith("sqlite:///"):
-            yield
-            return
-        path = Path(self.uri.removeprefix("sqlite:///") + ".lock")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = path.open("a")
-        except OSError as error:
-            raise TamisError(
-                f"no folder for {redacted(self.uri)} ({error.strerror}); choose another tracking.uri"
-            ) from error
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def _alone(self) -> AbstractContextManager[None]:
+        return alone_at(self.uri)
 
     @property
     def _client(self) -> MlflowClient:
-        return _client(self.uri)
+        return client_of(self.uri)
 
     @property
     def _experiment_id(self) -> str:
-        return _experiment_id(self)
+        return experiment_id(self.uri, self.experiment, Path(self.artifact_root))
 
     def answers(self) -> bool:
         """Whether the server or database is there."""
@@ -180,7 +159,7 @@ class Tracker:
 
     def children(self, parent: str) -> list[Child]:
         """The runs that hang under a parent."""
-        query, found, page = f"tags.`mlflow.parentRunId` = '{parent}'", [], None
+        query, found, page = f"tags.`{PARENT}` = '{parent}'", [], None
         with self._alone():
             while True:
                 runs = self._client.search_runs(
@@ -190,7 +169,7 @@ class Tracker:
                     Child(
                         run.info.run_id,
                         run.data.tags.get(ID, ""),
-                        run.data.tags.get("tamis.folder", ""),
+                        run.data.tags.get(FOLDER, ""),
                         run.info.status != "RUNNING",
                         run.data.tags,
                     )
@@ -238,39 +217,16 @@ class Tracker:
             return Written(run_id, is_new=True)
 
     def _begin(self, record: TrialRecord, folder: Path, parent: str | None, more: Mapping[str, str]) -> str:
-        tags = {
-            "tamis.kind": "trial",
-            ID: record.id,
-            "tamis.status": record.status,
-            "tamis.reason": record.reason,
-            "tamis.folder": str(folder),
-            "tamis.dataset_fingerprint": str(record.dataset.get("fingerprint", "")),
-        }
-        tags |= {f"tamis.problem.{stage}": reason for stage, reason in record.problems.items()}
-        tags |= {f"version.{name}": version for name, version in record.versions.items()}
-        tags |= more
-        if "git" in record.versions:
-            tags["mlflow.source.git.commit"] = record.versions["git"]
-        if parent is not None:
-            tags["mlflow.parentRunId"] = parent
         run = self._client.create_run(
             self._experiment_id,
-            start_time=round(record.started * 1000),
+            start_time=in_ms(record.started),
             run_name=run_name(record.config),
-            tags={key: value[:MAX_TAG_LENGTH] for key, value in redacted(tags).items() if value},
+            tags=tags_of(record, folder, parent, more),
         )
         return str(run.info.run_id)
 
     def _fill(self, run_id: str, record: TrialRecord, folder: Path) -> None:
-        from mlflow.entities import Metric, Param
-
-        now = round(record.started * 1000)
-        params = [
-            Param(key, str(value)[:MAX_PARAM_LENGTH])
-            for key, value in flatten(redacted(record.config))
-            if not key.startswith(NO_PARAMS) and not key.endswith("_target_")
-        ]
-        metrics = [Metric(name, value, now, step) for name, value, step in self._points(record)]
+        params, metrics = params_of(record), metrics_of(record, self.by_group)
         for start in range(0, max(len(metrics), 1), BATCH):
             self._client.log_batch(
                 run_id, metrics=metrics[start : start + BATCH], params=params if start == 0 else []
@@ -278,55 +234,6 @@ class Tracker:
         if self.artifacts:
             self._client.log_artifacts(run_id, str(folder))
         self._client.set_terminated(run_id, ENDED.get(record.status, "FAILED"))
-
-    def _points(self, record: TrialRecord) -> Iterator[tuple[str, float, int]]:
-        """(name, value, step): the points of a learning curve, or the metrics once; step = kept structures."""
-        on_curve: set[str] = set()
-        for point in record.curve:
-            for name, value in point["metrics"].items():
-                on_curve.add(name)
-                of_a_group = name.startswith(PARTS_OF_DATA) and name.count("/") > 1
-                if math.isfinite(value) and (self.by_group or not of_a_group):
-                    yield name, value, point["n_structures"]
-        for name, value in record.metrics.items():
-            if name not in on_curve and math.isfinite(value):
-                yield name, value, 0
-
-
-@cache
-def _client(uri: str) -> MlflowClient:
-    """The client, one a process."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # what a user studies is nobody else's business
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a line a run, password and all
-    # a server that is down is told in seconds; MLflow by itself tries for minutes
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-    from mlflow import MlflowClient
-
-    return MlflowClient(uri)
-
-
-@cache
-def _experiment_id(tracker: Tracker) -> str:
-    """Id of the tracker's experiment, made where there is none; asked for once a process."""
-    from mlflow.exceptions import MlflowException
-
-    client = _client(tracker.uri)
-    found = client.get_experiment_by_name(tracker.experiment)
-    if found is not None:
-        return str(found.experiment_id)
-    on_sqlite = tracker.uri.startswith("sqlite:")
-    location = Path(tracker.artifact_root).absolute().as_uri() if on_sqlite else None
-    try:
-        return str(client.create_experiment(tracker.experiment, artifact_location=location))
-    except MlflowException:  # another process was faster
-        found = client.get_experiment_by_name(tracker.experiment)
-        if found is None:
-            raise
-        return str(found.experiment_id)
 
 
 def _ids(records: Iterable[Path]) -> Iterator[str]:
@@ -339,29 +246,3 @@ def _ids(records: Iterable[Path]) -> Iterator[str]:
 def _oldest(runs: Iterable[Run]) -> Run:
     """The one that all processes agree on."""
     return min(runs, key=lambda run: (run.info.start_time, run.info.run_id))
-
-
-def run_name(config: Mapping[str, Any]) -> str:
-    """model | descriptor pruner | budget | data | split, as they are called on the command line."""
-    choices, data, budget = config.get("choices", {}), config.get("dataset", {}), config.get("budget", {})
-    chosen_by = f"{choices.get('descriptor', '?')} {choices.get('pruner', '?')}".removeprefix("none ")
-    amount = next((budget[key] for key in ("fraction", "n_structures", "n_atoms") if key in budget), None)
-    kept = choices.get("budget", "?") if amount is None else f"{choices.get('budget', '?')} {amount}"
-    source = f"{choices.get('dataset', '?')} {data.get('element', '')}".strip()
-    split = f"split {config.get('seed', {}).get('split', '?')}"
-    return " | ".join((str(choices.get("model", "?")), chosen_by, kept, source, split))
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves of a nested mapping under their Hydra names (``model.basis.r_cut``)."""
-    for key, value in config.items():
-        if (
-            not prefix and key == "choices"
-        ):  # the choice of a group is called as on the command line: descriptor=soap
-            yield from value.items()
-            continue
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{name}.")
-        else:
-            yield name, value

@@ -1,0 +1,134 @@
+"""What a trial is made of: a configuration that is checked and resolved, and the objects that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from tamis.bases.base import Basis
+from tamis.configuration import check_config
+from tamis.evaluation.evaluation import Evaluation
+from tamis.exceptions import TamisError
+from tamis.latent import LatentSpace
+from tamis.models.base import Model
+from tamis.pruners.base import Pruner
+from tamis.pruners.budget import Budget
+from tamis.sources.base import Source
+from tamis.store import Store
+
+NO_TRIAL = ("hydra", "tracking", "study", "search")
+"""Nodes of a composed configuration that say nothing of the trial."""
+PARTS = ("store", "descriptor", "latent", "pruner", "budget", "model", "evaluation")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The objects that a configuration names."""
+
+    source: Source
+    store: Store
+    descriptor: Basis
+    latent: LatentSpace
+    pruner: Pruner
+    budget: Budget
+    model: Model
+    evaluation: Evaluation
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], build: Callable[[str, Any], Any] | None = None) -> Parts:
+        """Instantiate every part; their constructors check what they are given.
+
+        ``build`` gets a part's name and configuration, and may give what it built before.
+        """
+        build = build or build_part
+        return cls(
+            source=build("dataset", config["dataset"]), **{name: build(name, config[name]) for name in PARTS}
+        )
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Of the split, of the pruner's choices, and of the fit (its folds, first weights and MD's velocities)."""
+
+    split: int
+    select: int
+    fit: int
+
+
+def build_part(name: str, config: Any) -> Any:
+    """The object that a node of the configuration names.
+
+    Raises
+    ------
+    TamisError : it cannot be built; the constructor's own words where it has some.
+    """
+    try:
+        return instantiate(config, _convert_="all")  # plain lists: configs are compared and hashed
+    except InstantiationException as error:
+        # Hydra wraps what a constructor raises; the user needs the sentence, not the wrapping
+        if isinstance(error.__cause__, TamisError):
+            raise error.__cause__ from error
+        raise TamisError(f"{name} cannot be built: {error.__cause__ or error}") from error
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """A composed configuration without Hydra's own and the tracker's part, checked, every value worked out.
+
+    Raises
+    ------
+    TamisError, OmegaConfBaseException : what is wrong with it.
+    """
+    trial = trial_part(config)
+    check_trial(trial)
+    return plain(trial, resolve=True)
+
+
+def trial_part(config: DictConfig) -> DictConfig:
+    """Without the nodes that say nothing of a trial."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key not in NO_TRIAL])
+
+
+def objectives(config: DictConfig) -> list[str]:
+    """Names of the metrics that a sweeper gets back: one, or a list."""
+    named = config.get("objective")
+    if (
+        not isinstance(named, str | ListConfig)
+        or not all(isinstance(name, str) for name in named)
+        or not named
+    ):
+        raise TamisError(f"objective is {named!r}; the name of a metric is needed, or a list of names")
+    return [named] if isinstance(named, str) else [str(name) for name in named]
+
+
+def plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
+    """Dictionaries and lists, with interpolations worked out or as they stand."""
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
+
+
+def check_trial(config: DictConfig) -> None:
+    """Types of all values, and the numbers that belong to no part; raises TamisError, OmegaConfBaseException."""
+    for name in ("dataset", *PARTS):
+        if not isinstance(config.get(name), DictConfig) or "_target_" not in config[name]:
+            raise TamisError(f"{name} is {config.get(name)!r}; one of its choices is needed, as {name}=...")
+    check_config(config)
+    if not isinstance(config.get("seed"), DictConfig) or set(config.seed) != {"split", "select", "fit"}:
+        raise TamisError(f"seed is {config.get('seed')!r}; seed.split, seed.select and seed.fit are needed")
+    for name, seed in config.seed.items():
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise TamisError(f"seed.{name} is {seed!r}; a whole number from 0 on is needed")
+    for objective in objectives(config):
+        if objective.startswith("test/"):
+            raise TamisError(
+                f"objective={objective}: the test set decides nothing; take a validation/ metric"
+            )
+    if not isinstance(config.get("artifacts"), bool):
+        raise TamisError(f"artifacts is {config.get('artifacts')!r}; true or false is needed")
+    if not isinstance(config.get("validation_fraction"), float):
+        raise TamisError(
+            f"validation_fraction is {config.get('validation_fraction')!r}; a number between 0 and 1 is needed, say 0.1"
+        )

@@ -1,0 +1,65 @@
+"""What a structure's block holds, by kind: values of the basis, their gradients, or design rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from tamis.bases.base import Array, Basis, DesignRows, LinearBasis
+from tamis.bases.gradients import GradientBasis
+from tamis.exceptions import TamisError
+from tamis.memory import Block
+from tamis.store.block_files import write_block
+
+VALUES, GRADIENTS, DESIGN = "values", "gradients", "design"
+
+
+def make_block(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
+    """Compute one structure's block and write it; returns 1, the number of structures done.
+
+    Raises
+    ------
+    TamisError : the numbers are not finite, or the file cannot be written.
+    """
+    block = _compute(basis, atoms, kind)
+    if not np.isfinite(block["derivative"] if kind == GRADIENTS else block).all():
+        raise TamisError(
+            f"{type(basis).__name__} gives NaN or infinity for a structure of {len(atoms)} atoms "
+            f"({atoms.get_chemical_formula()}); look for atoms on top of each other"
+        )
+    write_block(path, block)
+    return 1
+
+
+def keeps_values(basis: Basis) -> bool:
+    """Whether the basis' design blocks begin with a row for each atom."""
+    return isinstance(basis, LinearBasis) and type(basis).keeps_values
+
+
+def design_rows(block: Array, n_atoms: int) -> DesignRows:
+    """The rows in a design block, without a copy."""
+    n_values = len(block) - 3 * n_atoms - 6
+    return DesignRows(
+        energy=block[:n_values].sum(axis=0),
+        forces=block[n_values:-6].reshape(n_atoms, 3, -1),
+        strain_gradient=block[-6:],
+    )
+
+
+def _design_block(values: Array, rows: DesignRows) -> Array:
+    """``values`` (n_atoms, n_features), or one row with their sum, above the other rows."""
+    n_features = values.shape[1]
+    return np.concatenate([values, rows.forces.reshape(-1, n_features), rows.strain_gradient])
+
+
+def _compute(basis: Basis, atoms: Atoms, kind: str) -> Block:
+    if kind == VALUES:
+        return np.asarray(basis.values(atoms), dtype=np.float64)
+    if kind == GRADIENTS:
+        assert isinstance(basis, GradientBasis)
+        return basis.gradients(atoms)
+    assert isinstance(basis, LinearBasis)
+    values, rows = basis.evaluate(atoms)
+    return _design_block(values if keeps_values(basis) else rows.energy[None], rows)

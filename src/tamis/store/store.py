@@ -1,0 +1,206 @@
+"""The store as its users see it: values, gradients and design rows of structures, made where they are missing."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from tamis.bases.base import Array, Basis, DesignRows, LinearBasis
+from tamis.bases.gradients import GradientBasis
+from tamis.dataset import structure_key
+from tamis.exceptions import TamisError
+from tamis.files import write_atomically
+from tamis.memory import GIB, Block, Memory
+from tamis.store.block_files import Buffer, read_block
+from tamis.store.blocks import DESIGN, GRADIENTS, VALUES, design_rows, keeps_values
+from tamis.store.keys import basis_identity, basis_key
+from tamis.store.workers import Item, make_blocks
+
+STRUCTURES_AT_ONCE = 2000
+"""Of a stream, so many structures are in memory at once."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where features and design rows are kept, and how many processes make them.
+
+    root: folder; created when needed.
+    n_jobs: worker processes; 1 works in the calling process, -1 takes every core.
+    memory_gib: the most memory, GiB, that one process may take for what grows with the data set: the features of a
+        pool, the rows of a fit, and what is remembered. More is an error. The program itself comes on top.
+    remember: keep what was read for the next time, as far as there is room: pays where trials share a process.
+    """
+
+    root: Path
+    n_jobs: int
+    memory_gib: float = 4.0
+    remember: bool = False
+    memory: Memory = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
+        if not self.memory_gib > 0.0:
+            raise TamisError(f"store.memory_gib is {self.memory_gib}; it must be above 0, say 4.0")
+        object.__setattr__(self, "memory", Memory(int(self.memory_gib * GIB), self.remember))
+        if self.n_jobs == 0 or self.n_jobs < -1:
+            raise TamisError(f"n_jobs is {self.n_jobs}; it must be a positive number or -1 for every core")
+
+    def values(self, basis: Basis, structures: Sequence[Atoms]) -> list[Array]:
+        """Basis values of each structure, (n_atoms, n_features)."""
+        if basis.n_features == 0:
+            return [np.zeros((len(atoms), 0)) for atoms in structures]
+        # rows that a model has already made hold the values as well
+        kind = DESIGN if keeps_values(basis) and self._has(basis, structures, DESIGN) else VALUES
+        blocks = self._blocks(basis, structures, kind)
+        return [block[: len(atoms)] for block, atoms in zip(blocks, structures, strict=True)]
+
+    def lazy_values(self, basis: Basis, structures: Iterable[Atoms]) -> LazyValues:
+        """The same, read one structure after the other whenever they are gone through.
+
+        What is missing is made now, ``STRUCTURES_AT_ONCE`` at a time; an iterator's structures are not kept.
+        """
+        items: list[tuple[Path, int]] = []
+        for batch in _batches(structures):
+            paths = self._paths(basis, batch, VALUES)
+            if keeps_values(basis):
+                rows = self._paths(basis, batch, DESIGN)
+                paths = [row if row.exists() else path for row, path in zip(rows, paths, strict=True)]
+            if basis.n_features:
+                missing = [item for item in zip(batch, paths, strict=True) if not item[1].exists()]
+                self._make(basis, missing, VALUES)
+            items += [(path, len(atoms)) for path, atoms in zip(paths, batch, strict=True)]
+        return LazyValues(self, basis, items, structures if isinstance(structures, Sequence) else None)
+
+    def design(self, basis: LinearBasis, structures: Sequence[Atoms]) -> list[DesignRows]:
+        """Design rows of each structure."""
+        blocks = self._blocks(basis, structures, DESIGN)
+        return [design_rows(block, len(atoms)) for block, atoms in zip(blocks, structures, strict=True)]
+
+    def stream(self, basis: LinearBasis, structures: Sequence[Atoms]) -> Iterator[DesignRows]:
+        """Design rows of one structure after the other, in memory that is used again: copy what is to stay.
+
+        For bases with so many columns that all rows together would be gigabytes.
+        """
+        paths, buffer = self._paths(basis, structures, DESIGN), Buffer()
+        for i, (atoms, path) in enumerate(zip(structures, paths, strict=True)):
+            block = self.read(path, buffer)
+            if block is None:  # make the others that are not there at the same time, on every core
+                rest = zip(structures[i + 1 :], paths[i + 1 :], strict=True)
+                later = [item for item in rest if not item[1].exists()]
+                self._make(basis, [(atoms, path), *later], DESIGN)
+                block = _whole(self.read(path, buffer), path)
+            yield design_rows(block, len(atoms))
+
+    def gradients(self, basis: GradientBasis, structures: Sequence[Atoms]) -> list[NDArray[np.void]]:
+        """Derivatives of the values of each structure (see ``gradient_dtype``)."""
+        return self._blocks(basis, structures, GRADIENTS)
+
+    def prepare(self, basis: Basis, structures: Iterable[Atoms]) -> None:
+        """Make the rows of a linear basis, or the values (and gradients) of any other: later calls only read.
+
+        Of an iterator ``STRUCTURES_AT_ONCE`` structures are in memory at once.
+        """
+        for batch in _batches(structures):
+            self._fill(basis, batch, DESIGN if isinstance(basis, LinearBasis) else VALUES)
+            if isinstance(basis, GradientBasis):
+                self._fill(basis, batch, GRADIENTS)
+
+    def read(self, path: Path, buffer: Buffer | None = None) -> Block | None:
+        """``read_block``, from memory where it is there."""
+        block = self.memory.blocks.get(path)
+        if block is None:
+            block = read_block(path, buffer)
+            if block is not None and self.remember:
+                block = block if buffer is None else block.copy()
+                self.memory.keep(path, block)
+        return block
+
+    def _paths(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Path]:
+        folder = self.root / basis_key(basis) / kind
+        keys = [structure_key(atoms) for atoms in structures]
+        return [folder / key[0] / f"{key[1:]}.npy" for key in keys]
+
+    def _has(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> bool:
+        return all(path.exists() for path in self._paths(basis, structures, kind))
+
+    def _blocks(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Block]:
+        """All blocks at once, as far as the memory allows."""
+        paths = self._paths(basis, structures, kind)
+        title = f"{kind} of {type(basis).__name__} for {len(paths)} structures"
+        with self.memory.holding():
+            blocks = [self._read_counted(path, title) for path in paths]
+            missing = [i for i, block in enumerate(blocks) if block is None]
+            self._make(basis, [(structures[i], paths[i]) for i in missing], kind)
+            for i in missing:
+                blocks[i] = self._read_counted(paths[i], title)
+        return [_whole(block, path) for block, path in zip(blocks, paths, strict=True)]
+
+    def _read_counted(self, path: Path, title: str) -> Block | None:
+        block = self.read(path)
+        if block is not None:
+            self.memory.reserve(block.nbytes, title)
+        return block
+
+    def _fill(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> None:
+        """Make what is missing or damaged; holds one block at a time, since all together may be gigabytes."""
+        items, buffer = zip(structures, self._paths(basis, structures, kind), strict=True), Buffer()
+        self._make(basis, [(atoms, path) for atoms, path in items if self.read(path, buffer) is None], kind)
+
+    def _make(self, basis: Basis, missing: Sequence[Item], kind: str) -> None:
+        """Make blocks; what the key stands for is written beside them, for people."""
+        if missing:
+            text = json.dumps(basis_identity(basis), indent=1)
+            write_atomically(self.root / basis_key(basis) / "basis.json", text.encode())
+            make_blocks(basis, missing, kind, self.n_jobs)
+
+
+@dataclass(frozen=True, eq=False)
+class LazyValues:
+    """Values of many structures, (n_atoms, n_features) each; going through them reads them from the store.
+
+    items: file and number of atoms of each. structures: to make damaged files again, where they are at hand.
+    """
+
+    store: Store
+    basis: Basis
+    items: Sequence[tuple[Path, int]]
+    structures: Sequence[Atoms] | None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Array]:
+        buffer = Buffer()
+        for i, (path, n_atoms) in enumerate(self.items):
+            block = self.store.read(path, buffer) if self.basis.n_features else np.zeros((n_atoms, 0))
+            if block is None and self.structures is not None:
+                block = self.store.values(self.basis, [self.structures[i]])[0]
+            if block is None:
+                raise TamisError(
+                    f"{path} was damaged or removed while it was needed; run the same again, which makes it anew"
+                )
+            yield np.array(block[:n_atoms])  # the rest of design rows, and the buffer, are not kept
+
+
+def _whole(block: Block | None, path: Path) -> Block:
+    """What was read from a file that is there for sure."""
+    if block is None:
+        raise TamisError(f"{path} is damaged, though it was written just now; look at the disk")
+    return block
+
+
+def _batches(structures: Iterable[Atoms]) -> Iterator[Sequence[Atoms]]:
+    """All of what is in memory anyway; of an iterator ``STRUCTURES_AT_ONCE``."""
+    if isinstance(structures, Sequence):
+        yield structures
+        return
+    rest = iter(structures)
+    while batch := list(itertools.islice(rest, STRUCTURES_AT_ONCE)):
+        yield batch

@@ -1,0 +1,92 @@
+"""Making many blocks: in the calling process, and in others beside it where there is enough to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from ase import Atoms
+
+from tamis.bases.base import Basis
+from tamis.progress import progress
+from tamis.store.blocks import make_block
+
+Item = tuple[Atoms, Path]
+"""A structure, and the file of its block."""
+WORTH_WORKERS_S = 3.0
+"""Starting worker processes takes about a second; less work than this is done in the calling process."""
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
+"""Environment of workers: there is one for each core already."""
+
+
+def make_blocks(basis: Basis, work: Sequence[Item], kind: str, n_jobs: int) -> None:
+    """Compute and write the blocks of many structures; ``n_jobs`` processes at most, -1: one for every core."""
+    # largest first: the last jobs are short, so that no worker waits long for another
+    left = sorted(work, key=lambda item: -len(item[0]))
+    with progress(f"{type(basis).__name__} {kind}", len(left)) as advance:
+        if n_jobs != 1:
+            left = _until_worth_workers(left, lambda item: make_block(basis, *item, kind), advance)
+        for done in _share_out(basis, left, kind, n_jobs):
+            advance(done)
+
+
+def _until_worth_workers(
+    work: list[Item], do: Callable[[Item], int], advance: Callable[[int], None]
+) -> list[Item]:
+    """Work here until it is clear that enough is left for worker processes to pay; returns what is left."""
+    start = time.perf_counter()
+    for done, item in enumerate(work):
+        elapsed = time.perf_counter() - start
+        # the first item pays for loading the engine, so it does not count
+        if done >= 3 and elapsed / done * (len(work) - done) > WORTH_WORKERS_S:
+            return work[done:]
+        advance(do(item))
+    return []
+
+
+def _share_out(basis: Basis, work: Sequence[Item], kind: str, n_jobs: int) -> Iterable[int]:
+    """Work here and in other processes; gives the number of blocks that were just finished."""
+    n_workers = _n_workers(n_jobs) if work else 0
+    if n_workers == 0:
+        for atoms, path in work:
+            yield make_block(basis, atoms, path, kind)
+        return
+    from joblib.externals.loky import get_reusable_executor
+
+    executor = get_reusable_executor(max_workers=n_workers, env=ONE_THREAD)
+    futures = [executor.submit(_make_block_in_worker, basis, *item, kind) for item in work]
+    try:
+        # This process is one of n_jobs: from the first moment, while the others still start, it takes from the
+        # far end what no worker has begun.
+        for item, future in zip(reversed(work), reversed(futures), strict=True):
+            if future.cancel():
+                yield make_block(basis, *item, kind)
+        for future in futures:
+            if not future.cancelled():
+                yield future.result()
+    finally:  # after an error or an interrupt nothing more is begun
+        for future in futures:
+            future.cancel()
+
+
+def _n_workers(n_jobs: int) -> int:
+    """Processes beside this one."""
+    if n_jobs != -1:
+        return n_jobs - 1
+    import joblib  # takes a quarter of a second, and most calls find everything in the store
+
+    return int(joblib.cpu_count()) - 1
+
+
+def _make_block_in_worker(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
+    """``make_block`` with the engine that an earlier item has started: each item brings a copy of the basis."""
+    return make_block(_first_equal(basis), atoms, path, kind)
+
+
+@lru_cache(maxsize=4)
+def _first_equal(basis: Basis) -> Basis:
+    return basis

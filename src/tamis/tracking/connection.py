@@ -1,0 +1,79 @@
+"""The way to an MLflow server or database: its client, the experiment, and one writer at a time on SQLite."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tamis.exceptions import TamisError
+from tamis.secrets import redacted
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SQLITE = "sqlite:///"
+
+
+@contextmanager
+def alone_at(uri: str) -> Iterator[None]:
+    """Keep other processes out while a SQLite database is made, migrated or written; servers need no lock.
+
+    Raises
+    ------
+    TamisError : there is no folder for the database, and none can be made.
+    """
+    if not uri.startswith(SQLITE):
+        yield
+        return
+    path = Path(uri.removeprefix(SQLITE) + ".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a")
+    except OSError as error:
+        raise TamisError(
+            f"no folder for {redacted(uri)} ({error.strerror}); choose another tracking.uri"
+        ) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@cache
+def client_of(uri: str) -> MlflowClient:
+    """The client, one a process."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # what a user studies is nobody else's business
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a line a run, password and all
+    # a server that is down is told in seconds; MLflow by itself tries for minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+@cache
+def experiment_id(uri: str, name: str, artifact_root: Path) -> str:
+    """Id of an experiment, made where there is none; asked for once a process."""
+    from mlflow.exceptions import MlflowException
+
+    client = client_of(uri)
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    location = artifact_root.absolute().as_uri() if uri.startswith("sqlite:") else None
+    try:
+        return str(client.create_experiment(name, artifact_location=location))
+    except MlflowException:  # another process was faster
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return str(found.experiment_id)

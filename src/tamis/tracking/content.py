@@ -1,0 +1,109 @@
+"""What a record becomes in MLflow: the name of its run, tags, parameters, and metrics by the number of structures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tamis.record import COMPLETE, STOPPED, TrialRecord
+from tamis.secrets import redacted
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric, Param
+
+MAX_PARAM_LENGTH = 6000
+"""MLflow cuts parameter values here."""
+MAX_TAG_LENGTH = 5000
+"""MLflow refuses longer ones."""
+NO_PARAMS = ("store.", "dataset.cache", "dataset.base_url")
+"""Where things are kept decides no result; the classes are told by the choices. Both are in record.json."""
+PARTS_OF_DATA = ("train/", "validation/", "test/")
+"""What the names of errors begin with: train/force_mae_eV_per_A, and with /<group> behind that of a group."""
+ID = "tamis.id"
+"""Tag of every run: the id of its record or parent, the same on every server."""
+FOLDER = "tamis.folder"
+"""Tag with the folder of a trial."""
+PARENT = "mlflow.parentRunId"
+"""MLflow's tag of runs that hang under another."""
+ENDED = {COMPLETE: "FINISHED", STOPPED: "KILLED"}
+"""MLflow's words for how a trial ended; all else failed."""
+
+
+def run_name(config: Mapping[str, Any]) -> str:
+    """model | descriptor pruner | budget | data | split, as they are called on the command line."""
+    choices, data, budget = config.get("choices", {}), config.get("dataset", {}), config.get("budget", {})
+    chosen_by = f"{choices.get('descriptor', '?')} {choices.get('pruner', '?')}".removeprefix("none ")
+    amount = next((budget[key] for key in ("fraction", "n_structures", "n_atoms") if key in budget), None)
+    kept = choices.get("budget", "?") if amount is None else f"{choices.get('budget', '?')} {amount}"
+    source = f"{choices.get('dataset', '?')} {data.get('element', '')}".strip()
+    split = f"split {config.get('seed', {}).get('split', '?')}"
+    return " | ".join((str(choices.get("model", "?")), chosen_by, kept, source, split))
+
+
+def tags_of(record: TrialRecord, folder: Path, parent: str | None, more: Mapping[str, str]) -> dict[str, str]:
+    """How a trial ended, where its files are, of what versions it is; ``more`` come on top."""
+    tags = {
+        "tamis.kind": "trial",
+        ID: record.id,
+        "tamis.status": record.status,
+        "tamis.reason": record.reason,
+        FOLDER: str(folder),
+        "tamis.dataset_fingerprint": str(record.dataset.get("fingerprint", "")),
+        "mlflow.source.git.commit": record.versions.get("git", ""),
+        PARENT: parent or "",
+    }
+    tags |= {f"tamis.problem.{stage}": reason for stage, reason in record.problems.items()}
+    tags |= {f"version.{name}": version for name, version in record.versions.items()}
+    return {key: value[:MAX_TAG_LENGTH] for key, value in redacted(tags | dict(more)).items() if value}
+
+
+def params_of(record: TrialRecord) -> list[Param]:
+    """The configuration, but for what decides no result."""
+    from mlflow.entities import Param
+
+    return [
+        Param(key, str(value)[:MAX_PARAM_LENGTH])
+        for key, value in flatten(redacted(record.config))
+        if not key.startswith(NO_PARAMS) and not key.endswith("_target_")
+    ]
+
+
+def metrics_of(record: TrialRecord, by_group: bool) -> list[Metric]:
+    """The points of a learning curve, or the metrics once; the step is the number of kept structures."""
+    from mlflow.entities import Metric
+
+    now = in_ms(record.started)
+    return [Metric(name, value, now, step) for name, value, step in _points(record, by_group)]
+
+
+def _points(record: TrialRecord, by_group: bool) -> Iterator[tuple[str, float, int]]:
+    on_curve: set[str] = set()
+    for point in record.curve:
+        for name, value in point["metrics"].items():
+            on_curve.add(name)
+            of_a_group = name.startswith(PARTS_OF_DATA) and name.count("/") > 1
+            if math.isfinite(value) and (by_group or not of_a_group):
+                yield name, value, point["n_structures"]
+    for name, value in record.metrics.items():
+        if name not in on_curve and math.isfinite(value):
+            yield name, value, 0
+
+
+def in_ms(seconds: float) -> int:
+    """MLflow counts time in milliseconds."""
+    return round(seconds * 1000)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves of a nested mapping under their Hydra names (``model.basis.r_cut``)."""
+    for key, value in config.items():
+        if not prefix and key == "choices":  # called as on the command line: descriptor=soap
+            yield from value.items()
+            continue
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{name}.")
+        else:
+            yield name, value

@@ -1,0 +1,39 @@
+"""``tracking=null``: nothing goes to MLflow, nobody is warned of it, and a sweep keeps what sending it later takes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tamis.parents import UNREACHABLE, read_parent
+from tamis.record import COMPLETE, RECORD_FILE, read_record
+
+TRIAL = ("model=snap", "model.basis.twojmax=2", "descriptor=none", "pruner=random", "store.n_jobs=1")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """With the data set and its rows, once for all."""
+    return tmp_path_factory.mktemp("place")
+
+
+def typed(place: Path, *command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=place, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("more", [("hydra.run.dir=out",), ("-m", "seed.split=0,1", "hydra.sweep.dir=sweep")])
+def test_nothing_is_logged_and_nothing_said(place, more):
+    said = typed(place, "tamis.app", *more, *TRIAL, "tracking=null")
+    for word in ("MLflow", "mlflow", "NoneType", "WARNING", "Traceback"):
+        assert word not in said, said
+    folder = place / more[-1].partition("=")[2]
+    records = [read_record(path.parent) for path in folder.rglob(RECORD_FILE)]
+    assert [record.status for record in records] == [COMPLETE] * (2 if "-m" in more else 1)
+    assert not (place / "mlruns").exists()
+    if "-m" in more:
+        assert read_parent(folder).run_id == UNREACHABLE  # from which tamis-sync can send it later
