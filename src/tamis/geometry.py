@@ -18,8 +18,9 @@ MOST_NEIGHBOURS = 2000
 """More neighbours than this an atom are a mistake in the cutoff or the cell, and would take hours."""
 MOST_IMAGES = 10_000
 """Images of a cell within reach; a primitive cell has hundreds."""
-MOST_BINS = 2e7
-"""Boxes as wide as the reach that a cell is cut into: what a search for neighbours keeps in memory, empty or not."""
+MOST_BINS = 1e6
+"""Boxes as wide as the reach that a cell is cut into. Engines keep up to 130 bytes for each, empty or not, and quests
+does not recover where memory ends."""
 
 
 def check_geometry(atoms: Atoms, reach: float) -> None:

@@ -19,6 +19,7 @@ from tamis.bases.ace_check import read_b_basis
 from tamis.bases.base import Basis
 from tamis.bases.chimes import LARGEST_ORDERS
 from tamis.bases.chimes_reader import read_params
+from tamis.bases.dscribe_soap import DscribeSoapBasis
 from tamis.bases.quests import QuestsBasis
 from tamis.bases.snap import SnapBasis, read_snap
 from tamis.bases.soap import CLOSEST, SoapBasis
@@ -64,10 +65,14 @@ def test_cell_vectors_of_directions_that_are_not_periodic_say_nothing(name, base
 # QUESTS
 
 
-def test_quests_refuses_what_would_fill_the_memory():
-    """Every box takes memory, and what is taken when it ends is never given back: later structures failed."""
-    basis = QuestsBasis(("Si",), 5.0, 8)
-    with pytest.raises(TamisError, match=r"is 2e\+06 cubes of r_cut = 5.0 Å; quests treats at most 1e\+06"):
+@pytest.mark.parametrize(
+    "basis",
+    [QuestsBasis(("Si",), 5.0, 8), DscribeSoapBasis(("Si",), 5.0, 3, 2, 0.5, 1.0)],
+    ids=lambda basis: type(basis).__name__,
+)
+def test_vacuum_that_would_fill_the_memory_is_refused(basis):
+    """Every box takes memory, and what quests takes when it ends is never given back: later structures failed."""
+    with pytest.raises(TamisError, match=r"are 2.02e\+06 cubes of r_cut = 5.0 Å; at most 1e\+06"):
         basis.values(Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]], cell=[632, 632, 632], pbc=True))
     apart = Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]], cell=[200, 200, 200], pbc=True)
     near = Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]], cell=[20, 20, 20], pbc=True)

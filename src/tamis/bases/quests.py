@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
 from tamis.exceptions import MissingEngineError, TamisError
-from tamis.geometry import heights, in_vacuum
+from tamis.geometry import in_vacuum
 
 CLOSEST = 1e-3
 """Å; at smaller distances 1/r says that two atoms are on top of each other."""
-MOST_BOXES = 1e6
-"""Boxes as wide as r_cut that quests cuts a cell into: 130 bytes each, empty or not, and lost where memory ends."""
 
 
 @dataclass(frozen=True)
@@ -57,23 +55,13 @@ class QuestsBasis(Basis):
     def values(self, atoms: Atoms) -> NDArray[np.float64]:
         """Descriptor of every atom, (n_atoms, n_features), 1/Å."""
         self.check(atoms)
-        boxed = _right_handed(in_vacuum(atoms, self.r_cut))
-        self._check_boxes(boxed)
-        rows = self._compute(boxed)
+        rows = self._compute(_right_handed(in_vacuum(atoms, self.r_cut)))
         if rows.max(initial=0.0) > 1.0 / CLOSEST:
             raise TamisError(
                 f"two atoms of {atoms.get_chemical_formula()} are closer than {CLOSEST} Å; "
                 "correct or remove the structure"
             )
         return in_element_blocks(rows, atoms, self.elements)
-
-    def _check_boxes(self, boxed: Atoms) -> None:
-        boxes = float(np.prod(np.maximum(heights(boxed.cell.array) // self.r_cut, 1.0)))
-        if boxes > MOST_BOXES:
-            raise TamisError(
-                f"the cell of {boxed.get_chemical_formula()}, {boxed.cell.volume:.3g} Å³, is {boxes:.3g} cubes of "
-                f"r_cut = {self.r_cut} Å; quests treats at most {MOST_BOXES:g}: make the vacuum smaller"
-            )
 
     def _compute(self, atoms: Atoms) -> NDArray[np.float64]:
         """One thread, since structures are computed in parallel; the engine's compiler warns about its own casts."""
