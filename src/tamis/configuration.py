@@ -160,7 +160,10 @@ def explain(error: Exception) -> str:
             f"cannot write {error.filename or 'a file'} ({error.strerror or error}); make room or rights there, or "
             "choose another folder with hydra.run.dir=... (a single run) or hydra.sweep.dir=... (a sweep)"
         )
-    return str(error)
+    return (
+        str(error)
+        or f"what was typed is not understood ({type(error).__name__}); write group=choice and key=value"
+    )
 
 
 def raised_by_hydra(error: Exception) -> bool:

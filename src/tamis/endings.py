@@ -25,10 +25,11 @@ def in_a_sentence(interrupted: str = "nothing that was there is changed") -> Ite
     except (HydraException, OmegaConfBaseException, TamisError, OSError) as error:
         print_failure(explain(error))
         sys.exit(1)
-    except (ValueError, TypeError, AttributeError) as error:
+    except Exception as error:
         if not raised_by_hydra(error):
             raise
-        print_failure(f"what was typed is not understood ({error}); write group=choice and key=value")
+        reason = str(error) or type(error).__name__
+        print_failure(f"what was typed is not understood ({reason}); write group=choice and key=value")
         sys.exit(1)
     except KeyboardInterrupt:
         print_failure(f"interrupted; {interrupted}")

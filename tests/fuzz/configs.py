@@ -145,17 +145,17 @@ def run_config(rng: Rng, everything: Everything, folder: Path) -> None:
             OmegaConf.update(config, override.get_key_element(), override.value(), merge=True)
         plain = resolved(config)
         build(plain)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise _told(error) from error
     except (*OURS,) as error:
         if not explain(error).strip():
             raise WrongAnswer(f"no words for {error!r}") from error
         raise
+    except Exception as error:
+        raise _told(error) from error
     compare(plain, key, value)
 
 
 def _told(error: Exception) -> Exception:
-    """As ``tamis.app.main`` has it; halves of characters cannot be typed."""
+    """As ``tamis.endings`` has it; halves of characters cannot be typed."""
     told = isinstance(error, OSError | UnicodeEncodeError) or raised_by_hydra(error)
     return TamisError(explain(error) or repr(error)) if told else error
 
@@ -212,12 +212,12 @@ def run_typed(rng: Rng, everything: Everything, folder: Path) -> None:
         typed.append("".join(pick(rng, (*PIECES, word(rng))) for _ in range(int(rng.integers(1, 8)))))
     try:
         resolved(composed(typed))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise _told(error) from error
     except (*OURS,) as error:
         if not explain(error).strip():
             raise WrongAnswer(f"no words for {error!r}") from error
         raise
+    except Exception as error:
+        raise _told(error) from error
 
 
 KINDS = (Kind("config", prepare, run_config, 2), Kind("command line", prepare, run_typed, 2.5))

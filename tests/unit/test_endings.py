@@ -1,6 +1,7 @@
 """Commands end in a sentence; what is a mistake of the program's own keeps its traceback."""
 
 import pytest
+from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from tamis.endings import in_a_sentence
@@ -23,6 +24,10 @@ def stumbled() -> None:
     OmegaConf.create("a: 1").merge_with(3)  # a ValueError that OmegaConf raises
 
 
+def speechless() -> None:
+    raise ConfigCompositionException  # what Hydra raises for budget='${.}'
+
+
 @pytest.mark.parametrize(
     ("failing", "status", "words"),
     [
@@ -30,6 +35,7 @@ def stumbled() -> None:
         (refused, 1, "failed: seed.fit is -1"),
         (interrupted, 130, "interrupted; all is well"),
         (stumbled, 1, "what was typed is not understood"),
+        (speechless, 1, "what was typed is not understood"),
     ],
 )
 def test_what_goes_wrong_is_told(failing, status, words, capsys):

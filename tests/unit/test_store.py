@@ -170,6 +170,12 @@ def test_values_that_are_not_finite_are_refused(store):
         store.values(Broken(), [bulk("Si")])
 
 
+@pytest.mark.parametrize("memory_gib", [0.0, -1.0, float("nan"), float("inf"), 1e300])
+def test_memory_gib_is_checked(tmp_path, memory_gib):
+    with pytest.raises(TamisError, match=r"store.memory_gib is .*; it must be above 0 and at most 1e\+06"):
+        Store(tmp_path, 1, memory_gib)
+
+
 @pytest.mark.parametrize("n_jobs", [0, -2])
 def test_n_jobs_is_checked(tmp_path, n_jobs):
     with pytest.raises(TamisError, match="n_jobs"):

@@ -25,6 +25,7 @@ from tamis.store.workers import Item, make_blocks
 
 STRUCTURES_AT_ONCE = 2000
 """Of a stream, so many structures are in memory at once."""
+MOST_GIB = 1e6
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,10 @@ class Store:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root))
-        if not self.memory_gib > 0.0:
-            raise TamisError(f"store.memory_gib is {self.memory_gib}; it must be above 0, say 4.0")
+        if not 0.0 < self.memory_gib <= MOST_GIB:
+            raise TamisError(
+                f"store.memory_gib is {self.memory_gib}; it must be above 0 and at most {MOST_GIB:g}, say 4.0"
+            )
         object.__setattr__(self, "memory", Memory(int(self.memory_gib * GIB), self.remember))
         if self.n_jobs == 0 or self.n_jobs < -1:
             raise TamisError(f"n_jobs is {self.n_jobs}; it must be a positive number or -1 for every core")
