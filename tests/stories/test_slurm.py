@@ -175,9 +175,11 @@ def test_the_whole_quick_study_has_the_local_metrics(slurm, tmp_path):
 
 
 def check_equal(found: dict[str, dict[str, float]], wanted: dict[str, dict[str, float]]) -> None:
+    """QUIP's SOAP has another last digit in another process now and then; with it go the points of a GAP."""
     assert found.keys() == wanted.keys()
     for name, metrics in wanted.items():
-        assert found[name] == pytest.approx(metrics, rel=1e-9), name
+        near = {"rel": 1e-4, "abs": 1e-5} if name.startswith("gap-") else {"rel": 1e-9}
+        assert found[name] == pytest.approx(metrics, **near), name
 
 
 SETTINGS = Slurm(None, None, None, None, Resources(1, 1, 5))
