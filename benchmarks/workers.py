@@ -24,7 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.servers import MlflowServer, Postgres
 
 CASES = ("alone", "together")
-SAMPLE_S = 5.0
+SAMPLE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,13 @@ def command(workers: int, trials: int, storage: str, tracking: str | None, store
 
 
 def tree_seconds(roots: list[int]) -> float:
-    """Processor seconds of these processes and all below them, those that have ended and were waited for included."""
+    """Processor seconds of these processes and all below them, those that have ended and were waited for included.
+
+    Raises psutil.NoSuchProcess where one of them has ended.
+    """
     total = 0.0
     for root in roots:
-        try:
-            members = [psutil.Process(root), *psutil.Process(root).children(recursive=True)]
-        except psutil.NoSuchProcess:
-            continue
-        for process in members:
+        for process in [psutil.Process(root), *psutil.Process(root).children(recursive=True)]:
             try:
                 times = process.cpu_times()
             except psutil.NoSuchProcess:
@@ -105,7 +104,8 @@ def sampled(roots: list[int]) -> Iterator[list[tuple[float, float]]]:
 
     def watch() -> None:
         while not ended.wait(SAMPLE_S):
-            samples.append((time.time(), tree_seconds(roots)))
+            with suppress(psutil.NoSuchProcess):
+                samples.append((time.time(), tree_seconds(roots)))
 
     thread = threading.Thread(target=watch)
     thread.start()

@@ -124,7 +124,7 @@ def _of_results(content: Mapping[str, Any]) -> str:
     for i, point in enumerate(content.get("curve", [])):
         if not isinstance(point, dict) or not isinstance(point.get("metrics"), dict):
             return f"curve[{i}] has no metrics"
-        if not _is_finite(point.get("n_structures", 0)) or not are_texts(point.get("ids", [])):
+        if not _is_count(point.get("n_structures", 0)) or not are_texts(point.get("ids", [])):
             return f"curve[{i}] has structures that are none"
         if problem := _of_metrics(point["metrics"]):
             return f"curve[{i}]: {problem}"
@@ -141,6 +141,10 @@ def _is_finite(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return math.isfinite(value) if isinstance(value, float) else abs(value) < 2**63
+
+
+def _is_count(value: Any) -> bool:
+    return _is_finite(value) and 0 <= value < 2**53
 
 
 def are_numbers(values: Any) -> bool:

@@ -9,10 +9,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from tests.composing import choices
-from tests.fuzz.kinds import OURS, Kind, WrongAnswer
+from tests.fuzz.kinds import Kind, WrongAnswer, as_told
 from tests.fuzz.mutate import Rng, pick, word
 
-from tamis.configuration import config_folder, explain, raised_by_hydra, register_resolvers
+from tamis.configuration import config_folder, register_resolvers
 from tamis.exceptions import TamisError
 from tamis.parts import Parts, resolved
 
@@ -145,19 +145,9 @@ def run_config(rng: Rng, everything: Everything, folder: Path) -> None:
             OmegaConf.update(config, override.get_key_element(), override.value(), merge=True)
         plain = resolved(config)
         build(plain)
-    except (*OURS,) as error:
-        if not explain(error).strip():
-            raise WrongAnswer(f"no words for {error!r}") from error
-        raise
     except Exception as error:
-        raise _told(error) from error
+        raise as_told(error) from error
     compare(plain, key, value)
-
-
-def _told(error: Exception) -> Exception:
-    """As ``tamis.endings`` has it; halves of characters cannot be typed."""
-    told = isinstance(error, OSError | UnicodeEncodeError) or raised_by_hydra(error)
-    return TamisError(explain(error) or repr(error)) if told else error
 
 
 def build(plain: dict[str, Any]) -> None:
@@ -212,12 +202,8 @@ def run_typed(rng: Rng, everything: Everything, folder: Path) -> None:
         typed.append("".join(pick(rng, (*PIECES, word(rng))) for _ in range(int(rng.integers(1, 8)))))
     try:
         resolved(composed(typed))
-    except (*OURS,) as error:
-        if not explain(error).strip():
-            raise WrongAnswer(f"no words for {error!r}") from error
-        raise
     except Exception as error:
-        raise _told(error) from error
+        raise as_told(error) from error
 
 
 KINDS = (Kind("config", prepare, run_config, 2), Kind("command line", prepare, run_typed, 2.5))

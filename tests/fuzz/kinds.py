@@ -12,6 +12,7 @@ import numpy as np
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from tamis.configuration import explain, raised_by_hydra
 from tamis.exceptions import TamisError
 
 RIGHT, REFUSED = "right", "refused"
@@ -24,6 +25,13 @@ OURS = (TamisError, HydraException, OmegaConfBaseException)
 
 class WrongAnswer(Exception):  # noqa: N818 - it is no error of the program
     """Input was taken, and what came of it is not right."""
+
+
+def as_told(error: Exception) -> Exception:
+    """What ``tamis.endings`` makes of an error; halves of characters cannot be typed."""
+    if not isinstance(error, (*OURS, OSError, UnicodeEncodeError)) and not raised_by_hydra(error):
+        return error
+    return TamisError(explain(error)) if explain(error).strip() else WrongAnswer(f"no words for {error!r}")
 
 
 @dataclass(frozen=True)

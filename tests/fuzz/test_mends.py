@@ -182,6 +182,7 @@ def test_blocks_with_a_right_checksum_and_a_wrong_header_count_as_missing(tmp_pa
         ({"metrics": {"a": "b"}}, "metrics: a is no finite number"),
         ({"metrics": {"a": True}}, "metrics: a is no finite number"),
         ({"curve": [{"metrics": {}}]}, r"curve\[0\] has no n_structures"),
+        ({"curve": [{"metrics": {}, "n_structures": 1e308}]}, r"curve\[0\] has structures that are none"),
         ({"config": "x"}, "no mapping with a config"),
         ({"status": "odd"}, "status is none of"),
         ({"versions": {"a": 1}}, "versions has an entry that is no text"),

@@ -13,10 +13,10 @@ from omegaconf import DictConfig
 from tests.composing import choices
 from tests.fuzz.configs import a_value, leaves
 from tests.fuzz.data_files import made
-from tests.fuzz.kinds import Kind, WrongAnswer
+from tests.fuzz.kinds import Kind, WrongAnswer, as_told
 from tests.fuzz.mutate import Rng, pick
 
-from tamis.configuration import config_folder, explain, raised_by_hydra, register_resolvers
+from tamis.configuration import config_folder, register_resolvers
 from tamis.exceptions import TamisError
 from tamis.parts import NO_TRIAL
 from tamis.record import COMPLETE, FAILED, SKIPPED, read_record
@@ -69,10 +69,8 @@ def run_whole(rng: Rng, keys: Keys, folder: Path) -> None:
         config = composed(
             [one for one in SMALL if overrides[0] not in BLIND or "descriptor" not in one] + overrides
         )
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        if not isinstance(error, OSError) and not raised_by_hydra(error):
-            raise
-        raise TamisError(explain(error)) from error
+    except Exception as error:
+        raise as_told(error) from error
     place = folder / "trial"
     shutil.rmtree(place, ignore_errors=True)
     config = config.copy()

@@ -508,6 +508,12 @@ DAMAGE = {
     "no free atom": ("gap.xml", 'value="[^"]*"', 'value="-"', "value of a e0 is -"),
     "no covariance": ("gap.xml", 'covariance_type="."', "", "covariance_type of a gpCoordinates is None"),
     "half a point": ("gap.xml", 'dimensions="1"', 'dimensions="1.5"', "must be a whole number"),
+    "a permutation too many": (
+        "gap.xml",
+        '<permutation i="1"',
+        '<permutation i="100000"',
+        "other permutations",
+    ),
     "no descriptor": ("gap.xml", "<descriptor>.*?</descriptor>", "", "no descriptor"),
     "another name": (
         "gap.xml",

@@ -117,8 +117,9 @@ def _check_term(path: Path, term: ElementTree.Element) -> None:
         raise TamisError(
             f"{path} is damaged: a kernel is neither 1 with {width} theta nor 2 with a zeta; {HINT}"
         )
-    if (term.findtext("permutation") or "").split() != ["1"]:
-        raise TamisError(f"{path} is damaged: a term has another permutation than 1; {HINT}")
+    permutations = [(one.get("i"), (one.text or "").split()) for one in term.findall("permutation")]
+    if permutations != [("1", ["1"])]:
+        raise TamisError(f"{path} is damaged: a term has other permutations than 1; {HINT}")
     _check_descriptor(path, (term.findtext("descriptor") or "").strip(), width)
     _check_points(path, term.findall("sparseX"), n_points)
     _check_point_file(path, term, width, n_points)
