@@ -7,9 +7,10 @@ servers too, is on one core. First one worker does a study by itself, then ``--n
 Rates are taken while all are at work: from the moment at which every worker has ended its first trial (imports and
 first readings are behind it) to that at which the first of them has ended its last. On one core the sum of the workers
 alone is the rate of one worker: the core is all that they have. ``processor`` compares processor seconds a trial,
-workers and servers together, which other programs on the core disturb least. Trials are drawn at random, so that a
-trial costs the same early and late in a study. Both servers are started by this command (PostgreSQL's programs must be
-installed).
+workers and servers together, which other programs on the core disturb least. A virtual core is not equally fast at all
+times: a short loop is timed every second, and ``at equal speed`` counts processor seconds in units of it. Trials are
+drawn at random, so that a trial costs the same early and late in a study. Both servers are started by this command
+(PostgreSQL's programs must be installed).
 
 ``--only`` runs one of the two and keeps its figures in ``--scratch``; the table is printed when both are there.
 """
@@ -45,7 +46,8 @@ class Outcome:
     """Figures of one case: n_all, n_runs, n_failed count Optuna's trials, MLflow's runs of trials and failures;
     n_runs None: without MLflow.
 
-    n: trials in the window. seconds, cpu: of the window, by the clock and of the processor. all_s: of the command.
+    n: trials in the window. seconds, cpu: of the window, by the clock and of the processor. loop_s: processor seconds
+    of a loop that is always the same, the mean over the window. all_s: of the command.
     """
 
     workers: int
@@ -55,6 +57,7 @@ class Outcome:
     n: int
     seconds: float
     cpu: float
+    loop_s: float
     all_s: float
 
 
@@ -96,16 +99,25 @@ def tree_seconds(roots: list[int]) -> float:
     return total
 
 
+def loop_seconds() -> float:
+    """Processor seconds of work that is always the same, without its first half, which warms up."""
+    for _ in range(2):
+        begin = time.thread_time()
+        table = {f"{i}": i for i in range(20_000)}
+        sum(table[f"{i}"] for i in range(20_000))
+    return time.thread_time() - begin
+
+
 @contextmanager
-def sampled(roots: list[int]) -> Iterator[list[tuple[float, float]]]:
-    """(time, processor seconds of the trees) from time to time while the block runs."""
-    samples: list[tuple[float, float]] = []
+def sampled(roots: list[int]) -> Iterator[list[tuple[float, float, float]]]:
+    """(time, processor seconds of the trees, ``loop_seconds``) from time to time while the block runs."""
+    samples: list[tuple[float, float, float]] = []
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(SAMPLE_S):
             with suppress(psutil.NoSuchProcess):
-                samples.append((time.time(), tree_seconds(roots)))
+                samples.append((time.time(), tree_seconds(roots), loop_seconds()))
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -161,7 +173,11 @@ def logged(uri: str) -> int:
 
 
 def outcome(
-    study: optuna.Study, workers: int, samples: list[tuple[float, float]], seconds: float, n_runs: int | None
+    study: optuna.Study,
+    workers: int,
+    samples: list[tuple[float, float, float]],
+    seconds: float,
+    n_runs: int | None,
 ) -> Outcome:
     """The figures of the window in which all workers were at work."""
     trials = [trial for trial in study.trials if "void" not in trial.user_attrs]
@@ -173,7 +189,7 @@ def outcome(
     start, stop = max(min(times) for times in ends.values()), min(max(times) for times in ends.values())
     if stop <= start:
         raise SystemExit("the first worker had ended before the last had begun; take more trials")
-    times, cpu = np.array(samples).T
+    times, cpu, loops = np.array(samples).T
     return Outcome(
         workers=workers,
         n_all=len(trials),
@@ -182,6 +198,7 @@ def outcome(
         n=sum(start < time <= stop for times in ends.values() for time in times),
         seconds=stop - start,
         cpu=float(np.interp(stop, times, cpu) - np.interp(start, times, cpu)),
+        loop_s=float(loops[(times > start) & (times < stop)].mean()),
         all_s=seconds,
     )
 
@@ -199,6 +216,8 @@ def table(alone: Outcome, together: Outcome) -> list[dict[str, object]]:
             "of the sum": (one.n / one.seconds) / (alone.n / alone.seconds),
             "processor s a trial": one.cpu / one.n,
             "of the sum, processor": (alone.cpu / alone.n) / (one.cpu / one.n),
+            "of the sum, at equal speed": (alone.cpu / alone.n / alone.loop_s)
+            / (one.cpu / one.n / one.loop_s),
             "core used": one.cpu / one.seconds,
             "command, s": one.all_s,
         }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -97,9 +97,13 @@ def _fits(value: Any, kind: Any) -> bool:
             return inner[0] is str  # one file stands for a list of one
         return isinstance(value, ListConfig) and all(_fits(item, inner[0]) for item in value)
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and abs(value) <= sys.float_info.max
+        )
     if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
     if kind in EXPECTED:
         return isinstance(value, str if kind is Path else kind)
     return not _is_part(kind) and origin is not Mapping

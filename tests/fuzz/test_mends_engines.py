@@ -117,6 +117,14 @@ def test_chimes_has_largest_orders(name):
         linear_basis("descriptor=chimes", f"descriptor.{name}={largest + 1}")
 
 
+def test_more_clusters_than_memory_should_hold_are_refused():
+    dense = Atoms("Si20", cell=[3.0, 3.0, 3.0], pbc=True)
+    dense.positions = np.random.default_rng(0).uniform(0, 3, (20, 3))
+    basis = linear_basis("descriptor=chimes", "descriptor.r_cut_4b=5.0", "descriptor.order_4b=2")
+    with pytest.raises(TamisError, match="a structure of 20 atoms has more than .* clusters of 4 atoms"):
+        basis.values(dense)
+
+
 def test_orders_of_a_chimes_file_that_no_number_holds(tmp_path):
     written(tmp_path, linear_basis("descriptor=chimes", "descriptor.order_3b=2", "descriptor.order_4b=0"))
     path = tmp_path / "good" / "params.txt"

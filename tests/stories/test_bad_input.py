@@ -218,6 +218,7 @@ def test_a_set_from_which_all_is_dropped(trial, place):
         (["dataset.atom_spacing=x"], "dataset.atom_spacing is 'x'; a finite number is needed"),
         (["store.root=5"], "store.root is 5; a path is needed"),
         (["store.n_jobs=0"], "n_jobs is 0; it must be a positive number or -1"),
+        (["latent.pca_variance=" + "1" * 400], "a finite number or null is needed"),
         (["seed.fit=null"], "seed.fit is None; a whole number from 0 on is needed"),
         (["seed.split=-1"], "seed.split is -1; a whole number"),
         (["validation_fraction=x"], "validation_fraction is 'x'; a number between 0 and 1 is needed"),

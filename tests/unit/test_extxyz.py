@@ -135,6 +135,8 @@ def test_a_test_set_is_drawn_from_every_group_by_its_own_seed(tmp_path):
     assert not extxyz(path, test_fraction=0.0).load().is_test.any()
     with pytest.raises(TamisError, match="test_fraction is 0.9"):
         extxyz(path, test_fraction=0.9)
+    with pytest.raises(TamisError, match="test_seed is -1"):
+        extxyz(path, test_seed=-1)
 
 
 def test_one_structure_stays_in_training(tmp_path):

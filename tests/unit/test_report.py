@@ -13,6 +13,7 @@ from tamis.report.context import target_of
 from tamis.report.files import write_document
 from tamis.report.links import Links
 from tamis.report.study import study_of
+from tamis.report.test_errors import Reader
 from tamis.report.trials import find_trials, read_trials
 from tamis.statistics.hypothesis import BETTER
 
@@ -188,6 +189,15 @@ def test_a_changed_test_set_is_not_mixed_in(tmp_path):
     path = folder / "snap-snap-0" / "test_errors.csv"
     path.write_text(path.read_text().replace("Si/test#0", "Si/test#99"))
     assert "1 curves have no usable" in report(folder)
+
+
+def test_errors_that_are_not_finite_are_not_taken(tmp_path):
+    trial = read_trials([write_trial(tmp_path / "a", fractions=(0.5, 1.0))])[0]
+    assert Reader().read(trial) is not None
+    path = trial.folder / "test_errors.csv"
+    first, line, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([first, ",".join([*line.split(",")[:-2], "nan", "0.1"]), *rest]))
+    assert Reader().read(trial) is None
 
 
 def test_properties_and_stability_have_their_matrices(whole):

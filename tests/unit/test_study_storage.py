@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from hydra_plugins.tamis_study_sweeper._errors import StudyError
 from hydra_plugins.tamis_study_sweeper._presence import Presence
-from hydra_plugins.tamis_study_sweeper._shared import SharedStudy, check_definition, end
+from hydra_plugins.tamis_study_sweeper._shared import FAR, SharedStudy, check_definition, end
 from hydra_plugins.tamis_study_sweeper._storage import open_storage, storage_address
 
 
@@ -181,6 +181,17 @@ def test_trials_are_handed_out_up_to_the_total(tmp_path, address):
         tell(shared, taken[0])
         assert shared.take() is None
         assert [trial.number for trial in shared.ended()] == [0]
+
+
+@pytest.mark.parametrize(("n_trials", "n_read"), [(2, 1), (FAR + 2, 0)])
+def test_an_older_reading_is_used_far_from_the_end_alone(tmp_path, n_trials, n_read):
+    """With it nothing is read; near the end it would have many processes take one too many."""
+    with Presence(tmp_path) as presence:
+        shared = make(str(tmp_path / "study.journal"), presence, n_trials=n_trials)
+        known, read, get_trials = shared.trials(), [], shared.study.get_trials
+        shared.study.get_trials = lambda **options: read.append(1) or get_trials(**options)
+        assert shared.take(known) is not None
+        assert len(read) == n_read
 
 
 def test_one_too_many_is_withdrawn_and_does_not_count(tmp_path):

@@ -69,12 +69,14 @@ class Loop:
         ------
         StudyError : too many trials fail, or what jobs return does not fit the study.
         """
+        known: list[FrozenTrial] | None = None
         while True:
             with nullcontext() if self.turns is None else self.turns.one():
-                trials = self._take() if self.wants_to_go_on() else []
+                trials = self._take(known) if self.wants_to_go_on() else []
                 with self._giving_back(trials):
                     outcomes = self._run(trials) if trials else []
             if not trials:
+                known = None
                 if self.wants_to_go_on() and self.shared.reap():
                     continue
                 return
@@ -88,9 +90,9 @@ class Loop:
                 self.shared.used_up()
                 return
 
-    def _take(self) -> list[Trial]:
+    def _take(self, known: Sequence[FrozenTrial] | None) -> list[Trial]:
         found: list[Trial] = []
-        while len(found) < self.batch_size and (trial := self.shared.take()) is not None:
+        while len(found) < self.batch_size and (trial := self.shared.take(known)) is not None:
             found.append(trial)
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -32,6 +32,8 @@ WORKER, VOID, RETRY_OF, ATTEMPT, ERROR, OVERRIDES = (
 manyth; what went wrong; the overrides of its jobs."""
 USED_UP = "used_up"
 """Attribute of the study: its sampler has no more points."""
+FAR = 100
+"""Trials to the end at which an older reading is good enough to see that there is room for one more."""
 NEWBORN_S = 60
 """A trial without a worker that is younger may be one that another process is about to take."""
 
@@ -74,20 +76,29 @@ class SharedStudy:
     def _is_used_up(self) -> bool:
         return bool(self.study.user_attrs.get(USED_UP))
 
-    def take(self) -> Trial | None:
+    def take(self, known: Sequence[FrozenTrial] | None = None) -> Trial | None:
         """The next trial for this process; None where all are taken.
 
         Any number of processes may ask at once, on any storage. Each gets a trial of its own first and looks then
         whether there is room for it: the trial with the highest number counts all the others, so there are never too
         many.
+
+        Parameters
+        ----------
+        known : ``trials()`` as they were read before, which saves reading them again far from the end: with many
+            workers on a server, reading is a large part of what a short trial costs.
         """
         from optuna.trial import TrialState
 
         while True:
-            trials = self.trials()
-            taken = sum(trial.state != TrialState.WAITING for trial in trials)
-            if taken >= self.n_trials or (self._is_used_up and taken == len(trials)):
-                return None
+            used_up = self._is_used_up
+            is_far = known is not None and len(known) < self.n_trials - FAR and not used_up
+            if not is_far:
+                trials = self.trials()
+                taken = sum(trial.state != TrialState.WAITING for trial in trials)
+                if taken >= self.n_trials or (used_up and taken == len(trials)):
+                    return None
+            known = None
             trial = self.study.ask()
             trial.set_user_attr(WORKER, self.presence.token)
             if trial.number < self.n_trials or self._n_before(trial.number) < self.n_trials:

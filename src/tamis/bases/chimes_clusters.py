@@ -17,7 +17,7 @@ from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.bases.base import Array
-from tamis.bases.chimes_kernel import clusters
+from tamis.bases.chimes_kernel import MOST_CLUSTERS, clusters
 from tamis.exceptions import TamisError
 from tamis.geometry import in_vacuum
 
@@ -117,6 +117,10 @@ def clusters_by_kind(
     kind : one of ``types``.
     members : (n_clusters, size) atom numbers, in the order of the kind's elements.
     places : (n_clusters, size, 3) positions relative to an origin near the cluster, Å.
+
+    Raises
+    ------
+    TamisError : there are more than memory should be given for.
     """
     first, others, vectors = neighbours
     distances = np.linalg.norm(vectors, axis=1)
@@ -130,7 +134,13 @@ def clusters_by_kind(
         reach = max(kind.limits[:, 1].max() for kind in kinds)
         near = np.flatnonzero(distances < reach)
         first_near = np.searchsorted(near, first)
-        members, places = clusters(size, first_near, others[near], vectors[near], reach)
+        try:
+            members, places = clusters(size, first_near, others[near], vectors[near], reach)
+        except MemoryError as error:
+            raise TamisError(
+                f"a structure of {len(symbols)} atoms has more than {MOST_CLUSTERS:g} clusters of {size} atoms within "
+                f"{reach:g} Å; lower r_cut_{size}b, or look at its cell"
+            ) from error
         if len(alphabet) == 1:  # sorting by element would only cost time
             yield kinds[0], members, places
             continue

@@ -16,6 +16,8 @@ Indices = NDArray[np.int64]
 
 INNER_LENGTH = 0.01
 """Å; how fast a polynomial levels off inside s_min, fixed in chimes_calculator and chimes_lsq."""
+MOST_CLUSTERS = 3_000_000
+"""Of one size in one structure: they take half a GiB. A hundred atoms of a metal have some ten thousand."""
 
 
 @njit(cache=True)
@@ -158,9 +160,15 @@ def clusters(
     -------
     members : (n_clusters, size) atom numbers.
     places : (n_clusters, size, 3) positions relative to the first member, Å.
+
+    Raises
+    ------
+    MemoryError : there are more than ``MOST_CLUSTERS``.
     """
     found = np.empty((0, size), dtype=np.int64)
     n_clusters = _list_clusters(size, first, vectors, cutoff, found, False)
+    if n_clusters > MOST_CLUSTERS:
+        raise MemoryError
     found = np.empty((n_clusters, size), dtype=np.int64)
     _list_clusters(size, first, vectors, cutoff, found, True)
     members = np.empty((n_clusters, size), dtype=np.int64)

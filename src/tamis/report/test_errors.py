@@ -48,7 +48,7 @@ class Reader:
         self._known: dict[Path, TestErrors | None] = {}
 
     def read(self, trial: Trial) -> TestErrors | None:
-        """None where the file is missing, or does not fit to the trial's points."""
+        """None where the file is missing or damaged, or does not fit to the trial's points."""
         if trial.folder not in self._known:
             self._known[trial.folder] = self._read(trial)
         return self._known[trial.folder]
@@ -66,6 +66,8 @@ class Reader:
             numbers = np.array([[float(e), float(f)] for _, e, f, _ in cells]).reshape(n_points, -1, 2)
             layout = self._layout([about.split(",", 1)[1] for about, *_ in cells[: numbers.shape[1]]])
         except (ValueError, IndexError):
+            return None
+        if not np.isfinite(numbers).all():
             return None
         return TestErrors(layout, numbers[..., 1], np.abs(numbers[..., 0]))
 

@@ -70,6 +70,8 @@ class Extxyz(Source):
             raise TamisError(
                 f"dataset.test_fraction is {self.test_fraction}; it must lie between 0 and 0.5, say 0.1"
             )
+        if self.test_seed < 0:
+            raise TamisError(f"dataset.test_seed is {self.test_seed}; it must be a whole number from 0 on")
         _ = self.tolerances  # checks its numbers
 
     @property
