@@ -304,3 +304,20 @@ def test_optuna_itself_reads_the_journal(tmp_path):
     assert (
         optuna.load_study(study_name="s", storage=optuna.storages.JournalStorage(backend)).best_value == 4.0
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "goes_on"), [(OSError(28, "no space"), True), (RuntimeError("stop"), False)]
+)
+def test_an_error_after_a_trial_is_told_is_not_taken_for_the_end_of_a_grid(tmp_path, error, goes_on):
+    """A disk that was full for a moment made a search end before it had all its trials."""
+    with Presence(tmp_path) as presence:
+        shared = make(str(tmp_path / "study.journal"), presence)
+        trial, tell_it = shared.take(), shared.study.tell
+
+        def told_and_failed(*arguments):
+            tell_it(*arguments)
+            raise error
+
+        shared.study.tell = told_and_failed
+        assert end(shared.study, trial.number, TrialState.COMPLETE, 1.0) == goes_on

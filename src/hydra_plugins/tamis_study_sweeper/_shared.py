@@ -187,11 +187,11 @@ def end(study: Study, number: int, state: Any, values: Any = None) -> bool:
         study.tell(number, values, state)
     except UpdateFinishedTrialError:
         return True  # it was told before the database went away, and the answer was lost
-    except Exception:
+    except Exception as error:
         found = [trial for trial in study.get_trials(deepcopy=False) if trial.number == number]
         if not found or not found[0].state.is_finished():
             raise
-        return False
+        return not isinstance(error, RuntimeError)  # of study.stop; after any other, a full disk say, it goes on
     return True
 
 
