@@ -4,18 +4,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ase.io
 import pytest
+from tests.fuzz.data_files import made
 
 from tamis.parents import UNREACHABLE, read_parent
 from tamis.record import COMPLETE, RECORD_FILE, read_record
 
-TRIAL = ("model=snap", "model.basis.twojmax=2", "descriptor=none", "pruner=random", "store.n_jobs=1")
+DATA = ("dataset=extxyz", "dataset.train=good.xyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7")
+TRIAL = (*DATA, "model=snap", "model.basis.twojmax=2", "descriptor=none", "pruner=random", "store.n_jobs=1")
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """With the data set and its rows, once for all."""
-    return tmp_path_factory.mktemp("place")
+    """With a data set."""
+    folder = tmp_path_factory.mktemp("place")
+    ase.io.write(folder / "good.xyz", made(14), format="extxyz")
+    return folder
 
 
 def typed(place: Path, *command: str) -> str:

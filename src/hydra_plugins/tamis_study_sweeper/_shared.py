@@ -191,7 +191,9 @@ def end(study: Study, number: int, state: Any, values: Any = None) -> bool:
         found = [trial for trial in study.get_trials(deepcopy=False) if trial.number == number]
         if not found or not found[0].state.is_finished():
             raise
-        return not isinstance(error, RuntimeError)  # of study.stop; after any other, a full disk say, it goes on
+        return not isinstance(
+            error, RuntimeError
+        )  # of study.stop; after any other, a full disk say, it goes on
     return True
 
 
