@@ -96,6 +96,16 @@ def test_quests_where_the_last_neighbours_are_equally_far():
 # SOAP, ChIMES, SNAP
 
 
+def test_a_bispectrum_of_one_component():
+    """LAMMPS gives its column as a row."""
+    basis = linear_basis("descriptor=snap", "descriptor.twojmax=0")
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1, seed=0)
+    values = basis.values(atoms)
+    assert values.shape == (8, 1) and np.ptp(values) > 0.0
+    np.testing.assert_allclose(values, basis.evaluate(atoms)[0], rtol=1e-12)
+
+
 def test_soap_refuses_atoms_on_top_of_each_other():
     """QUIP loses neighbours there: the values changed when the cell was repeated."""
     basis = SoapBasis(("Si",), 4.0, 2, 1, 0.5, 0.5)

@@ -81,6 +81,7 @@ def test_a_changed_config_makes_new_trials_and_failures_wait_to_be_asked_for(pla
     wrong = ("--folder", "multirun/wrong", "validation_fraction=1.5", "study.blocks.primary.seeds=1")
     done = study(place, *wrong)
     assert done.returncode == 1 and "2 failed" in done.stdout
+    assert " ".join(done.stdout.split()).count("failed: validation_fraction is 1.5") == 1, done.stdout
     found = folders(place, "wrong")
     assert not set(found) & set(folders(place))
     assert {read_record(path).status for path in found.values()} == {FAILED}

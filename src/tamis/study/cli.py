@@ -36,6 +36,8 @@ from tamis.sweep import is_on_cluster
 from tamis.tracking import tracker_of
 
 COMPOSED_FILE = ".composed.json"
+MOST_REASONS = 5
+"""Different reasons of failures that are told while a study runs; all are in the records."""
 TELL_EVERY_S = 60.0
 WORKER_MEMORY_GIB = 1.5
 """What the data of each worker may take, unless store.memory_gib says otherwise."""
@@ -135,13 +137,16 @@ def chosen(jobs: Sequence[Job], only: Sequence[str], blocks: Sequence[str]) -> I
             yield job
 
 
-def status_of(folder: Path, trial: Trial) -> str:
-    """The status of a trial's record; "" where there is none."""
-    return read_record(folder / trial.name).status if (folder / trial.name / RECORD_FILE).exists() else ""
+def ending_of(folder: Path, trial: Trial) -> tuple[str, str]:
+    """Status and reason of a trial's record; "" where there is none."""
+    if not (folder / trial.name / RECORD_FILE).exists():
+        return "", ""
+    record = read_record(folder / trial.name)
+    return record.status, record.reason
 
 
 def what_is_done(folder: Path, trials: Sequence[Trial]) -> tuple[dict[str, str], str]:
-    """The status of each trial, as ``status_of``, and in words what else than now their records were made with."""
+    """The status of each trial, "" where it has no record, and in words what else than now they were made with."""
     status, now, others = {}, versions(), set[tuple[str, str]]()
     for trial in trials:
         status[trial.name] = ""
@@ -156,7 +161,7 @@ def what_is_done(folder: Path, trials: Sequence[Trial]) -> tuple[dict[str, str],
 def describe(trials: Sequence[Trial], given: argparse.Namespace) -> None:
     """Print how many trials there are, how many are done, and what the rest will need."""
     console = Console(highlight=False)
-    status = {trial.name: status_of(given.folder, trial) for trial in trials}
+    status = {trial.name: ending_of(given.folder, trial)[0] for trial in trials}
     for block, n in Counter(trial.block for trial in trials).items():
         done = sum(bool(status[trial.name]) for trial in trials if trial.block == block)
         points = sum(len(t.config["budget"].get("fractions", [1])) for t in trials if t.block == block)
@@ -237,12 +242,17 @@ def _ending(left: Sequence[Trial], folder: Path, slurm: Slurm | None, n_workers:
 def _through(
     left: Sequence[Trial], folder: Path, ending: Iterator[Trial], publisher: Publisher, console: Console
 ) -> Counter[str]:
-    """See the trials that are left to their ends; returns how many ended how."""
+    """See the trials that are left to their ends, with the first reasons of failures; returns how many ended how."""
     counts: Counter[str] = Counter()
+    reasons: set[str] = set()
     start = told = time.monotonic()
     with progress("trials", len(left)) as advance:
         for trial in ending:
-            counts[status_of(folder, trial)] += 1
+            status, reason = ending_of(folder, trial)
+            counts[status] += 1
+            if status == FAILED and reason not in reasons and len(reasons) < MOST_REASONS:
+                reasons.add(reason)
+                console.print(f"{trial.name} failed: {reason}", markup=False)
             publisher.publish(trial.name)
             advance(1)
             now, n = time.monotonic(), counts.total()
