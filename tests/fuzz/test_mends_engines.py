@@ -97,7 +97,7 @@ def test_quests_where_the_last_neighbours_are_equally_far():
 
 
 def test_a_bispectrum_of_one_component():
-    """LAMMPS gives its column as a row."""
+    """The wrapper of LAMMPS took addresses for its numbers."""
     basis = linear_basis("descriptor=snap", "descriptor.twojmax=0")
     atoms = bulk("Si", cubic=True)
     atoms.rattle(0.1, seed=0)

@@ -128,8 +128,10 @@ class SnapBasis(LinearBasis):
         self.check(atoms)
         shown = ("compute sum all reduce sum c_b[1]", "thermo_style custom step c_sum")
         lmp = self._compute(atoms, Box(atoms, self.r_cut), "sna/atom", shown)
-        table = lmp.numpy.extract_compute("b", LMP_STYLE_ATOM, LMP_TYPE_ARRAY)[: len(atoms)]
-        return in_element_blocks(table.reshape(len(atoms), -1), atoms, self.elements)  # one column comes flat
+        # lmp.numpy takes the pointers for the numbers where there is one column
+        rows = lmp.extract_compute("b", LMP_STYLE_ATOM, LMP_TYPE_ARRAY)
+        table = np.ctypeslib.as_array(rows[0], (len(atoms), self.n_components))
+        return in_element_blocks(table, atoms, self.elements)
 
     def evaluate(self, atoms: Atoms) -> tuple[Array, DesignRows]:
         """Values (n_atoms, K) and design rows: LAMMPS gives n rows of B, 3 n of forces, 6 of the virial."""
