@@ -19,8 +19,8 @@ MOST_NEIGHBOURS = 2000
 MOST_IMAGES = 10_000
 """Images of a cell within reach; a primitive cell has hundreds."""
 MOST_BINS = 1e6
-"""Boxes as wide as the reach that a cell is cut into. Engines keep up to 130 bytes for each, empty or not, and quests
-does not recover where memory ends."""
+"""Cubes as wide as the reach that the box around a cell is cut into. Engines keep up to 130 bytes for each, empty or
+not, and quests does not recover where memory ends."""
 
 
 def check_geometry(atoms: Atoms, reach: float) -> None:
@@ -63,11 +63,12 @@ def _check_cell(atoms: Atoms, reach: float) -> None:
             f"{images:.3g} images of the cell lie within r_cut = {reach} Å; at most {MOST_IMAGES} can be treated: "
             "lower r_cut, or take a less flat or skewed cell of the same crystal (ase.build.niggli_reduce)"
         )
-    bins = float(np.prod(np.maximum(1.0 / in_reach, 1.0)))
+    corners = np.indices((2, 2, 2)).reshape(3, 8).T @ cell
+    bins = float(np.prod(np.maximum(np.ptp(corners, axis=0) / reach, 1.0)))
     if bins > MOST_BINS:
         raise TamisError(
-            f"{volume:.3g} Å³ for {len(atoms)} atoms are {bins:.3g} cubes of r_cut = {reach} Å; at most {MOST_BINS:g} "
-            "can be treated: make the vacuum smaller"
+            f"the box around {volume:.3g} Å³ for {len(atoms)} atoms is {bins:.3g} cubes of r_cut = {reach} Å; at most "
+            f"{MOST_BINS:g} can be treated: make the vacuum smaller, or the cell less skewed"
         )
 
 

@@ -72,7 +72,7 @@ def test_cell_vectors_of_directions_that_are_not_periodic_say_nothing(name, base
 )
 def test_vacuum_that_would_fill_the_memory_is_refused(basis):
     """Every box takes memory, and what quests takes when it ends is never given back: later structures failed."""
-    with pytest.raises(TamisError, match=r"are 2.02e\+06 cubes of r_cut = 5.0 Å; at most 1e\+06"):
+    with pytest.raises(TamisError, match=r"is 2.02e\+06 cubes of r_cut = 5.0 Å; at most 1e\+06"):
         basis.values(Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]], cell=[632, 632, 632], pbc=True))
     apart = Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]], cell=[200, 200, 200], pbc=True)
     near = Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]], cell=[20, 20, 20], pbc=True)
