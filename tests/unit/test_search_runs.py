@@ -168,13 +168,14 @@ def test_plots_are_drawn_when_mlflow_is_away(tmp_path, runs, drawn, monkeypatch)
 
 
 def test_without_tracking_plots_are_drawn_and_nothing_else(tmp_path, drawn, caplog):
-    caplog.set_level("INFO")  # all that is said, but for Optuna's own
+    caplog.set_level("INFO")
     runs, study = SearchRuns(None), optuna.create_study(study_name="s")
     runs.study_started(study, tmp_path, 0)
     runs.trial_ended(study, told(study, tmp_path, 3.0), tmp_path)
     runs.study_ended(study, tmp_path, 0, True)
     assert drawn == [["objective"]]
-    assert {one.name.partition(".")[0] for one in caplog.records} == {"optuna"}
+    said = [one for one in caplog.records if not one.name.startswith("optuna.")]  # Optuna itself may talk
+    assert said == []
     parent = read_parent(tmp_path)
     assert parent.study == "s" and parent.run_id == UNREACHABLE  # tamis-sync can send it later
 
