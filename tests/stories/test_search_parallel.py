@@ -1,63 +1,26 @@
 """Several processes on one study stop at the total together: on a journal file, and on a real PostgreSQL."""
 
+import itertools
 import os
-import shutil
 import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from tests.servers import Postgres
 from tests.studies import check_whole, counted, load, make_app, search, start
 
 TOTAL = 24
 OVERRIDES = ["x=interval(-5, 5)", "kind=a,b", "sleep=0.2", f"hydra.sweeper.n_trials={TOTAL}"]
-
-
-def find(program: str) -> str | None:
-    """A program of PostgreSQL; Debian keeps them off the PATH."""
-    found = [shutil.which(program), *map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))]
-    return next((path for path in found if path), None)
+NO_TURNS = "hydra.sweeper.at_once=4"
+"""As many as there are processes: nobody waits for anybody."""
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
-    """URL of a cluster of its own, started as a user without privileges, on a socket in a temporary folder."""
-    pytest.importorskip("psycopg")
-    if find("initdb") is None or find("pg_ctl") is None:
-        pytest.skip("PostgreSQL's initdb and pg_ctl are not installed")
-    folder = Path(tempfile.mkdtemp(prefix="tamis-pg-", dir="/tmp"))  # sockets have short names
-    user = []
-    if os.getuid() == 0:  # PostgreSQL refuses to be root
-        if (
-            shutil.which("runuser") is None
-            or subprocess.run(["id", "postgres"], capture_output=True).returncode
-        ):
-            pytest.skip("root cannot start PostgreSQL without runuser and the user postgres")
-        shutil.chown(folder, "postgres")
-        user = ["runuser", "-u", "postgres", "--"]
-    data = folder / "data"
-    options = f"-k {folder} -c listen_addresses= -c fsync=off"
-    control = [*user, find("pg_ctl"), "-D", str(data)]
-    subprocess.run(
-        [*user, find("initdb"), "-D", str(data), "-A", "trust", "-U", "tester"],
-        check=True,
-        capture_output=True,
-        cwd="/",
-    )
-    try:
-        subprocess.run(
-            [*control, "-w", "-o", options, "-l", str(folder / "log"), "start"],
-            check=True,
-            capture_output=True,
-            cwd="/",
-        )
-        yield f"postgresql+psycopg://tester@/postgres?host={folder}"
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True, cwd="/")
-        shutil.rmtree(folder, ignore_errors=True)
+    """URL of a database of its own."""
+    with Postgres() as server:
+        yield server.create("optuna")
 
 
 @pytest.fixture(params=["journal", pytest.param("postgres", marks=pytest.mark.slow)])
@@ -79,7 +42,7 @@ def check_nobody_idle(study) -> None:
 def test_four_commands_and_a_kill_make_the_exact_total(tmp_path, address):
     folder = make_app(tmp_path / "project")
     name = tmp_path.name  # one database serves several tests
-    overrides = [*OVERRIDES, f"hydra.sweeper.storage='{address}'", f"hydra.sweeper.study_name={name}"]
+    overrides = [*OVERRIDES, NO_TURNS, f"hydra.sweeper.storage='{address}'", f"hydra.sweeper.study_name={name}"]
     processes = [start(folder, *overrides) for _ in range(4)]
     while (tmp_path / "project" / "jobs.txt").exists() is False:
         time.sleep(0.1)
@@ -100,12 +63,27 @@ def test_four_commands_and_a_kill_make_the_exact_total(tmp_path, address):
 @pytest.mark.slow
 def test_workers_of_one_command(tmp_path):
     folder = make_app(tmp_path)
-    done = search(folder, *OVERRIDES, "hydra.sweeper.n_jobs=2")
+    done = search(folder, *OVERRIDES, NO_TURNS, "hydra.sweeper.n_jobs=2")
     assert done.returncode == 0, done.stderr
     study = load(str(folder / "out" / "study.journal"))
     check_whole(study, TOTAL)
     assert len({trial.user_attrs["worker"] for trial in study.trials}) == 2
     check_nobody_idle(study)
+
+
+@pytest.mark.slow
+def test_a_turn_is_several_short_trials(tmp_path):
+    """Two workers on one core: what a trial left in its caches serves the next one."""
+    folder = make_app(tmp_path)
+    done = search(folder, *OVERRIDES, "hydra.sweeper.at_once=1", "hydra.sweeper.n_jobs=2")
+    assert done.returncode == 0, done.stderr
+    study = load(str(folder / "out" / "study.journal"))
+    check_whole(study, TOTAL)
+    by_start = sorted(study.trials, key=lambda trial: trial.datetime_start)
+    assert all(one.datetime_complete <= two.datetime_start for one, two in itertools.pairwise(by_start))
+    turns = [worker for worker, _ in itertools.groupby(trial.user_attrs["worker"] for trial in by_start)]
+    assert len(set(turns)) == 2
+    assert len(turns) <= TOTAL / 4
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ CONSTRAINTS = "constraints"
 """Attribute of a trial: by how much it breaks each constraint."""
 ENOUGH = 10
 """Ended trials before a rate of failures means anything."""
+LONG_ENOUGH_S = 2.0
+"""Of a turn: no trial begins in it any more."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +72,25 @@ class Loop:
         ------
         StudyError : too many trials fail, or what jobs return does not fit the study.
         """
-        known: list[FrozenTrial] | None = None
-        while True:
+        goes_on = True
+        while goes_on:
             with nullcontext() if self.turns is None else self.turns.one():
-                trials = self._take(known) if self.wants_to_go_on() else []
-                with self._giving_back(trials):
-                    outcomes = self._run(trials) if trials else []
+                goes_on = self._take_turn()
+
+    def _take_turn(self) -> bool:
+        """Run trials until the turn is long enough; returns whether there may be more of them.
+
+        What a trial leaves in the processor's caches serves the next one of the same process, and what others told
+        meanwhile is read in one go.
+        """
+        known: list[FrozenTrial] | None = None
+        ends = time.monotonic() + LONG_ENOUGH_S
+        while known is None or time.monotonic() < ends:
+            trials = self._take(known) if self.wants_to_go_on() else []
             if not trials:
-                known = None
-                if self.wants_to_go_on() and self.shared.reap():
-                    continue
-                return
+                return self.wants_to_go_on() and self.shared.reap() > 0
             with self._giving_back(trials):
+                outcomes = self._run(trials)
                 more = [self._tell(trial, outcome) for trial, outcome in zip(trials, outcomes, strict=True)]
             known = self.shared.trials()
             self._report({trial.number for trial in trials}, known)
@@ -88,7 +98,8 @@ class Loop:
             if not all(more):
                 log.info("the sampler has no more points")
                 self.shared.used_up()
-                return
+                return False
+        return True
 
     def _take(self, known: Sequence[FrozenTrial] | None) -> list[Trial]:
         found: list[Trial] = []
