@@ -26,6 +26,9 @@ def in_a_sentence(interrupted: str = "nothing that was there is changed") -> Ite
         print_failure(explain(error))
         sys.exit(1)
     except Exception as error:
+        if isinstance(error.__cause__, OSError):  # logging says "Unable to configure handler" for a full disk
+            print_failure(explain(error.__cause__))
+            sys.exit(1)
         if not raised_by_hydra(error):
             raise
         reason = str(error) or type(error).__name__

@@ -1,5 +1,8 @@
 """Commands end in a sentence; what is a mistake of the program's own keeps its traceback."""
 
+from errno import ENOSPC
+from logging.config import dictConfig
+
 import pytest
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
@@ -9,7 +12,13 @@ from tamis.exceptions import TamisError
 
 
 def full_disk() -> None:
-    raise OSError(28, "No space left on device", "/there/file")
+    raise OSError(ENOSPC, "No space left on device", "/there/file")
+
+
+def unlogged() -> None:
+    """As Hydra does it for the log of a job."""
+    handler = {"class": "logging.FileHandler", "filename": "/dev/null/tamis.log"}
+    dictConfig({"version": 1, "handlers": {"file": handler}})
 
 
 def refused() -> None:
@@ -32,6 +41,7 @@ def speechless() -> None:
     ("failing", "status", "words"),
     [
         (full_disk, 1, "cannot write /there/file (No space left on device); make room"),
+        (unlogged, 1, "cannot write /dev/null/tamis.log (Not a directory)"),
         (refused, 1, "failed: seed.fit is -1"),
         (interrupted, 130, "interrupted; all is well"),
         (stumbled, 1, "what was typed is not understood"),
