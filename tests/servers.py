@@ -116,10 +116,14 @@ class Postgres:
 
 @dataclass
 class MlflowServer:
-    """``mlflow server`` with the options and the environment of compose.yaml; a context manager."""
+    """``mlflow server`` with the options and the environment of compose.yaml; a context manager.
+
+    settings: of compose.env, such as the place of the artifacts; default: they are in the server's folder.
+    """
 
     store: str
-    artifacts: Path
+    folder: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -133,25 +137,27 @@ class MlflowServer:
 
     def start(self) -> None:
         """What compose.yaml starts, but for the places and fewer processes; the later option wins."""
-        service = composed({"POSTGRES_PASSWORD": PASSWORD, "ARTIFACTS": str(self.artifacts)})["mlflow"]
+        places = {"POSTGRES_PASSWORD": PASSWORD, "ARTIFACTS": str(self.folder), **self.settings}
+        service = composed(places)["mlflow"]
         command = [sys.executable, "-m", *service["command"], "--workers=1"]
         command += ["--host=127.0.0.1", f"--port={self.port}"]
-        environment = {**os.environ, **service["environment"], "MLFLOW_BACKEND_STORE_URI": self.store}
-        self.artifacts.mkdir(parents=True, exist_ok=True)
-        with (self.artifacts / "server.log").open("ab") as output:
+        environment = {**os.environ, **service["environment"], **self.settings}
+        environment["MLFLOW_BACKEND_STORE_URI"] = self.store
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "server.log").open("ab") as output:
             self.process = subprocess.Popen(
                 command,
                 env=environment,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                cwd=self.artifacts,
+                cwd=self.folder,
             )
         ends = time.monotonic() + LONGEST_S
         while not self._is_healthy():
             if self.process.poll() is not None or time.monotonic() > ends:
                 self.stop()
-                raise RuntimeError(f"no server: {(self.artifacts / 'server.log').read_text()[-2000:]}")
+                raise RuntimeError(f"no server: {(self.folder / 'server.log').read_text()[-2000:]}")
             time.sleep(0.1)
 
     def _is_healthy(self) -> bool:
@@ -170,6 +176,54 @@ class MlflowServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+class S3Store:
+    """An S3-like store with an empty bucket, in threads of this process; a context manager."""
+
+    SECRET = "S3cret-of-the-bucket"
+
+    def __enter__(self) -> "S3Store":
+        server = pytest.importorskip("moto.server")
+        self.server = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        self.server.start()
+        self.client.create_bucket(Bucket="tamis")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.stop()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What compose.env says of it."""
+        host, port = self.server.get_host_and_port()
+        return {
+            "ARTIFACTS": "s3://tamis/artifacts",
+            "MLFLOW_S3_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "tamis",
+            "AWS_SECRET_ACCESS_KEY": self.SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+    @property
+    def client(self) -> Any:
+        import boto3
+
+        given = self.settings
+        return boto3.client(
+            "s3",
+            endpoint_url=given["MLFLOW_S3_ENDPOINT_URL"],
+            aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
+            region_name=given["AWS_DEFAULT_REGION"],
+        )
+
+    def files(self) -> dict[str, bytes]:
+        """Name -> content."""
+        found = self.client.list_objects_v2(Bucket="tamis").get("Contents", [])
+        return {
+            one["Key"]: self.client.get_object(Bucket="tamis", Key=one["Key"])["Body"].read() for one in found
+        }
 
 
 class Line:

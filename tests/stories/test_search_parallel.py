@@ -42,7 +42,12 @@ def check_nobody_idle(study) -> None:
 def test_four_commands_and_a_kill_make_the_exact_total(tmp_path, address):
     folder = make_app(tmp_path / "project")
     name = tmp_path.name  # one database serves several tests
-    overrides = [*OVERRIDES, NO_TURNS, f"hydra.sweeper.storage='{address}'", f"hydra.sweeper.study_name={name}"]
+    overrides = [
+        *OVERRIDES,
+        NO_TURNS,
+        f"hydra.sweeper.storage='{address}'",
+        f"hydra.sweeper.study_name={name}",
+    ]
     processes = [start(folder, *overrides) for _ in range(4)]
     while (tmp_path / "project" / "jobs.txt").exists() is False:
         time.sleep(0.1)

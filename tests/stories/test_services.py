@@ -16,7 +16,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from tests.servers import PASSWORD, Line, MlflowServer, Postgres
+from tests.servers import PASSWORD, Line, MlflowServer, Postgres, S3Store
 from tests.studies import check_whole, counted, environment, load, make_app, search_here
 
 from tamis.parents import Parent
@@ -177,24 +177,42 @@ def test_trials_reach_the_server_with_their_files(tmp_path, tracker, server):
     client = MlflowClient(server.uri)
     for folder, one in trials.items():
         local = Path(client.download_artifacts(one.info.run_id, "", str(tmp_path / "down")))
-        files = sorted(path.relative_to(folder) for path in Path(folder).rglob("*") if path.is_file())
-        # the log is still written when it is sent
-        assert len(files) > 4 and all(
-            (local / path).read_bytes() == (Path(folder) / path).read_bytes()
-            for path in files
-            if path.suffix != ".log"
-        )
+        wanted = files_of(Path(folder))
+        assert wanted.items() <= files_of(local).items()
         assert one.data.metrics.items() >= read_record(Path(folder)).metrics.items()
     tracker = replace(tracker, artifacts=True)
     assert [str(tally) for _, tally in sync(str(tmp_path / "sweep"), tracker)] == ["0 new, 2 already there"]
     check_no_secret(tmp_path, done.stdout + done.stderr, found)
 
 
-def check_no_secret(folder: Path, said: str, found: list[Run]) -> None:
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Name -> content; but for the log of a trial, which is still written when it is sent."""
+    found = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    assert len(found) > 4
+    return {name: path.read_bytes() for name, path in found.items() if path.suffix != ".log"}
+
+
+@pytest.mark.slow
+def test_files_of_runs_go_to_an_s3_like_store(tmp_path, postgres):
+    """Through the server, which alone has the keys."""
+    with S3Store() as s3, MlflowServer(postgres.create("s3"), tmp_path / "server", s3.settings) as server:
+        done = tamis(tmp_path, *QUICK, f"tracking.uri={server.uri}", "hydra.run.dir=trial")
+        assert done.returncode == 0, done.stderr
+        (one,) = runs(Tracker(server.uri, tmp_path / "unused", "tamis", artifacts=True))
+        stored = s3.files()
+        wanted = files_of(tmp_path / "trial")
+        below = {name.partition(f"{one.info.run_id}/artifacts/")[2]: data for name, data in stored.items()}
+        assert wanted.items() <= below.items()
+        local = MlflowClient(server.uri).download_artifacts(one.info.run_id, "", str(tmp_path))
+        assert wanted.items() <= files_of(Path(local)).items()
+    check_no_secret(tmp_path, done.stdout + done.stderr, [one], S3Store.SECRET)
+
+
+def check_no_secret(folder: Path, said: str, found: list[Run], secret: str = PASSWORD) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
-    assert [path for path in files if PASSWORD.encode() in path.read_bytes()] == []
-    assert PASSWORD not in said
-    assert all(PASSWORD not in str(one.to_dictionary()) for one in found)
+    assert [path for path in files if secret.encode() in path.read_bytes()] == []
+    assert secret not in said
+    assert all(secret not in str(one.to_dictionary()) for one in found)
 
 
 @pytest.mark.slow
