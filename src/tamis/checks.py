@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from ase.data import covalent_radii
+from ase.data import chemical_symbols, covalent_radii
 from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
@@ -146,7 +146,11 @@ def unusable_cell(atoms: Atoms) -> list[str]:
 
 def unknown_elements(atoms: Atoms, elements: Sequence[str]) -> list[str]:
     """Elements that the configuration does not declare."""
-    unknown = sorted(set(atoms.get_chemical_symbols()) - set(elements))
+    names = {
+        chemical_symbols[number] if 0 <= number < len(chemical_symbols) else f"an atomic number {number}"
+        for number in map(int, set(atoms.numbers))
+    }
+    unknown = sorted(names - set(elements))
     if not unknown:
         return []
     return [f"has {', '.join(unknown)}, but dataset.elements is {', '.join(elements)}; add what is missing"]

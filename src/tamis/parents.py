@@ -24,6 +24,8 @@ UNREACHABLE = ""
 """Id of the run where MLflow could not be reached."""
 MISSED = ".mlflow_missed"
 """A file in a sweep's folder where a trial could not be logged: the sweep makes that up at its end."""
+LOCK_FILE = ".lock"
+"""What is locked of a folder: a network file system locks nothing that cannot be opened for writing."""
 PAUSE_S = 60.0
 """Seconds without a try after MLflow could not be reached: each may take long."""
 
@@ -75,16 +77,23 @@ def read_parent(folder: Path) -> Parent | None:
 def hold(path: Path) -> int | None:
     """Lock a file or folder against others that ask for the same; returns what ``os.close`` gives back.
 
-    Nothing is written for it. A file system that knows no such locks, or a path that is not there, keeps nobody out:
-    what is written twice then is found by the next ``tamis-sync``.
+    A folder gets an empty ``LOCK_FILE``. A file system that knows no such locks, or a path that is not there, keeps
+    nobody out: what is written twice then is found by the next ``tamis-sync``.
     """
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
-        return None
-    with suppress(OSError):
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    handle = _opened(path, os.O_CREAT if path.is_dir() else 0)
+    if handle is not None:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
     return handle
+
+
+def _opened(path: Path, more: int = 0) -> int | None:
+    """A handle that can be locked; for reading where nothing may be written, which a local file system locks, too."""
+    place = path / LOCK_FILE if path.is_dir() else path
+    for flags in (os.O_RDWR | more, os.O_RDONLY):
+        with suppress(OSError):
+            return os.open(place, flags, 0o666)
+    return None
 
 
 @contextmanager
@@ -100,9 +109,8 @@ def alone_in(path: Path) -> Iterator[None]:
 
 def is_in_use(path: Path) -> bool:
     """Whether another process holds a lock on this file or folder."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
+    handle = _opened(path)
+    if handle is None:
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

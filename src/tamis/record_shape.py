@@ -67,6 +67,8 @@ def problem_of(content: Any) -> str:
         return "started is no number"
     if content.get("status", "running") not in STATUSES or not isinstance(content.get("reason", ""), str):
         return f"status is none of {', '.join(STATUSES)}, or reason is no text"
+    if not isinstance(content.get("id", ""), str):
+        return "id is no text"
     if not are_texts(content.get("overrides", [])):
         return "overrides are no texts"
     complete = content.get("status") == "complete"  # a failed trial may have been refused for what it holds

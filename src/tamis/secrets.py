@@ -8,10 +8,12 @@ import re
 from typing import Any
 
 HIDDEN = "***"
-IN_ADDRESS = re.compile(r"(://[^\s:/@]*):[^\s'\"]*@")
-"""user:password@ of a URL, up to the last @: a password may hold one, and a slash."""
+IN_ADDRESS = re.compile(r"(://[^\s:/@]*):(?:[^\s'\"]|['\"](?![\s,:;)\]}]|$))*@")
+"""user:password@ of a URL, up to the last @: a password may hold one, a slash, and a quote that closes nothing."""
+TOKEN_IN_ADDRESS = re.compile(r"(https?\\?://)[^\s:/@'\"]{16,}@")
+"""A long name without a password, in the address of a web server, is a token."""
 IN_PAIR = re.compile(
-    r"(?i)\b((?:\w*password|passwd|pwd|secret|token|\w*access_?key|api_?key)\\?=)[^\s&;,'\"]+"
+    r"(?i)\b((?:\w*(?:password|secret|token|access_?key|api_?key)|passwd|pwd)\\?=)[^\s&;,'\"]+"
 )
 """password=... in the query of a URL, or in a connection string."""
 IN_ENVIRONMENT = re.compile(r"(?:^PG|^|_)(?:PASSWORD|PASSWD|SECRET|TOKEN|ACCESS_KEY|API_KEY)(?:_|$)")
@@ -36,6 +38,7 @@ def _walk(value: Any, known: re.Pattern[str] | None) -> Any:
     if isinstance(value, str):
         if "@" in value:
             value = IN_ADDRESS.sub(rf"\1:{HIDDEN}@", value)
+            value = TOKEN_IN_ADDRESS.sub(rf"\1{HIDDEN}@", value)
         if "=" in value:
             value = IN_PAIR.sub(rf"\1{HIDDEN}", value)
         return value if known is None else known.sub(HIDDEN, value)

@@ -192,7 +192,7 @@ def is_search(place: Path) -> bool:
 
 def at_work(place: Path) -> bool:
     """Whether a sweep, a study or a search still runs in this folder, as far as can be seen from this machine."""
-    return is_in_use(place) or is_in_use(place / ".lock") or bool(Presence(place).others())
+    return is_in_use(place) or bool(Presence(place).others())
 
 
 def _send_sweep(place: Path, trials: Sequence[Path], tracker: Tracker, tally: Tally) -> None:

@@ -17,7 +17,7 @@ from tests.report_folders import write_trial
 
 from tamis.bases.acsf_table import SymmetryFunction
 from tamis.bases.snap import SnapBasis, read_snap
-from tamis.checks import overlaps
+from tamis.checks import overlaps, unknown_elements
 from tamis.evaluation.dynamics import reference as md
 from tamis.exceptions import TamisError
 from tamis.geometry import check_geometry
@@ -157,6 +157,14 @@ def test_labels_that_are_no_numbers_name_their_frame(tmp_path):
         Extxyz(elements=("Si",), atom_spacing=2.7, train=str(path)).load()
 
 
+@pytest.mark.parametrize("number", [119, -1, 5000])
+def test_atomic_numbers_of_no_element_are_told(number):
+    atoms = bulk("Si")
+    atoms.numbers[:] = [14, number]
+    (problem,) = unknown_elements(atoms, ("Si",))
+    assert f"an atomic number {number}" in problem
+
+
 HEADERS = (
     b"{'descr': '<f8', 'fortran_order': False, 'shape': (38, 5), }",
     b"{'descr': '<f8', 'fortran_order': False, 'shape': (3",
@@ -189,6 +197,7 @@ def test_blocks_with_a_right_checksum_and_a_wrong_header_count_as_missing(tmp_pa
         ({"selection": {"ids": [1]}}, "selection.ids are no texts"),
         ({"started": None}, "started is no number"),
         ({"overrides": "abc"}, "overrides is no list"),
+        ({"id": ["a"]}, "id is no text"),
     ],
 )
 def test_a_record_of_wrong_types_is_named(tmp_path, change, says):

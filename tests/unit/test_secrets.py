@@ -33,6 +33,10 @@ SECRET = "Xy7-hidden.word"
             "postgresql://host/base?user=me&password=***&x=1",
         ),
         (f"host=h PASSWORD={SECRET} user=me", "host=h PASSWORD=*** user=me"),
+        (f"postgresql://me:pa'{SECRET}@host/base", "postgresql://me:***@host/base"),
+        (f"['x://me:{SECRET}@host','y@z']", "['x://me:***@host','y@z']"),
+        (f"https://{SECRET}{SECRET}@host/x", "https://***@host/x"),
+        (f"x?access_token={SECRET}&client_secret={SECRET}", "x?access_token=***&client_secret=***"),
         (f"aws_secret_access_key={SECRET}", "aws_secret_access_key=***"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from mlflow.entities import Run
 
 from tamis.exceptions import TamisError
-from tamis.parents import PARENT_FILE, Parent, alone_in, is_in_use, read_parent
+from tamis.parents import PARENT_FILE, Parent, alone_in, hold, is_in_use, read_parent
 from tamis.record import COMPLETE, FAILED, RECORD_FILE, RUNNING, SKIPPED, TrialRecord, read_record
 from tamis.search_runs import SearchRuns
 from tamis.sync import AwayError, groups_of, read_command, run, sync, trials_below
@@ -345,21 +345,42 @@ def test_arguments(tmp_path, capsys):
     assert "usage" in capsys.readouterr().out
 
 
-def test_locks_are_seen_by_others_and_need_no_file(tmp_path):
-    place = tmp_path / "read-only"
-    place.mkdir()
-    assert not is_in_use(place) and not is_in_use(tmp_path / "none")
-    with alone_in(place):
-        assert is_in_use(place)
-        with (tmp_path / "x").open("w") as other:
-            handle = os.open(place, os.O_RDONLY)
-            with pytest.raises(BlockingIOError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.close(handle)
-            assert not other.closed
-    assert not is_in_use(place) and list(place.iterdir()) == []
+@pytest.mark.parametrize("name", ["folder", "file"])
+def test_locks_are_seen_by_others(tmp_path, name):
+    place = tmp_path / name
+    place.mkdir() if name == "folder" else place.touch()
+    before = sorted(tmp_path.rglob("*"))
+    assert not is_in_use(place) and sorted(tmp_path.rglob("*")) == before, "looking leaves no file"
+    handle = hold(place)
+    how = fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE
+    assert how == os.O_RDWR, "NFS locks nothing that is open for reading"
+    assert is_in_use(place)
+    os.close(handle)
+    assert not is_in_use(place)
+
+
+def test_what_is_not_there_keeps_nobody_out(tmp_path):
+    assert not is_in_use(tmp_path / "none")
     with alone_in(tmp_path / "none"):
         pass
+
+
+def test_links_are_not_followed_to_the_server(tmp_path, mlflow_uri, caplog):
+    """A folder of somebody else's may have one to a file of mine."""
+    tracker = Tracker(mlflow_uri, tmp_path / "artifacts", "tests")
+    secret, trial = tmp_path / "pgpass", tmp_path / "trial"
+    secret.write_text("secret")
+    (trial / "potential").mkdir(parents=True)
+    (trial / "kept.extxyz").symlink_to(secret)
+    (trial / "home").symlink_to(tmp_path)
+    (trial / "potential" / "a.txt").write_text("a")
+    record = TrialRecord(config={"choices": {}}, status=COMPLETE)
+    record.save(trial)
+    run_id = tracker.write(record, trial, None).run_id
+    sent = {path.name for path in (tmp_path / "artifacts").rglob("*") if path.is_file()}
+    assert sent == {"record.json", "a.txt"}
+    assert {one.path for one in tracker._client.list_artifacts(run_id)} == {"record.json", "potential"}
+    assert caplog.text.count("is a link") == 2
 
 
 def test_ids_are_of_one_record_and_stay(tmp_path):

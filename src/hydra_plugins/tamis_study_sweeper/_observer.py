@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+
+from tamis.parents import PAUSE_S
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -47,20 +50,41 @@ class Silent:
 
 
 class Patient:
-    """Passes everything on; what goes wrong there is told, and does not end the study."""
+    """Passes everything on; what goes wrong there is told once, and does not end the study.
+
+    After a trial that it missed the observer is left alone for a while: to be told that a server is away may take
+    longer than a trial.
+    """
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
+        self._told, self._pause_until = "", 0.0
 
-    def __getattr__(self, name: str) -> Any:
-        return lambda *arguments: self._pass_on(name, arguments)
+    def study_started(self, study: Study, folder: Path, n_others: int) -> None:
+        """As the observer's."""
+        self._pass_on("study_started", study, folder, n_others)
 
-    def _pass_on(self, name: str, arguments: tuple[Any, ...]) -> None:
+    def trial_ended(self, study: Study, trial: FrozenTrial, folder: Path) -> None:
+        """As the observer's, which makes up at the end what it missed in a pause."""
+        if time.monotonic() >= self._pause_until and not self._pass_on("trial_ended", study, trial, folder):
+            self._pause_until = time.monotonic() + PAUSE_S
+
+    def study_ended(self, study: Study, folder: Path, n_others: int, is_full: bool) -> None:
+        """As the observer's."""
+        self._pass_on("study_ended", study, folder, n_others, is_full)
+
+    def _pass_on(self, name: str, *arguments: Any) -> bool:
+        """Whether it went well."""
         try:
             getattr(self._observer, name)(*arguments)
         except Exception as error:  # the study is safe in its storage; the observer can catch up from there
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            log.warning("%s missed %s (%s)", type(self._observer).__name__, name, reason)
+            if name != self._told:
+                log.warning("%s missed %s (%s)", type(self._observer).__name__, name, reason)
+            self._told = name
+            return False
+        self._told = ""
+        return True
 
 
 def make_observer(config: DictConfig | None) -> Observer:

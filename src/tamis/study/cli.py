@@ -20,6 +20,7 @@ from rich.console import Console
 from tamis.configuration import config_folder, register_resolvers
 from tamis.endings import in_a_sentence
 from tamis.exceptions import TamisError
+from tamis.parents import LOCK_FILE
 from tamis.progress import progress
 from tamis.record import COMPLETE, FAILED, RECORD_FILE, SKIPPED, read_record, versions
 from tamis.study.crew import clear_away, fill, kinds_of, run_all
@@ -267,7 +268,7 @@ def _through(
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Refuse a second study in the same folder."""
-    with (folder / ".lock").open("a") as lock:
+    with (folder / LOCK_FILE).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

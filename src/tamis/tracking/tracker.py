@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tamis.exceptions import TamisError
 from tamis.parents import Parent, alone_in
-from tamis.record import TrialRecord, read_record_file
+from tamis.record import RECORD_FILE, TrialRecord, read_record_file
 from tamis.secrets import redacted
 from tamis.tracking.connection import alone_at, client_of, experiment_id
 from tamis.tracking.content import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+log = logging.getLogger(__name__)
 BATCH = 1000
 """Most metrics that MLflow takes in one call."""
 EARLIER_RECORDS = "earlier_*.json"
@@ -193,7 +195,7 @@ class Tracker:
     def attach(self, run_id: str, folder: Path) -> None:
         """Copy a folder to the artifacts of a run, under its name; what is there of the same name is replaced."""
         with self._alone():
-            self._client.log_artifacts(run_id, str(folder), folder.name)
+            self._send_files(run_id, folder, Path(folder.name))
 
     def write(
         self, record: TrialRecord, folder: Path, parent: str | None, more: Mapping[str, str] | None = None
@@ -204,7 +206,8 @@ class Tracker:
         of earlier failures that the folder holds. Others who write the same record wait, and find it written.
         """
         earlier = list(_ids(folder.glob(EARLIER_RECORDS)))
-        with alone_in(folder), self._alone():
+        own = folder / RECORD_FILE
+        with alone_in(own if own.exists() else folder), self._alone():
             if there := self._settle(record.id, earlier):
                 return Written(there, is_new=False)
             run_id = self._begin(record, folder, parent, more or {})
@@ -232,8 +235,17 @@ class Tracker:
                 run_id, metrics=metrics[start : start + BATCH], params=params if start == 0 else []
             )
         if self.artifacts:
-            self._client.log_artifacts(run_id, str(folder))
+            self._send_files(run_id, folder, Path())
         self._client.set_terminated(run_id, ENDED.get(record.status, "FAILED"))
+
+    def _send_files(self, run_id: str, folder: Path, below: Path) -> None:
+        """What is in the folder, but for links: one in a colleague's folder may lead to anything of mine."""
+        for path in sorted(folder.rglob("*")):
+            if path.is_symlink():
+                log.warning("%s is a link and is not sent to MLflow", path)
+            elif path.is_file() and not path.name.startswith("."):  # scratch files and locks
+                place = below / path.parent.relative_to(folder)
+                self._client.log_artifact(run_id, str(path), place.as_posix() if place.parts else None)
 
 
 def _ids(records: Iterable[Path]) -> Iterator[str]:
