@@ -1,13 +1,13 @@
 """Many workers of one search on PostgreSQL against one of them alone: how much of their sum is left.
 
 A search over budgets and splits of a fast model (snap on the embedded silicon set, farthest points, from a warm store),
-with Optuna on PostgreSQL, and with ``--mlflow`` every trial logged to an MLflow server on PostgreSQL. All of it, the
-servers too, is on one core. First one worker does a study by itself, then ``--n`` workers together do another.
+with Optuna on PostgreSQL, and with ``--mlflow`` every trial logged to an MLflow server on PostgreSQL. First one worker
+does a study by itself on one core, servers and all, then ``--n`` workers together do another on ``--cores``.
 
 Rates are taken while all are at work: from the moment at which every worker has ended its first trial (imports and
-first readings are behind it) to that at which the first of them has ended its last. On one core the sum of the workers
-alone is the rate of one worker: the core is all that they have. ``processor`` compares processor seconds a trial,
-workers and servers together, which other programs on the core disturb least. A virtual core is not equally fast at all
+first readings are behind it) to that at which the first of them has ended its last. The sum of the workers alone is the rate
+of one worker times the cores: they are all that the workers have. ``processor`` compares processor seconds a trial, workers
+and servers together, which other programs on the core disturb least. A virtual core is not equally fast at all
 times: a short loop is timed every second, and ``at equal speed`` counts processor seconds in units of it. Trials are
 drawn at random, so that a trial costs the same early and late in a study. Both servers are started by this command
 (PostgreSQL's programs must be installed).
@@ -51,6 +51,7 @@ class Outcome:
     """
 
     workers: int
+    cores: int
     n_all: int
     n_runs: int | None
     n_failed: int
@@ -128,7 +129,7 @@ def sampled(roots: list[int]) -> Iterator[list[tuple[float, float, float]]]:
         thread.join()
 
 
-def measure(workers: int, trials: int, folder: Path, store: Path, with_mlflow: bool) -> Outcome:
+def measure(workers: int, cores: int, trials: int, folder: Path, store: Path, with_mlflow: bool) -> Outcome:
     """Run one case in a new folder, with new servers."""
     folder.mkdir(parents=True)
     with ExitStack() as stack:
@@ -154,7 +155,7 @@ def measure(workers: int, trials: int, folder: Path, store: Path, with_mlflow: b
         if status != 0:
             raise SystemExit((folder / "output.txt").read_text()[-3000:])
         study = optuna.load_study(study_name="workers", storage=storage)
-        return outcome(study, workers, samples, seconds, logged(server.uri) if server else None)
+        return outcome(study, workers, cores, samples, seconds, logged(server.uri) if server else None)
 
 
 def logged(uri: str) -> int:
@@ -175,6 +176,7 @@ def logged(uri: str) -> int:
 def outcome(
     study: optuna.Study,
     workers: int,
+    cores: int,
     samples: list[tuple[float, float, float]],
     seconds: float,
     n_runs: int | None,
@@ -192,6 +194,7 @@ def outcome(
     times, cpu, loops = np.array(samples).T
     return Outcome(
         workers=workers,
+        cores=cores,
         n_all=len(trials),
         n_runs=n_runs,
         n_failed=sum(trial.state.name != "COMPLETE" for trial in trials),
@@ -208,17 +211,18 @@ def table(alone: Outcome, together: Outcome) -> list[dict[str, object]]:
     return [
         {
             "workers": one.workers,
+            "cores": one.cores,
             "trials": one.n_all,
             "runs in MLflow": "-" if one.n_runs is None else one.n_runs,
             "failed": one.n_failed,
             "counted": one.n,
             "trials/s": one.n / one.seconds,
-            "of the sum": (one.n / one.seconds) / (alone.n / alone.seconds),
+            "of the sum": (one.n / one.seconds) / (one.cores * alone.n / alone.seconds),
             "processor s a trial": one.cpu / one.n,
             "of the sum, processor": (alone.cpu / alone.n) / (one.cpu / one.n),
             "of the sum, at equal speed": (alone.cpu / alone.n / alone.loop_s)
             / (one.cpu / one.n / one.loop_s),
-            "core used": one.cpu / one.seconds,
+            "cores used": one.cpu / one.seconds,
             "command, s": one.all_s,
         }
         for one in (alone, together)
@@ -231,6 +235,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--n", type=int, default=16, help="workers")
+    options.add_argument("--cores", type=int, default=1, help="for all workers together, and the servers")
     options.add_argument("--trials", type=int, default=500, help="of the study of all workers together")
     options.add_argument("--alone", type=int, default=150, help="trials of the study of one worker")
     options.add_argument("--mlflow", action="store_true", help="log every trial to an MLflow server")
@@ -245,17 +250,17 @@ def main() -> None:
     given = options.parse_args()
     one_thread()
     store = (given.store or given.scratch / "store").absolute()
-    with on_cores(1):
-        for case in [given.only] if given.only else CASES:
-            workers, trials = (1, given.alone) if case == "alone" else (given.n, given.trials)
-            folder = given.scratch / f"{case}-{time.strftime('%H%M%S')}"
-            found = measure(workers, trials, folder.absolute(), store, given.mlflow)
+    for case in [given.only] if given.only else CASES:
+        size = (1, 1, given.alone) if case == "alone" else (given.n, given.cores, given.trials)
+        folder = given.scratch / f"{case}-{time.strftime('%H%M%S')}"
+        with on_cores(size[1]):
+            found = measure(*size, folder.absolute(), store, given.mlflow)
             (given.scratch / f"{case}.json").write_text(json.dumps(asdict(found)))
             print(found, flush=True)
     files = [given.scratch / f"{case}.json" for case in CASES]
     if all(path.exists() for path in files):
         alone, together = (Outcome(**json.loads(path.read_text())) for path in files)
-        title = f"{together.workers} workers on PostgreSQL against one, one core, {os.uname().machine}"
+        title = f"{together.workers} workers on PostgreSQL against one, {together.cores} cores, {os.uname().machine}"
         report(title, table(alone, together), given.out)
 
 
