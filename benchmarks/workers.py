@@ -5,12 +5,12 @@ with Optuna on PostgreSQL, and with ``--mlflow`` every trial logged to an MLflow
 does a study by itself on one core, servers and all, then ``--n`` workers together do another on ``--cores``.
 
 Rates are taken while all are at work: from the moment at which every worker has ended its first trial (imports and
-first readings are behind it) to that at which the first of them has ended its last. The sum of the workers alone is the rate
-of one worker times the cores: they are all that the workers have. ``processor`` compares processor seconds a trial, workers
-and servers together, which other programs on the core disturb least. A virtual core is not equally fast at all
-times: a short loop is timed every second, and ``at equal speed`` counts processor seconds in units of it. Trials are
-drawn at random, so that a trial costs the same early and late in a study. Both servers are started by this command
-(PostgreSQL's programs must be installed).
+first readings are behind it) to that at which the first of them has ended its last. The sum of the workers alone is
+the rate of one worker times the cores: they are all that the workers have. ``processor`` compares processor seconds a
+trial, workers and servers together, which other programs on the core disturb least. A virtual core is not equally
+fast at all times: a short loop is timed every second, and ``at equal speed`` counts processor seconds in units of it.
+Trials are drawn at random, so that a trial costs the same early and late in a study. Both servers are started by this
+command (PostgreSQL's programs must be installed).
 
 ``--only`` runs one of the two and keeps its figures in ``--scratch``; the table is printed when both are there.
 """
