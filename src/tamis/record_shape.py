@@ -96,7 +96,7 @@ def _of_config(config: Mapping[str, Any], complete: bool) -> str:
     if not complete:
         return ""
     for name in PARTS:
-        if not isinstance(config.get(name) or {}, dict):
+        if not isinstance(config.get(name, {}), dict):
             return f"config.{name} is no mapping"
     if not _is_finite(config.get("validation_fraction") or 0.0):
         return "config.validation_fraction is no number"

@@ -210,6 +210,16 @@ def test_a_record_of_wrong_types_is_named(tmp_path, change, says):
     assert [trial.status for trial in read_trials([place])] == [UNREADABLE]
 
 
+@pytest.mark.parametrize("value", ["", [], None, 0])
+def test_a_part_that_is_empty_and_no_mapping_is_named(tmp_path, value):
+    place = write_trial(tmp_path / "a", fractions=(0.5, 1.0))
+    record = json.loads((place / "record.json").read_text())
+    record["config"]["dataset"] = value
+    (place / "record.json").write_text(json.dumps(record))
+    with pytest.raises(TamisError, match=r"config\.dataset is no mapping"):
+        read_record(place)
+
+
 def test_a_trial_without_its_pool_is_left_out_of_reports(tmp_path):
     place = write_trial(tmp_path / "a", fractions=(0.5, 1.0))
     record = json.loads((place / "record.json").read_text())

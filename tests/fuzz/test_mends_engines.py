@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.build import bulk
 from hydra.errors import InstantiationException
 from tests.fuzz.data_files import made
-from tests.fuzz.potentials import energy_of, linear_basis, silicon, written
+from tests.fuzz.potentials import energy_of, gap, linear_basis, silicon, written
 from tests.fuzz.structures import prepare_basis, settled_by_distance
 
 from tamis.bases.ace_check import read_b_basis
@@ -20,6 +20,7 @@ from tamis.bases.base import Basis
 from tamis.bases.chimes import LARGEST_ORDERS
 from tamis.bases.chimes_reader import read_params
 from tamis.bases.dscribe_soap import DscribeSoapBasis
+from tamis.bases.gap_check import check_gap
 from tamis.bases.quests import QuestsBasis
 from tamis.bases.snap import SnapBasis, read_snap
 from tamis.bases.soap import CLOSEST, SoapBasis
@@ -116,6 +117,19 @@ def test_soap_refuses_atoms_on_top_of_each_other():
     atoms.positions[1, 0] += CLOSEST
     twice = basis.values(atoms.repeat((2, 1, 1)))
     np.testing.assert_allclose(twice[:8], basis.values(atoms), atol=1e-6)
+
+
+@pytest.mark.parametrize("white", ["\t", "\n"])
+@pytest.mark.parametrize("before", ["soap", "n_species=", "}", "</descriptor>"])
+def test_white_space_that_quip_takes_for_letters(tmp_path, before, white):
+    """QUIP missed the setting behind it, and the next file that it read ended the process."""
+    pytest.importorskip("quippy")
+    text = gap(tmp_path).files["gap.xml"].decode()
+    damaged = text.replace(before, white + before, 1)
+    assert damaged != text
+    (tmp_path / "good" / "gap.xml").write_text(damaged)
+    with pytest.raises(TamisError, match="is no sound soap or distance_2b"):
+        check_gap(tmp_path / "good" / "gap.xml")
 
 
 @pytest.mark.parametrize("name", LARGEST_ORDERS)

@@ -270,6 +270,7 @@ def test_settings_are_checked(name):
     [
         ("input.nn", "elements Si", "", "no elements"),
         ("input.nn", "cutoff_type 6", "cutoff_type 17", "cutoff_type 17"),
+        ("input.nn", "atom_energy Si ", "atom_energy Si x", "atom_energy of input.nn needs"),
         ("input.nn", "Si 2 Si", "Si two Si", "not understood"),
         ("input.nn", "elements Si", "elements Si\nelement_nodes_short Si 1 4", "element_nodes_short"),
         ("input.nn", "use_short_forces", "center_symmetry_functions", "exclude each other"),

@@ -120,7 +120,7 @@ def _check_term(path: Path, term: ElementTree.Element) -> None:
     permutations = [(one.get("i"), (one.text or "").split()) for one in term.findall("permutation")]
     if permutations != [("1", ["1"])]:
         raise TamisError(f"{path} is damaged: a term has other permutations than 1; {HINT}")
-    _check_descriptor(path, (term.findtext("descriptor") or "").strip(), width)
+    _check_descriptor(path, (term.findtext("descriptor") or "").strip(" "), width)
     _check_points(path, term.findall("sparseX"), n_points)
     _check_point_file(path, term, width, n_points)
 
@@ -131,9 +131,8 @@ def _check_descriptor(path: Path, text: str, width: int) -> None:
     kind, _, rest = text.partition(" ")
     settings = dict(SETTING.findall(rest))
     known = {*NEEDED.get(kind, ()), *OF_THE_FIT, SPARSE_FILE}
-    sound = (
-        kind in NEEDED and SETTING.sub("", rest).strip() == "" and len(SETTING.findall(rest)) == len(settings)
-    )
+    sound = kind in NEEDED and not re.search(r"[^\S ]", text)  # to QUIP a tab is a letter
+    sound = sound and SETTING.sub("", rest).strip() == "" and len(SETTING.findall(rest)) == len(settings)
     sound = sound and set(NEEDED[kind]) <= settings.keys() <= known
     sound = sound and all(_is_sound(name, value) for name, value in settings.items())
     if sound and kind == "soap":

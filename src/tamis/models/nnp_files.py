@@ -66,7 +66,7 @@ def read_n2p2(folder: Path, length: float = 1.0, energy: float = 1.0) -> NnpPote
                 biases /= len(weights)
                 weights /= len(weights)
         networks.append(Network(shape, letters, parameters))
-    offsets = {words[0]: float(words[1]) for words in settings.get("atom_energy", [])}
+    offsets = _offsets(settings)
     mean = _number(settings, "mean_energy", 0.0)
     return NnpPotential(
         table=table,
@@ -121,6 +121,19 @@ def _number(settings: Mapping[str, Sequence[Sequence[str]]], keyword: str, defau
         return float(settings[keyword][0][0])
     except (IndexError, ValueError) as error:
         raise TamisError(f"{keyword} of {SETTINGS} needs a number, got {settings[keyword][0]}") from error
+
+
+def _offsets(settings: Mapping[str, Sequence[Sequence[str]]]) -> dict[str, float]:
+    """Energy of the free atom by element, in the unit of the file."""
+    found = {}
+    for words in settings.get("atom_energy", []):
+        try:
+            found[words[0]] = float(words[1])
+        except (IndexError, ValueError) as error:
+            raise TamisError(
+                f"atom_energy of {SETTINGS} needs an element and a number, got {' '.join(words)}"
+            ) from error
+    return found
 
 
 def _table(
