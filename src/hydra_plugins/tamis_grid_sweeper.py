@@ -5,6 +5,7 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from tamis.secrets import redacted
@@ -43,6 +44,7 @@ class GridSweeper(BasicSweeper):
         assert self.config is not None
         plain = OmegaConf.to_container(self.config, resolve=False)
         hidden = OmegaConf.create(redacted(plain), flags={"allow_objects": True})
+        OmegaConf.copy_cache(from_config=self.config, to_config=hidden)  # the same now: one folder, not two
         OmegaConf.set_readonly(hidden, True)
         self.config = hidden
         return super().sweep(arguments)
@@ -50,7 +52,19 @@ class GridSweeper(BasicSweeper):
     def split_arguments(  # type: ignore[override] # Hydra has it without self, and calls it on self
         self, overrides: list[Override], max_batch_size: int | None
     ) -> list[list[list[str]]]:
-        """Batches of jobs, each a list of overrides."""
+        """Batches of jobs, each a list of overrides.
+
+        Raises
+        ------
+        HydraException : a range, which only a search can draw from.
+        """
+        for override in overrides:
+            if override.is_interval_sweep():
+                raise HydraException(
+                    f"{override.input_line} is a range, from which only a search draws values; add hydra/sweeper=study "
+                    "hydra.sweeper.n_trials=<number>, or list values: "
+                    f"{override.get_key_element()}=<value>,<value>"
+                )
         (jobs,) = super().split_arguments(overrides, None)
         typed = {override.get_key_element() for override in overrides}
         together = [] if typed & {key for entry in self.together for key in entry} else self.together

@@ -60,7 +60,9 @@ def run(config: DictConfig) -> float | dict[str, Any] | None:
             f"experiment={about.runtime.choices.get('experiment')} is a plan of many trials; run it with tamis-study"
         )
     choices = {group: name for group, name in about.runtime.choices.items() if group in GROUPS}
-    searched = about.mode == RunMode.MULTIRUN and is_search(about.sweeper)
+    searched = is_search(about.sweeper)
+    if searched and about.mode == RunMode.RUN:
+        raise TamisError("this is a search of many trials; add -m: tamis -m ...")
     record = run_trial(
         config,
         {k: v for k, v in choices.items() if v is not None},
@@ -73,7 +75,8 @@ def run(config: DictConfig) -> float | dict[str, Any] | None:
         if record.status != SKIPPED and parent != UNREACHABLE:  # a combination that means nothing is no run
             _log_to_mlflow(config, record, folder, parent)
     leave_curve(record, folder)
-    print_trial(record, folder, alone=about.mode == RunMode.RUN)
+    shown = objectives(config) if searched else []  # test errors decide nothing, not even in passing
+    print_trial(record, folder, alone=about.mode == RunMode.RUN, shown=shown)
     if record.status != COMPLETE:
         log.info("trial %s: %s", record.status, record.reason)  # to the log file; the terminal has it already
         if about.mode == RunMode.RUN:

@@ -146,7 +146,7 @@ class SearchRuns:
         n_new = 0
         for trial in missing:
             if self._write(trial, folder, parent):
-                log.info("the run of trial %s is made up", trial.number)
+                log.info("the run of trial %s was missing in MLflow and is written", trial.number)
                 n_new += 1
         return n_new, len(there) + len(missing) - n_new
 

@@ -425,6 +425,25 @@ def test_misspelt_words_stop_the_command_before_it_starts(place):
     assert parents(place, "misspelt") == ["KILLED"]  # none stays open
 
 
+def test_what_only_a_search_or_a_sweep_does_is_told(place):
+    done = tamis(place, "search=fraction", "hydra.run.dir=search")
+    assert done.returncode == 1 and "this is a search of many trials; add -m" in done.stderr
+    done = tamis(place, "-m", "budget.fraction=interval(0.1,0.5)", "hydra.sweep.dir=range")
+    assert done.returncode == 1 and done.stderr.startswith(
+        "failed: budget.fraction=interval(0.1,0.5) is a range"
+    )
+    assert "hydra/sweeper=study" in done.stderr
+
+
+def test_a_sweep_has_one_folder(place):
+    """Named by the time, which goes on while the sweep begins."""
+    before = set(place.glob("multirun/*/*"))
+    done = tamis(place, "-m", "seed.select=0,1")
+    assert done.returncode == 0, done.stderr
+    (folder,) = set(place.glob("multirun/*/*")) - before
+    assert {path.name for path in folder.iterdir()} >= {"0", "1", "multirun.yaml", "results.csv"}
+
+
 def test_a_folder_that_cannot_be_written(place):
     done = tamis(place, "hydra.run.dir=good.xyz/run")
     assert done.returncode == 1

@@ -49,3 +49,16 @@ def test_each_budget_has_its_own_table():
                 metrics = {METRIC: 1.0, "kept/atoms": atoms}
                 points.append(Point(model, pruner, descriptor, "", budget, 0, 0, False, metrics))
     assert ["50 atoms" in str(t.title) for t in matrices(points)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("most", "said"), [(105.0, "about 100 atoms kept"), (215.0, "100 to 215 atoms kept (budget.of=atoms")]
+)
+def test_unequal_sets_are_told(most, said):
+    points = []
+    for model in ("snap", "ace"):
+        for pruner, descriptor in (("random", "none"), ("fps", "ace"), ("fps", "snap")):
+            metrics = {METRIC: 1.0, "kept/atoms": most if pruner == "random" else 100.0}
+            points.append(Point(model, pruner, descriptor, "", "small", 0, 0, False, metrics))
+    (table,) = matrices(points)
+    assert said in str(table.title)

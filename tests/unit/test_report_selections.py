@@ -264,7 +264,7 @@ def folder(tmp_path):
 def test_a_report_shows_the_measures_at_its_budget(folder):
     described(folder)
     text = report(folder)
-    assert "the kept sets in one space, the same for all, at 10 % of the atoms" in text
+    assert "the kept sets in one space, the same for all, at the budget nearest to 10 % of the atoms" in text
     assert "| snap | 1.25 | 1.25 | 1.25 | 3 |" in text  # the second point, one a split whatever the model
     assert "figures/distance-mlearn-si.svg" in text and "figures/entropy-mlearn-si.svg" in text
 

@@ -61,6 +61,13 @@ def test_a_trial_alone_tells_values_and_problems(capsys):
     assert "md/NVT_300K: run 0: too_close" in said
 
 
+def test_a_trial_of_a_search_says_what_is_searched_for(capsys):
+    metrics = {"validation/force_mae_eV_per_A": 0.2, "kept/atoms": 100.0}
+    print_trial(record(metrics), Path("0"), alone=False, shown=["validation/force_mae_eV_per_A"])
+    said = capsys.readouterr().out
+    assert said.endswith("validation/force_mae_eV_per_A 0.2\n") and "test force" not in said
+
+
 @pytest.mark.parametrize(
     ("metrics", "problems", "said"),
     [

@@ -12,6 +12,8 @@ from tamis.report.points import Point, median
 
 METRIC = "test/force_mae_eV_per_A"
 BASELINE = "random"
+ALIKE = 1.1
+"""Ratio up to which numbers of atoms count as equal: a budget of atoms leaves less than a structure unused."""
 Cell = tuple[float, bool]
 """Ratio of errors, and whether the descriptor is the model's own."""
 
@@ -25,8 +27,16 @@ def matrices(points: Sequence[Point]) -> Iterator[Table]:
         cells = ratios(some)
         models, descriptors = (sorted({key[i] for key in cells}) for i in (0, 1))
         if len(models) > 1 and len(descriptors) > 1:
-            kept = f"about {median(some, 'kept/atoms'):.0f} atoms kept"
+            kept = _kept(some)
             yield _table(cells, models, descriptors, ", ".join(part for part in (kept, setting) if part))
+
+
+def _kept(points: Sequence[Point]) -> str:
+    """How many atoms the sets of a table have; a budget of structures gives each its own number."""
+    least, most = (pick(p.metrics["kept/atoms"] for p in points) for pick in (min, max))
+    if most <= ALIKE * least:
+        return f"about {median(points, 'kept/atoms'):.0f} atoms kept"
+    return f"{least:.0f} to {most:.0f} atoms kept (budget.of=atoms makes them equal)"
 
 
 def ratios(points: Sequence[Point]) -> dict[tuple[str, str], Cell]:

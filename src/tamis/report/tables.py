@@ -27,13 +27,19 @@ BASELINES = ("keep_all", "random", "stratified")
 COLOUR = {COMPLETE: "green", FAILED: "red", SKIPPED: "yellow"}
 
 
-def print_trial(record: TrialRecord, folder: Path, alone: bool) -> None:
-    """Tables of one trial's errors and physics, and where its files are; one line where it is part of a sweep."""
+def print_trial(record: TrialRecord, folder: Path, alone: bool, shown: Sequence[str] = ()) -> None:
+    """Tables of one trial's errors and physics, and where its files are; one line where it is part of a sweep.
+
+    shown: names of the metrics in that line; none: the test error of forces.
+    """
     console = _console()
     title = " | ".join(record.config["choices"].get(g, "?") for g in ("model", "descriptor", "pruner"))
     if not alone:
+        found = [f"{name} {record.metrics[name]:.6g}" for name in shown if name in record.metrics]
         force = record.metrics.get("test/force_mae_eV_per_A")
-        result = "" if force is None else f"test force MAE {force:.4f} eV/Å{_stability(record)}"
+        if not shown and force is not None:
+            found = [f"test force MAE {force:.4f} eV/Å"]
+        result = f"{', '.join(found)}{_stability(record)}" if found else ""
         console.print(
             f"{folder.name:>4}  {title:<32} {_kept(record):<22} {_coloured(record.status)}  "
             f"{escape(in_one_line(record.reason)) or result}",

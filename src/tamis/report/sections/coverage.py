@@ -47,7 +47,8 @@ def coverage(
     fingerprint = str(curves[0].source[0][0].dataset.get("fingerprint"))
     yield Table(
         name=file_name("coverage", name),
-        title=f"{name}: the kept sets in one space, the same for all, at {100 * fraction:.0f} % of the atoms",
+        title=f"{name}: the kept sets in one space, the same for all, at the budget nearest to "
+        f"{100 * fraction:.0f} % of the atoms",
         columns=["chosen with", *(_short(m) for m in MEASURES), "splits"],
         rows=rows,
         notes=f"Means over splits, in the space of {context.kept_sets.spaces.get(fingerprint, 'the ruler')}, in "

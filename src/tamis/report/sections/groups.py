@@ -34,8 +34,8 @@ def _table(comparison: Comparison) -> Iterator[Part]:
             rows.append([model, Cell(arm, mark=mine[0].own), *cells, str(len(points))])
     yield Table(
         name=file_name("groups-errors", comparison.ground.name),
-        title=f"{comparison.ground.name}: test force MAE (eV/Å) by group at {100 * fraction:.0f} % of the "
-        "atoms",
+        title=f"{comparison.ground.name}: test force MAE (eV/Å) by group at the budget nearest to "
+        f"{100 * fraction:.0f} % of the atoms",
         columns=["model", "chosen with", "all", *(c.removeprefix(f"{FORCE}/") for c in columns), "splits"],
         rows=rows,
         notes="Medians over splits.",

@@ -40,7 +40,7 @@ def _ground(comparison: Comparison, context: Context) -> Iterator[Part]:
     chosen = in_order([arm for arm in sets if arm not in BASELINES], FAMILIES)
     arms = [*chosen, *(arm for arm in BASELINES if arm in sets)]
     groups = groups_of({trial.folder: trial for curve in curves for trial, _ in curve.source}.values())
-    where = f"at {100 * fraction:.0f} % of the atoms"
+    where = f"at the budget nearest to {100 * fraction:.0f} % of the atoms"
     if len(arms) > 1:
         overlap = np.array([[_jaccard(sets[a], sets[b], a == b) for b in arms] for a in arms])
         yield Table(
