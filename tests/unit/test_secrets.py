@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from hydra import compose, initialize_config_dir
+from tests.studies import load, make_app, search_here
 
 from tamis.app import for_search
 from tamis.configuration import config_folder, register_resolvers
@@ -154,3 +155,14 @@ def test_a_search_is_told_none():
     assert told["status"] == "failed" and SECRET not in str(told)
     failed = TrialRecord(config={}, status=FAILED, reason=f"no http://me:{SECRET}@host")
     assert for_search(failed, ["error"])["reason"] == "no http://me:***@host"
+
+
+def test_an_optuna_study_gets_none(tmp_path):
+    """What was typed is kept in each trial."""
+    folder = make_app(tmp_path)
+    typed = ["x=interval(0,1)", f"+address='http://me:{SECRET}@host'", "hydra.sweeper.n_trials=1"]
+    done = search_here(folder, *typed)
+    assert done.returncode == 0, done.stderr
+    (trial,) = load(f"sqlite:///{folder}/out/study.db").trials
+    assert "+address='http://me:***@host'" in trial.user_attrs["overrides"]
+    assert [path for path in folder.glob("out/study.db*") if SECRET.encode() in path.read_bytes()] == []

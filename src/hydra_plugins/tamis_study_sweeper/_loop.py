@@ -123,7 +123,7 @@ class Loop:
         """How their jobs ended, in the order of the trials."""
         jobs = [self.space.suggest(trial) for trial in trials]
         for trial, overrides in zip(trials, jobs, strict=True):
-            trial.set_user_attr(OVERRIDES, overrides)
+            trial.set_user_attr(OVERRIDES, redacted(overrides))
         if self.batch_size == 1:
             return [self._run_here(trial, overrides) for trial, overrides in zip(trials, jobs, strict=True)]
         return self._launch_batch([trial.number for trial in trials], jobs)
