@@ -1,5 +1,6 @@
 """Where studies are kept, whose they are, and what is refused."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ from optuna.trial import TrialState
 from hydra_plugins.tamis_study_sweeper._errors import StudyError
 from hydra_plugins.tamis_study_sweeper._presence import Presence
 from hydra_plugins.tamis_study_sweeper._shared import FAR, SharedStudy, check_definition, end
-from hydra_plugins.tamis_study_sweeper._storage import open_storage, storage_address
+from hydra_plugins.tamis_study_sweeper._storage import KernelLock, open_storage, storage_address
 
 
 def make(address: str, presence: Presence, n_trials: int = 3, **more) -> SharedStudy:
@@ -117,6 +118,31 @@ def test_a_journal_cut_in_its_last_line_goes_on(tmp_path):
         assert len(again.ended()) == 1
         tell(again, again.take())
         assert len(make(str(path), presence).ended()) == 2
+
+
+def test_a_line_that_a_full_disk_has_torn_is_cut_before_the_next_one(tmp_path, caplog):
+    """Its writer has ended with an error by then, and others go on."""
+    path = tmp_path / "study.journal"
+    with Presence(tmp_path) as presence:
+        one, two = make(str(path), presence), make(str(path), presence)
+        tell(one, one.take(), 1.0)
+        with path.open("ab") as journal:
+            journal.write(b'{"op_code":4,"worker')
+        assert len(two.ended()) == 1, "a reader minds what has no end"
+        tell(two, two.take(), 2.0)
+        tell(one, one.take(), 3.0)
+        for shared in (one, two, make(str(path), presence)):
+            assert [trial.value for trial in shared.ended()] == [1.0, 2.0, 3.0]
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+    assert caplog.text.count("ended in the middle of a line") == 1
+
+
+def test_a_lock_whose_journal_is_gone_is_given_back(tmp_path):
+    lock = KernelLock(tmp_path / "study.journal")
+    with pytest.raises(FileNotFoundError):
+        lock.acquire()
+    with (tmp_path / "study.journal.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_a_journal_damaged_in_the_middle_is_refused(tmp_path):

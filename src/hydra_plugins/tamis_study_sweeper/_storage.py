@@ -118,24 +118,13 @@ def _check_sqlite(path: Path) -> None:
 
 
 def _repair_journal(path: Path) -> None:
-    """Cut off a last line that was not written to its end; raise StudyError for any other damage.
-
-    What a torn line meant to say was never confirmed to whoever wrote it. Left alone, the next line would be appended
-    to it and both be lost.
-    """
+    """Cut off a last line that was not written to its end; raise StudyError for any other damage."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         with path.open("r+b") as journal, KernelLock(path):
-            end = 0
             for number, line in enumerate(journal, start=1):
-                if not line.endswith(b"\n"):
-                    break
                 _check_line(path, number, line)
-                end += len(line)
-            if end < journal.seek(0, os.SEEK_END):
-                log.warning("%s ended in the middle of a line, which is cut off", path)
-                journal.truncate(end)
     except OSError as error:
         raise StudyError(
             f"the journal {path} cannot be written ({error.strerror}); choose another hydra.sweeper.storage"
@@ -152,17 +141,43 @@ def _check_line(path: Path, number: int, line: bytes) -> None:
         ) from error
 
 
+def _cut_torn_line(path: Path) -> None:
+    """Cut off what a write that failed, or a process that was killed in it, left behind the last whole line.
+
+    Only who has the lock may do so: nobody is writing then. What a torn line meant to say was never confirmed to
+    whoever wrote it. Left alone, the next line would be appended to it and both be lost. Optuna reads without the
+    lock, which does no harm: it goes on from the last whole line, not behind a torn one, and not beyond the size that
+    the file had before it was read, where the next line may have joined what was read of the torn one.
+    """
+    with path.open("rb") as journal:
+        size = journal.seek(0, os.SEEK_END)
+        journal.seek(max(size - 1, 0))
+        if journal.read() in (b"", b"\n"):
+            return
+        journal.seek(0)
+        end = journal.read().rfind(b"\n") + 1
+    log.warning("%s ended in the middle of a line, which is cut off", path)
+    with path.open("r+b") as journal:
+        journal.truncate(end)
+
+
 class KernelLock:
     """A lock that the kernel gives back when its holder is killed; Optuna's own waits for half a minute then."""
 
     def __init__(self, path: Path) -> None:
+        self._journal = path
         self._path = path.with_name(f"{path.name}.lock")
         self._file: IO[str] | None = None
 
     def acquire(self) -> bool:
-        """Wait for the lock."""
+        """Wait for the lock; the journal ends with a whole line then."""
         self._file = self._path.open("a")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            _cut_torn_line(self._journal)
+        except BaseException:
+            self.release()
+            raise
         return True
 
     def release(self) -> None:
