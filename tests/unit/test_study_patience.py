@@ -60,6 +60,25 @@ def test_a_longer_one_is_told(storage, quick):
         study.set_user_attr("a", 1)
 
 
+def test_one_that_lasts_is_waited_for_once(storage, monkeypatch):
+    """What a search still reads to end in order would wait each time anew; when the server is back all is as before."""
+    make_patient(storage, 1.0)
+    study = optuna.create_study(storage=optuna.storages.get_storage(storage))
+    now, outage = [0.0], Outage(storage, 10**6)
+    monkeypatch.setattr(_patience.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(_patience.time, "sleep", lambda seconds: now.append(now.pop() + seconds))
+    for _ in range(3):
+        with pytest.raises(StudyError, match="has not answered for 1 s"):
+            study.set_user_attr("a", 1)
+        assert now == [pytest.approx(1.0)]
+    outage.n = 0
+    study.set_user_attr("a", 1)
+    outage.n, outage.calls = 10**6, 0
+    with pytest.raises(StudyError):
+        study.set_user_attr("a", 2)
+    assert now == [pytest.approx(2.0)]
+
+
 def test_other_errors_are_not_waited_for(storage):
     make_patient(storage, 60.0)
     with pytest.raises(KeyError):

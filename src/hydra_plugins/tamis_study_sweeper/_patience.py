@@ -6,6 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra_plugins.tamis_study_sweeper._errors import StudyError
@@ -16,23 +17,36 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 10.0
 """Between two tries; each wait is twice the one before."""
-NOT_TRIED_AGAIN = ("remove_session", "upgrade")
+NOT_TRIED_AGAIN = ("remove_session", "upgrade", "get_heartbeat_interval")
+"""They ask no server, so that their success says nothing of it."""
+
+
+@dataclass
+class _Patience:
+    """With a server, for ``seconds``; away_since: begin of the first call that it has not answered, if it is away."""
+
+    seconds: float
+    away_since: float | None = None
 
 
 def make_patient(storage: RDBStorage, patience_s: float) -> None:
     """Let every call of ``storage`` that fails because the server is away be made again, for up to ``patience_s``.
 
+    The time counts from the first of several calls in a row that are not answered: a search that ends of it reads a
+    few things more on its way out, which wait for nothing.
+
     A call whose answer was lost may have been carried out. A trial that was made so has no worker and is reaped, a
     value that is set twice is the same, and what ends a trial a second time is refused as such (``_shared.end``).
     """
+    patience = _Patience(patience_s)
     for name in dir(type(storage)):
         # Optuna's cache calls these of the methods that begin with an underscore, too
         is_call = not name.startswith("_") or name in ("_create_new_trial", "_get_trials", "_set_trial_param")
         if is_call and name not in NOT_TRIED_AGAIN and callable(method := getattr(storage, name)):
-            setattr(storage, name, _patient(method, patience_s))
+            setattr(storage, name, _patient(method, patience))
 
 
-def _patient(call: Callable[..., Any], patience_s: float) -> Callable[..., Any]:
+def _patient(call: Callable[..., Any], patience: _Patience) -> Callable[..., Any]:
     @functools.wraps(call)
     def patiently(*arguments: Any, **named: Any) -> Any:
         begin, wait = time.monotonic(), FIRST_WAIT_S
@@ -42,24 +56,27 @@ def _patient(call: Callable[..., Any], patience_s: float) -> Callable[..., Any]:
             except Exception as error:
                 if not is_away(error):
                     raise
-                waited = time.monotonic() - begin
-                if waited >= patience_s:
+                if patience.away_since is None:
+                    patience.away_since = begin
+                waited = time.monotonic() - patience.away_since
+                if waited >= patience.seconds:
                     raise StudyError(
                         f"the database of the study has not answered for {waited:.0f} s, more than "
-                        f"hydra.sweeper.patience_s={patience_s:g} ({reason_of(error)}); what has ended is kept: the "
-                        "same command goes on when it is back"
+                        f"hydra.sweeper.patience_s={patience.seconds:g} ({reason_of(error)}); what has ended is kept: "
+                        "the same command goes on when it is back"
                     ) from None
                 if wait == FIRST_WAIT_S:
                     log.warning(
                         "the database of the study does not answer (%s); waiting up to %g s",
                         reason_of(error),
-                        patience_s,
+                        patience.seconds,
                     )
-                time.sleep(wait)
+                time.sleep(min(wait, patience.seconds - waited))
                 wait = min(2 * wait, LONGEST_WAIT_S)
             else:
                 if wait > FIRST_WAIT_S:
                     log.warning("the database answers again, after %.0f s", time.monotonic() - begin)
+                patience.away_since = None
                 return found
 
     return patiently
