@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import optuna
 import pytest
@@ -312,13 +313,50 @@ def test_presence(tmp_path):
         other.wait()
         assert presence.is_alive(token) is False
         assert presence.others() == []
-        presence.clear()
+        presence.clear(presence.gone())
         assert [path.name for path in (tmp_path / ".workers").glob("*:*")] == [presence.token]
     assert not list((tmp_path / ".workers").glob("*:*"))
     host = presence.token.split(":")[0]
     assert presence.is_alive(f"{host}:{os.getpid()}:elsewhere") is True
     assert presence.is_alive(f"{host}:{2**22 + 1}:elsewhere") is False
     assert presence.is_alive("another:1:x") is None
+
+
+def test_nobody_comes_in_while_another_looks_for_the_dead(tmp_path):
+    """It would be taken for one between the making of its file and the lock, and be removed."""
+    with Presence(tmp_path) as presence:
+        late = Presence(tmp_path)
+        coming = threading.Thread(target=late.__enter__)
+        with presence.alone():
+            coming.start()
+            coming.join(0.3)
+            assert [path.name for path in (tmp_path / ".workers").glob("*:*")] == [presence.token]
+        coming.join()
+        assert len(list((tmp_path / ".workers").glob("*:*"))) == 2
+        late.__exit__()
+
+
+def test_who_dies_while_others_are_reaped_is_reaped_later(tmp_path):
+    """Of a process on another machine nothing but its file tells that it is dead."""
+    code = "import sys; from pathlib import Path; from hydra_plugins.tamis_study_sweeper._presence import Presence\n"
+    code += "p = Presence(Path(sys.argv[1]), 'another:1:x'); p.__enter__(); print('here', flush=True); input()"
+    with Presence(tmp_path) as presence:
+        other = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        other.stdout.readline()
+        shared = make(str(tmp_path / "study.journal"), presence)
+        abandon(shared, "another:1:x", 0.5)
+        clear = presence.clear
+
+        def clear_late(*arguments):
+            other.kill()
+            other.communicate()
+            clear(*arguments)
+
+        presence.clear = clear_late
+        assert shared.reap() == 0
+        assert shared.reap() == 1
 
 
 def test_optuna_itself_reads_the_journal(tmp_path):

@@ -6,7 +6,7 @@ import fcntl
 import os
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +30,9 @@ class Presence:
 
     def __enter__(self) -> Presence:
         (self.folder / FOLDER).mkdir(parents=True, exist_ok=True)
-        self._file = self._path(self.token).open("w")
-        fcntl.lockf(self._file, fcntl.LOCK_EX)
+        with self.alone():  # who looked between the two lines would find a dead process, and remove its file
+            self._file = self._path(self.token).open("w")
+            fcntl.lockf(self._file, fcntl.LOCK_EX)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,11 +60,14 @@ class Presence:
         """Tokens of the other processes that live."""
         return [token for token in self._tokens() if token != self.token and self.is_alive(token)]
 
-    def clear(self) -> None:
-        """Remove what dead processes left; their trials have to be seen to before."""
-        for token in self._tokens():
-            if self.is_alive(token) is False:
-                self._path(token).unlink(missing_ok=True)
+    def gone(self) -> list[str]:
+        """Tokens of processes that died and left their files."""
+        return [token for token in self._tokens() if self.is_alive(token) is False]
+
+    def clear(self, tokens: Iterable[str]) -> None:
+        """Remove what these dead processes left; their trials have to be seen to before."""
+        for token in tokens:
+            self._path(token).unlink(missing_ok=True)
 
     def _tokens(self) -> list[str]:
         return [path.name for path in (self.folder / FOLDER).glob("*:*:*")]

@@ -118,11 +118,12 @@ class SharedStudy:
         from optuna.trial import TrialState
 
         with self.presence.alone():
+            gone = self.presence.gone()  # before the trials: who dies behind this line may have one unseen
             running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             dead = [trial for trial in running if not self._is_alive(trial)]
             for trial in dead:
                 self._retire(trial)
-            self.presence.clear()
+            self.presence.clear(gone)
         return len(dead)
 
     def _is_alive(self, trial: FrozenTrial) -> bool:
