@@ -23,7 +23,8 @@ def make(address: str, presence: Presence, n_trials: int = 3, **more) -> SharedS
     study = optuna.create_study(
         storage=storage, study_name="s", load_if_exists=True, sampler=optuna.samplers.RandomSampler(seed=0)
     )
-    return SharedStudy(study, storage, presence, n_trials, **{"retries": 1, "stale_after_s": 1e6, **more})
+    given = {"retries": 1, "stale_after_s": 1e6, "on_server": False, **more}
+    return SharedStudy(study, storage, presence, n_trials, **given)
 
 
 def tell(shared: SharedStudy, trial, value: float = 1.0) -> None:
@@ -339,7 +340,9 @@ def test_nobody_comes_in_while_another_looks_for_the_dead(tmp_path):
 def test_who_dies_while_others_are_reaped_is_reaped_later(tmp_path):
     """Of a process on another machine nothing but its file tells that it is dead."""
     code = "import sys; from pathlib import Path; from hydra_plugins.tamis_study_sweeper._presence import Presence\n"
-    code += "p = Presence(Path(sys.argv[1]), 'another:1:x'); p.__enter__(); print('here', flush=True); input()"
+    code += (
+        "p = Presence(Path(sys.argv[1]), 'another:1:x'); p.__enter__(); print('here', flush=True); input()"
+    )
     with Presence(tmp_path) as presence:
         other = subprocess.Popen(
             [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -88,14 +88,16 @@ class Loop:
         while known is None or time.monotonic() < ends:
             trials = self._take(known) if self.wants_to_go_on() else []
             if not trials:
-                return self.wants_to_go_on() and self.shared.reap() > 0
+                return self.wants_to_go_on() and self.shared.reap_last(self.wants_to_go_on) > 0
+            more: dict[int, bool] = {}
             with self._giving_back(trials):
-                outcomes = self._run(trials)
-                more = [self._tell(trial, outcome) for trial, outcome in zip(trials, outcomes, strict=True)]
+                for trial, outcome in self._run(trials):
+                    with _left_to_others(trial):
+                        more[trial.number] = self._tell(trial, outcome)
             known = self.shared.trials()
-            self._report({trial.number for trial in trials}, known)
+            self._report(set(more), known)
             self._check_failures(known)
-            if not all(more):
+            if not all(more.values()):
                 log.info("the sampler has no more points")
                 self.shared.used_up()
                 return False
@@ -119,14 +121,19 @@ class Loop:
                     self.shared.give_back(trial.number, "interrupted")
             raise
 
-    def _run(self, trials: Sequence[Trial]) -> list[Outcome]:
-        """How their jobs ended, in the order of the trials."""
-        jobs = [self.space.suggest(trial) for trial in trials]
-        for trial, overrides in zip(trials, jobs, strict=True):
-            trial.set_user_attr(OVERRIDES, redacted(overrides))
-        if self.batch_size == 1:
-            return [self._run_here(trial, overrides) for trial, overrides in zip(trials, jobs, strict=True)]
-        return self._launch_batch([trial.number for trial in trials], jobs)
+    def _run(self, trials: Sequence[Trial]) -> list[tuple[Trial, Outcome]]:
+        """How their jobs ended, without trials that another process has given up by then."""
+        done: list[tuple[Trial, Outcome]] = []
+        batch: list[tuple[Trial, list[str]]] = []
+        for trial in trials:
+            with _left_to_others(trial):
+                overrides = self.space.suggest(trial)
+                trial.set_user_attr(OVERRIDES, redacted(overrides))
+                if self.batch_size == 1:
+                    done.append((trial, self._run_here(trial, overrides)))
+                else:
+                    batch.append((trial, overrides))
+        return done + self._launch_batch(batch) if batch else done
 
     def _run_here(self, trial: Trial, overrides: Sequence[str]) -> Outcome:
         """The jobs of one trial, one after the other; the stopper may end them in between, and a job early."""
@@ -144,17 +151,13 @@ class Loop:
                 break
         return mean_of(outcomes)
 
-    def _launch_batch(self, numbers: Sequence[int], jobs: Sequence[Sequence[str]]) -> list[Outcome]:
+    def _launch_batch(self, batch: Sequence[tuple[Trial, list[str]]]) -> list[tuple[Trial, Outcome]]:
         """All jobs of several trials at once, wherever the launcher runs them."""
-        flat = [
-            self._job(number, overrides, i)
-            for number, overrides in zip(numbers, jobs, strict=True)
-            for i in range(len(self.repeats))
-        ]
-        n = len(self.shared.study.directions)
-        outcomes = [outcome_of(returned, n) for returned in self._launch(flat, numbers[0])]
         size = len(self.repeats)
-        return [mean_of(outcomes[start : start + size]) for start in range(0, len(outcomes), size)]
+        jobs = [self._job(trial.number, overrides, i) for trial, overrides in batch for i in range(size)]
+        n = len(self.shared.study.directions)
+        outcomes = [outcome_of(returned, n) for returned in self._launch(jobs, batch[0][0].number)]
+        return [(trial, mean_of(outcomes[i * size : (i + 1) * size])) for i, (trial, _) in enumerate(batch)]
 
     def _launch(self, jobs: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
         logging.getLogger("hydra._internal.core_plugins.basic_launcher").setLevel(logging.WARNING)
@@ -200,6 +203,20 @@ class Loop:
                 f"{len(failed)} of {len(ended)} trials failed, more than hydra.sweeper.max_failure_rate="
                 f"{self.max_failure_rate} allows; the last: {failed[-1].user_attrs.get(ERROR, 'without a reason')}"
             )
+
+
+@contextmanager
+def _left_to_others(trial: Trial) -> Iterator[None]:
+    """Leave the block where another process has ended the trial, which took this one for dead."""
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    try:
+        yield
+    except UpdateFinishedTrialError:
+        log.warning(
+            "trial %s was given up by another process, which took this one for dead; what it gave here does not count",
+            trial.number,
+        )
 
 
 def constraints_of(trial: Any) -> Sequence[float]:

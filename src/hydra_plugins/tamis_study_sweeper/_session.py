@@ -27,7 +27,7 @@ from hydra_plugins.tamis_study_sweeper._processes import is_worker, parent_lives
 from hydra_plugins.tamis_study_sweeper._progress import progress, why_nothing
 from hydra_plugins.tamis_study_sweeper._shared import SharedStudy, check_definition
 from hydra_plugins.tamis_study_sweeper._space import Space
-from hydra_plugins.tamis_study_sweeper._storage import open_storage, storage_address
+from hydra_plugins.tamis_study_sweeper._storage import is_server, open_storage, storage_address
 from hydra_plugins.tamis_study_sweeper._turns import Turns, usable_cores
 from tamis.secrets import redacted
 
@@ -123,7 +123,15 @@ class Session:
         if n_before == 0:
             for start in sweeper.enqueue:
                 study.enqueue_trial(dict(start))
-        return SharedStudy(study, storage, presence, sweeper.n_trials, sweeper.retries, sweeper.stale_after_s)
+        return SharedStudy(
+            study,
+            storage,
+            presence,
+            sweeper.n_trials,
+            sweeper.retries,
+            sweeper.stale_after_s,
+            on_server=is_server(address),
+        )
 
     def _study(self, storage: BaseStorage, address: str) -> Study:
         import optuna

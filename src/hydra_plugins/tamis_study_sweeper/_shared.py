@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -34,15 +36,17 @@ USED_UP = "used_up"
 """Attribute of the study: its sampler has no more points."""
 FAR = 100
 """Trials to the end at which an older reading is good enough to see that there is room for one more."""
-NEWBORN_S = 60
+NEWBORN_S = 60.0
 """A trial without a worker that is younger may be one that another process is about to take."""
+POLL_S = 0.5
 
 
 @dataclass(frozen=True)
 class SharedStudy:
     """study, storage: Optuna's. n_trials: total of ended trials. retries: of a trial whose process died.
 
-    stale_after_s: age in seconds at which a trial is given up whose process cannot be seen from here.
+    stale_after_s: age in seconds at which a trial is given up whose process cannot be seen from here. on_server:
+    processes of other folders may work on it, too, which ``presence`` does not show.
     """
 
     study: Study
@@ -51,6 +55,7 @@ class SharedStudy:
     n_trials: int
     retries: int
     stale_after_s: float
+    on_server: bool
 
     def trials(self) -> list[FrozenTrial]:
         """All trials but those that do not count, because their process died or they were one too many."""
@@ -88,6 +93,7 @@ class SharedStudy:
         known : ``trials()`` as they were read before, which saves reading them again far from the end: with many
             workers on a server, reading is a large part of what a short trial costs.
         """
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
         while True:
@@ -100,7 +106,10 @@ class SharedStudy:
                     return None
             known = None
             trial = self.study.ask()
-            trial.set_user_attr(WORKER, self.presence.token)
+            try:
+                trial.set_user_attr(WORKER, self.presence.token)
+            except UpdateFinishedTrialError:  # somebody took it for that of a dead process
+                continue
             if trial.number < self.n_trials or self._n_before(trial.number) < self.n_trials:
                 return trial
             self._withdraw(self._frozen(trial.number), "one too many", again=True)
@@ -126,10 +135,30 @@ class SharedStudy:
             self.presence.clear(gone)
         return len(dead)
 
+    def reap_last(self, wants_to_go_on: Callable[[], bool]) -> int:
+        """``reap``, where nothing else is left to do: a young trial without a worker is waited for.
+
+        It is named in a moment, or will be old enough to be reaped. Else a search whose process was killed, or lost an
+        answer, while it began that trial would end one short. ``wants_to_go_on``: asked between two looks.
+        """
+        ends = (
+            time.monotonic() + NEWBORN_S
+        )  # by this clock: that of the machine which began it may be another
+        while (
+            (n := self.reap()) == 0 and self._has_nameless() and time.monotonic() < ends and wants_to_go_on()
+        ):
+            time.sleep(POLL_S)
+        return n
+
+    def _has_nameless(self) -> bool:
+        from optuna.trial import TrialState
+
+        return any(t.state == TrialState.RUNNING and WORKER not in t.user_attrs for t in self.trials())
+
     def _is_alive(self, trial: FrozenTrial) -> bool:
         token = trial.user_attrs.get(WORKER)
         if token is None:
-            return self._age(trial) < NEWBORN_S and bool(self.presence.others())
+            return self._age(trial) < NEWBORN_S and (self.on_server or bool(self.presence.others()))
         alive = self.presence.is_alive(token)
         return self._age(trial) < self.stale_after_s if alive is None else alive
 
@@ -159,12 +188,18 @@ class SharedStudy:
         self._tell_failed(trial)
 
     def _tell_failed(self, trial: FrozenTrial) -> None:
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
-        end(self.study, trial.number, TrialState.FAIL)
+        with suppress(UpdateFinishedTrialError):
+            end(self.study, trial.number, TrialState.FAIL)
 
     def _set(self, trial: FrozenTrial, name: str, value: Any) -> None:
-        self.storage.set_trial_user_attr(self._id_of(trial.number), name, value)
+        """Of a trial that somebody has ended meanwhile nothing is changed."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        with suppress(UpdateFinishedTrialError):
+            self.storage.set_trial_user_attr(self._id_of(trial.number), name, value)
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self.storage.get_trial(self._id_of(number))
@@ -181,20 +216,23 @@ def end(study: Study, number: int, state: Any, values: Any = None) -> bool:
     """Tell Optuna how a trial ended; returns False where the sampler says that it has no more points.
 
     A grid that is used up calls ``study.stop``, which raises outside of Optuna's own loop; by then the trial is told.
+
+    Raises
+    ------
+    UpdateFinishedTrialError : another process has ended it, which took this one for dead.
     """
     from optuna.exceptions import UpdateFinishedTrialError
 
     try:
         study.tell(number, values, state)
-    except UpdateFinishedTrialError:
-        return True  # it was told before the database went away, and the answer was lost
     except Exception as error:
         found = [trial for trial in study.get_trials(deepcopy=False) if trial.number == number]
         if not found or not found[0].state.is_finished():
             raise
-        return not isinstance(
-            error, RuntimeError
-        )  # of study.stop; after any other, a full disk say, it goes on
+        if found[0].state != state or VOID in found[0].user_attrs:
+            raise UpdateFinishedTrialError(f"trial {number} was ended by another process") from error
+        # told before the database went away, and the answer was lost; or an error behind that, a full disk say
+        return isinstance(error, UpdateFinishedTrialError) or not isinstance(error, RuntimeError)
     return True
 
 

@@ -45,6 +45,11 @@ def storage_address(storage: str | None, folder: Path, n_jobs: int) -> str:
     return storage
 
 
+def is_server(address: str) -> bool:
+    """Whether it is that of a database server, not of a file."""
+    return "://" in address and not address.startswith("sqlite:")
+
+
 def open_storage(address: str, patience_s: float = 0.0) -> BaseStorage:
     """The storage at a URL, or the journal file at a path; made where there is none.
 
@@ -69,7 +74,7 @@ def open_storage(address: str, patience_s: float = 0.0) -> BaseStorage:
     if address.startswith("sqlite:///"):
         _check_sqlite(Path(address.removeprefix("sqlite:///")))
     try:
-        if not address.startswith("sqlite:"):
+        if is_server(address):
             server = RDBStorage(address, engine_kwargs=CONNECTIONS)
             if patience_s > 0:
                 make_patient(server, patience_s)
