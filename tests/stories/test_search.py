@@ -177,3 +177,18 @@ def test_batches_of_another_launcher(folder):
     assert done.returncode == 0, done.stderr
     check_whole(study_of(folder), 7)
     assert sorted(path.name for path in (folder / "out").glob("[0-9]*")) == sorted(map(str, range(7)))
+
+
+def test_starts_that_are_missing_are_added_and_no_other(folder):
+    """As after a kill between two of them; the same command again adds none."""
+    starts = [0.5, -1.5, 2.5, 3.5, 0.5]
+    typed = [X, f"hydra.sweeper.enqueue=[{','.join(f'{{x:{x}}}' for x in starts)}]"]
+    (folder / "out").mkdir()
+    killed = optuna.create_study(storage=f"sqlite:///{folder}/out/study.db", study_name="toy")
+    for x in starts[:2]:
+        killed.enqueue_trial({"x": x})
+    for total in (5, 6):
+        done = search_here(folder, *typed, f"hydra.sweeper.n_trials={total}")
+        assert done.returncode == 0, done.stderr
+        check_whole(study_of(folder), total)
+        assert [trial.params["x"] for trial in study_of(folder).trials][:5] == starts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from hydra_plugins.tamis_study_sweeper._presence import FOLDER as PRESENT
 from hydra_plugins.tamis_study_sweeper._presence import Presence
 from hydra_plugins.tamis_study_sweeper._processes import is_worker, parent_lives, run_workers
 from hydra_plugins.tamis_study_sweeper._progress import progress, why_nothing
-from hydra_plugins.tamis_study_sweeper._shared import SharedStudy, check_definition
+from hydra_plugins.tamis_study_sweeper._shared import RETRY_OF, SharedStudy, check_definition
 from hydra_plugins.tamis_study_sweeper._space import Space
 from hydra_plugins.tamis_study_sweeper._storage import is_server, open_storage, storage_address
 from hydra_plugins.tamis_study_sweeper._turns import Turns, usable_cores
@@ -120,9 +121,7 @@ class Session:
         ]
         constraints = constraints_of if self.rules else None
         study.sampler = make_sampler(sweeper.sampler, self.space, stream, constraints)
-        if n_before == 0:
-            for start in sweeper.enqueue:
-                study.enqueue_trial(dict(start))
+        _enqueue_missing(study, sweeper.enqueue)
         return SharedStudy(
             study,
             storage,
@@ -215,6 +214,20 @@ class Session:
         if not any(trial.state == TrialState.COMPLETE for trial in trials):
             raise StudyError(why_nothing(shared))
         log.info("study %r in %s: %s", shared.study.study_name, self.sweeper.folder, progress(shared, trials))
+
+
+def _enqueue_missing(study: Study, starts: Sequence[Mapping[str, Any]]) -> None:
+    """Enqueue the starts that are not among the trials: a kill may have come between two of them.
+
+    Processes of other folders that begin at the same moment may enqueue one twice, which costs a trial.
+    """
+    trials = study.get_trials(deepcopy=False)
+    there = [trial.system_attrs.get("fixed_params") for trial in trials if RETRY_OF not in trial.user_attrs]
+    for start in map(dict, starts):
+        if start in there:
+            there.remove(start)  # equal starts are as many trials
+        else:
+            study.enqueue_trial(start)
 
 
 def _flat(key: str, value: Any) -> dict[str, str]:
