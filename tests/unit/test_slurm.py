@@ -9,8 +9,8 @@ import pytest
 
 from tamis.exceptions import TamisError
 from tamis.record import COMPLETE, FAILED, RUNNING, TrialRecord, read_record
-from tamis.study import slurm_task
-from tamis.study.slurm import Array, Watch
+from tamis.study import slurm_queue, slurm_task
+from tamis.study.slurm import Array, Watch, run_all
 from tamis.study.slurm_queue import TaskState, explained, last_words
 from tamis.study.slurm_settings import Resources, Slurm
 from tamis.study.slurm_task import (
@@ -223,3 +223,43 @@ def test_a_failure_that_is_tried_again_stays_as_an_earlier_one(tmp_path):
     set_aside(tmp_path / "a")
     assert left_of(tmp_path, [trial("a")]) == [trial("a")]
     assert json.loads((tmp_path / "a" / "earlier_1.json").read_text())["status"] == FAILED
+
+
+class Queue:
+    """In place of Slurm's commands: ``states`` as a test sets them, and what was handed in and ended."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.states: dict[str, TaskState] = {}
+        self.n_tasks: dict[str, int] = {}
+        self.ended: list[str] = []
+        for name in ("submit", "end"):
+            monkeypatch.setattr(slurm_queue, name, getattr(self, name))
+        monkeypatch.setattr(slurm_queue, "states", lambda jobs: self.states)
+
+    def submit(self, slurm, tasks, resources, logs, name) -> str:
+        job = f"{100 + len(self.n_tasks)}"
+        self.n_tasks[job] = len(tasks)
+        return job
+
+    def end(self, jobs) -> None:
+        self.ended += jobs
+
+    def say(self, **states: str) -> None:
+        """State by task, without the ``t`` that makes a name of a number."""
+        self.states = {task.removeprefix("t"): TaskState(state) for task, state in states.items()}
+
+
+@pytest.fixture
+def queue(monkeypatch) -> Queue:
+    return Queue(monkeypatch)
+
+
+QUICK = replace(SLURM, poll_s=0.1, attempts=1)
+
+
+def test_a_trial_that_the_watch_itself_gives_up_is_told_like_any_other(tmp_path, queue):
+    """Its record is written after the look at the folder, and it is the last."""
+    begun(tmp_path, "t0")
+    queue.say(t100="OUT_OF_MEMORY")
+    assert list(run_all([trial("t0")], tmp_path, QUICK)) == [trial("t0")]
+    assert read_record(tmp_path / "t0").status == FAILED

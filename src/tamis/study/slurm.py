@@ -75,18 +75,21 @@ def run_all(trials: Sequence[Trial], folder: Path, slurm: Slurm) -> Iterator[Tri
     watch = Watch(folder.absolute(), slurm)
     arrays = watch.found()
     known = {trial.name for array in arrays for task in array.tasks.values() for trial in task.trials}
-    waiting = [trial for trial in trials if trial.name not in known]
+    waiting = [trial for trial in left_of(watch.folder, trials) if trial.name not in known]
     if waiting and slurm.of_rows is not None:
         watch.make_rows(waiting, slurm.of_rows)
     open_trials = {trial.name: trial for trial in trials}
     with watch.told_when_interrupted(arrays):
-        while waiting or arrays:
+        while True:
+            # before the loop may end: the watch itself writes records, and one of these may be the last
+            for trial in [one for one in open_trials.values() if not left_of(watch.folder, [one])]:
+                yield open_trials.pop(trial.name)
+            if not waiting and not arrays:
+                break
             arrays += watch.hand_in(waiting)
             waiting = []
             time.sleep(slurm.poll_s)
             look = watch.look(arrays)
-            for trial in [one for one in open_trials.values() if not left_of(watch.folder, [one])]:
-                yield open_trials.pop(trial.name)
             for array in list(arrays) if look is not None else ():
                 waiting += watch.settle(array, look or {})
                 if not array.tasks:
@@ -278,8 +281,9 @@ class Watch:
             words = queue.last_words(self._logs, task_id)
             self.problems.append(f"Slurm's task {task_id} ended as {state} before it began a trial; {words}")
             return []
-        log.warning("task %s ended as %s; %d of its trials are handed in again", task_id, state, len(left))
-        return left_of(self.folder, left)
+        again = left_of(self.folder, left)
+        log.warning("task %s ended as %s; %d of its trials are handed in again", task_id, state, len(again))
+        return again
 
     @contextmanager
     def told_when_interrupted(self, arrays: list[Array]) -> Iterator[None]:
