@@ -1,12 +1,15 @@
 """Worker processes that die, folders that killed ones leave, estimates, and one writer to MLflow."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,6 +120,58 @@ def test_a_worker_killed_after_its_trial_does_not_undo_it(tmp_path):
         else:
             with pytest.raises(TamisError, match="-9 before it began a trial"):
                 bury(worker, tmp_path)
+
+
+def held(name: str, gate: Path) -> Trial:
+    """A trial that waits until something is written to ``gate``, and fails then."""
+    if not gate.exists():
+        os.mkfifo(gate)
+    one = dying(name, "io.open")
+    return replace(one, config=one.config | {"model": {"_target_": "io.open", "_args_": [str(gate)]}})
+
+
+def with_own_data(trials: list[Trial]) -> list[Trial]:
+    """The same, in a batch each."""
+    return [
+        replace(one, config=one.config | {"validation_fraction": 0.1 + 0.01 * n})
+        for n, one in enumerate(trials)
+    ]
+
+
+def who_runs(name: str, folder: Path) -> int:
+    """The process that is at a trial."""
+    ends = time.monotonic() + 60
+    while not (places := list((folder / RUNNING_FOLDER).glob(f"{name}.*"))):
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+    return int(places[0].suffix[1:])
+
+
+def test_an_idle_worker_that_dies_costs_nothing(tmp_path):
+    """Near the end one has nothing left to do, and is killed while the other is at its last."""
+    gate = tmp_path / "gate"
+    ending = run_all(with_own_data([dying("quick", "no.such.thing"), held("slow", gate)]), tmp_path, 2)
+    assert next(ending).name == "quick"
+    busy = who_runs("slow", tmp_path)
+    (idle,) = [process for process in multiprocessing.active_children() if process.pid != busy]
+    idle.kill()
+    idle.join()
+    gate.write_text("")
+    assert [trial.name for trial in ending] == ["slow"]
+    assert "signal" not in read_record(tmp_path / "slow").reason
+
+
+def test_a_worker_that_dies_before_it_gets_more_costs_one_trial(tmp_path):
+    trials = [dying("first", "no.such.thing"), held("killed", tmp_path / "gate"), dying("last", "no.such")]
+    ending = run_all(with_own_data(trials), tmp_path, 1)
+    assert next(ending).name == "first"
+    killed = who_runs("killed", tmp_path)
+    (worker,) = [process for process in multiprocessing.active_children() if process.pid == killed]
+    worker.kill()
+    worker.join()
+    assert [trial.name for trial in ending] == ["killed", "last"]
+    assert read_record(tmp_path / "killed").reason.startswith("its process ended with signal 9")
+    assert "no.such" in read_record(tmp_path / "last").reason
 
 
 def like(**what) -> Mapping[str, Any]:

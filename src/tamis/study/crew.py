@@ -39,10 +39,14 @@ class Worker:
     pipe: Connection
     batches: deque[list[Trial]] = field(default_factory=deque)
 
-    def give(self, batch: list[Trial]) -> None:
-        """Hand over a batch."""
-        self.pipe.send(batch)
+    def give(self, batch: list[Trial]) -> bool:
+        """Hand over a batch; False where the process has ended, which its pipe tells next."""
+        try:
+            self.pipe.send(batch)
+        except ConnectionError:
+            return False
         self.batches.append(list(batch))
+        return True
 
     def ended(self) -> Trial | None:
         """The trial that has just ended; None where the process has."""
@@ -70,16 +74,19 @@ def run_all(trials: Sequence[Trial], folder: Path, n_workers: int) -> Iterator[T
         crew = [start(folder) for _ in range(min(n_workers, len(waiting)))]
         while waiting or any(worker.batches for worker in crew):
             for worker in crew:
-                while waiting and len(worker.batches) < AHEAD:
-                    worker.give(waiting.popleft())
+                while waiting and len(worker.batches) < AHEAD and worker.give(waiting[0]):
+                    waiting.popleft()
             for pipe in wait([worker.pipe for worker in crew]):
                 worker = next(worker for worker in crew if worker.pipe is pipe)
                 trial = worker.ended()
                 if trial is None:
                     trial = bury(worker, folder)
                     waiting.extendleft(reversed(left_of(worker)))
-                    crew[crew.index(worker)] = start(folder)
-                yield trial
+                    crew.remove(worker)
+                    if waiting:
+                        crew.append(start(folder))
+                if trial is not None:
+                    yield trial
     finally:
         for worker in crew:
             worker.pipe.close()
@@ -128,8 +135,8 @@ def _spawn(target: Callable[..., None], *arguments: object) -> BaseProcess:
                 os.environ[name] = value
 
 
-def bury(worker: Worker, folder: Path) -> Trial:
-    """Make a failure of the trial during which a worker died; returns the trial."""
+def bury(worker: Worker, folder: Path) -> Trial | None:
+    """Make a failure of the trial during which a worker died; returns the trial, None where it had nothing to do."""
     worker.process.join()
     how = worker.process.exitcode or 0
     if how in (
@@ -137,6 +144,8 @@ def bury(worker: Worker, folder: Path) -> Trial:
         -signal.SIGUSR2,
     ):  # sent to all processes of a Slurm job: this one's comes now
         time.sleep(OWN_SIGNAL_S)
+    if not worker.batches:
+        return None
     trial = worker.batches[0].pop(0)
     place = folder / RUNNING_FOLDER / f"{trial.name}.{worker.process.pid}"
     if not place.is_dir():
