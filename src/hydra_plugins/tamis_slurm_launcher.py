@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 log = logging.getLogger(__name__)
 SUBDIR = "${hydra.job.num}"
 PREFIXES = ("hydra/launcher=", "hydra.launcher.", "hydra.sweeper.n_jobs=", "hydra.sweeper.observer")
-"""Of what a search's worker is not to be told."""
+"""Of what a search's worker is not to be told, with or without Hydra's signs in front (+, ++, ~)."""
 
 
 class SlurmLauncher(Launcher):
@@ -97,7 +97,7 @@ class SlurmLauncher(Launcher):
         from tamis.study.slurm_workers import run_workers
 
         assert self.config is not None
-        typed = [word for word in sys.orig_argv[1:] if not word.startswith(PREFIXES)]
+        typed = [word for word in sys.orig_argv[1:] if not word.lstrip("+~").startswith(PREFIXES)]
         more = [*overrides, "hydra/launcher=basic", "hydra.sweeper.n_jobs=1", "hydra.sweeper.observer=null"]
         more = [word for i, word in enumerate(more) if word not in more[:i]]
         folder = Path(self.config.hydra.sweep.dir).absolute()

@@ -2,14 +2,17 @@
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from hydra_plugins.tamis_slurm_launcher import SlurmLauncher
 from tamis.exceptions import TamisError
 from tamis.record import COMPLETE, FAILED, RUNNING, TrialRecord, read_record
-from tamis.study import slurm_queue, slurm_task
+from tamis.study import slurm_queue, slurm_task, slurm_workers
 from tamis.study.slurm import Array, Watch, run_all
 from tamis.study.slurm_queue import TaskState, explained, last_words
 from tamis.study.slurm_settings import Resources, Slurm
@@ -73,6 +76,8 @@ def test_the_last_entry_that_fits_and_says_it_counts():
         ({"attempts": True}, "attempts is True"),
         ({"max_num_timeout": -1}, "max_num_timeout is -1"),
         ({"poll_s": 0}, "poll_s is 0"),
+        ({"setup": "module load gcc"}, 'setup is .module load gcc.; write a list: setup=."module load gcc"'),
+        ({"setup": [{"module load": "gcc"}]}, "setup is .*; write a list"),
         ({"default": Resources(1, 3, 1)}, "signal_delay_s is 60, and a task may have no more than 1 min"),
         ({"rows": {"timeout_min": 1}}, "signal_delay_s is 60"),
         ({"rows": {"cores": 3}}, "rows.cores is no resource"),
@@ -84,6 +89,22 @@ def test_the_last_entry_that_fits_and_says_it_counts():
 def test_wrong_settings_are_told_by_their_names(given, told):
     with pytest.raises(TamisError, match=r"hydra\.launcher\..*" + told.replace("{", r"\{")):
         replace(SLURM, **given)
+
+
+def test_a_worker_is_told_nothing_that_is_for_the_launcher(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(slurm_workers, "run_workers", lambda slurm, command, *others: told.extend(command))
+    kept = ["-m", "tamis.app", "-m", "search=fast", "+tracking.uri=here"]
+    for_launcher = ["hydra/launcher=slurm", "hydra.launcher.mem_gb=4", "++hydra.launcher.mem_gb=4"]
+    for_launcher += ["+hydra.launcher.additional_parameters.nice=1", "~hydra.launcher.resources"]
+    monkeypatch.setattr(sys, "orig_argv", ["python", *kept, *for_launcher])
+    launcher = SlurmLauncher(None, None, None, None, 1, 3, 60, None, None, 1, 1, 1, 1, 1, 1, None, None)
+    launcher.config = OmegaConf.create(
+        {"hydra": {"sweep": {"dir": str(tmp_path)}, "runtime": {"choices": {}}}}
+    )
+    launcher.run_workers(2, [], lambda: False, lambda: 0)
+    ours = ["hydra/launcher=basic", "hydra.sweeper.n_jobs=1", "hydra.sweeper.observer=null"]
+    assert told == [sys.executable, *kept, *ours]
 
 
 def test_a_refusal_is_told_with_what_was_asked_for():

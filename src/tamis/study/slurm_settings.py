@@ -80,6 +80,10 @@ class Slurm:
         for name in ("max_num_timeout", "signal_delay_s"):
             check_number(f"{GROUP}.{name}", getattr(self, name), 0)
         check_number(f"{GROUP}.poll_s", self.poll_s, 0.1, whole=False)
+        if isinstance(self.setup, str) or not all(isinstance(line, str) for line in self.setup):
+            raise TamisError(
+                f'{GROUP}.setup is {self.setup!r}; write a list: setup=["module load gcc"], an entry a line'
+            )
         least = [self.default]
         if self.rows is not None:
             least.append(self.default.but(self.rows, f"{GROUP}.rows"))
