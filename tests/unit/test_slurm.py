@@ -284,3 +284,58 @@ def test_a_trial_that_the_watch_itself_gives_up_is_told_like_any_other(tmp_path,
     queue.say(t100="OUT_OF_MEMORY")
     assert list(run_all([trial("t0")], tmp_path, QUICK)) == [trial("t0")]
     assert read_record(tmp_path / "t0").status == FAILED
+
+
+def left_behind(folder: Path, job: str, *tasks: list[Trial]) -> Path:
+    """The folder of an array that an earlier start handed in."""
+    place = folder / ".slurm" / f"{job}000"
+    place.mkdir(parents=True)
+    for number, trials in enumerate(tasks):
+        write_task(place / f"{number}.json", Task(trials, DEFAULT, 2))
+    (place / "job").write_text(job)
+    return place
+
+
+def test_of_a_living_array_the_tasks_that_have_ended_are_not_waited_for(tmp_path, queue):
+    """Their trials, cancelled or tried again, are handed in at once."""
+    place = left_behind(tmp_path, "5", [trial("t0")], [trial("t1")])
+    begun(tmp_path, "t0")
+    queue.say(t5_0="CANCELLED", t5_1="RUNNING")
+    (array,) = Watch(tmp_path, SLURM).found()
+    assert list(array.tasks) == [1] and array.id_of(1) == "5_1" and place.exists()
+    assert not list((tmp_path / RUNNING_FOLDER).iterdir()) and not (tmp_path / ".slurm" / "cuts").exists()
+
+    queue.say(t5_0="CANCELLED", t5_1="COMPLETED", t100="COMPLETED")
+    done(tmp_path, "t1")
+    ending = run_all([trial("t0"), trial("t1")], tmp_path, QUICK)
+    assert next(ending) == trial("t1")
+    done(tmp_path, "t0")
+    assert list(ending) == [trial("t0")] and queue.n_tasks == {"100": 1}
+
+
+def test_a_trial_that_another_array_has_got_since_is_left_to_it(tmp_path, queue):
+    """One task was lost and its trial handed in again, before the watch was killed."""
+    left_behind(tmp_path, "5", [trial("t0")], [trial("t1")])
+    left_behind(tmp_path, "6", [trial("t0")])
+    place = begun(tmp_path, "t0")
+    queue.say(t5_0="OUT_OF_MEMORY", t5_1="RUNNING", t6="RUNNING")
+    found = Watch(tmp_path, SLURM).found()
+    assert [(array.job, list(array.tasks)) for array in found] == [("5", [1]), ("6", [0])]
+    assert place.exists() and not (tmp_path / ".slurm" / "cuts").exists()
+
+
+def test_of_an_array_that_is_gone_nothing_is_left(tmp_path, queue):
+    place = left_behind(tmp_path, "5", [trial("t0")])
+    begun(tmp_path, "t0")
+    assert Watch(tmp_path, SLURM).found() == [] and not place.exists()
+    assert (tmp_path / ".slurm" / "cuts" / "t0").read_text() == "1"
+
+
+@pytest.mark.parametrize("states", [{"t5": "RUNNING"}, {}])
+def test_rows_of_an_earlier_start_are_made_again(tmp_path, queue, states):
+    place = left_behind(tmp_path, "5", [])
+    (place / "0.json").write_text("{}")
+    (place / "rows").touch()
+    queue.say(**states)
+    assert Watch(tmp_path, SLURM).found() == [] and not place.exists()
+    assert queue.ended == ["5"] * len(states)

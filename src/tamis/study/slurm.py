@@ -74,7 +74,7 @@ def run_all(trials: Sequence[Trial], folder: Path, slurm: Slurm) -> Iterator[Tri
     """
     watch = Watch(folder.absolute(), slurm)
     arrays = watch.found()
-    known = {trial.name for array in arrays for task in array.tasks.values() for trial in task.trials}
+    known = _trials_of(arrays)
     waiting = [trial for trial in left_of(watch.folder, trials) if trial.name not in known]
     if waiting and slurm.of_rows is not None:
         watch.make_rows(waiting, slurm.of_rows)
@@ -128,31 +128,44 @@ class Watch:
         return self.folder / HIDDEN / LOGS
 
     def found(self) -> list[Array]:
-        """The arrays of an earlier start that are in the queue; what is left of others is removed."""
-        arrays = []
+        """The arrays of an earlier start with their tasks that are in the queue; what is left of others is removed."""
+        arrays: list[Array] = []
+        ended: list[tuple[Task, str]] = []
         for place in sorted((self.folder / HIDDEN).glob("[0-9]*")):
-            numbers = sorted(int(path.stem) for path in place.glob("*.json"))
             job = (place / JOB_FILE).read_text() if (place / JOB_FILE).exists() else ""
             known = queue.states([job]) if job else {}
             if known is None:
                 raise TamisError(
                     f"Slurm does not answer, and job {job} may run trials of {self.folder}; try again later"
                 )
-            live = any(not one.has_ended for one in known.values())
-            if live and (place / "rows").exists():  # made again, with what it has done in the store
-                queue.end([job])
-            elif live:
-                tasks = {number: read_task(place / f"{number}.json") for number in numbers}
-                arrays.append(Array(place, job, tasks, len(tasks)))
+            if (place / "rows").exists():  # made again, with what it has done in the store
+                queue.end({job for one in known.values() if not one.has_ended})
+                shutil.rmtree(place, ignore_errors=True)
                 continue
-            else:
-                for number in numbers if not (place / "rows").exists() else ():
-                    task = read_task(place / f"{number}.json")
-                    settle_cuts(self.folder, task.trials, task.attempts, "its Slurm job is gone")
-            shutil.rmtree(place, ignore_errors=True)
+            tasks = {int(path.stem): read_task(path) for path in sorted(place.glob("*.json"))}
+            arrays.append(array := Array(place, job, tasks, len(tasks)))
+            for number in list(tasks):
+                state = known.get(array.id_of(number), TaskState(queue.GONE))
+                if state.has_ended:
+                    ended.append((tasks.pop(number), state.state))
+        self._put_in_order(ended, arrays)
+        for array in [array for array in arrays if not array.tasks]:
+            shutil.rmtree(array.place, ignore_errors=True)
+            arrays.remove(array)
         if arrays:
             log.warning("jobs %s are in the queue from an earlier start; waiting for them", _listed(arrays))
         return arrays
+
+    def _put_in_order(self, ended: Sequence[tuple[Task, str]], arrays: Sequence[Array]) -> None:
+        """See to what tasks that ended while nobody watched, each with its state, left in the middle."""
+        elsewhere = _trials_of(arrays)  # handed in again since, and perhaps at work
+        for task, state in ended:
+            trials = [trial for trial in task.trials if trial.name not in elsewhere]
+            if state == "CANCELLED" or state in NOT_TO_BLAME:
+                for trial in left_of(self.folder, trials):
+                    put_away(self.folder, trial)
+            else:
+                settle_cuts(self.folder, trials, task.attempts, "its Slurm job is gone")
 
     def make_rows(self, trials: Sequence[Trial], resources: Resources) -> None:
         """The first stage: rows and values for the store, a task a data set; what fails there is told by the trials."""
@@ -297,6 +310,11 @@ class Watch:
                 )
                 self._say(f"{self.folder}, waits for them")
             raise
+
+
+def _trials_of(arrays: Sequence[Array]) -> set[str]:
+    """Names of the trials that these arrays run."""
+    return {trial.name for array in arrays for task in array.tasks.values() for trial in task.trials}
 
 
 def _listed(arrays: Sequence[Array]) -> str:
