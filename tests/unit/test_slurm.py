@@ -13,7 +13,7 @@ from hydra_plugins.tamis_slurm_launcher import SlurmLauncher
 from tamis.exceptions import TamisError
 from tamis.record import COMPLETE, FAILED, RUNNING, TrialRecord, read_record
 from tamis.study import slurm_queue, slurm_task, slurm_workers
-from tamis.study.slurm import Array, Watch, run_all
+from tamis.study.slurm import Array, Watch, in_queue, run_all
 from tamis.study.slurm_queue import TaskState, explained, last_words
 from tamis.study.slurm_settings import Resources, Slurm
 from tamis.study.slurm_task import (
@@ -339,3 +339,22 @@ def test_rows_of_an_earlier_start_are_made_again(tmp_path, queue, states):
     queue.say(**states)
     assert Watch(tmp_path, SLURM).found() == [] and not place.exists()
     assert queue.ended == ["5"] * len(states)
+
+
+def test_where_slurm_cannot_be_asked_a_folder_with_jobs_is_refused(tmp_path, monkeypatch):
+    """Of live tasks on other machines the begun trials would be cleared away, and run again here."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert in_queue(tmp_path) == []
+    left_behind(tmp_path, "5", [trial("t0")])
+    with pytest.raises(
+        TamisError, match=f"jobs 5 may run trials of {tmp_path}.*no squeue.*remove {tmp_path}"
+    ):
+        in_queue(tmp_path)
+
+
+def test_where_slurm_does_not_answer_a_folder_with_jobs_is_refused(tmp_path, queue, monkeypatch):
+    left_behind(tmp_path, "5", [trial("t0")])
+    monkeypatch.setattr(slurm_queue, "is_here", lambda: True)
+    queue.states = None
+    with pytest.raises(TamisError, match="Slurm does not answer, and jobs 5 may"):
+        in_queue(tmp_path)

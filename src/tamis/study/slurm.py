@@ -99,18 +99,21 @@ def run_all(trials: Sequence[Trial], folder: Path, slurm: Slurm) -> Iterator[Tri
 
 
 def in_queue(folder: Path) -> list[str]:
-    """Numbers of the jobs of a folder's trials that are in the queue, as far as this machine can ask.
+    """Numbers of the jobs of a folder's trials that are in the queue.
 
     Raises
     ------
-    TamisError : Slurm does not answer.
+    TamisError : there are jobs, and no Slurm here that answers.
     """
-    jobs = [path.read_text() for path in (folder / HIDDEN).glob(f"*/{JOB_FILE}")]
-    known = queue.states(jobs) if jobs and queue.is_here() else {}
-    if known is None:
+    jobs = {str(path.parent): path.read_text() for path in (folder / HIDDEN).glob(f"*/{JOB_FILE}")}
+    told = f"jobs {' '.join(jobs.values())} may run trials of {folder}"
+    if jobs and not queue.is_here():
         raise TamisError(
-            f"Slurm does not answer, and jobs {' '.join(jobs)} may run trials of {folder}; try again later"
+            f"{told}, and there is no squeue on the PATH to ask; run this where Slurm is, or, if they are no more, "
+            f"remove {' '.join(jobs)}"
         )
+    if (known := queue.states(jobs.values())) is None:
+        raise TamisError(f"Slurm does not answer, and {told}; try again later")
     return sorted({task.partition("_")[0] for task, one in known.items() if not one.has_ended})
 
 
