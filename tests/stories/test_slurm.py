@@ -378,3 +378,31 @@ def test_the_workers_of_a_search_share_one_study(slurm, tmp_path):
     check_whole(study, 6)
     assert {trial.state.name for trial in counted(study)} == {"COMPLETE"}
     assert n_runs(tmp_path) == 7
+
+
+@pytest.mark.slow
+def test_a_search_finds_its_workers_again_after_ctrl_c_and_after_a_kill(slurm, tmp_path):
+    """One of two waits in the queue all the while: so there is something to be found."""
+    words = ("-m", "search=study_of_tamis", "hydra.sweeper.study_name=mine", "hydra.sweeper.n_trials=6")
+    words = (*words, "hydra.sweeper.repeat=null", "hydra.sweeper.observer.plots=false", "dataset.seed=0")
+    words = (*words, "model=snap", "pruner=random", "budget.fraction=interval(0.1,0.5)")
+    words = (*words, "hydra.sweeper.n_jobs=2", *SLURM, "++hydra.launcher.array_parallelism=1")
+    before = slurm.tasks().keys()
+    first = start(slurm, tmp_path, "tamis.app", *words)
+    until(lambda: (tmp_path / "multirun" / "mine" / "0").exists(), first)
+    waits = next(task for task, state in slurm.tasks().items() if state == "PENDING")
+    slurm.run("scontrol", "hold", waits)
+    handed_in = slurm.tasks().keys() - before
+    first.process.send_signal(signal.SIGINT)
+    told = ended(slurm, first, status=130)
+    job = waits.partition("_")[0]
+    assert f"jobs {job} stay in the queue" in told
+    assert "CANCELLED" not in {slurm.tasks()[task] for task in handed_in}
+    second = start(slurm, tmp_path, "tamis.app", *words)
+    until(lambda: f"jobs {job} are in the queue from an earlier start" in second.told, second)
+    second.kill()
+    slurm.run("scontrol", "release", waits)
+    ended(slurm, start(slurm, tmp_path, "tamis.app", *words))
+    assert slurm.tasks().keys() - before == handed_in, "more workers were handed in"
+    check_whole(load(str(tmp_path / "multirun" / "mine" / "study.journal"), "mine"), 6)
+    assert n_runs(tmp_path) == 7

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tamis.study.slurm import Array, Watch, in_queue, run_all
 from tamis.study.slurm_queue import TaskState, explained, last_words
 from tamis.study.slurm_settings import Resources, Slurm
 from tamis.study.slurm_task import (
+    FAILURE,
     Command,
     Share,
     Task,
@@ -175,13 +177,25 @@ def test_a_job_that_the_folder_does_not_know_does_nothing(tmp_path, monkeypatch)
     assert not (tmp_path / RUNNING_FOLDER).exists()
 
 
-def test_a_command_knows_its_parent_and_its_failure_is_told(tmp_path):
-    Command(("sh", "-c", f"echo $PARENT > {tmp_path}/told"), "PARENT")()
+def test_a_command_knows_its_parent_and_its_failure_is_told(tmp_path, monkeypatch):
+    (tmp_path / "job").write_text("12")
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
+    place = str(tmp_path)
+    Command(("sh", "-c", f"echo $PARENT > {tmp_path}/told"), "PARENT", place)()
     assert (tmp_path / "told").read_text() == f"{os.getpid()}\n"
     with pytest.raises(TamisError, match="ended with status 3"):
-        Command(("sh", "-c", "exit 3"), "PARENT")()
+        Command(("sh", "-c", "exit 3"), "PARENT", place)()
     with pytest.raises(TamisError, match="by signal 9"):
-        Command(("sh", "-c", "kill -9 $$"), "PARENT")()
+        Command(("sh", "-c", "kill -9 $$"), "PARENT", place)()
+
+
+def test_a_worker_of_a_job_that_the_folder_does_not_know_does_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm_task, "CONFIRMED_S", 0)
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    with pytest.raises(TamisError, match="does not know job"):
+        Command(("touch", str(tmp_path / "told")), "PARENT", str(tmp_path / "gone"))()
+    assert not (tmp_path / "told").exists()
 
 
 def settled(folder: Path, state: str, n_trials: int = 2) -> tuple[Watch, list[Trial]]:
@@ -358,3 +372,63 @@ def test_where_slurm_does_not_answer_a_folder_with_jobs_is_refused(tmp_path, que
     queue.states = None
     with pytest.raises(TamisError, match="Slurm does not answer, and jobs 5 may"):
         in_queue(tmp_path)
+
+
+def search(folder: Path, n: int, fullness: Sequence[bool]) -> int:
+    """A command with ``n`` workers on a study that is full as listed, for good in the end; returns the dead."""
+    full, dead = list(fullness), []
+    arguments = (lambda: full.pop(0) if len(full) > 1 else full[0], lambda: dead.append(1) or 1, "PARENT")
+    slurm_workers.run_workers(QUICK, ("true",), n, folder, {"choices": {}}, *arguments)
+    return len(dead)
+
+
+def interrupt(seconds: float) -> None:
+    raise KeyboardInterrupt
+
+
+def test_after_ctrl_c_the_same_search_finds_its_workers(tmp_path, queue, capsys):
+    """One of the three has died meanwhile, and only that one is replaced."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(slurm_workers.time, "sleep", interrupt)
+        search(tmp_path, 3, [False])
+    assert queue.n_tasks == {"100": 3} and not queue.ended
+    assert "jobs 100 stay in the queue; scancel 100 ends them" in capsys.readouterr().err
+    queue.say(t100_0="RUNNING", t100_1="OUT_OF_MEMORY", t100_2="PENDING")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(slurm_workers.time, "sleep", interrupt)
+        search(tmp_path, 3, [False])
+    assert queue.n_tasks == {"100": 3, "101": 1} and not queue.ended
+    queue.say(t100_0="COMPLETED", t100_2="COMPLETED", t101="COMPLETED")
+    search(tmp_path, 3, [True])
+    assert len(queue.n_tasks) == 2 and not list((tmp_path / ".slurm").glob("[0-9]*"))
+
+
+def test_workers_of_a_full_study_are_not_begun(tmp_path, queue):
+    search(tmp_path, 2, [True])
+    assert not queue.n_tasks
+    queue.say(t100_0="PENDING", t100_1="PENDING")
+    search(tmp_path, 2, [False, True])
+    assert queue.n_tasks == {"100": 2} and queue.ended == ["100"]
+    assert not list((tmp_path / ".slurm").glob("[0-9]*"))
+
+
+def test_a_worker_that_dies_is_replaced_and_its_trial_given_to_another(tmp_path, queue):
+    queue.say(t100_0="COMPLETED", t100_1="NODE_FAIL", t101="COMPLETED")
+    assert search(tmp_path, 2, [False]) == 1
+    assert queue.n_tasks == {"100": 2, "101": 1}
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "told"),
+    [
+        ("CANCELLED", "", "worker 100_0 was cancelled; the same command goes on"),
+        ("FAILED", f"no such key\n{FAILURE} 1", "worker 100_0 ended with an error; .*no such key"),
+        ("FAILED", "", "21 workers died"),
+    ],
+)
+def test_an_error_of_a_worker_ends_the_others(tmp_path, queue, monkeypatch, state, words, told):
+    monkeypatch.setattr(slurm_queue, "last_words", lambda *_: words)
+    queue.say(**{f"t{100 + i}_{n}": state for i in range(21) for n in (0, 1)})
+    with pytest.raises(TamisError, match="(?s)" + told):
+        search(tmp_path, 2, [False])
+    assert set(queue.ended) and not list((tmp_path / ".slurm").glob("[0-9]*"))

@@ -127,7 +127,8 @@ class Watch:
         self._say = Console(stderr=True, highlight=False, soft_wrap=True).print
 
     @property
-    def _logs(self) -> Path:
+    def logs(self) -> Path:
+        """Folder of what tasks print."""
         return self.folder / HIDDEN / LOGS
 
     def found(self) -> list[Array]:
@@ -175,13 +176,13 @@ class Watch:
         sets: dict[str, list[Mapping[str, Any]]] = {}
         for config in kinds_of(trials):
             sets.setdefault(json.dumps(config["dataset"], sort_keys=True), []).append(config)
-        place = self._new_place()
+        place = self.new_place()
         (place / "rows").touch()
         for number, configs in enumerate(sets.values()):
             text = json.dumps({"configs": configs, "cores": resources.cpus_per_task})
             write_atomically(place / f"{number}.json", text.encode())
         tasks = [Share(str(place), number, rows=True) for number in range(len(sets))]
-        array = self._submit(place, tasks, resources, dict.fromkeys(range(len(sets))))
+        array = self.submit(place, tasks, resources, dict.fromkeys(range(len(sets))))
         self._say(f"job {array.job} makes the rows of {len(sets)} data sets first")
         with self.told_when_interrupted([array]):
             left = set(array.tasks)
@@ -197,7 +198,7 @@ class Watch:
                                 "task %s, which makes rows, ended as %s; trials make what is missing; %s",
                                 array.id_of(number),
                                 state.state,
-                                queue.last_words(self._logs, array.id_of(number)),
+                                queue.last_words(self.logs, array.id_of(number)),
                             )
         shutil.rmtree(place, ignore_errors=True)
 
@@ -221,28 +222,29 @@ class Watch:
         return arrays
 
     def _hand_in(self, shares: Sequence[Sequence[Trial]], resources: Resources) -> Array:
-        place = self._new_place()
+        place = self.new_place()
         tasks = {n: Task(share, resources, self.slurm.attempts) for n, share in enumerate(shares)}
         for number, task in tasks.items():
             write_task(place / f"{number}.json", task)
-        array = self._submit(place, [Share(str(place), number) for number in tasks], resources, tasks)
+        array = self.submit(place, [Share(str(place), number) for number in tasks], resources, tasks)
         n = sum(len(share) for share in shares)
         self._say(f"job {array.job}: {n} trials in {len(tasks)} tasks of {resources}")
         return array
 
-    def _submit(
+    def submit(
         self, place: Path, work: Sequence[Callable[[], None]], resources: Resources, tasks: dict[int, Any]
     ) -> Array:
         """Hand in, and write down the number: tasks that do not find it there do nothing."""
         try:
-            job = queue.submit(self.slurm, work, resources, self._logs, f"tamis-{self.folder.name}")
+            job = queue.submit(self.slurm, work, resources, self.logs, f"tamis-{self.folder.name}")
         except TamisError:
             shutil.rmtree(place, ignore_errors=True)
             raise
         write_atomically(place / JOB_FILE, job.encode())
         return Array(place, job, tasks, len(tasks))
 
-    def _new_place(self) -> Path:
+    def new_place(self) -> Path:
+        """A folder for an array."""
         place = self.folder / HIDDEN / f"{time.time_ns()}"
         place.mkdir(parents=True)
         return place
@@ -294,7 +296,7 @@ class Watch:
             return list(left)
         n_cut = settle_cuts(self.folder, left, task.attempts, _why(state, task.resources))
         if n_cut == 0 and len(left) == len(task.trials):
-            words = queue.last_words(self._logs, task_id)
+            words = queue.last_words(self.logs, task_id)
             self.problems.append(f"Slurm's task {task_id} ended as {state} before it began a trial; {words}")
             return []
         again = left_of(self.folder, left)

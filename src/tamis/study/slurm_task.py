@@ -73,13 +73,18 @@ class Share:
 
 @dataclass(frozen=True)
 class Command:
-    """A command, run from its start whenever the task begins; ``parent`` names a variable with this process' number."""
+    """A command, run from its start whenever the task begins.
+
+    parent: names a variable with this process' number. place: folder of the array.
+    """
 
     arguments: tuple[str, ...]
     parent: str
+    place: str
 
     def __call__(self) -> None:
         """Run it; a status other than 0 is an error."""
+        _wait_for_the_number(Path(self.place))
         done = subprocess.run(self.arguments, env={**os.environ, self.parent: str(os.getpid())}, check=False)
         if done.returncode < 0:  # killed, for memory perhaps: another takes its place
             raise TamisError(f"the command was ended by signal {-done.returncode}")
