@@ -73,7 +73,7 @@ def test_what_is_done_is_not_done_again(place):
 
 def test_a_dry_run_knows_what_was_measured(place):
     told = " ".join(study(place, "--dry-run", "study.blocks.primary.seeds=4").stdout.split())
-    assert f"{N + 2} trials, 2 to run" in told and "trials like 2 of the 2" in told
+    assert f"{N + 2} trials, 2 to run" in told and "all is known of 2 of the 2" in told
 
 
 def test_a_changed_config_makes_new_trials_and_failures_wait_to_be_asked_for(place):
