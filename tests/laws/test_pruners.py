@@ -149,6 +149,52 @@ def test_never_more_atoms_than_allowed(pruner, fraction):
         assert features.n_atoms[order[: len(kept) + 1]].sum() > limit.atoms
 
 
+@pytest.mark.parametrize("name", [name for name, pruner in PRUNERS.items() if pruner.nested])
+@pytest.mark.parametrize(
+    "pool", ["ordinary", "mean and deviation", "fewer columns than structures", "each three times", "tied"]
+)
+def test_an_atom_limit_cuts_the_order_of_the_whole_pool(name, pool):
+    """Whatever is left unasked: structures of 1 to 5 atoms, the small ones first, last, and mixed."""
+    pruner, features = PRUNERS[name], seen_by(PRUNERS[name], POOLS[pool]())
+    order = np.array(chosen(pruner, features, len(features), seed=4))
+    for atoms in range(1, int(features.n_atoms.sum()) + 1):
+        expected = within_atoms(order, features.n_atoms, atoms).tolist()
+        if expected:
+            kept = pruner.select(features, Limit(atoms=atoms), np.random.default_rng(4)).indices
+            assert kept.tolist() == expected
+        else:
+            with pytest.raises(TamisError, match="keeps no structure"):
+                pruner.select(features, Limit(atoms=atoms), np.random.default_rng(4))
+
+
+@pytest.mark.parametrize("name", [n for n, p in PRUNERS.items() if not p.nested and n != "keep_all"])
+def test_an_atom_limit_is_bisected_as_if_every_size_were_chosen(name):
+    pruner, features = PRUNERS[name], space(clouds())
+    n_atoms, most = features.n_atoms, len(features)
+    choices_of = {n: np.array(chosen(pruner, features, n)) for n in range(1, most + 1)}
+    for atoms in range(1, int(n_atoms.sum()), 3):
+        fits, too_many = 0, most
+        while too_many - fits > 1:
+            n = (fits + too_many) // 2
+            fits, too_many = (n, too_many) if n_atoms[choices_of[n]].sum() <= atoms else (fits, n)
+        if fits:
+            kept = pruner.select(features, Limit(atoms=atoms), np.random.default_rng(0)).indices
+            assert kept.tolist() == choices_of[fits].tolist()
+
+
+@every_pruner
+def test_an_atom_limit_asks_for_no_more_structures_than_could_fit(pruner, monkeypatch):
+    if pruner is PRUNERS["keep_all"]:
+        return
+    features, asked = seen_by(pruner, space(clouds())), []
+    choose = type(pruner)._choose
+    monkeypatch.setattr(
+        type(pruner), "_choose", lambda self, f, n, rng: asked.append(n) or choose(self, f, n, rng)
+    )
+    pruner.select(features, Limit(atoms=9), np.random.default_rng(0))
+    assert 1 <= max(asked) <= 7  # five structures of 1 atom and two of 2 are the most that 9 atoms make
+
+
 @every_pruner
 def test_all_atoms_allowed_keeps_all(pruner):
     features = seen_by(pruner, space(clouds()))

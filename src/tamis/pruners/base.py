@@ -92,7 +92,8 @@ class Pruner(ABC):
         if limit.atoms is None:
             return Selection(self._choose(features, limit.structures or len(features), rng), limit)
         if self.nested:
-            order = self._choose(features, limit.structures or len(features), rng)
+            most = min(limit.structures or len(features), _most_within(features.n_atoms, limit.atoms))
+            order = self._choose(features, max(most, 1), rng)
             kept = within_atoms(order, features.n_atoms, limit.atoms)
         else:
             kept = self._largest_within(features, limit, rng)
@@ -106,18 +107,19 @@ class Pruner(ABC):
     def _largest_within(self, features: Features, limit: Limit, rng: np.random.Generator) -> Indices:
         """The choice of most structures whose atoms fit, by bisection: a trimmed choice would waste budget."""
         assert limit.atoms is not None
-        most = limit.structures or len(features)
-        best = self._choose(features, most, copy.deepcopy(rng))
-        if features.n_atoms[best].sum() <= limit.atoms:
-            return best
-        best, fits, too_many = best[:0], 0, most
-        while too_many - fits > 1:
-            n_structures = (fits + too_many) // 2
-            chosen = self._choose(features, n_structures, copy.deepcopy(rng))
-            if features.n_atoms[chosen].sum() <= limit.atoms:
+        could_fit = _most_within(features.n_atoms, limit.atoms)
+        best, fits, too_many = np.zeros(0, dtype=np.intp), 0, limit.structures or len(features)
+        n_structures = too_many  # the most first: a bisection alone would never ask for it
+        while n_structures > fits:
+            # more than could ever fit need not be chosen to be too many: it may be the whole pool
+            chosen = None
+            if n_structures <= could_fit:
+                chosen = self._choose(features, n_structures, copy.deepcopy(rng))
+            if chosen is not None and features.n_atoms[chosen].sum() <= limit.atoms:
                 best, fits = chosen, n_structures
             else:
                 too_many = n_structures
+            n_structures = (fits + too_many) // 2
         return best
 
     def _check_limit(self, features: Features, limit: Limit) -> None:
@@ -141,6 +143,11 @@ class Pruner(ABC):
             )
         if not self.needs_descriptor and has_descriptor:
             raise NotApplicableError("this pruner looks at no descriptor: it is run with descriptor=none")
+
+
+def _most_within(n_atoms: Indices, limit: int) -> int:
+    """How many structures have at most ``limit`` atoms if they are the smallest: no choice that fits has more."""
+    return len(within_atoms(np.argsort(n_atoms), n_atoms, limit))
 
 
 def within_atoms(order: Indices, n_atoms: Indices, limit: int | None) -> Indices:
