@@ -1,5 +1,6 @@
 """What each pruner means: compared with brute force, with other people's code, or with chance."""
 
+import tracemalloc
 from collections import Counter
 from itertools import combinations
 
@@ -407,3 +408,14 @@ def test_msc_fields_are_checked():
     for variance in (0.0, 1.1):
         with pytest.raises(TamisError, match=f"variance is {variance}"):
             MinimumSetCover(bandwidth=None, variance=variance)
+
+
+def test_msc_takes_the_kernel_of_a_large_cell_in_pieces():
+    """Of 4000 atoms all at once it would be 122 MiB."""
+    rng = np.random.default_rng(0)
+    blocks = [rng.normal(size=(4000, 3)), rng.normal(size=(2, 3))]
+    tracemalloc.start()
+    order = msc_module.greedy_cover(blocks, 2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert order.tolist() == [0, 1] and peak < 12 * 2**20

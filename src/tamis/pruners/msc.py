@@ -84,7 +84,7 @@ class _Cover:
         self.blocks = blocks
         self.sizes = np.array([len(block) for block in blocks])
         self.starts = np.cumsum(self.sizes) - self.sizes
-        self.entropies = np.array([np.log(len(b)) - log_kernel_sums(b, b).mean() for b in blocks])
+        self.entropies = np.array([_entropy(block) for block in blocks])
         self.log_sums = np.full(int(self.sizes.sum()), -np.inf)
         self.seen = np.zeros(len(blocks), dtype=np.intp)
         self.scores = np.full(len(blocks), np.inf)
@@ -121,6 +121,12 @@ class _Cover:
             log_sums = np.logaddexp(log_sums, log_kernel_sums(rows, missed[part]))
         self.log_sums[places] = log_sums
         self.scores[group] = np.maximum.reduceat(-log_sums, begins) + self.entropies[group]
+
+
+def _entropy(block: Array) -> float:
+    """Of a block's own rows; in pieces, for the kernel of a large cell with itself would be a table of its square."""
+    sums = [log_kernel_sums(block[part], block) for part in pieces(len(block), len(block))]
+    return float(np.log(len(block)) - np.concatenate(sums).mean())
 
 
 def _scale(score: float) -> float:
