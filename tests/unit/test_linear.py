@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,8 @@ from scipy.linalg import LinAlgError
 from tamis.exceptions import TamisError
 from tamis.models.linear import LinearModel
 from tamis.models.normal_equations import (
+    Block,
+    Rows,
     Weights,
     gather_rows,
     solve,
@@ -83,6 +86,26 @@ def test_qr_steps_in_where_the_gram_matrix_is_singular(rattled, snap_basis, stor
     rows, first, weights = rows_of(rattled, snap_basis, store), np.array([1]), Weights(10.0, 1.0)
     solution, used_qr = solve_checked(rows, rows.terms(first), first, weights, 1e-18, 1)
     assert used_qr and np.isfinite(solution).all()
+
+
+def test_qr_of_the_rows_makes_no_copy_of_them():
+    rng = np.random.default_rng(0)
+
+    def blocks(n_rows, width):
+        return tuple(Block(rng.normal(size=(n_rows, width)), rng.normal(size=n_rows)) for _ in range(100))
+
+    rows = Rows(blocks(1, 41), blocks(600, 40), blocks(6, 40))
+    tracemalloc.start()
+    solution = solve_rows(rows, np.arange(100), Weights(10.0, 1.0), 1e-14, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < sum(block.matrix.nbytes for block in rows.force) / 10
+    stacked = [
+        (factor * np.pad(block.matrix, ((0, 0), (0, 41 - block.matrix.shape[1]))), factor * block.target)
+        for block, factor in rows.weighted(np.arange(100), Weights(10.0, 1.0))
+    ]
+    matrix, target = (np.concatenate(part) for part in zip(*stacked, strict=True))
+    np.testing.assert_allclose(solution, np.linalg.lstsq(matrix, target)[0], rtol=1e-9, atol=1e-12)
 
 
 def test_terms_add_up_and_equal_the_rows(rattled, snap_basis, store):

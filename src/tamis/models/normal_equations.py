@@ -11,12 +11,12 @@ over structures; so folds, weights and ridges cost sums of small matrices and no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, blas, lapack, qr_multiply, solve_triangular
+from scipy.linalg import LinAlgError, blas, lapack, solve_triangular
 
 from tamis.bases.base import DesignRows
 from tamis.dataset import Dataset
@@ -258,20 +258,37 @@ def solve_ridges(gram: Array, moment: Array, ridges: Sequence[float], n_free: in
 
 
 def solve_rows(rows: Rows, structures: Indices, weights: Weights, ridge: float, n_free: int) -> Array:
-    """The same minimum from the rows themselves, by QR: slower, and right where the Gram matrix is not."""
-    blocks = rows.weighted(structures, weights)
-    matrix = np.zeros((sum(len(block.target) for block, _ in blocks), rows.size))
-    start = 0
+    """The same minimum from the rows themselves, by QR: slower, and right where the Gram matrix is not.
+
+    A triangle takes up the rows piece after piece; what it ends as is that of all rows, of which no copy is made.
+    """
+    blocks, size = rows.weighted(structures, weights), rows.size
+    squares = np.zeros(size)
     for block, factor in blocks:
-        stop = start + len(block.target)
-        matrix[start:stop, : block.matrix.shape[1]] = factor * block.matrix
-        start = stop
-    scale, inverse, used = _column_scale(np.linalg.norm(matrix, axis=0))
+        squares[: block.matrix.shape[1]] += factor**2 * np.einsum("ij,ij->j", block.matrix, block.matrix)
+    scale, inverse, used = _column_scale(np.sqrt(squares))
     damping = np.where(used, np.sqrt(_ridges(ridge, len(scale), n_free)), 1.0)
-    stacked = np.concatenate([matrix * inverse, np.diag(damping)])
-    target = np.concatenate([*(factor * block.target for block, factor in blocks), np.zeros(len(scale))])
-    projected, triangle = qr_multiply(stacked, target, mode="right", overwrite_a=True)
-    return np.asarray(solve_triangular(triangle, projected) * inverse)
+    triangle = np.column_stack([np.diag(damping), np.zeros(size)])  # the last column becomes Q' y
+    for piece in _scaled_pieces(blocks, inverse):
+        triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, piece]), mode="r"))
+    return np.asarray(solve_triangular(triangle[:size, :size], triangle[:size, size]) * inverse)
+
+
+def _scaled_pieces(blocks: Sequence[tuple[Block, float]], inverse: Array) -> Iterator[Array]:
+    """Weighted rows on scaled columns, and their targets as the last column, about four times as many as columns."""
+    parts, n_rows = [], 0
+    for block, factor in blocks:
+        width = block.matrix.shape[1]
+        part = np.zeros((len(block.target), len(inverse) + 1))
+        np.multiply(block.matrix, factor * inverse[:width], out=part[:, :width])
+        part[:, -1] = factor * block.target
+        parts.append(part)
+        n_rows += len(part)
+        if n_rows >= 4 * len(inverse):
+            yield np.concatenate(parts)
+            parts, n_rows = [], 0
+    if parts:
+        yield np.concatenate(parts)
 
 
 def solve_checked(
