@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,15 +31,24 @@ class Memory:
     blocks: dict[Path, Block] = field(default_factory=dict)
     n_bytes: int = 0
     reserved: int = 0
+    holders: int = 0
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """What is reserved inside the block is given back at its end."""
+        """What is reserved inside the block is given back at its end: use what was read no longer than that."""
         before = self.reserved
+        self.holders += 1
         try:
             yield
         finally:
+            self.holders -= 1
             self.reserved = before
+
+    @contextmanager
+    def lending(self) -> Iterator[None]:
+        """For what goes to a caller: reserved as long as the caller is holding; where none is, only checked."""
+        with nullcontext() if self.holders else self.holding():
+            yield
 
     def reserve(self, n_bytes: int, what: str) -> None:
         """Make room for what is needed at once; what was read before is forgotten as far as that takes.

@@ -231,6 +231,36 @@ def test_rows_that_do_not_fit_are_refused(store, snap_basis, rattled):
     assert len(list(small.stream(snap_basis, rattled.structures))) == len(rattled)  # one at a time they do
 
 
+def test_rows_stay_reserved_as_long_as_their_reader_is_holding(store, snap_basis, rattled):
+    needed = sum(block.nbytes for block in store._blocks(snap_basis, rattled.structures, "design"))
+    tight = replace(store, memory_gib=(2 * needed - 8) / GIB)
+    with tight.memory.holding():
+        tight.design(snap_basis, rattled.structures)
+        assert tight.memory.reserved == needed
+        with pytest.raises(TamisError, match="at once"):  # a second set beside the first
+            tight.design(snap_basis, rattled.structures)
+    assert tight.memory.reserved == 0
+    for _ in range(2):  # one set after the other
+        with tight.memory.holding():
+            tight.design(snap_basis, rattled.structures)
+
+
+def test_the_rows_of_a_tuning_set_give_way_to_those_that_are_fitted(store, snap_basis, rattled):
+    """Both together would be refused."""
+    model = replace(instantiate(composed("model=snap").model), basis=snap_basis, tuning="pool_validation")
+    needed = sum(block.nbytes for block in store._blocks(snap_basis, rattled.structures, "design"))
+    copied = 8 * 7 * (snap_basis.n_features + 1) * len(rattled)
+    tight = replace(store, memory_gib=(needed + copied) / GIB)
+    found, expected = (
+        model.fit(rattled, rattled, place, np.random.default_rng(0)) for place in (tight, store)
+    )
+    np.testing.assert_array_equal(found.coefficients, expected.coefficients)
+    assert tight.memory.reserved == 0
+    small = replace(store, memory_gib=(needed + copied - 8) / GIB)
+    with pytest.raises(TamisError, match="energy and stress rows of 24 structures take"):
+        model.fit(rattled, rattled, small, np.random.default_rng(0))
+
+
 def test_remembered_values_and_features_share_the_memory(tmp_path, snap_basis):
     structures = list(cells(40))
     Store(tmp_path, 1).lazy_values(snap_basis, structures)

@@ -113,23 +113,19 @@ class LinearModel(Model):
 
     def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> LinearPotential:
         """Choose the setting by folds (or by ``tuning``), then solve on all of ``kept``."""
-        offsets = free_atom_energies(kept, self.basis.elements)
-        rows = self._rows(kept, store, offsets)
-        everything = np.arange(len(kept))
-        judged: list[tuple[Terms, Terms]] = []
+        offsets, held_out = free_atom_energies(kept, self.basis.elements), None
         if self.needs_tuning_set:
-            total = rows.terms(everything)
-            judged = [(total, self._rows(tuning, store, offsets).terms(np.arange(len(tuning))))]
-        elif len(kept) > 1:
-            folds = deal_into_folds(kept.groups, min(self.n_folds, len(kept)), rng)
-            parts = [rows.terms(np.flatnonzero(folds == k)) for k in range(folds.max() + 1)]
-            total = functools.reduce(Terms.plus, parts)
-            judged = [(total.minus(part), part) for part in parts]
-        else:
-            total = rows.terms(everything)
-        setting, score = self._choose(judged)
+            with (
+                store.memory.holding()
+            ):  # of the tuning set's rows the products stay; the kept ones' take their place
+                held_out = self._rows(tuning, store, offsets).terms(np.arange(len(tuning)))
         n_free = len(self.basis.elements)
-        solution, by_qr = solve_checked(rows, total, everything, setting.weights, setting.ridge, n_free)
+        with store.memory.holding():
+            rows = self._rows(kept, store, offsets)
+            total, judged = self._judged(rows, held_out, kept.groups, rng)
+            setting, score = self._choose(judged)
+            everything = np.arange(len(kept))
+            solution, by_qr = solve_checked(rows, total, everything, setting.weights, setting.ridge, n_free)
         report = {
             "energy_weight_per_A": setting.weights.energy,
             "stress_weight_per_A": setting.weights.stress,
@@ -143,6 +139,21 @@ class LinearModel(Model):
             report["fold_score"] = score
         return LinearPotential(self.basis, solution[:-n_free], offsets + solution[-n_free:], report)
 
+    def _judged(
+        self, rows: Rows, held_out: Terms | None, groups: Sequence[str], rng: np.random.Generator
+    ) -> tuple[Terms, list[tuple[Terms, Terms]]]:
+        """The terms of all rows, and pairs of those to train on and those to judge by; none for one structure."""
+        everything = np.arange(len(groups))
+        if held_out is not None:
+            total = rows.terms(everything)
+            return total, [(total, held_out)]
+        if len(groups) == 1:
+            return rows.terms(everything), []
+        folds = deal_into_folds(groups, min(self.n_folds, len(groups)), rng)
+        parts = [rows.terms(np.flatnonzero(folds == k)) for k in range(folds.max() + 1)]
+        total = functools.reduce(Terms.plus, parts)
+        return total, [(total.minus(part), part) for part in parts]
+
     def _choose(self, judged: Sequence[tuple[Terms, Terms]]) -> tuple[Setting, float | None]:
         """The setting of the lowest score and the score; with nothing to judge by the most cautious, and None."""
         scores = self._scores(judged) if judged else np.full(len(self.grid), np.inf)
@@ -152,7 +163,10 @@ class LinearModel(Model):
         return max(self.grid, key=lambda setting: setting.ridge), None
 
     def _rows(self, dataset: Dataset, store: Store, offsets: Array) -> Rows:
+        """Rows of all structures, counted: views of what is read, but for those of energies and stresses."""
         design = store.design(self.basis, dataset.structures)
+        n_bytes = 8 * 7 * (self.basis.n_features + len(self.basis.elements)) * len(dataset)
+        store.memory.reserve(n_bytes, f"energy and stress rows of {len(dataset)} structures")
         return gather_rows(design, dataset, self.basis.elements, offsets)
 
     def _scores(self, folds: Sequence[tuple[Terms, Terms]]) -> NDArray[np.float64]:

@@ -134,10 +134,10 @@ class Store:
         return all(path.exists() for path in self._paths(basis, structures, kind))
 
     def _blocks(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Block]:
-        """All blocks at once, as far as the memory allows."""
+        """All blocks at once, as far as the memory allows; reserved as long as the caller is ``memory.holding()``."""
         paths = self._paths(basis, structures, kind)
         title = f"{kind} of {type(basis).__name__} for {len(paths)} structures"
-        with self.memory.holding():
+        with self.memory.lending():
             blocks = [self._read_counted(path, title) for path in paths]
             missing = [i for i, block in enumerate(blocks) if block is None]
             self._make(basis, [(structures[i], paths[i]) for i in missing], kind)
@@ -184,7 +184,8 @@ class LazyValues:
         for i, (path, n_atoms) in enumerate(self.items):
             block = self.store.read(path, buffer) if self.basis.n_features else np.zeros((n_atoms, 0))
             if block is None and self.structures is not None:
-                block = self.store.values(self.basis, [self.structures[i]])[0]
+                with self.store.memory.holding():  # one at a time
+                    block = self.store.values(self.basis, [self.structures[i]])[0]
             if block is None:
                 raise TamisError(
                     f"{path} was damaged or removed while it was needed; run the same again, which makes it anew"
