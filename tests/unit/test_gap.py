@@ -399,7 +399,7 @@ def test_the_chosen_setting_is_the_one_that_predicts_held_out_structures_best(pr
     fold = deal_into_folds(kept.groups, 3, rng())
     chosen = prepared.fit(kept, rattled, warm, rng()).diagnostics
     basis, owned = prepared._candidates_of(kept, warm)
-    columns, factor = prepared._sparse_points(basis, owned)
+    columns, factor = prepared._sparse_points(basis, owned, warm.memory)
     offset = np.mean(kept.energies / kept.n_atoms)
     design = warm.design(basis, kept.structures)
     scores = []
@@ -551,3 +551,19 @@ def test_lammps_lines_name_the_label_of_the_file(model, rattled, warm, tmp_path)
     assert style == "pair_style quip" and coefficients.endswith(" 14")
     label = coefficients.split("xml_label=")[1].split('"')[0]
     assert f'<Potential label="{label}"' in (tmp_path / "gap.xml").read_text()
+
+
+def test_candidates_are_chosen_one_structure_at_a_time(model, rattled, warm):
+    """The values of all of them together need not fit."""
+    small = replace(warm, memory_gib=1e-6)
+    expected = choose_candidates(model.basis, rattled.structures, 4, warm)
+    found = choose_candidates(model.basis, rattled.structures, 4, small)
+    np.testing.assert_array_equal(found.points, expected.points)
+
+
+def test_covariances_of_the_candidates_count(model, rattled, warm):
+    """Of all with each other: their number squared."""
+    with pytest.raises(
+        TamisError, match=r"covariances of \d+ candidates \(model.candidates_per_structure\) take"
+    ):
+        model.fit(rattled, rattled, replace(warm, memory_gib=1e-5), np.random.default_rng(0))

@@ -116,7 +116,8 @@ class GapBasis(LinearBasis):
         """Kernel of the sparse points ``columns`` with each other, (n, n), dimensionless."""
         soap = columns[columns < self.n_candidates]
         points, elements = self.candidates.points[soap], self.candidates.elements[soap]
-        alike = (points @ points.T) ** self.zeta
+        alike = points @ points.T
+        alike **= self.zeta
         if len(self.elements) > 1:
             alike *= elements[:, None] == elements
         if len(soap) == len(columns):  # thousands: no copy

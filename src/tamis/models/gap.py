@@ -15,6 +15,7 @@ from tamis.bases.pair_kernel import PairKernel
 from tamis.bases.soap import SoapBasis
 from tamis.dataset import Dataset, deal_into_folds, structure_key
 from tamis.exceptions import TamisError
+from tamis.memory import Memory
 from tamis.models.base import Array, Model
 from tamis.models.gap_candidates import choose_candidates
 from tamis.models.linear import LinearPotential
@@ -119,7 +120,7 @@ class GapModel(Model):
         Without ``prepare``, or with structures that it has not seen, the candidates are those of ``kept``.
         """
         basis, owned = self._candidates_of(kept, store)
-        columns, factor = self._sparse_points(basis, owned)
+        columns, factor = self._sparse_points(basis, owned, store.memory)
         counts = [element_counts(a.get_chemical_symbols(), basis.elements) for a in kept.structures]
         offsets = _free_atom_energies(np.array(counts), kept)
 
@@ -128,16 +129,22 @@ class GapModel(Model):
             free = [
                 element_counts(a.get_chemical_symbols(), basis.elements) @ offsets for a in dataset.structures
             ]
-            return whiten(design, dataset, columns, factor, np.array(free))
+            title = f"covariances of {len(dataset)} structures with {len(columns)} sparse points"
+            store.memory.reserve(8 * len(columns) * len(dataset), title)  # those of energies stay
+            with store.memory.holding():
+                others = 3 * int(dataset.n_atoms.sum()) + 6 * len(dataset)
+                store.memory.reserve(8 * (len(columns) + 1) * others, title)
+                return whiten(design, dataset, columns, factor, np.array(free))
 
         folds = deal_into_folds(kept.groups, min(self.n_folds, len(kept)), rng)
-        parts = [whitened(kept.subset(np.flatnonzero(folds == k))) for k in range(folds.max() + 1)]
-        total = parts[0].terms
-        for part in parts[1:]:
-            total = total.plus(part.terms)
-        others = [whitened(tuning)] if self.needs_tuning_set else parts
         n_pair_points = basis.n_features - basis.n_candidates
-        scores = self._scores(total, others, min(len(columns), n_pair_points + JUDGED_POINTS))
+        with store.memory.holding():
+            parts = [whitened(kept.subset(np.flatnonzero(folds == k))) for k in range(folds.max() + 1)]
+            total = parts[0].terms
+            for part in parts[1:]:
+                total = total.plus(part.terms)
+            judging = [whitened(tuning)] if self.needs_tuning_set else parts
+            scores = self._scores(total, judging, min(len(columns), n_pair_points + JUDGED_POINTS))
         best = len(self.grid) // 2 if np.isnan(scores).all() else int(np.nanargmin(scores))
         sigmas = self.grid[best]
         coefficients = np.zeros(basis.n_features)
@@ -163,10 +170,18 @@ class GapModel(Model):
             basis = self.basis_of(kept, store)
         return basis, np.isin(basis.candidates.owners, list(keys))
 
-    def _sparse_points(self, basis: GapBasis, owned: NDArray[np.bool_]) -> tuple[Indices, Array]:
+    def _sparse_points(
+        self, basis: GapBasis, owned: NDArray[np.bool_], memory: Memory
+    ) -> tuple[Indices, Array]:
         """Columns of the sparse points, distances before environments, and the Cholesky factor of their prior."""
         pool = np.flatnonzero(owned)
-        order = pivoted_order(basis.between(pool), max(self.jitter / self.delta**2, 1e-12), self.n_sparse)
+        with memory.holding():  # the kernel, where elements differ, the points, and what is factorised
+            width = 9 * len(pool) + 8 * (basis.candidates.points.shape[1] + min(self.n_sparse, len(pool)))
+            memory.reserve(
+                width * len(pool), f"covariances of {len(pool)} candidates (model.candidates_per_structure)"
+            )
+            tolerance = max(self.jitter / self.delta**2, 1e-12)
+            order = pivoted_order(basis.between(pool), tolerance, self.n_sparse)
         columns = np.concatenate([np.arange(basis.n_candidates, basis.n_features), pool[order]])
         deltas = np.where(columns < basis.n_candidates, self.delta, self.pair_delta)
         prior = basis.between(columns) / deltas[:, None] ** 2  # terms do not covary

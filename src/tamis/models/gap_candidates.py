@@ -28,7 +28,7 @@ def choose_candidates(
     Structures that are equal give their candidates once.
     """
     points, elements, owners = [], [], []
-    values = store.values(soap, structures)
+    values = store.lazy_values(soap, structures)
     seen: set[str] = set()
     for atoms, vectors in zip(structures, values, strict=True):
         key = structure_key(atoms)
