@@ -1,5 +1,6 @@
 """What a fit of every family makes of difficult subsets: a sound potential, never a crash or a NaN."""
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,8 @@ from tests.families import FAMILIES, rattled_silicon, small_model
 from tests.training import with_germanium
 
 from tamis.dataset import Dataset
-from tamis.exceptions import MissingEngineError
+from tamis.exceptions import MissingEngineError, TamisError
+from tamis.memory import GIB, Memory
 from tamis.models.base import Potential
 from tamis.store import Store
 
@@ -124,3 +126,55 @@ def test_an_element_that_the_subset_has_not(request, model, pool, store):
     found = potential.predict(pool, store)
     difference = np.concatenate(found.forces) - np.concatenate(single.forces)
     assert np.sqrt((difference**2).mean()) < 0.2 * np.concatenate(single.forces).std()
+
+
+FEW_ITERATIONS = {"tuning_iterations": 2, "max_iterations": 2, "final_iterations": 1, "n_networks": 1}
+
+
+def large_cells(pool: Dataset, times: int) -> Dataset:
+    """Cells of 16 atoms from those of 2, all of them ``times`` times: rows outweigh what does not grow with them."""
+    small = np.flatnonzero(pool.n_atoms == 2)
+    some = pool.subset(np.tile(small, times))
+    return replace(
+        some,
+        structures=tuple(atoms.repeat(2) for atoms in some.structures),
+        energies=8 * some.energies,
+        forces=tuple(np.tile(forces, (8, 1)) for forces in some.forces),
+        ids=tuple(map(str, range(len(some)))),
+    )
+
+
+def measured(model: Any, kept: Dataset, tuning: Dataset, store: Store) -> tuple[int, int]:
+    """The most bytes that a fit takes, of numpy's arrays, and that it has reserved."""
+    most, reserve = 0, Memory.reserve
+
+    def watched(memory: Memory, n_bytes: int, what: str) -> None:
+        nonlocal most
+        reserve(memory, n_bytes, what)
+        most = max(most, memory.reserved)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Memory, "reserve", watched)
+        tracemalloc.start()
+        model.fit(kept, tuning, store, np.random.default_rng(0))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert store.memory.reserved == store.memory.holders == 0
+    return peak, most
+
+
+@pytest.mark.parametrize("tuning", ["kept", "pool_validation"])
+def test_a_fit_takes_no_more_memory_than_it_reserves(model, tuning, pool, store):
+    """Beyond what does not grow with the data: so the growth of the one is at most that of the other."""
+    fewer = FEW_ITERATIONS if hasattr(model, "max_iterations") else {}
+    model = replace(model, tuning=tuning, **fewer)
+    few, many = large_cells(pool, 8), large_cells(pool, 16)
+    model.prepare(few, store)
+    measured(model, few, few, store)  # what is imported and compiled does not count
+    (few_taken, few_counted), (taken, counted) = (measured(model, kept, kept, store) for kept in (few, many))
+    objects = 3000 * (len(many) - len(few))  # bytes: what Python needs for the arrays of a structure
+    assert taken - few_taken < 1.02 * (counted - few_counted) + objects
+    tight = replace(store, memory_gib=(counted - 1) / GIB)
+    with pytest.raises(TamisError, match=r"memory at once, and store.memory_gib is"):
+        model.fit(many, many, tight, np.random.default_rng(0))
+    assert tight.memory.reserved == tight.memory.holders == 0

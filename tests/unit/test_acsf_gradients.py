@@ -101,7 +101,7 @@ def test_derivatives_by_strain(kind, atoms):
 
 def test_records_are_sorted_and_single(store):
     of, atoms = basis(), small_cell()
-    records = store.gradients(of, [atoms])[0]
+    records = next(store.gradients(of, [atoms]))
     np.testing.assert_array_equal(records, of.gradients(atoms))
     pairs = list(zip(records["moved"], records["centre"], strict=True))
     assert pairs == sorted(set(pairs))

@@ -1,5 +1,6 @@
 """Training networks on stored rows, and what a fitted potential promises."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -312,3 +313,16 @@ def test_energy_is_conserved(tmp_path):
         energies.append(atoms.get_total_energy() / len(atoms) * 1e3)
     slope = np.polyfit(times, energies, 1)[0]
     assert abs(slope) < 0.1
+
+
+def test_gradients_are_held_once(labelled, shared_store):
+    """As inputs of networks, and not as they are read beside that."""
+    of, many = basis("Si"), labelled.subset(np.tile(np.arange(len(labelled)), 10))
+    entries = (12 * of.n_own + 8) * sum(map(len, shared_store.gradients(of, many.structures)))
+    whitening = Whitening.of(np.concatenate(shared_store.values(of, labelled.structures)))
+    tracemalloc.start()
+    data = gather(many, of, shared_store, [whitening], np.zeros(1))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert data.groups.directions.nbytes + data.groups.atoms.nbytes == entries
+    assert peak < 1.5 * entries

@@ -13,10 +13,19 @@ import numpy as np
 from tamis.bases.acsf import AcsfBasis
 from tamis.dataset import Dataset, deal_into_folds
 from tamis.exceptions import TamisError
+from tamis.memory import Memory
 from tamis.models.base import Model
 from tamis.models.levenberg_marquardt import Run
-from tamis.models.network import Network, mean_of
-from tamis.models.nnp_data import Array, Integers, TrainingData, gather, own_values, species_of
+from tamis.models.network import Network, mean_of, n_parameters
+from tamis.models.nnp_data import (
+    Array,
+    Integers,
+    TrainingData,
+    gather,
+    own_values,
+    reserve_values,
+    species_of,
+)
 from tamis.models.nnp_potential import NnpPotential
 from tamis.models.nnp_problem import NetworkProblem, first_parameters
 from tamis.models.normal_equations import free_atom_energies
@@ -33,6 +42,12 @@ STILL = 1e-4
 
 LUCK = 0.005
 """Å; energy errors per atom below this times the force error are luck, as of one held-out structure."""
+
+LAYERS_HELD = 6
+"""Copies of the values of all layers that are held at once on the way through a network and back."""
+
+RESIDUALS_HELD = 200
+"""Bytes for each atom: residuals, targets and factors of its force, and their copies."""
 
 
 @dataclass(frozen=True)
@@ -106,36 +121,54 @@ class NnpModel(Model):
     def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> NnpPotential:
         """Try every setting for a while, continue the best one, average the networks."""
         offsets = free_atom_energies(kept, self.basis.elements)
-        whitenings = self._whitenings(kept, store)
-        data = gather(kept, self.basis, store, whitenings, offsets)
-        if self.needs_tuning_set:
-            judged = gather(tuning, self.basis, store, whitenings, offsets)
-            everything = np.arange(len(kept)), np.arange(len(tuning))
-            folds = [everything] * self.n_networks
-        else:
-            judged, folds = data, self._folds(kept, rng)
-        seed, unit = int(rng.integers(2**62)), _mean_square_force(kept)
-        trainings = [
-            [
-                self._training(setting, unit, data, judged, fold, (seed, member))
-                for member, fold in enumerate(folds)
+        with store.memory.holding():
+            self._reserve_work(store.memory, kept, tuning)
+            whitenings = self._whitenings(kept, store)
+            data = gather(kept, self.basis, store, whitenings, offsets)
+            if self.needs_tuning_set:
+                judged = gather(tuning, self.basis, store, whitenings, offsets)
+                everything = np.arange(len(kept)), np.arange(len(tuning))
+                folds = [everything] * self.n_networks
+            else:
+                judged, folds = data, self._folds(kept, rng)
+            seed, unit = int(rng.integers(2**62)), _mean_square_force(kept)
+            trainings = [
+                [
+                    self._training(setting, unit, data, judged, fold, (seed, member))
+                    for member, fold in enumerate(folds)
+                ]
+                for setting in self.grid
             ]
-            for setting in self.grid
-        ]
-        for training in (one for members in trainings for one in members):
-            training.advance(
-                min(self.tuning_iterations, self.max_iterations), self.patience, self.check_every
-            )
-        chosen = self._choose(trainings, can_judge=self.needs_tuning_set or len(kept) > 1)
-        for training in chosen:
-            training.advance(self.max_iterations, self.patience, self.check_every)
-            training.finish(self.final_iterations)
-        return self._potential(chosen, whitenings, offsets)
+            for training in (one for members in trainings for one in members):
+                training.advance(
+                    min(self.tuning_iterations, self.max_iterations), self.patience, self.check_every
+                )
+            chosen = self._choose(trainings, can_judge=self.needs_tuning_set or len(kept) > 1)
+            for training in chosen:
+                training.advance(self.max_iterations, self.patience, self.check_every)
+                training.finish(self.final_iterations)
+            return self._potential(chosen, whitenings, offsets)
+
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        return self.basis.n_own, *self.hidden, 1
+
+    def _reserve_work(self, memory: Memory, kept: Dataset, tuning: Dataset) -> None:
+        """What one iteration of one network takes: layers of all atoms, residuals, rows of energies."""
+        n_atoms = max(int(kept.n_atoms.sum()), int(tuning.n_atoms.sum()))
+        n_rows = len(kept) * len(self.basis.elements)
+        memory.reserve(
+            n_atoms * (4 * LAYERS_HELD * sum(self._sizes) + RESIDUALS_HELD)
+            + 4 * n_parameters(self._sizes) * n_rows,
+            f"layers and rows of networks for {n_atoms} atoms",
+        )
 
     def _whitenings(self, kept: Dataset, store: Store) -> list[Whitening]:
         species = species_of(kept, self.basis.elements)
-        values = own_values(self.basis, store.values(self.basis, kept.structures), species)
-        return [Whitening.of(values[species == element]) for element in range(len(self.basis.elements))]
+        with store.memory.holding():
+            reserve_values(store, self.basis, len(species))
+            values = own_values(self.basis, store.lazy_values(self.basis, kept.structures), species)
+            return [Whitening.of(values[species == element]) for element in range(len(self.basis.elements))]
 
     def _folds(self, kept: Dataset, rng: np.random.Generator) -> list[tuple[Integers, Integers]]:
         """Structures to train on and to judge by, for each network; the same where there is only one structure."""
@@ -160,7 +193,7 @@ class NnpModel(Model):
         seed: tuple[int, int],
     ) -> Training:
         """A network of every element before its first iteration; every setting begins from the same ones."""
-        sizes = (self.basis.n_own, *self.hidden, 1)
+        sizes = self._sizes
         rng = np.random.default_rng(seed)
         first = [first_parameters(sizes, rng) for _ in self.basis.elements]
         problem = NetworkProblem(sizes, data, fold[0], setting.weights, self.rows_per_parameter)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,10 +57,14 @@ class TrainingData:
         return np.diff(self.start)
 
 
-def own_values(basis: GradientBasis, blocks: Sequence[Array], species: Integers) -> Array:
-    """The functions of each atom's own element, (n_atoms, n_own)."""
-    values = np.concatenate(blocks).reshape(len(species), len(basis.elements), basis.n_own)
-    return values[np.arange(len(species)), species]
+def own_values(basis: GradientBasis, blocks: Iterable[Array], species: Integers) -> Array:
+    """The functions of each atom's own element, (n_atoms, n_own), from the values of one structure after the other."""
+    values, done = np.empty((len(species), basis.n_own)), 0
+    for block in blocks:
+        rows = slice(done, done := done + len(block))
+        by_element = block.reshape(len(block), len(basis.elements), basis.n_own)
+        values[rows] = by_element[np.arange(len(block)), species[rows]]
+    return values
 
 
 def species_of(dataset: Dataset, elements: Sequence[str]) -> Integers:
@@ -76,32 +80,60 @@ def gather(
     whitenings: Sequence[Whitening],
     offsets: Array,
 ) -> TrainingData:
-    """Read what ``dataset`` needs from the store and whiten it; ``offsets``: (n_elements,) eV."""
+    """Read what ``dataset`` needs from the store and whiten it; ``offsets``: (n_elements,) eV.
+
+    What it takes is reserved, and the caller's to hold. Raises TamisError where it does not fit.
+    """
     species = species_of(dataset, basis.elements)
     start = np.concatenate([[0], np.cumsum(dataset.n_atoms)]).astype(np.int64)
-    values = own_values(basis, store.values(basis, dataset.structures), species)
-    inputs = np.empty(values.shape, dtype=np.float32)
-    for element, whitening in enumerate(whitenings):
-        rows = species == element
-        inputs[rows] = whitening.inputs(values[rows])
+    inputs = _gather_inputs(dataset, basis, store, species, whitenings)
     counts = np.array([element_counts(a.get_chemical_symbols(), basis.elements) for a in dataset.structures])
-    groups = _gather_groups(dataset, store.gradients(basis, dataset.structures), species, start, whitenings)
+    groups = _gather_groups(dataset, basis, store, species, start, whitenings)
     return TrainingData(start, species, inputs, dataset.energies - counts @ offsets, groups)
+
+
+def reserve_values(store: Store, basis: GradientBasis, n_atoms: int) -> None:
+    """Values of all atoms, and four times as much that is made of them on the way."""
+    store.memory.reserve(
+        5 * 8 * basis.n_own * n_atoms, f"values of {type(basis).__name__} for {n_atoms} atoms"
+    )
+
+
+def _gather_inputs(
+    dataset: Dataset,
+    basis: GradientBasis,
+    store: Store,
+    species: Integers,
+    whitenings: Sequence[Whitening],
+) -> Single:
+    inputs = np.empty((len(species), basis.n_own), dtype=np.float32)
+    store.memory.reserve(inputs.nbytes, f"inputs of networks for {len(species)} atoms")
+    with store.memory.holding():
+        reserve_values(store, basis, len(species))
+        values = own_values(basis, store.lazy_values(basis, dataset.structures), species)
+        for element, whitening in enumerate(whitenings):
+            rows = species == element
+            inputs[rows] = whitening.inputs(values[rows])
+    return inputs
 
 
 def _gather_groups(
     dataset: Dataset,
-    records: Sequence[NDArray[np.void]],
+    basis: GradientBasis,
+    store: Store,
     species: Integers,
     start: Integers,
     whitenings: Sequence[Whitening],
 ) -> Groups:
-    n_elements, n_entries = len(whitenings), sum(map(len, records))
-    width = whitenings[0].transform.shape[0]
-    directions = np.empty((3 * n_entries, width), dtype=np.float32)
-    structures, of_strain, starts, atoms, targets = [], [], [], [], []
+    # gone through twice, to count and to fill: held beside what is made of them they would be as much again
+    n_elements, n_entries = len(whitenings), sum(map(len, store.gradients(basis, dataset.structures)))
+    title = f"gradients of {type(basis).__name__} for {len(dataset)} structures"
+    store.memory.reserve((12 * basis.n_own + 8) * n_entries, title)
+    directions = np.empty((3 * n_entries, basis.n_own), dtype=np.float32)
+    atoms = np.empty(n_entries, dtype=np.int64)
+    structures, of_strain, starts, targets = [], [], [], []
     done = 0
-    for i, block in enumerate(records):
+    for i, block in enumerate(store.gradients(basis, dataset.structures)):
         n = int(dataset.n_atoms[i])
         element = species[start[i] + block["centre"]]
         order = np.lexsort((element, block["moved"])) if n_elements > 1 else np.arange(len(block))
@@ -112,7 +144,7 @@ def _gather_groups(
         ends = np.cumsum(np.bincount(part, minlength=len(numbers) * n_elements)).reshape(-1, n_elements)
         begins = np.concatenate([[0], ends[:-1, -1]])
         starts.append(done + np.concatenate([begins[:, None], ends], axis=1))
-        atoms.append(start[i] + block["centre"][order])
+        atoms[done : done + len(block)] = start[i] + block["centre"][order]
         _fill_directions(
             directions[3 * done : 3 * (done + len(block))],
             block["derivative"] if n_elements == 1 else block["derivative"][order],
@@ -129,7 +161,7 @@ def _gather_groups(
         np.concatenate(structures),
         np.concatenate(of_strain),
         np.concatenate(starts).astype(np.int64),
-        np.concatenate(atoms).astype(np.int64),
+        atoms,
         directions,
         np.concatenate(targets),
     )

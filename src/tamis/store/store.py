@@ -91,19 +91,12 @@ class Store:
 
         For bases with so many columns that all rows together would be gigabytes.
         """
-        paths, buffer = self._paths(basis, structures, DESIGN), Buffer()
-        for i, (atoms, path) in enumerate(zip(structures, paths, strict=True)):
-            block = self.read(path, buffer)
-            if block is None:  # make the others that are not there at the same time, on every core
-                rest = zip(structures[i + 1 :], paths[i + 1 :], strict=True)
-                later = [item for item in rest if not item[1].exists()]
-                self._make(basis, [(atoms, path), *later], DESIGN)
-                block = _whole(self.read(path, buffer), path)
+        for atoms, block in zip(structures, self._stream(basis, structures, DESIGN), strict=True):
             yield design_rows(block, len(atoms))
 
-    def gradients(self, basis: GradientBasis, structures: Sequence[Atoms]) -> list[NDArray[np.void]]:
-        """Derivatives of the values of each structure (see ``gradient_dtype``)."""
-        return self._blocks(basis, structures, GRADIENTS)
+    def gradients(self, basis: GradientBasis, structures: Sequence[Atoms]) -> Iterator[NDArray[np.void]]:
+        """Derivatives of the values of each structure (see ``gradient_dtype``), in memory that is used again."""
+        return self._stream(basis, structures, GRADIENTS)
 
     def prepare(self, basis: Basis, structures: Iterable[Atoms]) -> None:
         """Make the rows of a linear basis, or the values (and gradients) of any other: later calls only read.
@@ -144,6 +137,18 @@ class Store:
             for i in missing:
                 blocks[i] = self._read_counted(paths[i], title)
         return [_whole(block, path) for block, path in zip(blocks, paths, strict=True)]
+
+    def _stream(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> Iterator[Block]:
+        """One block after the other, each good until the next."""
+        paths, buffer = self._paths(basis, structures, kind), Buffer()
+        for i, (atoms, path) in enumerate(zip(structures, paths, strict=True)):
+            block = self.read(path, buffer)
+            if block is None:  # make the others that are not there at the same time, on every core
+                rest = zip(structures[i + 1 :], paths[i + 1 :], strict=True)
+                later = [item for item in rest if not item[1].exists()]
+                self._make(basis, [(atoms, path), *later], kind)
+                block = _whole(self.read(path, buffer), path)
+            yield block
 
     def _read_counted(self, path: Path, title: str) -> Block | None:
         block = self.read(path)
