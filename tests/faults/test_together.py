@@ -11,6 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from tamis.exceptions import TamisError
+from tamis.parents import LOCK_FILE
 from tamis.record import FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.report.arguments import appears_whole
 from tamis.study.cli import _alone
@@ -47,7 +48,7 @@ def held():
 def test_a_second_study_in_one_folder_is_refused(tmp_path, held):
     with _alone(tmp_path):
         pass
-    held(tmp_path / ".lock")
+    held(tmp_path / LOCK_FILE)
     with (
         pytest.raises(TamisError, match="another tamis-study runs in .*choose another --folder"),
         _alone(tmp_path),
@@ -58,11 +59,13 @@ def test_a_second_study_in_one_folder_is_refused(tmp_path, held):
 def test_a_second_sweep_in_one_folder_is_refused(tmp_path, held):
     place = tmp_path / "sweep"
     place.mkdir()
-    held(place)
+    lock = place / LOCK_FILE
+    lock.touch()
+    held(lock)
     hydra = {"sweeper": {}, "launcher": {"_target_": "basic"}, "sweep": {"dir": str(place)}}
     with pytest.raises(SystemExit, match="another sweep works in .*choose another hydra.sweep.dir"):
         SweepRun().on_multirun_start(OmegaConf.create({"hydra": hydra}))
-    assert not list(place.iterdir())
+    assert list(place.iterdir()) == [lock]
 
 
 def test_a_failure_whose_repetition_was_killed_while_it_took_its_place_is_back(tmp_path):
