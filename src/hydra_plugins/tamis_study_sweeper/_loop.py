@@ -25,7 +25,7 @@ from hydra_plugins.tamis_study_sweeper._outcome import (
     outcome_of,
 )
 from hydra_plugins.tamis_study_sweeper._progress import progress
-from hydra_plugins.tamis_study_sweeper._shared import ERROR, OVERRIDES, SharedStudy, end
+from hydra_plugins.tamis_study_sweeper._shared import CONSTRAINTS, ERROR, OVERRIDES, SharedStudy, end
 from hydra_plugins.tamis_study_sweeper._space import Space
 from hydra_plugins.tamis_study_sweeper._turns import Turns
 from tamis.secrets import redacted
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 log = logging.getLogger(__name__)
-CONSTRAINTS = "constraints"
-"""Attribute of a trial: by how much it breaks each constraint."""
 ENOUGH = 10
 """Ended trials before a rate of failures means anything."""
 LONG_ENOUGH_S = 2.0

@@ -32,6 +32,8 @@ WORKER, VOID, RETRY_OF, ATTEMPT, ERROR, OVERRIDES = (
 )
 """Names of attributes of a trial: who runs it; why it does not count; of which trial it is the repetition; the how
 manyth; what went wrong; the overrides of its jobs."""
+CONSTRAINTS = "constraints"
+"""Attribute of a trial: by how much it breaks each constraint."""
 USED_UP = "used_up"
 """Attribute of the study: its sampler has no more points."""
 FAR = 100
