@@ -1,15 +1,16 @@
-"""Many workers of one search on PostgreSQL against one of them alone: how much of their sum is left.
+"""Many workers of one search on PostgreSQL against workers that are alone: how much of their sum is left.
 
 A search over budgets and splits of a fast model (snap on the embedded silicon set, farthest points, from a warm store),
-with Optuna on PostgreSQL, and with ``--mlflow`` every trial logged to an MLflow server on PostgreSQL. First one worker
-does a study by itself on one core, servers and all, then ``--n`` workers together do another on ``--cores``.
+with Optuna on PostgreSQL, and with ``--mlflow`` every trial logged to an MLflow server on PostgreSQL. First as many
+workers as there are ``--cores`` work alone, each on a study of its own; then ``--n`` workers work on one together. The
+servers are on the same cores.
 
 Rates are taken while all are at work: from the moment at which every worker has ended its first trial (imports and
 first readings are behind it) to that at which the first of them has ended its last. The sum of the workers alone is
-the rate of one worker times the cores: they are all that the workers have. ``processor`` compares processor seconds a
-trial, workers and servers together, which other programs on the core disturb least. A virtual core is not equally
-fast at all times: a short loop is timed every second, and ``at equal speed`` counts processor seconds in units of it.
-Trials are drawn at random, so that a trial costs the same early and late in a study. Both servers are started by this
+what the cores give where nobody shares anything but the servers. ``processor`` compares processor seconds a trial,
+workers and servers together, which other programs on the cores disturb least. A virtual core is not equally fast at
+all times: a short loop is timed every second, and ``at equal speed`` counts processor seconds in units of it. Trials
+are drawn at random, so that a trial costs the same early and late in a study. Both servers are started by this
 command (PostgreSQL's programs must be installed).
 
 ``--only`` runs one of the two and keeps its figures in ``--scratch``; the table is printed when both are there.
@@ -19,12 +20,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,7 +76,7 @@ def command(workers: int, trials: int, storage: str, tracking: str | None, store
             "budget.fraction=interval(0.05,0.5)",
             "seed.split=range(0,20)",
             f"store.root={store}",
-            "dataset.cache=../data",
+            "dataset.cache=../../data",
         ),
         *(f"hydra.sweeper.n_trials={trials}", f"hydra.sweeper.n_jobs={workers}"),
         *(f"hydra.sweeper.storage='{storage}'", "hydra.sweeper.study_name=workers", "hydra.sweep.dir=out"),
@@ -129,12 +129,14 @@ def sampled(roots: list[int]) -> Iterator[list[tuple[float, float, float]]]:
         thread.join()
 
 
-def measure(workers: int, cores: int, trials: int, folder: Path, store: Path, with_mlflow: bool) -> Outcome:
-    """Run one case in a new folder, with new servers."""
+def measure(
+    workers: Sequence[int], cores: int, trials: int, folder: Path, store: Path, with_mlflow: bool
+) -> Outcome:
+    """Run one case in a new folder, with new servers: ``workers`` on each study, ``trials`` of each."""
     folder.mkdir(parents=True)
     with ExitStack() as stack:
         postgres = stack.enter_context(Postgres())
-        storage = postgres.create("optuna")
+        storages = [postgres.create(f"optuna{i}") for i in range(len(workers))]
         roots = [int((postgres.folder / "data" / "postmaster.pid").read_text().split()[0])]
         server = None
         if with_mlflow:
@@ -143,19 +145,19 @@ def measure(workers: int, cores: int, trials: int, folder: Path, store: Path, wi
             roots.append(server.process.pid)
         output = stack.enter_context((folder / "output.txt").open("w"))
         begin = time.perf_counter()
-        search = subprocess.Popen(
-            command(workers, trials, storage, server.uri if server else None, store),
-            cwd=folder,
-            stdout=output,
-            stderr=output,
-        )
-        with sampled([search.pid, *roots]) as samples:
-            status = search.wait()
+        searches = []
+        for i, (n, storage) in enumerate(zip(workers, storages, strict=True)):
+            (place := folder / f"{i}").mkdir()
+            words = command(n, trials, storage, server.uri if server else None, store)
+            searches.append(subprocess.Popen(words, cwd=place, stdout=output, stderr=output))
+        with sampled([*(search.pid for search in searches), *roots]) as samples:
+            statuses = [search.wait() for search in searches]
         seconds = time.perf_counter() - begin
-        if status != 0:
+        if any(statuses):
             raise SystemExit((folder / "output.txt").read_text()[-3000:])
-        study = optuna.load_study(study_name="workers", storage=storage)
-        return outcome(study, workers, cores, samples, seconds, logged(server.uri) if server else None)
+        ended = [t for one in storages for t in optuna.load_study(study_name="workers", storage=one).trials]
+        n_runs = logged(server.uri) if server else None
+        return outcome(ended, sum(workers), cores, samples, seconds, n_runs)
 
 
 def logged(uri: str) -> int:
@@ -174,7 +176,7 @@ def logged(uri: str) -> int:
 
 
 def outcome(
-    study: optuna.Study,
+    trials: Sequence[optuna.trial.FrozenTrial],
     workers: int,
     cores: int,
     samples: list[tuple[float, float, float]],
@@ -182,7 +184,7 @@ def outcome(
     n_runs: int | None,
 ) -> Outcome:
     """The figures of the window in which all workers were at work."""
-    trials = [trial for trial in study.trials if "void" not in trial.user_attrs]
+    trials = [trial for trial in trials if "void" not in trial.user_attrs]
     ends: dict[str, list[float]] = {}
     for trial in trials:
         ends.setdefault(trial.user_attrs["worker"], []).append(trial.datetime_complete.timestamp())
@@ -217,7 +219,7 @@ def table(alone: Outcome, together: Outcome) -> list[dict[str, object]]:
             "failed": one.n_failed,
             "counted": one.n,
             "trials/s": one.n / one.seconds,
-            "of the sum": (one.n / one.seconds) / (one.cores * alone.n / alone.seconds),
+            "of the sum": (one.n / one.seconds) / (alone.n / alone.seconds),
             "processor s a trial": one.cpu / one.n,
             "of the sum, processor": (alone.cpu / alone.n) / (one.cpu / one.n),
             "of the sum, at equal speed": (alone.cpu / alone.n / alone.loop_s)
@@ -235,7 +237,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--n", type=int, default=16, help="workers")
-    options.add_argument("--cores", type=int, default=1, help="for all workers together, and the servers")
+    options.add_argument("--cores", type=int, default=1, help="of both cases, servers included")
     options.add_argument("--trials", type=int, default=500, help="of the study of all workers together")
     options.add_argument("--alone", type=int, default=150, help="trials of the study of one worker")
     options.add_argument("--mlflow", action="store_true", help="log every trial to an MLflow server")
@@ -251,16 +253,16 @@ def main() -> None:
     one_thread()
     store = (given.store or given.scratch / "store").absolute()
     for case in [given.only] if given.only else CASES:
-        size = (1, 1, given.alone) if case == "alone" else (given.n, given.cores, given.trials)
+        workers, trials = ([1] * given.cores, given.alone) if case == "alone" else ([given.n], given.trials)
         folder = given.scratch / f"{case}-{time.strftime('%H%M%S')}"
-        with on_cores(size[1]):
-            found = measure(*size, folder.absolute(), store, given.mlflow)
+        with on_cores(given.cores):
+            found = measure(workers, given.cores, trials, folder.absolute(), store, given.mlflow)
             (given.scratch / f"{case}.json").write_text(json.dumps(asdict(found)))
             print(found, flush=True)
     files = [given.scratch / f"{case}.json" for case in CASES]
     if all(path.exists() for path in files):
         alone, together = (Outcome(**json.loads(path.read_text())) for path in files)
-        title = f"{together.workers} workers on PostgreSQL against one, {together.cores} cores, {os.uname().machine}"
+        title = f"{together.workers} workers on PostgreSQL against workers alone, {together.cores} cores"
         report(title, table(alone, together), given.out)
 
 
