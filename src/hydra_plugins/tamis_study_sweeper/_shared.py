@@ -143,12 +143,10 @@ class SharedStudy:
         It is named in a moment, or will be old enough to be reaped. Else a search whose process was killed, or lost an
         answer, while it began that trial would end one short. ``wants_to_go_on``: asked between two looks.
         """
-        ends = (
-            time.monotonic() + NEWBORN_S
-        )  # by this clock: that of the machine which began it may be another
-        while (
-            (n := self.reap()) == 0 and self._has_nameless() and time.monotonic() < ends and wants_to_go_on()
-        ):
+        ends = time.monotonic() + NEWBORN_S  # the machine that began it may have another clock
+        while (n := self.reap()) == 0 and self._has_nameless():
+            if time.monotonic() >= ends or not wants_to_go_on():
+                break
             time.sleep(POLL_S)
         return n
 
