@@ -6,13 +6,15 @@ import os
 import subprocess
 import sys
 import threading
+from errno import EIO
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+from hydra_plugins.tamis_study_sweeper import _presence
 from hydra_plugins.tamis_study_sweeper._errors import StudyError
-from hydra_plugins.tamis_study_sweeper._presence import Presence
+from hydra_plugins.tamis_study_sweeper._presence import FOLDER, Presence
 from hydra_plugins.tamis_study_sweeper._shared import FAR, SharedStudy, check_definition, end
 from hydra_plugins.tamis_study_sweeper._storage import KernelLock, open_storage, storage_address
 
@@ -388,3 +390,17 @@ def test_an_error_after_a_trial_is_told_is_not_taken_for_the_end_of_a_grid(tmp_p
 
         shared.study.tell = told_and_failed
         assert end(shared.study, trial.number, TrialState.COMPLETE, 1.0) == goes_on
+
+
+def test_a_disk_that_does_not_say_who_works_here_is_no_other_process(tmp_path, monkeypatch):
+    with Presence(tmp_path) as mine:
+        other = Presence(tmp_path, token="there:1:x")
+        (tmp_path / FOLDER / other.token).touch()
+        assert mine.others() == [] and mine.gone() == [other.token]
+
+        def fail(*_: object) -> None:
+            raise OSError(EIO, "Input/output error")
+
+        monkeypatch.setattr(_presence.fcntl, "lockf", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            mine.others()

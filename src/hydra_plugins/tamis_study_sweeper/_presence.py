@@ -44,7 +44,12 @@ class Presence:
         return self.folder / FOLDER / token.replace("/", "_")
 
     def is_alive(self, token: str) -> bool | None:
-        """Whether the process with this token lives; None: it cannot be seen from here."""
+        """Whether the process with this token lives; None: it cannot be seen from here.
+
+        Raises
+        ------
+        OSError : the file system does not say.
+        """
         if token == self.token:  # opening and closing the own file would give up the lock
             return True
         try:
@@ -52,7 +57,7 @@ class Presence:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except FileNotFoundError:
             return _is_running(token)
-        except OSError:  # somebody holds the lock
+        except (BlockingIOError, PermissionError):  # the two ways to say that somebody holds the lock
             return True
         return False
 
