@@ -79,10 +79,9 @@ class Study(Scenario):
                 redirect_stdout(io.StringIO()),
             ):
                 self._warm_up()
+            ruler = selections.common_ruler(self.trials[0].config["dataset"])  # its places are relative
         finally:
             os.chdir(before)
-        node = self.trials[0].config["dataset"]
-        ruler = selections.common_ruler(node)
         self.ruler = mock.patch.object(selections, "common_ruler", lambda _: ruler)
         if self.has_failed:
             self._run_and_fail(folder)
