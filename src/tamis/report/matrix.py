@@ -13,7 +13,7 @@ from tamis.report.points import Point, median
 METRIC = "test/force_mae_eV_per_A"
 BASELINE = "random"
 ALIKE = 1.1
-"""Ratio up to which numbers of atoms count as equal: a budget of atoms leaves less than a structure unused."""
+"""Ratio up to which numbers of atoms count as equal: also a budget of atoms leaves up to a structure unused."""
 Cell = tuple[float, bool]
 """Ratio of errors, and whether the descriptor is the model's own."""
 
@@ -36,7 +36,7 @@ def _kept(points: Sequence[Point]) -> str:
     least, most = (pick(p.metrics["kept/atoms"] for p in points) for pick in (min, max))
     if most <= ALIKE * least:
         return f"about {median(points, 'kept/atoms'):.0f} atoms kept"
-    return f"{least:.0f} to {most:.0f} atoms kept (budget.of=atoms makes them equal)"
+    return f"{least:.0f} to {most:.0f} atoms kept"
 
 
 def ratios(points: Sequence[Point]) -> dict[tuple[str, str], Cell]:
