@@ -20,6 +20,7 @@ from tamis.configuration import register_resolvers
 from tamis.exceptions import TamisError
 from tamis.parents import MISSED, UNREACHABLE, Parent, hold, is_in_use, read_parent
 from tamis.record import RECORD_FILE, read_record
+from tamis.report.averages import AVERAGE
 from tamis.report.curves import draw_curves
 from tamis.report.points import Point, points_of, write_table
 from tamis.report.tables import in_one_line, print_sweep
@@ -123,7 +124,7 @@ def parent_run(sweep_folder: Path) -> str | None:
 def _title(points: Sequence[Point]) -> str:
     draws = len({(point.seed_split, point.seed_select) for point in points})
     return (
-        f"test errors, median and range over {draws} seeds"
+        f"test errors, {AVERAGE} and range over {draws} seeds"
         if draws > 1
         else "test errors, 1 seed: no verdict"
     )

@@ -228,8 +228,8 @@ def test_the_report_says_what_pruning_is_worth_against_random(whole):
     assert models == ["snap", "ace", "chimes"] and effect.ratio == pytest.approx(np.exp(-0.2), rel=0.02)
     assert comparison.own_effect("stratified") == ([], None)
     text = (out / "report.md").read_text()
-    assert "random sets of as many atoms is shown. Errors of snap, ace, chimes are 1" in text
-    assert "stratified sets" not in text
+    assert "sets of as many atoms chosen by random is shown. Errors of snap, ace, chimes are 1" in text
+    assert "chosen by stratified" not in text
 
 
 def test_colours_follow_the_corrected_p(whole):
@@ -257,3 +257,20 @@ def test_the_size_at_which_sets_are_compared_is_the_budgets_own(tmp_path):
     curves = list(study_of(read_trials(find_trials([tmp_path]))).curves)
     assert target_of(curves) == pytest.approx(8 / 60)
     assert target_of([]) is None
+
+
+@pytest.mark.parametrize(("of_random", "equal"), [(0.3, True), (0.4, False)])
+def test_sets_that_differ_in_atoms_are_not_said_to_have_as_many(tmp_path, of_random, equal):
+    """A budget of structures: random kept 24 structures' worth of atoms where the others kept 18."""
+    folder = tmp_path / "study"
+    for model in ("ace", "snap", "chimes"):
+        for seed in range(4):
+            write_trial(folder / f"{model}-{seed}", model, "none", "random", seed, fractions=(of_random,))
+            for d in ("ace", "snap", "chimes", "acsf", "soap"):
+                level = 0.1 * np.exp(-0.2 * (d == model))
+                write_trial(
+                    folder / f"{model}-{d}-{seed}", model, d, "fps", seed, fractions=(0.3,), level=level
+                )
+    text = report(folder)
+    assert ("as many atoms" in text, "at equal atoms" in text) == (equal, equal)
+    assert ("differ in atoms (180 to 240 atoms)" in text) != equal

@@ -80,6 +80,11 @@ class Comparison:
         """Whether the area is the one that was fixed beforehand."""
         return self.span.is_planned(self.n_pool_atoms)
 
+    @property
+    def sizes(self) -> list[float]:
+        """Atoms of the compared sets where each curve is one point; empty where curves are compared over a range."""
+        return [float(curve.atoms[0]) for curve in self.curves] if self.span.is_point else []
+
     @cached_property
     def n_blocks(self) -> float:
         """Effective number of test blocks."""

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tamis.files import write_atomically
-from tamis.report.points import Point, median
+from tamis.report.points import Point, average
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +27,10 @@ QUANTITIES = {"energy_mae_meV_per_atom": "energy MAE (meV/atom)", "force_mae_eV_
 
 
 def draw_curves(points: Sequence[Point], path: Path, title: str) -> None:
-    """Test errors against kept atoms, log-log: a panel a model and quantity, a line an arm, bands over seeds."""
+    """Test errors against kept atoms, log-log: a panel a model and quantity, a line an arm.
+
+    Lines are geometric means over seeds, bands their range.
+    """
     # every trial's process imports this module, and few of them draw
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -73,10 +74,10 @@ def _draw_panel(ax: Axes, points: Sequence[Point], name: str) -> None:
     for arm, pruner in arms:
         mine = [p for p in points if (p.arm, p.pruner) == (arm, pruner)]
         groups = [[p for p in mine if p.budget == budget] for budget in {p.budget for p in mine}]
-        groups.sort(key=lambda group: median(group, "kept/atoms"))
-        atoms = [median(group, "kept/atoms") for group in groups]
-        spread = [np.percentile([p.metrics[name] for p in group], [0, 50, 100]) for group in groups]
-        low, middle, high = np.transpose(spread)
+        groups.sort(key=lambda group: average(group, "kept/atoms"))
+        atoms = [average(group, "kept/atoms") for group in groups]
+        middle = [average(group, name) for group in groups]
+        low, high = ([pick(p.metrics[name] for p in group) for group in groups] for pick in (min, max))
         label = f"{pruner} in {arm}" if several and arm != pruner else arm
         style = "--" if arm == pruner else "-"
         (line,) = ax.plot(atoms, middle, f"o{style}", ms=4, lw=1.6, color=COLOURS.get(arm), label=label)

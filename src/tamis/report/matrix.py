@@ -8,12 +8,11 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from tamis.report.points import Point, median
+from tamis.report.averages import AVERAGE, size_words
+from tamis.report.points import Point, average
 
 METRIC = "test/force_mae_eV_per_A"
 BASELINE = "random"
-ALIKE = 1.1
-"""Ratio up to which numbers of atoms count as equal: also a budget of atoms leaves up to a structure unused."""
 Cell = tuple[float, bool]
 """Ratio of errors, and whether the descriptor is the model's own."""
 
@@ -23,20 +22,25 @@ def matrices(points: Sequence[Point]) -> Iterator[Table]:
     budgets: dict[tuple[str, str], list[Point]] = {}
     for point in points:
         budgets.setdefault((point.setting, point.budget), []).append(point)
-    for (setting, _), some in sorted(budgets.items(), key=lambda item: median(item[1], "kept/atoms")):
+    for (setting, _), some in sorted(budgets.items(), key=lambda item: average(item[1], "kept/atoms")):
         cells = ratios(some)
         models, descriptors = (sorted({key[i] for key in cells}) for i in (0, 1))
         if len(models) > 1 and len(descriptors) > 1:
-            kept = _kept(some)
-            yield _table(cells, models, descriptors, ", ".join(part for part in (kept, setting) if part))
+            kept = f"{size_words(p.metrics['kept/atoms'] for p in some)} kept"
+            yield _table(
+                cells,
+                models,
+                descriptors,
+                ", ".join(part for part in (kept, setting, _averaged(some)) if part),
+            )
 
 
-def _kept(points: Sequence[Point]) -> str:
-    """How many atoms the sets of a table have; a budget of structures gives each its own number."""
-    least, most = (pick(p.metrics["kept/atoms"] for p in points) for pick in (min, max))
-    if most <= ALIKE * least:
-        return f"about {median(points, 'kept/atoms'):.0f} atoms kept"
-    return f"{least:.0f} to {most:.0f} atoms kept"
+def _averaged(points: Sequence[Point]) -> str:
+    """Over what the ratios of a table are averaged."""
+    seeds = {(p.seed_split, p.seed_select) for p in points}
+    pruners = sorted({p.pruner for p in points if p.descriptor != "none"})
+    over = [f"{len(seeds)} seeds"] * (len(seeds) > 1) + [f"pruners {', '.join(pruners)}"] * (len(pruners) > 1)
+    return f"{AVERAGE} over {' and '.join(over)}" if over else ""
 
 
 def ratios(points: Sequence[Point]) -> dict[tuple[str, str], Cell]:

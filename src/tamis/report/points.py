@@ -13,6 +13,7 @@ import numpy as np
 
 from tamis.files import write_atomically
 from tamis.record import COMPLETE, TrialRecord
+from tamis.report.averages import geometric_mean
 
 HAVE_A_COLUMN = ("model=", "pruner=", "descriptor=", "budget=", "budget.", "seed.")
 
@@ -63,9 +64,9 @@ def points_of(records: Sequence[TrialRecord]) -> Iterator[Point]:
                 )
 
 
-def median(points: Sequence[Point], name: str) -> float:
-    """Median of a metric over points; NaN where one has none."""
-    return float(np.median([point.metrics.get(name, np.nan) for point in points]))
+def average(points: Sequence[Point], name: str) -> float:
+    """Geometric mean of a metric over points; NaN where one has none."""
+    return geometric_mean(point.metrics.get(name, np.nan) for point in points)
 
 
 def write_table(points: Sequence[Point], path: Path) -> None:

@@ -13,8 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from tamis.record import COMPLETE, FAILED, RUNNING, SKIPPED, TrialRecord
+from tamis.report.averages import AVERAGE, alike
 from tamis.report.matrix import matrices
-from tamis.report.points import Point, median, points_of
+from tamis.report.points import Point, average, points_of
 from tamis.report.trial_physics import physics_table
 from tamis.secrets import redacted
 
@@ -148,7 +149,7 @@ def _curve_table(record: TrialRecord, title: str) -> Table:
 
 
 def print_sweep(records: Mapping[str, TrialRecord], folder: Path, tracking_uri: str | None) -> None:
-    """Results of a sweep: one row a combination of choices and budget, medians over seeds.
+    """Results of a sweep: one row a combination of choices and budget, averaged over seeds.
 
     records : by the name of the trial's folder. tracking_uri : None where nothing went to MLflow.
     """
@@ -182,31 +183,43 @@ def _failures(records: Mapping[str, TrialRecord]) -> dict[str, list[str]]:
 
 
 def sweep_table(points: Sequence[Point]) -> Table:
-    """Median test errors over seeds, by model, budget, pruner and descriptor."""
+    """Geometric means of test errors over seeds, by model, budget, pruner and descriptor."""
     groups: dict[tuple[str, str, str, str, str], list[Point]] = {}
     for point in points:
         key = (point.setting, point.model, point.budget, point.pruner, point.descriptor)
         groups.setdefault(key, []).append(point)
-    table = Table(box=box.SIMPLE_HEAD, title="test errors (median over seeds)", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title=f"test errors ({AVERAGE} over seeds)", title_justify="left")
     several = any(key[0] for key in groups)
     for heading in (*(["varied"] if several else []), "model", "pruner", "descriptor"):
         table.add_column(heading)
     for heading in ("kept\nstructures", "atoms", "seeds", *ERRORS.values()):
         table.add_column(heading, justify="right")
     # budgets from small to large, whatever they are called
-    sizes = {key[2]: median(points, "kept/atoms") for key, points in groups.items()}
+    sizes = {key[2]: average(points, "kept/atoms") for key, points in groups.items()}
+    if unequal := _unequal(groups):
+        table.caption, table.caption_justify = unequal, "left"
     last_section = None
     for key in sorted(groups, key=lambda k: (k[:2], sizes[k[2]], k[3] not in BASELINES, k[3:])):
         setting, model, _, pruner, descriptor = key
         if last_section not in (None, key[:3]):
             table.add_section()
         last_section = key[:3]
-        kept = (f"{median(groups[key], f'kept/{unit}'):.0f}" for unit in ("structures", "atoms"))
-        errors = [_number(median(groups[key], f"test/{name}")) for name in ERRORS]
+        kept = (f"{average(groups[key], f'kept/{unit}'):.0f}" for unit in ("structures", "atoms"))
+        errors = [_number(average(groups[key], f"test/{name}")) for name in ERRORS]
         table.add_row(
             *([setting] if several else []), model, pruner, descriptor, *kept, str(len(groups[key])), *errors
         )
     return table
+
+
+def _unequal(groups: Mapping[tuple[str, str, str, str, str], Sequence[Point]]) -> str:
+    """Says so where the sets that one budget gave differ in their atoms; empty where they do not."""
+    sizes: dict[tuple[str, ...], list[float]] = {}
+    for key, points in groups.items():
+        sizes.setdefault(key[:3], []).append(average(points, "kept/atoms"))
+    if all(map(alike, sizes.values())):
+        return ""
+    return "rows of one budget differ in their atoms: compare them as curves, or with a budget of atoms"
 
 
 def _number(value: float | None) -> str:

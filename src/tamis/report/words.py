@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from tamis.report.averages import alike, size_words
 from tamis.report.comparison import Comparison
 from tamis.report.study import BASELINES
 from tamis.statistics.contrasts import FEWEST_BLOCKS, FEWEST_SEEDS, Effect
@@ -78,9 +79,16 @@ def _signed(value: float) -> str:
 def span_words(comparison: Comparison) -> str:
     """Between which sizes the comparison was made."""
     if comparison.span.is_point:
-        return f"at one budget, about {comparison.span.low:.0f} atoms"
+        return f"at one budget, {size_words(comparison.sizes)}"
     low, high = (100 * end / comparison.n_pool_atoms for end in (comparison.span.low, comparison.span.high))
     return f"from {low:.0f} to {high:.0f} % of the pool's atoms"
+
+
+def sets_words(comparison: Comparison) -> str:
+    """What the compared sets have in common: as many atoms, or a budget that left them with other numbers of atoms."""
+    if alike(comparison.sizes):
+        return "sets of as many atoms"
+    return f"sets of the same budget, which has them differ in atoms ({size_words(comparison.sizes)}),"
 
 
 def verdict_words(comparison: Comparison, p: float) -> str:
@@ -98,7 +106,7 @@ def verdict_words(comparison: Comparison, p: float) -> str:
     models = ", ".join(model for model in comparison.models if model in verdict.by_model)
     figures = (
         f"Averaged over {models}, test force errors are {percent(pooled)} with sets chosen by the own descriptor "
-        f"than with sets of as many atoms chosen by the others, over {count(pooled.n_seeds, 'split')}"
+        f"than with {sets_words(comparison)} chosen by the others, over {count(pooled.n_seeds, 'split')}"
     )
     rank = NOTHING
     if assigned is not None:
@@ -139,8 +147,9 @@ def random_words(comparison: Comparison) -> Iterator[str]:
         shown = "is shown" if effect.low > 0 or effect.high < 0 else "is not shown"
         yield (
             f"{comparison.ground.name}, secondary: a difference between sets chosen by the own descriptor and "
-            f"{baseline} sets of as many atoms {shown}. Errors of {', '.join(models)} are {percent(effect)} in "
-            f"the mean, over {count(effect.n_seeds, 'split')}; not corrected for the number of such questions."
+            f"{sets_words(comparison)} chosen by {baseline} {shown}. Errors of {', '.join(models)} are "
+            f"{percent(effect)} in the mean, over {count(effect.n_seeds, 'split')}; not corrected for the "
+            "number of such questions."
         )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
+from tamis.report.averages import AVERAGE, geometric_mean
 from tamis.report.comparison import Comparison
 from tamis.report.context import Context, at_target, by_arm, file_name, target_of
 from tamis.report.document import Cell, Part, Row, Section, Table
@@ -30,7 +29,7 @@ def _table(comparison: Comparison) -> Iterator[Part]:
         points = [found[1] for curve in mine if (found := at_target(curve, fraction)) is not None]
         if points:
             values = [[p[name] for p in points if name in p] for name in (FORCE, *columns)]
-            cells = [number(float(np.median(v)) if v else np.nan) for v in values]
+            cells = [number(geometric_mean(v)) for v in values]
             rows.append([model, Cell(arm, mark=mine[0].own), *cells, str(len(points))])
     yield Table(
         name=file_name("groups-errors", comparison.ground.name),
@@ -38,5 +37,5 @@ def _table(comparison: Comparison) -> Iterator[Part]:
         f"{100 * fraction:.0f} % of the atoms",
         columns=["model", "chosen with", "all", *(c.removeprefix(f"{FORCE}/") for c in columns), "splits"],
         rows=rows,
-        notes="Medians over splits.",
+        notes=f"{AVERAGE.capitalize()}s over splits.",
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tamis.report.averages import alike
 from tamis.report.comparison import Comparison
 from tamis.report.context import Context, file_name
 from tamis.report.document import Cell, Paragraph, Part, Pictures, Section, Table
@@ -36,8 +37,8 @@ def _matrix(comparison: Comparison, context: Context) -> Iterator[Part]:
     name = file_name("matrix", comparison.ground.name, comparison.pruner)
     yield Table(
         name=name,
-        title=f"{comparison.ground.name}: test force error relative to random at equal atoms "
-        f"({comparison.pruner})",
+        title=f"{comparison.ground.name}: test force error relative to random"
+        f"{' at equal atoms' if alike(comparison.sizes) else ''} ({comparison.pruner})",
         columns=["model \\ chosen with", *columns],
         rows=[
             [model, *(_cell(comparison, context, model, column) for column in columns)]
