@@ -60,7 +60,10 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Constants:
-    """a: cubic lattice constant, Å; c11 to b (bulk modulus): GPa, all at zero stress. pressure: of the set's crystal at rest, GPa."""
+    """At zero stress. a: cubic lattice constant, Å; c11, c12, c44, b (bulk modulus): GPa.
+
+    pressure: of the set's crystal at rest, GPa.
+    """
 
     a: float
     c11: float
