@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from tamis.models.trainers.programs import where_is
 
 PAIR_STYLES = ("snap", "pace", "quip", "hdnnp", "chimesFF")
 LAMMPS_STYLES = (("compute", "snap"), ("fix", "external"), *(("pair", style) for style in PAIR_STYLES))
@@ -73,6 +72,7 @@ def main() -> None:
 def engines() -> tuple[Engine, ...]:
     """All engines, the default ones first."""
     build = "not on PyPI: build it from its repository"
+    n2p2, chimes = f"{build} CompPhysVienna/n2p2, tag v2.3.0", f"{build} rk-lindsey/chimes_lsq"
     return (
         Engine(
             "LAMMPS",
@@ -100,10 +100,12 @@ def engines() -> tuple[Engine, ...]:
         ),
         _package("quests", "quests.descriptor", "descriptor quests", 'pip install "tamis\\[descriptors]"'),
         _package("optuna", "optuna", "searches", "pip install optuna"),
-        _program("gap_fit", "GAP's own trainer", 'pip install "tamis\\[gap]"'),
-        _program("pacemaker", "ACE's own trainer", 'pip install "tamis\\[ace]"'),
-        _program("nnp-train", "n2p2, the NNP trainer", f"{build} CompPhysVienna/n2p2, tag v2.3.0"),
-        _program("chimes_lsq", "ChIMES' own trainer", f"{build} rk-lindsey/chimes_lsq"),
+        _program("gap_fit", "model upstream_gap_fit", 'pip install "tamis\\[gap]"'),
+        _program("pacemaker", "model upstream_pacemaker", 'pip install "tamis\\[ace]"'),
+        _program("nnp-scaling", "model upstream_n2p2, with nnp-train", n2p2),
+        _program("nnp-train", "model upstream_n2p2, with nnp-scaling", n2p2),
+        _program("chimes_lsq", "model upstream_chimes_lsq, with chimes_lsq.py", chimes),
+        _program("chimes_lsq.py", "model upstream_chimes_lsq, with chimes_lsq", chimes),
     )
 
 
@@ -152,9 +154,7 @@ def _package(name: str, module: str, enables: str, get: str, default: bool = Fal
 
 def _program(name: str, enables: str, get: str) -> Engine:
     def look() -> Finding:
-        path = shutil.which(
-            name, path=os.pathsep.join((os.environ.get("PATH", ""), str(Path(sys.executable).parent)))
-        )
+        path = where_is(name)
         return Finding("found", path) if path else Finding("")
 
     return Engine(name, enables, get, look)

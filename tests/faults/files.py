@@ -18,7 +18,7 @@ from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 from tamis.record import RECORD_FILE, TrialRecord, read_record
 from tamis.sources.archive import read_archive, write_archive
-from tamis.sources.mlearn import download
+from tamis.sources.mlearn_files import Pin, download
 
 
 class GrowingRecord(Scenario):
@@ -116,10 +116,10 @@ class Download(Scenario):
         self.server.wait()
 
     def run(self, folder: Path) -> None:
-        download(self.url, self.sha256, folder / "cache", "Si")
+        download(self.url, Pin(self.sha256), folder / "cache", "Si")
 
     def complete(self, folder: Path) -> dict[str, bytes]:
-        # pooch checks what is there before it gives it out, so only whole files count
+        # what is there is checked before it gives it out, so only whole files count
         found = {path.name: path.read_bytes() for path in (folder / "cache").rglob("training.json")}
         return {name: content for name, content in found.items() if content == self.CONTENT}
 

@@ -10,7 +10,7 @@ import pytest
 
 from tamis.bases.snap import SnapBasis
 from tamis.dataset import Dataset
-from tamis.sources.mlearn import Mlearn
+from tamis.sources.mlearn import Mlearn, read_list
 
 ROOT = Path(__file__).parents[2].parent / "shared" / "mlearn"
 pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason="no copy of the mlearn data in ../shared/mlearn")
@@ -65,11 +65,51 @@ def test_grouped_split_holds_out_whole_blocks(element):
     trained = {b for b, t in zip(grouped.blocks, grouped.is_test, strict=True) if not t}
     assert not tested & trained
     hottest = {"Si": "3374 K", "Mo": "6000 K", "Li": "907 K"}[element]
-    assert not any(hottest in block for block in trained)
+    assert not any(hottest in block or "hot" in block for block in trained)
     assert len({b for b in tested if "mode" in b}) == len({b for b in trained if "mode" in b}) == 3
     kinds = {"AIMD-NVT", "Vacancy", "Elastic", "Surface"}
-    assert {g for g, t in zip(grouped.groups, grouped.is_test, strict=True) if t} == kinds
+    all_cold = {"Vacancy"} if element == "Li" else set()  # no hot frames with a vacancy: all of them train
+    assert {g for g, t in zip(grouped.groups, grouped.is_test, strict=True) if t} == kinds - all_cold
     assert {g for g, t in zip(grouped.groups, grouped.is_test, strict=True) if not t} == kinds
+
+
+def largest_gap(values: np.ndarray) -> float:
+    """Between neighbours in a row of values, as a part of their range: near 1 where there are two states."""
+    return float(np.diff(np.sort(values)).max() / np.ptp(values))
+
+
+MOVED = {"Si": (62, 64), "Ge": (40, 80), "Mo": (2, 24), "Li": (20, 40)}
+
+
+@pytest.mark.parametrize("element", MOVED)
+def test_each_block_of_frames_with_a_vacancy_is_one_state(element):
+    """Energies and forces of the hot ones are those of a melt, of the cold ones those of the bulk at 300 K."""
+    data = load(element)
+    energies = data.energies / data.n_atoms
+    forces = np.array([np.sqrt((f**2).mean()) for f in data.forces])
+    blocks = np.array(data.blocks)
+    states = {name for name in data.blocks if name.startswith("Vacancy")}
+    assert states == ({"Vacancy cold"} if element == "Li" else {"Vacancy cold", "Vacancy hot"})
+    for name in states:
+        assert largest_gap(energies[blocks == name]) < 0.45
+        assert largest_gap(forces[blocks == name]) < 0.45
+    at_300 = forces[blocks == "AIMD-NVT 300 K"].mean()
+    assert forces[blocks == "Vacancy cold"].mean() == pytest.approx(at_300, rel=0.15)
+    assert forces[blocks == "Vacancy cold"].max() < 1.2 * at_300
+    if element != "Li":
+        assert forces[blocks == "Vacancy hot"].min() > forces[blocks == "Vacancy cold"].max()
+    moved, n = MOVED[element]
+    assert data.notes[0].startswith(f"{moved} of {n} frames with a vacancy have another temperature")
+
+
+@pytest.mark.parametrize("element", ["Si", "Ge", "Mo"])
+def test_the_files_own_temperatures_of_vacancies_mix_two_states(element):
+    """Why they are not used: the law above can fail, and does for the labels."""
+    source = Mlearn(element=element, elements=(element,), atom_spacing=2.7, root=str(ROOT), base_url="")
+    entries = [e for path in source._files() for e in read_list(path) if e["group"] == "Vacancy"]
+    labels = np.array([e["description"].rpartition(" at ")[2] for e in entries])
+    energies = np.array([e["outputs"]["energy"] / e["num_atoms"] for e in entries])
+    assert all(largest_gap(energies[labels == label]) > 0.5 for label in set(labels))
 
 
 @pytest.mark.parametrize(("element", "first"), [("Si", 3), ("Mo", 4), ("Li", 4)])

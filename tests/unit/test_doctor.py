@@ -1,6 +1,9 @@
 import subprocess
 import sys
 
+import yaml
+
+from tamis.configuration import config_folder
 from tamis.doctor import Finding, _package, _program, _run_python, engines, look_at_lammps
 
 
@@ -31,3 +34,22 @@ def test_what_is_missing_is_missing():
 
 def test_a_program_that_dies_is_survived():
     assert _run_python("import os; os.kill(os.getpid(), 11)")[0] is False
+
+
+def test_every_program_that_a_trainer_calls_is_asked_for():
+    called = {
+        str(value)
+        for path in (config_folder() / "model").glob("upstream_*.yaml")
+        for key, value in yaml.safe_load(path.read_text()).items()
+        if key == "program" or key.endswith("_program")
+    }
+    assert {"gap_fit", "pacemaker", "nnp-scaling", "nnp-train", "chimes_lsq", "chimes_lsq.py"} <= called
+    assert called <= {engine.name for engine in engines()}
+
+
+def test_a_program_is_found_where_a_trainer_finds_it(tmp_path, monkeypatch):
+    program = tmp_path / "nnp-scaling"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert _program("nnp-scaling", "", "").look() == Finding("found", str(program))

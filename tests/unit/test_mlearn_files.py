@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import subprocess
 import threading
 from hashlib import sha256
 from pathlib import Path
@@ -10,9 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import bulk
+from hydra.utils import instantiate
+from tests.composing import composed
 
 from tamis.exceptions import TamisError
-from tamis.sources.mlearn import Mlearn, ase_stress, block_of
+from tamis.record import TrialRecord, read_record
+from tamis.sources.mlearn import Frame, Mlearn, ase_stress, block_of
+from tamis.sources.mlearn_files import PINS, Pin, blob_id
 from tamis.units import GPA_PER_EV_PER_A3
 
 
@@ -87,19 +92,84 @@ def test_orders_and_masks_of_stresses():
         np.testing.assert_allclose(found, [1, 2, 3, *order[name]])
 
 
+def block(group: str, description: str, element: str = "Si", energy_per_atom: float = -5.4) -> str:
+    atoms = bulk(element, "diamond", a=5.4)
+    frame = Frame("x", atoms, energy_per_atom * len(atoms), np.zeros((2, 3)), np.zeros(6), group, description)
+    return block_of(element, frame)
+
+
 def test_blocks_come_from_descriptions():
     def aimd(rest: str) -> str:
-        return block_of("AIMD-NVT", f"Snapshot 3 of 9 of AIMD NVT simulation {rest}")
+        return block("AIMD-NVT", f"Snapshot 3 of 9 of AIMD NVT simulation {rest}")
 
     assert aimd("for normal structure at 1518 K") == aimd("at 1518 K") == "AIMD-NVT 1518 K"
     assert aimd("for expanded structure at 300 K") == "AIMD-NVT expanded 300 K"
-    assert block_of("Vacancy", "Snapshot 3 of 9 of Vacancy AIMD NVT simulation at 300 K") == "Vacancy 300 K"
-    assert block_of("Elastic", "Si 2x2x2 cell, mode 3, strain -0.08") == "Elastic mode 3"
-    assert block_of("Elastic", "Ground state crystal") == "Elastic Ground state crystal"
-    assert (
-        block_of("Surface", "Si_surface_mp/Si_mp-149_(1_1_1)_reconstructed")
-        == "Surface (1_1_1)_reconstructed"
-    )
+    assert block("Elastic", "Si 2x2x2 cell, mode 3, strain -0.08") == "Elastic mode 3"
+    assert block("Elastic", "Ground state crystal") == "Elastic Ground state crystal"
+    surface = block("Surface", "Si_surface_mp/Si_mp-149_(1_1_1)_reconstructed")
+    assert surface == "Surface (1_1_1)_reconstructed"
+
+
+@pytest.mark.parametrize(("element", "limit"), [("Si", -5.0), ("Ge", -4.2), ("Mo", -10.5)])
+@pytest.mark.parametrize("label", ["300 K", "3374 K"])
+def test_frames_with_a_vacancy_are_named_by_their_energy_not_their_label(element, limit, label):
+    said = f"Snapshot 3 of 9 of Vacancy AIMD NVT simulation at {label}"
+    assert block("Vacancy", said, element, limit + 0.01) == "Vacancy hot"
+    assert block("Vacancy", said, element, limit - 0.01) == "Vacancy cold"
+    assert block("Vacancy", said, "Li", 0.0) == "Vacancy cold"
+    assert block("Vacancy", said, "Cu", limit) == f"Vacancy {label}"
+
+
+def vacancies(root: Path, element: str, labels_and_energies: list[tuple[int, float]]) -> None:
+    entries = []
+    for i, (kelvin, energy) in enumerate(labels_and_energies):
+        made = entry(i, f"Snapshot {i} of 9 of Vacancy AIMD NVT simulation at {kelvin} K", group="Vacancy")
+        made["outputs"] |= {"energy": 8 * energy}
+        for site in made["structure"]["sites"]:
+            site["species"] = [{"element": element, "occu": 1}]
+        entries.append(made)
+    (root / element).mkdir(exist_ok=True)
+    (root / element / "training.json").write_text(json.dumps(entries[:-1]))
+    (root / element / "test.json").write_text(json.dumps(entries[-1:]))
+
+
+def test_how_many_frames_were_moved_is_said_with_the_data(root):
+    vacancies(root, "Si", [(300, -4.7), (300, -5.3), (3374, -5.3), (3374, -4.7), (300, -4.7)])
+    data = mlearn(root).load()
+    assert [b.split()[1] for b in data.blocks] == ["hot", "cold", "cold", "hot", "hot"]
+    assert len(data.notes) == 1 and data.notes[0].startswith("3 of 5 frames with a vacancy have another temp")
+    assert "above -5 eV/atom" in data.notes[0]
+    assert data.subset([0]).notes == data.notes
+
+
+def test_notes_of_elements_without_hot_frames_and_without_a_known_limit(root):
+    vacancies(root, "Li", [(300, -1.9), (907, -1.9), (907, -1.9)])
+    data = mlearn(root, element="Li", elements=("Li",)).load()
+    assert set(data.blocks) == {"Vacancy cold"} and data.notes[0].startswith("2 of 3 frames")
+    vacancies(root, "Cu", [(300, -3.7), (3000, -3.7), (300, -3.7)])
+    data = mlearn(root, element="Cu", elements=("Cu",)).load()
+    assert set(data.blocks) == {"Vacancy 300 K", "Vacancy 3000 K"}
+    assert "which energies of Cu are hot is not known" in data.notes[0]
+
+
+def test_hot_vacancies_are_held_out_with_the_hottest_bulk(root):
+    bulks = [
+        entry(10 + i, f"Snapshot 1 of 9 of AIMD NVT simulation at {k} K") for i, k in enumerate((300, 3374))
+    ]
+    vacancies(root, "Si", [(300, -4.7), (300, -5.3), (3374, -5.3), (3374, -4.7)])
+    path = root / "Si" / "training.json"
+    path.write_text(json.dumps([*json.loads(path.read_text()), *bulks]))
+    data = mlearn(root, split="grouped").load()
+    tested = {b for b, t in zip(data.blocks, data.is_test, strict=True) if t}
+    assert tested == {"Vacancy hot", "AIMD-NVT 3374 K"}
+
+
+def test_notes_go_into_records_and_come_back(tmp_path):
+    TrialRecord(config={}, dataset={"notes": ["a sentence"]}).save(tmp_path)
+    assert read_record(tmp_path).dataset["notes"] == ["a sentence"]
+    TrialRecord(config={}, dataset={"notes": [1]}).save(tmp_path)
+    with pytest.raises(TamisError, match=r"dataset.notes are no texts"):
+        read_record(tmp_path)
 
 
 def test_held_out_blocks_and_groups(root):
@@ -138,13 +208,50 @@ def test_a_wrong_checksum_shows_both_sums(root):
     assert len(mlearn(root, verify=True, sha256=sums).load()) == 6
 
 
-def test_files_of_unknown_checksum_are_refused_unless_the_user_gives_it(root):
-    (root / "Si").rename(root / "Ni")
-    for place in (root, None):
-        with pytest.raises(
-            TamisError, match=r"SHA-256 of mlearn's Ni/training.json is not known .* dataset.sha256.training"
-        ):
-            mlearn(place, element="Ni", elements=("Ni",), verify=True).load()
+def pinned(monkeypatch, element: str, pins: dict[str, Pin]) -> None:
+    monkeypatch.setitem(PINS, element, pins)
+
+
+def test_every_file_of_every_element_is_pinned():
+    assert set(PINS) == {"Si", "Ge", "Li", "Mo", "Ni", "Cu"}
+    for pins in PINS.values():
+        assert set(pins) == {"training", "test"}
+        for pin in pins.values():
+            assert pin.objection(b"other bytes")
+            assert len(pin.sha256) in (0, 64) and len(pin.blob) in (0, 40) and (pin.sha256 or pin.blob)
+
+
+def test_a_blob_id_is_what_git_says(tmp_path):
+    (tmp_path / "x").write_bytes(b'[{"a": 1}]\n' * 1000)
+    said = subprocess.run(
+        ["git", "hash-object", str(tmp_path / "x")], capture_output=True, text=True, check=True
+    )
+    assert blob_id((tmp_path / "x").read_bytes()) == said.stdout.strip()
+
+
+@pytest.mark.parametrize("known", ["sha256", "blob", "both"])
+def test_local_copies_are_checked_by_whatever_pins_them(root, monkeypatch, known):
+    pins = {}
+    for name in ("training", "test"):
+        data = (root / "Si" / f"{name}.json").read_bytes()
+        sums = {"sha256": sha256(data).hexdigest(), "blob": blob_id(data)}
+        pins[name] = Pin(**(sums if known == "both" else {known: sums[known]}))
+    pinned(monkeypatch, "Si", pins)
+    assert len(mlearn(root, verify=True).load()) == 6
+    text = (root / "Si" / "training.json").read_text()
+    (root / "Si" / "training.json").write_text(text.replace("-43.0", "-43.1", 1))
+    name = "git blob id" if known == "blob" else "SHA-256"
+    with pytest.raises(
+        TamisError, match=rf"training.json has {name} \w+, expected is \w+: damaged, or another"
+    ):
+        mlearn(root, verify=True).load()
+
+
+def test_a_pin_without_sums_lets_nothing_pass():
+    assert Pin().objection(b"anything") == "has no known sum"
+    right = b"right"
+    halves = Pin(sha256(right).hexdigest(), blob_id(b"wrong"))
+    assert halves.objection(right).startswith("has git blob id")
 
 
 def test_a_missing_file_says_where_it_was_looked_for(root):
@@ -213,21 +320,41 @@ def server(root, monkeypatch):
         running.shutdown()
 
 
-def test_a_download_is_checked_and_kept(root, server, tmp_path):
-    sums = {n: sha256((root / "Si" / f"{n}.json").read_bytes()).hexdigest() for n in ("training", "test")}
-    source = mlearn(None, base_url=server, sha256=sums, cache=str(tmp_path / "cache"))
+@pytest.mark.parametrize("known", ["sha256", "blob"])
+def test_a_download_is_checked_and_kept(root, server, tmp_path, monkeypatch, known):
+    contents = {n: (root / "Si" / f"{n}.json").read_bytes() for n in ("training", "test")}
+    sums = {"sha256": lambda data: sha256(data).hexdigest(), "blob": blob_id}[known]
+    pinned(monkeypatch, "Si", {n: Pin(**{known: sums(data)}) for n, data in contents.items()})
+    source = mlearn(None, base_url=server, cache=str(tmp_path / "cache"))
     first = source.load()
     (root / "Si" / "training.json").unlink()
     assert source.load().fingerprint == first.fingerprint
-    (tmp_path / "cache" / "mlearn" / "Si" / "training.json").write_text("[]")
-    with pytest.raises(
-        TamisError, match="cannot download"
-    ):  # damage was noticed, and the server has it no more
-        source.load()
+    kept = tmp_path / "cache" / "mlearn" / "Si" / "training.json"
+    kept.write_text("[]")
+    with pytest.raises(TamisError, match="cannot download"):
+        source.load()  # the damage was noticed, and the server has it no more
+    (root / "Si" / "training.json").write_bytes(contents["training"])
+    assert source.load().fingerprint == first.fingerprint and kept.read_bytes() == contents["training"]
+
+
+def test_nickel_and_copper_load_with_nothing_but_their_name(root, server, tmp_path, monkeypatch):
+    """As the real files would, which no test can download: made files under the pins' own kinds of sums."""
+    for element in ("Ni", "Cu"):
+        vacancies(root, element, [(300, -3.7), (3000, -3.6), (300, -3.7)])
+        folder = root / element
+        train, test = ((folder / f"{n}.json").read_bytes() for n in ("training", "test"))
+        kinds = PINS[element]["training"]
+        made = Pin(sha256(train).hexdigest() if kinds.sha256 else "", blob_id(train) if kinds.blob else "")
+        pinned(monkeypatch, element, {"training": made, "test": Pin(sha256(test).hexdigest())})
+        config = composed("dataset=mlearn", f"dataset.element={element}").dataset
+        config.base_url, config.cache = server, str(tmp_path / "cache")  # where, not what
+        assert len(instantiate(config, _convert_="all").load()) == 3
 
 
 def test_a_download_of_other_bytes_is_refused(server, tmp_path):
-    with pytest.raises(TamisError, match="is not the file that was pinned"):
+    with pytest.raises(
+        TamisError, match=r"is not the file that was pinned \(it has SHA-256 \w+, expected is"
+    ):
         mlearn(None, base_url=server, cache=str(tmp_path / "cache")).load()
 
 

@@ -1,6 +1,7 @@
 """Outside programs: found or named as missing, timed, and ended with all that they have started."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -120,6 +121,31 @@ def test_a_hanging_program_and_its_children_are_ended_at_the_limit(tmp_path):
     assert time.monotonic() - start < 10
     assert wait_for(lambda: not running(pid_in(tmp_path, "child")))
     assert not running(pid_in(tmp_path, "parent"))
+
+
+def test_a_time_limit_is_told_against_who_used_it_up(tmp_path):
+    """The second program is ended, yet the first took the time."""
+    first = program(tmp_path, "time.sleep(1.2); pathlib.Path('matrix').write_text('x')", "first")
+    second = program(tmp_path, "time.sleep(600)", "second")
+    with pytest.raises(TamisError) as error, workshop(None, 1.6, 1) as shop:
+        shop.run(str(first), makes=("matrix",))
+        shop.run(str(second), makes=("result.txt",))
+    said = str(error.value)
+    assert re.search(
+        r"^second was ended: .* = 1\.6 s, of which took first 1\.\d s, second 0\.\d s, tamis its", said
+    )
+
+
+def test_a_program_that_is_left_no_time_is_not_started(tmp_path):
+    started = tmp_path / "started"
+    late = program(tmp_path, f"pathlib.Path({str(started)!r}).write_text('x')")
+    with (
+        pytest.raises(TamisError, match=r"^fake was not started: .* of which took tamis itself 0\.\d s;"),
+        workshop(None, 0.2, 1) as shop,
+    ):
+        time.sleep(0.3)  # what tamis does before, such as writing the input
+        shop.run(str(late), makes=("result.txt",))
+    assert not started.exists()
 
 
 def test_children_left_behind_by_a_program_that_ends_are_ended(tmp_path):

@@ -123,6 +123,8 @@ def _check_reference(name: str, value: Any) -> None:
 @lru_cache(maxsize=2)
 def _read_and_checked(source: Source, stamps: Hashable) -> Dataset:
     dataset = without(source._read(), source.drop)
+    for note in dataset.notes:
+        LOG.info("%s", note)
     check_dataset(dataset, source.elements, source.tolerances)
     return dataset
 

@@ -5,11 +5,10 @@ Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020), DOI 10.1021/acs.jpca.9b08723; B
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,34 +20,11 @@ from numpy.typing import NDArray
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 from tamis.sources.base import Source
+from tamis.sources.mlearn_files import FILES, PINS, Pin, download, local_copy
 from tamis.units import EV_PER_A3_PER_KBAR
 
 LOG = logging.getLogger(__name__)
 Array = NDArray[np.float64]
-
-FILES = ("training", "test")
-
-SHA256 = {
-    "Cu": {"test": "1805a315ce8d0ce4a18bb761df4c4f619909ce114d598d426015d0071edc98c2"},
-    "Ge": {
-        "test": "737ea6159c9dd27ebee7fb8ffae22f15e20466884927771248ca4f5b2cd3f093",
-        "training": "43dee02009a5167f94c7aafce19051222bcfc328c46181750cc2a2018187ca00",
-    },
-    "Li": {
-        "test": "554d0ce60b35a07b357be3a80bf04f68eb8fc97b5a88328caf08c860b5e9b260",
-        "training": "1cac01475c5a4fb85771ee1fd23366a6b8abfb9891e0c9e088b6e37228e147b3",
-    },
-    "Mo": {
-        "test": "68169e2927c2115daa2f504805fcb9548ee65daf2dd015428807ba92f8e13bb8",
-        "training": "b13305fca0d0d2631ab080c8fcf13c743ee79a911712fb65a34ca88fadf09f9a",
-    },
-    "Ni": {"test": "dccbfa14ddff5d1d35f658c48b68f6b431f95496a5261ef8b8f4d1d41e36008a"},
-    "Si": {
-        "test": "d452b30a89f23bff76f7cc529b7b6c2d159ea81ccd5a4599fb1a18207654fa91",
-        "training": "ae6d4b0a65b00e0fcf7ba0a6fad366716710d2f0d21d70199203089c6866b500",
-    },
-}
-"""Of the pinned upstream commit. The training files of Ni and Cu were never seen: their users give the sum."""
 
 XY_XZ_YZ = (3, 4, 5)
 XY_YZ_XZ = (3, 5, 4)
@@ -66,6 +42,14 @@ SHEARS = {
 energies and forces alone and comparing the predicted stresses. What is not listed has no usable shears: in surfaces
 they are too small to tell, and those of Li's two-atom elastic cells are not monotonic in the strain."""
 
+HOT_ABOVE = {"Si": -5.0, "Ge": -4.2, "Mo": -10.5, "Li": np.inf}
+"""eV/atom: where the energies of frames with a vacancy part into hot (a melt) and cold (a crystal near 300 K). The
+files' own temperatures of these frames are wrong: silicon's two are swapped, half of germanium's are, lithium's are all
+cold, two of molybdenum's 24 stand under the other. Nor is hot what the files say, as far as energies and forces tell:
+molybdenum's are as in the bulk at 3000 K, not 6000. Of Ni and Cu no such energy is known."""
+COLD_LABEL = "300"
+"""K, as the files call the colder of the two trajectories with a vacancy."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mlearn(Source):
@@ -75,8 +59,8 @@ class Mlearn(Source):
     root : folder with ``<element>/training.json`` and ``test.json`` (or with ``data/<element>/...``); None: download.
     base_url : where a download finds ``<element>/training.json``.
     cache : folder for downloads.
-    verify : compare the SHA-256 of local copies with the known one.
-    sha256 : ``training`` and ``test`` sums that replace the built-in ones.
+    verify : compare local copies with what pins them.
+    sha256 : sums of ``training`` and ``test`` in place of the built-in pins, for files that were changed on purpose.
     split : ``published``, or ``grouped``: whole blocks (trajectories, strain modes, surfaces) are for testing.
     held_out : blocks or groups to test on with ``split=grouped``; None: see ``default_held_out``.
     """
@@ -96,8 +80,8 @@ class Mlearn(Source):
         object.__setattr__(self, "sha256", known)
         if self.held_out is not None:
             object.__setattr__(self, "held_out", tuple(self.held_out))
-        if self.element not in SHA256:
-            raise TamisError(f"dataset.element is {self.element}; mlearn has {', '.join(sorted(SHA256))}")
+        if self.element not in PINS:
+            raise TamisError(f"dataset.element is {self.element}; mlearn has {', '.join(sorted(PINS))}")
         if self.split not in ("published", "grouped"):
             raise TamisError(f"dataset.split is {self.split}; choose published or grouped")
         if self.held_out is not None and self.split == "published":
@@ -124,49 +108,19 @@ class Mlearn(Source):
             forces=tuple(frame.forces for frame in frames),
             stresses=np.array([ase_stress(self.element, frame.group, frame.virial_kbar) for frame in frames]),
             groups=tuple(frame.group for frame in frames),
-            blocks=tuple(block_of(frame.group, frame.description) for frame in frames),
+            blocks=tuple(block_of(self.element, frame) for frame in frames),
             ids=tuple(frame.name for frame in frames),
             is_test=np.array([frame.name.startswith(f"{self.element}/test.json#") for frame in frames]),
+            notes=on_vacancies(self.element, frames),
         )
         return dataset if self.split == "published" else hold_out(dataset, self.held_out)
 
     def _path(self, name: str) -> Path:
-        """The file ``name``.json, its checksum verified."""
-        expected = self.sha256.get(name) or SHA256[self.element].get(name)
+        """The file ``name``.json, checked."""
+        pin = Pin(self.sha256[name]) if name in self.sha256 else PINS[self.element][name]
         if self.root is not None:
-            return self._local(Path(self.root), name, expected)
-        if expected is None:
-            raise TamisError(
-                f"the SHA-256 of mlearn's {self.element}/{name}.json is not known to tamis, so it is not downloaded "
-                f"unchecked; give dataset.sha256.{name}=<sum>"
-            )
-        return download(
-            f"{self.base_url}/{self.element}/{name}.json", expected, Path(self.cache), self.element
-        )
-
-    def _local(self, root: Path, name: str, expected: str | None) -> Path:
-        candidates = [root / self.element / f"{name}.json", root / "data" / self.element / f"{name}.json"]
-        path = next((candidate for candidate in candidates if candidate.is_file()), None)
-        if path is None:
-            raise TamisError(
-                f"no {self.element}/{name}.json under dataset.root={root}; looked for "
-                f"{' and '.join(map(str, candidates))}; correct the root, or leave it null to download"
-            )
-        if not self.verify:
-            LOG.warning("%s is used unchecked (dataset.verify=false)", path)
-            return path
-        if expected is None:
-            raise TamisError(
-                f"the SHA-256 of mlearn's {self.element}/{name}.json is not known to tamis; give "
-                f"dataset.sha256.{name}=<sum>, or dataset.verify=false to use {path} unchecked"
-            )
-        actual = hashlib.sha256(path.read_bytes()).hexdigest()
-        if actual != expected.lower():
-            raise TamisError(
-                f"{path} has SHA-256 {actual}, expected is {expected}: damaged, or another version; get it again, or "
-                "set dataset.verify=false if the change is meant"
-            )
-        return path
+            return local_copy(Path(self.root), self.element, name, pin if self.verify else None)
+        return download(f"{self.base_url}/{self.element}/{name}.json", pin, Path(self.cache), self.element)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,34 +134,6 @@ class Frame:
     virial_kbar: Array
     group: str
     description: str
-
-
-def download(url: str, sha256: str, cache: Path, element: str) -> Path:
-    """Fetch ``url`` into ``cache/mlearn/<element>``, once, and check its sum."""
-    import pooch
-    import requests
-
-    name = url.rsplit("/", 1)[-1]
-    try:
-        return Path(
-            pooch.retrieve(
-                url,
-                known_hash=f"sha256:{sha256}",
-                fname=name,
-                path=cache / "mlearn" / element,
-                downloader=pooch.HTTPDownloader(timeout=30),
-            )
-        )
-    except (requests.RequestException, OSError) as error:
-        raise TamisError(
-            f"cannot download {url} into {cache} ({error}); check the network and the folder, or give a local copy "
-            "of the mlearn data with dataset.root=<folder>"
-        ) from error
-    except ValueError as error:
-        raise TamisError(
-            f"{url} is not the file that was pinned ({error}); check dataset.base_url, or give a local copy with "
-            "dataset.root=<folder>"
-        ) from error
 
 
 def read_list(path: Path) -> list[Any]:
@@ -262,21 +188,51 @@ def ase_stress(element: str, group: str, virial_kbar: Array) -> Array:
     return -EV_PER_A3_PER_KBAR * stress
 
 
-def block_of(group: str, description: str) -> str:
+def block_of(element: str, frame: Frame) -> str:
     """The trajectory, strain mode or surface that a frame belongs to.
 
-    "AIMD-NVT 1518 K", "AIMD-NVT shrunken 680 K", "Vacancy 300 K", "Elastic mode 3", "Surface (1_1_1)"; what fits no
+    "AIMD-NVT 1518 K", "AIMD-NVT shrunken 680 K", "Vacancy cold", "Elastic mode 3", "Surface (1_1_1)"; what fits no
     pattern is a block of its own.
     """
-    temperature = re.search(r"at (\d+) K", description)
+    if frame.group == "Vacancy" and element in HOT_ABOVE:
+        return f"Vacancy {'hot' if is_hot(element, frame) else 'cold'}"
+    temperature = re.search(r"at (\d+) K", frame.description)
     if temperature:
-        volume = re.search(r"for (expanded|shrunken) structure", description)
-        return " ".join([group, *([volume[1]] if volume else []), f"{temperature[1]} K"])
-    mode = re.search(r"mode (\d+)", description)
+        volume = re.search(r"for (expanded|shrunken) structure", frame.description)
+        return " ".join([frame.group, *([volume[1]] if volume else []), f"{temperature[1]} K"])
+    mode = re.search(r"mode (\d+)", frame.description)
     if mode:
-        return f"{group} mode {mode[1]}"
-    surface = re.search(r"\([\d_-]+\)\S*", description)
-    return f"{group} {surface[0] if surface else description}"
+        return f"{frame.group} mode {mode[1]}"
+    surface = re.search(r"\([\d_-]+\)\S*", frame.description)
+    return f"{frame.group} {surface[0] if surface else frame.description}"
+
+
+def is_hot(element: str, frame: Frame) -> bool:
+    """Whether a frame with a vacancy is of the hot trajectory, by its energy."""
+    return frame.energy / len(frame.atoms) > HOT_ABOVE[element]
+
+
+def on_vacancies(element: str, frames: Sequence[Frame]) -> tuple[str, ...]:
+    """What was done about the temperatures of frames with a vacancy, in a sentence; nothing where there are none."""
+    vacancies = [frame for frame in frames if frame.group == "Vacancy"]
+    if not vacancies:
+        return ()
+    if element not in HOT_ABOVE:
+        return (
+            f"the {len(vacancies)} frames with a vacancy have the temperatures of the files, which are wrong in other "
+            f"elements of mlearn: which energies of {element} are hot is not known",
+        )
+    said = [re.search(r"at (\d+) K", frame.description) for frame in vacancies]
+    moved = sum(
+        found is not None and (found[1] != COLD_LABEL) != is_hot(element, frame)
+        for found, frame in zip(said, vacancies, strict=True)
+    )
+    limit = HOT_ABOVE[element]
+    rule = f"hot is above {limit:g} eV/atom" if np.isfinite(limit) else "all energies are cold ones"
+    return (
+        f"{moved} of {len(vacancies)} frames with a vacancy have another temperature in the files than their "
+        f"energies tell; they are named by their energies, cold or hot ({rule})",
+    )
 
 
 def hold_out(dataset: Dataset, held_out: tuple[str, ...] | None) -> Dataset:
@@ -305,8 +261,8 @@ def hold_out(dataset: Dataset, held_out: tuple[str, ...] | None) -> Dataset:
 def default_held_out(dataset: Dataset) -> tuple[str, ...]:
     """What ``split=grouped`` tests on unless told otherwise: state points that training has not seen.
 
-    1. All trajectories, bulk and vacancy, at the highest temperature (Si 3374 K, Ge 2422, Li 907, Mo 6000, Ni and Cu
-       3000): one of them in training would show the other's state point.
+    1. The bulk trajectories at the highest temperature (Si 3374 K, Ge 2422, Li 907, Mo 6000, Ni and Cu 3000), and the
+       hot ones with a vacancy (of Ni and Cu: those at the same temperature, as the files have it).
     2. The three shear modes: in a cubic crystal they are rotated copies of each other, with the same energies, so
        one alone would still be in training.
     3. The surfaces of the published test set, each a block of its own.
@@ -314,11 +270,12 @@ def default_held_out(dataset: Dataset) -> tuple[str, ...]:
     temperatures = {
         block: int(found[1]) for block in set(dataset.blocks) if (found := re.search(r"(\d+) K$", block))
     }
-    hottest = [block for block, t in temperatures.items() if t == max(temperatures.values())]
+    hottest = {block for block, t in temperatures.items() if t == max(temperatures.values())}
+    hottest |= {"Vacancy hot"} & set(dataset.blocks)
     modes = sorted({block for block in dataset.blocks if " mode " in block})
     surfaces = {
         block
         for block, group, is_test in zip(dataset.blocks, dataset.groups, dataset.is_test, strict=True)
         if group == "Surface" and is_test
     }
-    return tuple(sorted({*hottest, *modes[3:], *surfaces}))
+    return tuple(sorted(hottest | {*modes[3:]} | surfaces))

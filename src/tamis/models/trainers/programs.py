@@ -27,8 +27,14 @@ JOB_VARIABLES = ("PMI_", "PMIX_", "OMPI_COMM_WORLD_", "SLURM_")
 """By these an MPI program takes itself for a part of the parallel job that tamis may run in."""
 
 
+def where_is(program: str) -> str | None:
+    """Path of an executable: as given, on the PATH, or beside the Python interpreter (an environment not activated)."""
+    beside = str(Path(sys.executable).parent)
+    return shutil.which(program) or shutil.which(program, path=beside)
+
+
 def find_program(program: str, model: str, argument: str, get: str) -> str:
-    """Path of an executable: as given, on the PATH, or beside the Python interpreter (an environment not activated).
+    """Path of an executable, as ``where_is`` finds it, or of a Python script.
 
     Parameters
     ----------
@@ -38,8 +44,7 @@ def find_program(program: str, model: str, argument: str, get: str) -> str:
     ------
     MissingEngineError : not there, or not executable.
     """
-    beside = str(Path(sys.executable).parent)
-    found = shutil.which(program) or shutil.which(program, path=beside)
+    found = where_is(program)
     if found is None and program.endswith(".py") and Path(program).is_file():
         found = program  # runs by our interpreter, executable or not
     if found is None:
@@ -57,6 +62,7 @@ class Workshop:
     folder: where they run. deadline: on the clock of ``time.monotonic``; time_limit_s: seconds from start to deadline.
     n_threads: OpenMP and BLAS threads of each program.
     logs: file name -> the end of what the programs said. figures: wall and processor seconds, peak memory, as metrics.
+    taken_s: program -> the seconds that it ran.
     """
 
     folder: Path
@@ -65,6 +71,7 @@ class Workshop:
     n_threads: int
     logs: dict[str, bytes] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=lambda: {"trainer_cpu_s": 0.0, "trainer_peak_MiB": 0.0})
+    taken_s: dict[str, float] = field(default_factory=dict)
 
     def run(self, program: str, *arguments: str, makes: Sequence[str], output: str | None = None) -> None:
         """Run a program to its end; nothing that it has started outlives the call.
@@ -78,9 +85,11 @@ class Workshop:
         Raises
         ------
         TamisError : it failed, was killed, met the deadline, or left one of ``makes`` out, whatever its exit status.
-            Says how, with the end of the log.
+            Says how, with the end of the log; of the deadline, who had used up the time.
         """
         name = Path(program).name
+        if time.monotonic() >= self.deadline:
+            raise TamisError(f"{name} was not started: {self._used_up()}")
         log = self.folder / f"{name}.log"
         command = [sys.executable, program] if program.endswith(".py") else [program]
         start = time.monotonic()
@@ -104,6 +113,7 @@ class Workshop:
             in_time, cpu, peak = _wait(process, self.deadline)
         seconds = time.monotonic() - start
         self.logs[log.name] = _end_of(log)
+        self.taken_s[name] = self.taken_s.get(name, 0.0) + seconds
         self.figures[f"{name.replace('.', '_')}_wall_s"] = seconds
         self.figures["trainer_cpu_s"] += cpu
         self.figures["trainer_peak_MiB"] = max(self.figures["trainer_peak_MiB"], peak)
@@ -119,10 +129,7 @@ class Workshop:
     def _trouble(self, status: int, in_time: bool, makes: Sequence[str]) -> str:
         """What went wrong, as the end of a sentence; empty if nothing did."""
         if not in_time:
-            return (
-                f"was ended because the fit had not finished in model.time_limit_s = {self.time_limit_s:g} s: "
-                "raise the limit, lower its iterations, or keep fewer structures"
-            )
+            return f"was ended: {self._used_up()}"
         if status < 0:
             hint = "; did the machine run out of memory?" if status == -signal.SIGKILL else ""
             return f"was killed by signal {-status} ({signal.Signals(-status).name}){hint}"
@@ -130,6 +137,16 @@ class Workshop:
         if missing:
             return f"ended with exit status {status} without writing {', '.join(missing)}"
         return f"failed with exit status {status}" if status else ""
+
+    def _used_up(self) -> str:
+        """Where the time went, the longest first: a program that is ended need not be the one that took it."""
+        spent = self.time_limit_s + time.monotonic() - self.deadline
+        parts = {**self.taken_s, "tamis itself": max(spent - sum(self.taken_s.values()), 0.0)}
+        told = ", ".join(f"{name} {parts[name]:.1f} s" for name in sorted(parts, key=parts.__getitem__)[::-1])
+        return (
+            f"the fit had not finished in model.time_limit_s = {self.time_limit_s:g} s, of which took {told}; raise "
+            "the limit, ask less of what took longest, or keep fewer structures"
+        )
 
     def read(self, *names: str) -> dict[str, bytes]:
         """Content of the files that match ``names`` (patterns allowed), by file name."""
