@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -13,11 +14,13 @@ from scipy.linalg import LinAlgError, solve_triangular
 from tamis.bases.gap import GapBasis
 from tamis.bases.pair_kernel import PairKernel
 from tamis.bases.soap import SoapBasis
-from tamis.dataset import Dataset, deal_into_folds, structure_key
+from tamis.dataset import Dataset, structure_key
+from tamis.dealing import ALWAYS_TRAINED
 from tamis.exceptions import TamisError
 from tamis.memory import Memory
 from tamis.models.base import Array, Model
 from tamis.models.gap_candidates import choose_candidates
+from tamis.models.judging import ENERGY, FORCE, Judges, judges_by_folds, judges_by_tuning
 from tamis.models.linear import LinearPotential
 from tamis.models.normal_equations import Indices, Terms, element_counts
 from tamis.models.settings import POOL_VALIDATION, check_tuning
@@ -136,15 +139,17 @@ class GapModel(Model):
                 store.memory.reserve(8 * (len(columns) + 1) * others, title)
                 return whiten(design, dataset, columns, factor, np.array(free))
 
-        folds = deal_into_folds(kept.groups, min(self.n_folds, len(kept)), rng)
+        by_folds = judges_by_folds(kept, self.n_folds, rng)
+        judges = judges_by_tuning(kept, tuning) if self.needs_tuning_set else by_folds
         n_pair_points = basis.n_features - basis.n_candidates
         with store.memory.holding():
-            parts = [whitened(kept.subset(np.flatnonzero(folds == k))) for k in range(folds.max() + 1)]
-            total = parts[0].terms
-            for part in parts[1:]:
-                total = total.plus(part.terms)
-            judging = [whitened(tuning)] if self.needs_tuning_set else parts
-            scores = self._scores(total, judging, min(len(columns), n_pair_points + JUDGED_POINTS))
+            numbers = np.unique(by_folds.folds).tolist()
+            parts = {k: whitened(kept.subset(np.flatnonzero(by_folds.folds == k))) for k in numbers}
+            total = functools.reduce(Terms.plus, [part.terms for part in parts.values()])
+            judging = [part for k, part in parts.items() if k != ALWAYS_TRAINED]
+            if self.needs_tuning_set:
+                judging = [whitened(tuning)]
+            scores = self._scores(total, judging, min(len(columns), n_pair_points + JUDGED_POINTS), judges)
         best = len(self.grid) // 2 if np.isnan(scores).all() else int(np.nanargmin(scores))
         sigmas = self.grid[best]
         coefficients = np.zeros(basis.n_features)
@@ -159,8 +164,9 @@ class GapModel(Model):
             "n_candidates": float(owned.sum()),
             "n_sparse": float(len(columns) - n_pair_points),
             "n_pair_points": float(n_pair_points),
+            **judges.report,
         }
-        return LinearPotential(basis, coefficients, offsets, report)
+        return LinearPotential(basis, coefficients, offsets, report, judges.problem)
 
     def _candidates_of(self, kept: Dataset, store: Store) -> tuple[GapBasis, NDArray[np.bool_]]:
         """The prepared basis, and which of its candidates come from ``kept``."""
@@ -188,14 +194,15 @@ class GapModel(Model):
         prior[np.diag_indices_from(prior)] += self.jitter / deltas**4
         return columns, prior_factor(prior)
 
-    def _scores(self, total: Terms, parts: Sequence[WhitenedRows], size: int) -> Array:
+    def _scores(self, total: Terms, parts: Sequence[WhitenedRows], size: int, judges: Judges) -> Array:
         """log(energy MAE per atom) + log(force RMSE) over the held-out parts, one a setting, with ``size`` points.
 
         Of energies the MAE: there is one a structure, and some surface or defect whose kind is rare, held out, would
-        decide the mean square alone, although the last fit will have seen it. Infinity: no solution.
+        decide the mean square alone, although the last fit will have seen it. Forces count where
+        there are some to judge by (see ``judging``). Infinity: no solution.
         """
-        if not self.needs_tuning_set and len(parts) < 2:
-            return np.full(len(self.grid), np.nan)  # one structure: nothing to judge by
+        if not parts:
+            return np.full(len(self.grid), np.nan)  # copies of one structure: nothing to judge by
         whole = leading(total, size)
         sums, n_rows = np.zeros((len(self.grid), 2)), np.zeros(2)  # of |energy errors|, squared force errors
         for part in parts:
@@ -207,7 +214,8 @@ class GapModel(Model):
                     sums[i] += held_out_errors(part, judged.force, posterior(train, sigmas))
                 except LinAlgError:
                     sums[i] = np.inf
-        return np.log(sums / n_rows + 1e-12) @ [1.0, 0.5]
+        least = np.array([1e-12, judges.negligible_force**2])
+        return np.log(sums / n_rows + least) @ (judges.kinds[[ENERGY, FORCE]] * [1.0, 0.5])
 
     def _final(self, total: Terms, sigmas: Sigmas) -> Array:
         try:

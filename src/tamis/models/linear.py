@@ -13,9 +13,11 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
 from tamis.bases.base import LinearBasis
-from tamis.dataset import Dataset, deal_into_folds
+from tamis.dataset import Dataset
+from tamis.dealing import ALWAYS_TRAINED
 from tamis.exceptions import TamisError
 from tamis.models.base import Array, Model, Potential, Predictions
+from tamis.models.judging import Judges, judges_by_folds, judges_by_tuning
 from tamis.models.normal_equations import (
     Rows,
     Terms,
@@ -26,18 +28,27 @@ from tamis.models.normal_equations import (
     solve_checked,
     solve_ridges,
 )
-from tamis.models.settings import POOL_VALIDATION, TINY_SQUARE, Setting, check_tuning, grid_of
+from tamis.models.settings import POOL_VALIDATION, Setting, check_tuning, grid_of
 from tamis.store import Store
 
 
 @dataclass(frozen=True, eq=False)
 class LinearPotential(Potential):
-    """A basis with coefficients (K,), eV, and free-atom energies ``offsets`` (n_elements,), eV."""
+    """A basis with coefficients (K,), eV, and free-atom energies ``offsets`` (n_elements,), eV.
+
+    fit_report: what the fit chose and found. doubt: why that rests on too little.
+    """
 
     basis: LinearBasis
     coefficients: Array
     offsets: Array
     fit_report: Mapping[str, float]
+    doubt: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Why the choice of the setting rests on too little."""
+        return self.doubt
 
     @property
     def diagnostics(self) -> Mapping[str, float]:
@@ -120,10 +131,11 @@ class LinearModel(Model):
             ):  # of the tuning set's rows the products stay; the kept ones' take their place
                 held_out = self._rows(tuning, store, offsets).terms(np.arange(len(tuning)))
         n_free = len(self.basis.elements)
+        judges = self._judges(kept, tuning, rng)
         with store.memory.holding():
             rows = self._rows(kept, store, offsets)
-            total, judged = self._judged(rows, held_out, kept.groups, rng)
-            setting, score = self._choose(judged)
+            total, judged = self._judged(rows, held_out, judges)
+            setting, score = self._choose(judged, judges)
             everything = np.arange(len(kept))
             solution, by_qr = solve_checked(rows, total, everything, setting.weights, setting.ridge, n_free)
         report = {
@@ -134,29 +146,34 @@ class LinearModel(Model):
             "structures_tuned_on": float(len(tuning) if self.needs_tuning_set else len(kept)),
             "solved_by_qr": float(by_qr),
             "n_columns": float(len(solution)),
+            **judges.report,
         }
         if score is not None:
             report["fold_score"] = score
-        return LinearPotential(self.basis, solution[:-n_free], offsets + solution[-n_free:], report)
+        final = offsets + solution[-n_free:]
+        return LinearPotential(self.basis, solution[:-n_free], final, report, judges.problem)
+
+    def _judges(self, kept: Dataset, tuning: Dataset, rng: np.random.Generator) -> Judges:
+        if self.needs_tuning_set:
+            return judges_by_tuning(kept, tuning)
+        return judges_by_folds(kept, self.n_folds, rng)
 
     def _judged(
-        self, rows: Rows, held_out: Terms | None, groups: Sequence[str], rng: np.random.Generator
+        self, rows: Rows, held_out: Terms | None, judges: Judges
     ) -> tuple[Terms, list[tuple[Terms, Terms]]]:
-        """The terms of all rows, and pairs of those to train on and those to judge by; none for one structure."""
-        everything = np.arange(len(groups))
+        """The terms of all rows, and pairs of those to train on and those to judge by; none where nothing judges."""
         if held_out is not None:
-            total = rows.terms(everything)
+            total = rows.terms(np.arange(len(judges.folds)))
             return total, [(total, held_out)]
-        if len(groups) == 1:
-            return rows.terms(everything), []
-        folds = deal_into_folds(groups, min(self.n_folds, len(groups)), rng)
-        parts = [rows.terms(np.flatnonzero(folds == k)) for k in range(folds.max() + 1)]
-        total = functools.reduce(Terms.plus, parts)
+        parts = [rows.terms(np.flatnonzero(judges.folds == k)) for k in range(judges.n_folds)]
+        always = np.flatnonzero(judges.folds == ALWAYS_TRAINED)
+        rest = [rows.terms(always)] if len(always) else []
+        total = functools.reduce(Terms.plus, [*parts, *rest])
         return total, [(total.minus(part), part) for part in parts]
 
-    def _choose(self, judged: Sequence[tuple[Terms, Terms]]) -> tuple[Setting, float | None]:
+    def _choose(self, judged: Sequence[tuple[Terms, Terms]], judges: Judges) -> tuple[Setting, float | None]:
         """The setting of the lowest score and the score; with nothing to judge by the most cautious, and None."""
-        scores = self._scores(judged) if judged else np.full(len(self.grid), np.inf)
+        scores = self._scores(judged, judges) if judged else np.full(len(self.grid), np.inf)
         best = int(np.argmin(scores))
         if np.isfinite(scores[best]):
             return self.grid[best], float(scores[best])
@@ -169,11 +186,8 @@ class LinearModel(Model):
         store.memory.reserve(n_bytes, f"energy and stress rows of {len(dataset)} structures")
         return gather_rows(design, dataset, self.basis.elements, offsets)
 
-    def _scores(self, folds: Sequence[tuple[Terms, Terms]]) -> NDArray[np.float64]:
-        """Sum of log RMSE of energies, forces and (where labelled) stresses of held-out parts; inf: no solution.
-
-        The sum of logarithms asks for relative improvements of each, so it has no unit to choose.
-        """
+    def _scores(self, folds: Sequence[tuple[Terms, Terms]], judges: Judges) -> NDArray[np.float64]:
+        """Of the held-out parts, see ``Judges.score``, (n_settings,); inf: no solution."""
         squares, n_rows = np.zeros((3, len(self.grid))), np.zeros(3)
         for train, held_out in folds:
             coefficients = self._solutions(train)
@@ -183,8 +197,7 @@ class LinearModel(Model):
                     found = term.mean_squares(np.where(solved, coefficients, 0.0))
                     squares[j] += np.where(solved, found, np.inf) * term.rows
                     n_rows[j] += term.rows
-        labelled = n_rows > 0
-        return np.asarray(0.5 * np.log(squares[labelled] / n_rows[labelled, None] + TINY_SQUARE).sum(axis=0))
+        return judges.score(squares, n_rows)
 
     def _solutions(self, train: Terms) -> Array:
         """Coefficients with every setting of the grid, (K, n_settings); NaN where there are none."""

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tamis.bases.acsf import AcsfBasis
-from tamis.dataset import Dataset, deal_into_folds
+from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 from tamis.memory import Memory
 from tamis.models.base import Model
+from tamis.models.judging import ENERGY, FORCE, Judges, judges_by_folds, judges_by_tuning
 from tamis.models.levenberg_marquardt import Run
 from tamis.models.network import Network, mean_of, n_parameters
 from tamis.models.nnp_data import (
@@ -29,7 +30,7 @@ from tamis.models.nnp_data import (
 from tamis.models.nnp_potential import NnpPotential
 from tamis.models.nnp_problem import NetworkProblem, first_parameters
 from tamis.models.normal_equations import free_atom_energies
-from tamis.models.settings import POOL_VALIDATION, TINY_SQUARE, Setting, check_tuning, grid_of
+from tamis.models.settings import POOL_VALIDATION, Setting, check_tuning, grid_of
 from tamis.models.whitening import Whitening
 from tamis.store import Store
 from tamis.units import MEV_PER_EV
@@ -127,14 +128,15 @@ class NnpModel(Model):
             data = gather(kept, self.basis, store, whitenings, offsets)
             if self.needs_tuning_set:
                 judged = gather(tuning, self.basis, store, whitenings, offsets)
-                everything = np.arange(len(kept)), np.arange(len(tuning))
-                folds = [everything] * self.n_networks
+                judges = judges_by_tuning(kept, tuning)
+                folds = [(np.arange(len(kept)), np.arange(len(tuning)))] * self.n_networks
             else:
-                judged, folds = data, self._folds(kept, rng)
+                judged, judges = data, self._judges(kept, rng)
+                folds = self._folds(judges)
             seed, unit = int(rng.integers(2**62)), _mean_square_force(kept)
             trainings = [
                 [
-                    self._training(setting, unit, data, judged, fold, (seed, member))
+                    self._training(setting, unit, data, judged, judges, fold, (seed, member))
                     for member, fold in enumerate(folds)
                 ]
                 for setting in self.grid
@@ -143,11 +145,11 @@ class NnpModel(Model):
                 training.advance(
                     min(self.tuning_iterations, self.max_iterations), self.patience, self.check_every
                 )
-            chosen = self._choose(trainings, can_judge=self.needs_tuning_set or len(kept) > 1)
+            chosen = self._choose(trainings, can_judge=judges.counts[ENERGY] > 0)
             for training in chosen:
                 training.advance(self.max_iterations, self.patience, self.check_every)
                 training.finish(self.final_iterations)
-            return self._potential(chosen, whitenings, offsets)
+            return self._potential(chosen, whitenings, offsets, judges)
 
     @property
     def _sizes(self) -> tuple[int, ...]:
@@ -170,18 +172,25 @@ class NnpModel(Model):
             values = own_values(self.basis, store.lazy_values(self.basis, kept.structures), species)
             return [Whitening.of(values[species == element]) for element in range(len(self.basis.elements))]
 
-    def _folds(self, kept: Dataset, rng: np.random.Generator) -> list[tuple[Integers, Integers]]:
-        """Structures to train on and to judge by, for each network; the same where there is only one structure."""
-        n = len(kept)
-        everything = np.arange(n)
-        if n == 1:
+    def _judges(self, kept: Dataset, rng: np.random.Generator) -> Judges:
+        """Folds that each hold forces to stop a network by; copies of one structure judge themselves."""
+        judges = judges_by_folds(
+            kept,
+            self.n_folds,
+            rng,
+            at_least=max(2, self.n_networks),
+            per_fold=STRUCTURES_PER_FOLD,
+            n_used=self.n_networks,
+        )
+        return judges if judges.n_folds else judges.of_itself(kept)
+
+    def _folds(self, judges: Judges) -> list[tuple[Integers, Integers]]:
+        """Structures to train on and to judge by, for each network; the same where nothing can be held out."""
+        if judges.n_folds == 0:
+            everything = np.arange(len(judges.folds))
             return [(everything, everything)] * self.n_networks
-        n_folds = min(n, max(2, self.n_networks, min(self.n_folds, n // STRUCTURES_PER_FOLD)))
-        folds = deal_into_folds(kept.groups, n_folds, rng)
-        return [
-            (np.flatnonzero(folds != k % n_folds), np.flatnonzero(folds == k % n_folds))
-            for k in range(self.n_networks)
-        ]
+        fold_of_each = [k % judges.n_folds for k in range(self.n_networks)]
+        return [(np.flatnonzero(judges.folds != k), np.flatnonzero(judges.folds == k)) for k in fold_of_each]
 
     def _training(
         self,
@@ -189,6 +198,7 @@ class NnpModel(Model):
         unit: float,
         data: TrainingData,
         judged: TrainingData,
+        judges: Judges,
         fold: tuple[Integers, Integers],
         seed: tuple[int, int],
     ) -> Training:
@@ -198,7 +208,8 @@ class NnpModel(Model):
         first = [first_parameters(sizes, rng) for _ in self.basis.elements]
         problem = NetworkProblem(sizes, data, fold[0], setting.weights, self.rows_per_parameter)
         judge = NetworkProblem(sizes, judged, fold[1], setting.weights, self.rows_per_parameter)
-        return Training(setting, setting.ridge * unit, problem, judge, Run.start(np.concatenate(first), rng))
+        run = Run[Integers].start(np.concatenate(first), rng)
+        return Training(setting, setting.ridge * unit, problem, judge, judges, run)
 
     def _choose(self, trainings: Sequence[list[Training]], can_judge: bool) -> list[Training]:
         """The networks of the best setting; with nothing to judge by, of the one with the largest ridge."""
@@ -207,7 +218,11 @@ class NnpModel(Model):
         return max(trainings, key=lambda members: members[0].setting.ridge)
 
     def _potential(
-        self, trainings: Sequence[Training], whitenings: Sequence[Whitening], offsets: Array
+        self,
+        trainings: Sequence[Training],
+        whitenings: Sequence[Whitening],
+        offsets: Array,
+        judges: Judges,
     ) -> NnpPotential:
         """Unfold the whitening, and put the networks of each element side by side."""
         members = tuple(
@@ -232,7 +247,8 @@ class NnpModel(Model):
             "iterations": float(np.mean([training.run.iteration for training in trainings])),
             "best_iteration": float(np.mean([training.run.best_iteration for training in trainings])),
             "held_out_energy_rmse_meV_per_atom": float(rmse[0]) * MEV_PER_EV,
-            "held_out_force_rmse_eV_per_A": float(rmse[1]),
+            **({"held_out_force_rmse_eV_per_A": float(rmse[1])} if judges.kinds[FORCE] else {}),
+            **judges.report,
         }
         return NnpPotential(
             table=self.basis.table,
@@ -241,6 +257,7 @@ class NnpModel(Model):
             offsets=offsets,
             members=members,
             fit_report=report,
+            doubt=judges.problem,
         )
 
 
@@ -252,11 +269,13 @@ class Training:
     ridge: float
     problem: NetworkProblem
     judge: NetworkProblem
+    judges: Judges
     run: Run[Integers]
 
     def advance(self, until: int, patience: int, check_every: int) -> None:
         """Iterate further (see ``Run.advance``)."""
-        self.run.advance(self.problem, self.ridge, self._force_error, until, patience, check_every)
+        judge = self._force_error if self.judges.kinds[FORCE] else self._held_out_score
+        self.run.advance(self.problem, self.ridge, judge, until, patience, check_every)
 
     def finish(self, iterations: int) -> None:
         """Iterate on all force rows from the best result; iterations are few, so that no mean is taken."""
@@ -275,7 +294,7 @@ class Training:
         return float(squares[1] / rows[1])
 
     def _held_out_score(self, parameters: Array) -> float:
-        return _log_errors(*self.mean_squares(parameters))
+        return _log_errors(*self.mean_squares(parameters), self.judges)
 
 
 def _pooled(trainings: Sequence[Training]) -> tuple[Array, Array]:
@@ -285,14 +304,15 @@ def _pooled(trainings: Sequence[Training]) -> tuple[Array, Array]:
 
 def _score(trainings: Sequence[Training]) -> float:
     """``_log_errors`` of all held-out structures."""
-    return _log_errors(*_pooled(trainings))
+    return _log_errors(*_pooled(trainings), trainings[0].judges)
 
 
-def _log_errors(squares: Array, rows: Array) -> float:
-    """Sum of log RMSE of energies, forces and (where labelled) stresses, as for linear models."""
-    energy, force, stress = squares / np.maximum(rows, 1.0)
-    terms = [energy + LUCK**2 * force, force, *([stress] if rows[2] else [])]
-    return float(0.5 * np.log(np.array(terms) + TINY_SQUARE).sum())
+def _log_errors(squares: Array, rows: Array, judges: Judges) -> float:
+    """As for linear models, see ``Judges.score``; but no energies luckier than the forces allow."""
+    force = squares[FORCE] / max(rows[FORCE], 1.0)
+    lucky = squares.copy()
+    lucky[ENERGY] += rows[ENERGY] * LUCK**2 * force
+    return float(judges.score(lucky, rows))
 
 
 def _mean_square_force(dataset: Dataset) -> float:
