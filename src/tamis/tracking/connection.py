@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tamis.exceptions import TamisError
+from tamis.names import cut_short, printable
 from tamis.secrets import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SQLITE = "sqlite:///"
+LONGEST_EXPERIMENT = 500
+"""Characters that MLflow takes for the name of an experiment."""
 
 
 @contextmanager
@@ -65,6 +68,9 @@ def experiment_id(uri: str, name: str, artifact_root: Path) -> str:
     """Id of an experiment, made where there is none; asked for once a process."""
     from mlflow.exceptions import MlflowException
 
+    if not name.strip():
+        raise TamisError("tracking.experiment is empty; name the experiment, say tracking.experiment=tamis")
+    name = cut_short(printable(name), name, LONGEST_EXPERIMENT)
     client = client_of(uri)
     found = client.get_experiment_by_name(name)
     if found is not None:
