@@ -14,6 +14,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
 from tamis.exceptions import TamisError
+from tamis.names import printable
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -49,6 +50,8 @@ class Dataset:
                 raise TamisError(f"{name} has {len(getattr(self, name))} entries for {n} structures")
         if self.stresses.shape != (n, 6):
             raise TamisError(f"stresses must have shape ({n}, 6), got {self.stresses.shape}")
+        for name in ("groups", "blocks", "ids"):  # they go into files and databases
+            object.__setattr__(self, name, tuple(map(printable, getattr(self, name))))
 
     def __len__(self) -> int:
         return len(self.structures)

@@ -60,6 +60,17 @@ def printable(text: str) -> str:
     return text
 
 
+def said_of(error: BaseException) -> str:
+    """What to do about a name that is no UTF-8, which could not be written; empty for any other error."""
+    if not isinstance(error, UnicodeEncodeError) or printable(error.object) == error.object:
+        return ""
+    whole = printable(error.object)
+    return (
+        f"the name of a file or folder is no UTF-8 ({whole if len(whole) < 200 else whole[:200] + '...'}), and has to "
+        "be written where only that may stand; give it another name"
+    )
+
+
 def cut_short(name: str, text: str, longest: int, bytes_count: bool = False) -> str:
     """``name``, or its beginning and a hash of the ``text`` that it stands for, within ``longest`` characters."""
     length = len(name.encode()) if bytes_count else len(name)

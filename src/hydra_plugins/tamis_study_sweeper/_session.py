@@ -30,6 +30,7 @@ from hydra_plugins.tamis_study_sweeper._shared import RETRY_OF, SharedStudy, che
 from hydra_plugins.tamis_study_sweeper._space import Space
 from hydra_plugins.tamis_study_sweeper._storage import is_server, open_storage, storage_address
 from hydra_plugins.tamis_study_sweeper._turns import Turns, usable_cores
+from tamis.names import quoted
 from tamis.secrets import redacted
 
 if TYPE_CHECKING:
@@ -199,9 +200,9 @@ class Session:
 
     def _run_workers(self, shared: SharedStudy) -> None:
         address = storage_address(self.sweeper.storage, self.sweeper.folder, self._n_processes)
-        more = ["hydra.sweeper.n_jobs=1", f"hydra.sweep.dir='{self.sweeper.folder}'"]
+        more = ["hydra.sweeper.n_jobs=1", f"hydra.sweep.dir={quoted(str(self.sweeper.folder))}"]
         if self.sweeper.storage is None:  # else it was typed or is in a file, as it is for the workers
-            more.append(f"hydra.sweeper.storage='{address}'")
+            more.append(f"hydra.sweeper.storage={quoted(address)}")
         run = run_workers if self.run_elsewhere is None else self.run_elsewhere
         run(self.sweeper.n_jobs, more, lambda: shared.is_full, shared.reap)
 

@@ -75,7 +75,7 @@ def experiment_id(uri: str, name: str, artifact_root: Path) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    location = artifact_root.absolute().as_uri() if uri.startswith("sqlite:") else None
+    location = _location(artifact_root.absolute()) if uri.startswith("sqlite:") else None
     try:
         return str(client.create_experiment(name, artifact_location=location))
     except MlflowException:  # another process was faster
@@ -83,3 +83,13 @@ def experiment_id(uri: str, name: str, artifact_root: Path) -> str:
         if found is None:
             raise
         return str(found.experiment_id)
+
+
+def _location(folder: Path) -> str:
+    """The folder as MLflow keeps it; it would read one that is no UTF-8 as another, and write there."""
+    if printable(str(folder)) != str(folder):
+        raise TamisError(
+            f"the folder {printable(str(folder))} is no UTF-8, which MLflow needs; choose another "
+            "tracking.artifact_root, or give it another name"
+        )
+    return folder.as_uri()

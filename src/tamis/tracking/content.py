@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,7 @@ def _renamed(record: TrialRecord) -> str:
         for name, key in _keys(record).items()
         if key != name
     }
+    groups = dict(islice(groups.items(), MAX_TAG_LENGTH // 8))  # an entry has eight characters at least
     while len(text := json.dumps(groups, ensure_ascii=False)) > MAX_TAG_LENGTH:
         groups.popitem()
     return text if groups else ""
