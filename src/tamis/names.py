@@ -1,8 +1,8 @@
 """Free text as a name: what a user calls a group, a study or a file, where only some letters may stand.
 
 A name that may stand stays as it is. Elsewhere ``:`` and two hexadecimal digits stand for a byte, as ``%`` does in an
-address on the web: ``surface(110)`` becomes ``surface:28110:29``. So two texts never become one name. What is too long is
-cut, and ends with ``:.`` and a hash of the whole text.
+address on the web: ``surface(110)`` becomes ``surface:28110:29``. So two texts never become one name. What is too
+long is cut, and ends with ``:.`` and a hash of the whole text.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Laws of names: they may stand where they are meant for, and two texts never have one."""
 
 import os
-from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -65,9 +64,8 @@ def test_names_that_a_database_takes_for_one_are_told_apart():
 @pytest.mark.parametrize("text", HARD)
 def test_a_folder_can_be_made_and_is_below(text, tmp_path):
     name = folder_name(text)
-    path = Path(os.path.abspath(tmp_path / name))
-    path.mkdir(parents=True)
-    assert tmp_path in path.parents
+    (tmp_path / name).mkdir(parents=True)
+    assert tmp_path in (tmp_path / name).resolve().parents
 
 
 @pytest.mark.parametrize("text", [text for text in HARD if "\udcfc" not in text])
