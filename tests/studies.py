@@ -56,7 +56,7 @@ hydra:
   searchpath: [file://CONF]
   output_subdir: null
   sweep: {dir: out, subdir: "${hydra.job.num}"}
-  sweeper: {study_name: toy}
+  sweeper: {study_name: toy, identity: [], observer: null}
 """
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from tamis.configuration import suggest
 from tamis.endings import in_a_sentence
 from tamis.exceptions import TamisError
+from tamis.names import folder_name
 from tamis.parts import Parts
 from tamis.record import COMPLETE, RECORD_FILE, TrialRecord
 from tamis.report.arguments import new_name
@@ -55,12 +56,12 @@ def main() -> None:
         console = Console(width=160, highlight=False)
     with in_a_sentence():
         options = read_options(sys.argv[1:])
-        folder = Path(options["folder"] or Path("multirun") / options["study"])
+        folder = Path(options["folder"] or Path("multirun") / folder_name(options["study"]))
         study = open_study(options["study"], options["storage"] or storage_in(folder))
         console.print(table_of(study, folder, int(options["n"])))
         if options["rerun"]:
             number = _number(study, options["rerun"])
-            out = new_name(Path(options["out"] or f"best_{options['study']}_{number}"))
+            out = new_name(Path(options["out"] or folder_name(f"best_{options['study']}_{number}")))
             differences = run_again(folder / str(number), out)
             for line in differences:
                 print_failure(line, "different")

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from tamis.exceptions import TamisError
+from tamis.names import folder_name, printable
 
 EXPECTED = {
     bool: "true or false",
@@ -36,13 +37,18 @@ def config_folder() -> Path:
 
 
 def register_resolvers() -> None:
-    """Make ``${tamis.times:a,b}`` and ``${tamis.by:key,{...}}`` known to OmegaConf."""
+    """Make ``${tamis.times:a,b}``, ``${tamis.by:key,{...}}`` and ``${tamis.folder:text}`` known to OmegaConf."""
     OmegaConf.register_new_resolver("tamis.times", _times, replace=True)
     OmegaConf.register_new_resolver("tamis.by", _by, replace=True)
+    OmegaConf.register_new_resolver("tamis.folder", _folder, replace=True)
 
 
 def _times(a: float, b: float) -> float:
     return round(float(a) * float(b), 6)  # a config is read by people, and hashed
+
+
+def _folder(text: Any) -> str:
+    return folder_name(str(text))
 
 
 def _by(key: str, table: Mapping[str, Any]) -> Any:
@@ -154,6 +160,11 @@ def explain(error: Exception) -> str:
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         reason = str(cause).splitlines()[0].split("while resolving interpolation: ")[-1]
         return f"{cause.full_key} cannot be worked out: {reason}"
+    if isinstance(error, OverrideParseException) and printable(error.override) != error.override:
+        return (
+            f"{printable(error.override)} is no UTF-8, which Hydra takes between quotes only: write "
+            """'key="value"', or give the file another name"""
+        )
     if isinstance(error, OverrideParseException):
         return (
             f"{error.override} is not understood; write key=value, and double quotes inside single ones around values "

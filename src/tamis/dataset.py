@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tamis.copies import copies_of
 from tamis.dealing import bundles_of, first_members, hold_out
 from tamis.exceptions import TamisError
+from tamis.names import printable
 from tamis.signal import root_mean_squares, still_force
 
 Array = NDArray[np.float64]
@@ -61,6 +62,8 @@ class Dataset:
                 raise TamisError(f"{name} has {len(getattr(self, name))} entries for {n} structures")
         if self.stresses.shape != (n, 6):
             raise TamisError(f"stresses must have shape ({n}, 6), got {self.stresses.shape}")
+        for name in ("groups", "blocks", "ids"):  # they go into files and databases
+            object.__setattr__(self, name, tuple(map(printable, getattr(self, name))))
 
     def __len__(self) -> int:
         return len(self.structures)

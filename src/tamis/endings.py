@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from tamis.configuration import explain, raised_by_hydra
 from tamis.exceptions import TamisError
+from tamis.names import said_of
 from tamis.report.tables import print_failure
 
 INTERRUPTED = 130
@@ -20,12 +22,19 @@ INTERRUPTED = 130
 @contextmanager
 def in_a_sentence(interrupted: str = "nothing that was there is changed") -> Iterator[None]:
     """End the program with a sentence if the block fails; ``interrupted`` says what Ctrl-C leaves behind."""
+    _refuse_to_run_without_asserts()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # names of files may hold what a terminal cannot show
     try:
         yield
     except (HydraException, OmegaConfBaseException, TamisError, OSError) as error:
         print_failure(explain(error))
         sys.exit(1)
     except Exception as error:
+        if reason := said_of(error):
+            print_failure(reason)
+            sys.exit(1)
         if isinstance(error.__cause__, OSError):  # logging says "Unable to configure handler" for a full disk
             print_failure(explain(error.__cause__))
             sys.exit(1)
@@ -37,3 +46,13 @@ def in_a_sentence(interrupted: str = "nothing that was there is changed") -> Ite
     except KeyboardInterrupt:
         print_failure(f"interrupted; {interrupted}")
         sys.exit(INTERRUPTED)
+
+
+def _refuse_to_run_without_asserts() -> None:
+    """End the program under ``python -O``: ASE's reader of extended XYZ leans on ``assert``, and so may others."""
+    if sys.flags.optimize:
+        print_failure(
+            f"Python runs without its assert statements (PYTHONOPTIMIZE={sys.flags.optimize}, or python -O), on which "
+            "libraries that tamis uses rest, ASE among them; unset PYTHONOPTIMIZE and leave out -O"
+        )
+        sys.exit(1)

@@ -21,6 +21,7 @@ from typing import Any
 import tamis
 from tamis.exceptions import TamisError
 from tamis.files import write_atomically
+from tamis.names import printable
 from tamis.record_shape import parsed
 from tamis.retired import in_todays_keys
 from tamis.secrets import redacted
@@ -92,9 +93,14 @@ class TrialRecord:
 
 
 def _in_json(value: Any) -> Any:
-    """JSON has no NaN and no infinity: a config that holds one (and is refused for it) is told in words."""
+    """JSON has no NaN and no infinity: a config that holds one (and is refused for it) is told in words.
+
+    Names of files that are no UTF-8 are told as ``printable`` has them.
+    """
+    if isinstance(value, str):
+        return printable(value)
     if isinstance(value, dict):
-        return {key: _in_json(item) for key, item in value.items()}
+        return {_in_json(key): _in_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_in_json(item) for item in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

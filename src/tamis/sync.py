@@ -23,6 +23,7 @@ from tamis.best import open_study, storage_in
 from tamis.configuration import config_folder, register_resolvers
 from tamis.endings import in_a_sentence
 from tamis.exceptions import TamisError
+from tamis.names import quoted
 from tamis.parents import PARENT_FILE, alone_in, is_in_use, read_parent
 from tamis.progress import progress
 from tamis.record import RECORD_FILE, RUNNING, SKIPPED, read_record
@@ -117,7 +118,7 @@ def read_command(arguments: Sequence[str]) -> tuple[list[str], list[str], str]:
         else:
             raise TamisError(f"{key}=... is unknown; {USAGE}")
     if len(plain) > 1 and "://" in plain[-1]:
-        overrides.append(f"tracking.uri='{plain.pop()}'")
+        overrides.append(f"tracking.uri={quoted(plain.pop())}")
     if not plain or (len(plain) == 1 and "://" in plain[0] and not overrides):
         raise TamisError(f"nothing to send, or nowhere to send it; {USAGE}")
     for source in plain:

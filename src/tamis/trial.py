@@ -20,6 +20,7 @@ from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
 from tamis.exceptions import NotApplicableError, StoppedError, TamisError
 from tamis.models.base import Potential
+from tamis.names import said_of
 from tamis.parts import Parts, Seeds, check_trial, plain, trial_part
 from tamis.pruners.base import Selection
 from tamis.pruners.budget import select_all
@@ -97,7 +98,7 @@ def _ended(record: TrialRecord, folder: Path, story: Callable[[], None]) -> Tria
         record.save(folder)
         raise
     except Exception as error:  # a sweep does not die of one trial
-        record.status, record.reason = FAILED, f"{type(error).__name__}: {error}"
+        record.status, record.reason = FAILED, said_of(error) or f"{type(error).__name__}: {error}"
         with suppress(OSError):  # where nothing can be written, the record says so
             (folder / "traceback.txt").write_text(redacted(traceback.format_exc()))
     record.save(folder)

@@ -192,3 +192,79 @@ def test_starts_that_are_missing_are_added_and_no_other(folder):
         assert done.returncode == 0, done.stderr
         check_whole(study_of(folder), total)
         assert [trial.params["x"] for trial in study_of(folder).trials][:5] == starts
+
+
+KIND = "kind=choice(a,b)"
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ([KIND], ["kind=choice(a,b,c)"]),
+        ([KIND], ["kind=choice(b,a)"]),
+        (["x=choice(1.0,2.0)"], [X]),
+        ([X], ["x=choice(1.0,2.0)"]),
+        ([X], ["x=int(interval(0, 3))"]),
+        (["x=interval(1, 3)"], ["x=tag(log, interval(1, 3))"]),
+        ([X], [X, "hydra.sweeper.direction=maximize"]),
+        ([X, "hydra.sweeper.constraints=['x <= 0']"], [X]),
+    ],
+)
+def test_what_optuna_cannot_go_on_with_is_refused_and_changes_nothing(folder, before, now):
+    """Going on is not offered; who asks for it all the same has a sentence, and the study as it was."""
+    first = search_here(folder, *before, "hydra.sweeper.n_trials=2")
+    assert first.returncode == 0, first.stderr
+    found = study_of(folder)
+    for more in ([], ["hydra.sweeper.on_change=continue"]):
+        refused = search_here(folder, *now, "hydra.sweeper.n_trials=4", *more)
+        assert "StudyError" in refused.stderr and "Optuna cannot go on with its trials" in refused.stderr
+        assert "on_change=continue" not in refused.stderr
+    assert study_of(folder).user_attrs == found.user_attrs
+    assert len(study_of(folder).trials) == 2
+    again = search_here(folder, *before, "hydra.sweeper.n_trials=4")
+    assert again.returncode == 0, again.stderr
+    check_whole(study_of(folder), 4)
+
+
+def test_a_trial_that_waits_has_to_be_in_the_space(folder):
+    first = search_here(folder, KIND, "hydra.sweeper.n_trials=2")
+    assert first.returncode == 0, first.stderr
+    study_of(folder).enqueue_trial({"depth": 3})
+    refused = search_here(folder, KIND, "depth=choice(1,2)", "hydra.sweeper.on_change=continue")
+    assert "trial 2 waits with depth=3" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "more",
+    [["depth=choice(1,2)", KIND], ["depth=interval(1, 2)", "kind=a"]],
+    ids=["a key more", "another key"],
+)
+def test_what_optuna_can_go_on_with_goes_on(folder, more):
+    assert search_here(folder, KIND, "hydra.sweeper.n_trials=2").returncode == 0
+    done = search_here(folder, *more, "hydra.sweeper.on_change=continue", "hydra.sweeper.n_trials=4")
+    assert done.returncode == 0, done.stderr
+    check_whole(study_of(folder), 4)
+
+
+def test_a_refused_definition_leaves_no_study(folder):
+    refused = search_here(folder, X, "hydra.sweeper.identity=[nothing]", "hydra.sweeper.direction=maximize")
+    assert refused.returncode != 0
+    done = search_here(folder, X, "hydra.sweeper.n_trials=2")
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_an_identity_the_whole_configuration_is_it(folder):
+    whole = ["hydra.sweeper.identity=null", X, "hydra.sweeper.repeat={seed:[1,2]}"]
+    assert search_here(folder, *whole, "hydra.sweeper.n_trials=2").returncode == 0
+    for other, words in (
+        ("part=two", "part.of_two: not there before, 1 now"),
+        ("depth=1", "depth: 0 before, 1 now"),
+    ):
+        refused = search_here(folder, *whole, other)
+        assert words in refused.stderr and "on_change=continue" in refused.stderr
+    same = search_here(folder, *whole, "hydra.sweeper.n_trials=4")
+    assert same.returncode == 0, same.stderr
+    indifferent = search_here(
+        folder, *whole, "depth=1", "hydra.sweeper.indifferent=[depth]", "hydra.sweeper.on_change=continue"
+    )
+    assert "depth: 0 before, not there now" in indifferent.stdout + indifferent.stderr

@@ -13,9 +13,10 @@ import pytest
 from optuna.trial import TrialState
 
 from hydra_plugins.tamis_study_sweeper import _presence
+from hydra_plugins.tamis_study_sweeper._definition import check_definition, check_folder
 from hydra_plugins.tamis_study_sweeper._errors import StudyError
 from hydra_plugins.tamis_study_sweeper._presence import FOLDER, Presence
-from hydra_plugins.tamis_study_sweeper._shared import FAR, SharedStudy, check_definition, end
+from hydra_plugins.tamis_study_sweeper._shared import FAR, SharedStudy, end
 from hydra_plugins.tamis_study_sweeper._storage import KernelLock, open_storage, storage_address
 
 
@@ -177,30 +178,31 @@ def test_a_study_of_a_newer_optuna(tmp_path):
         shared = make(str(tmp_path / "study.journal"), presence)
         shared.study.set_user_attr("optuna_version", "99.1.0")
         with pytest.raises(StudyError, match=r"made by Optuna 99\.1\.0"):
-            check_definition(shared.study, {}, tmp_path, "refuse", "here")
+            check_definition(shared.study, {}, [], "refuse", "here")
 
 
 def test_a_changed_definition(tmp_path):
     with Presence(tmp_path) as presence:
         study = make(str(tmp_path / "study.journal"), presence).study
-        check_definition(study, {"a": "1", "b": "2"}, tmp_path, "refuse", "here")
-        check_definition(study, {"a": "1", "b": "2"}, tmp_path, "refuse", "here")
+        check_definition(study, {"a": "1", "b": "2"}, [], "refuse", "here")
+        check_definition(study, {"a": "1", "b": "2"}, [], "refuse", "here")
         with pytest.raises(StudyError) as caught:
-            check_definition(study, {"a": "1", "b": "3", "c": "4"}, tmp_path, "refuse", "here")
+            check_definition(study, {"a": "1", "b": "3", "c": "4"}, [], "refuse", "here")
         assert "b: 2 before, 3 now" in str(caught.value) and "c: not there before, 4 now" in str(caught.value)
         assert "a:" not in str(caught.value)
-        check_definition(study, {"a": "1"}, tmp_path, "continue", "here")
-        check_definition(study, {"a": "1"}, tmp_path, "refuse", "here")
+        check_definition(study, {"a": "1"}, [], "continue", "here")
+        check_definition(study, {"a": "1"}, [], "refuse", "here")
         with pytest.raises(StudyError, match="refuse or continue"):
-            check_definition(study, {"a": "1"}, tmp_path, "ignore", "here")
+            check_definition(study, {"a": "1"}, [], "ignore", "here")
 
 
 def test_a_new_study_does_not_take_the_folders_of_another(tmp_path):
     (tmp_path / "0").mkdir()
     with Presence(tmp_path) as presence:
-        study = make(str(tmp_path / "study.journal"), presence).study
+        shared = make(str(tmp_path / "study.journal"), presence)
         with pytest.raises(StudyError, match="holds trials"):
-            check_definition(study, {}, tmp_path, "refuse", "here")
+            check_folder(shared.storage, "another", tmp_path, "here")
+        check_folder(shared.storage, shared.study.study_name, tmp_path, "here")
 
 
 def test_trials_are_handed_out_up_to_the_total(tmp_path, address):

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -388,3 +389,67 @@ def test_ids_are_of_one_record_and_stay(tmp_path):
     assert max(ids.values()) == 1
     folder = ended(tmp_path / "one", 0)
     assert read_record(folder).id == read_record(folder).id
+
+
+GROUPS = (
+    *("surface(110)", "surface:28110:29", "T=300K", "50%", "a,b", "a//b", "x/", ".", "..", "", "a\nb", "硅"),
+    *("x" * 300, "x" * 301, "Bulk", "bulk", "\udcfc"),
+)
+
+
+@pytest.mark.parametrize("by", ["write", "sync"])
+def test_each_group_has_its_metric_whatever_it_is_called(trackers, tmp_path, by):
+    one = record(0)
+    one.metrics |= {f"test/force_mae_eV_per_A/{group}": float(i) for i, group in enumerate(GROUPS)}
+    one.config["per_group"] = {group: i for i, group in enumerate(GROUPS)}
+    one.problems = {group: "none" for group in GROUPS if group}
+    folder = tmp_path / "7"
+    one.save(folder)
+    if by == "write":
+        trackers[0].write(one, folder, None)
+    else:
+        assert told(folder, trackers[0]) == (1, 0, 0)
+    (run,) = runs(trackers[0])
+    found = {name: value for name, value in run.data.metrics.items() if name.startswith("test/")}
+    assert sorted(found.values()) == list(range(len(GROUPS)))
+    assert run.data.metrics["error"] == 0.0
+    assert sum(key.startswith("per_group.") for key in run.data.params) == len(GROUPS)
+    assert json.loads(run.data.tags["tamis.names"])["surface:28110:29"] == "surface(110)"
+    assert told(folder, trackers[0]) == (0, 1, 0)
+
+
+def test_what_mlflow_refuses_costs_nothing_else(trackers, tmp_path, monkeypatch, caplog):
+    one = record(0)
+    one.metrics["bad"] = 1.0
+    one.save(tmp_path / "7")
+    monkeypatch.setattr(
+        "tamis.tracking.content.mlflow_keys", lambda names: {n: n.replace("bad", "(bad)") for n in names}
+    )
+    trackers[0].write(one, tmp_path / "7", None)
+    (run,) = runs(trackers[0])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {"error": 0.0}
+    assert run.data.tags["tamis.left_out"] == "(bad)"
+    assert "(bad)" in caplog.text
+
+
+def test_more_parameters_than_one_call_takes(trackers, tmp_path):
+    one = record(0)
+    one.config["weights"] = {f"element {i}": i for i in range(230)}
+    one.save(tmp_path / "7")
+    trackers[0].write(one, tmp_path / "7", None)
+    (run,) = runs(trackers[0])
+    assert sum(key.startswith("weights.") for key in run.data.params) == 230
+
+
+def test_long_names_of_runs_and_experiments(tmp_path, trackers):
+    tracker = replace(trackers[0], experiment="é" * 600 + "\udcfc")
+    run_id = tracker.open_parent(Parent("search " + "x" * 700 + "\udcfc"))
+    run = tracker._client.get_run(run_id)
+    assert len(run.info.run_name) <= 250
+    assert len(tracker._client.get_experiment(run.info.experiment_id).name) <= 500
+
+
+def test_an_experiment_without_a_name(trackers):
+    with pytest.raises(TamisError, match=r"tracking\.experiment is empty"):
+        replace(trackers[0], experiment=" ").open_parent(Parent("sweep"))

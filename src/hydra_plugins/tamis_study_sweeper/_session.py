@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from omegaconf import OmegaConf
 
+from hydra_plugins.tamis_study_sweeper._definition import check_definition, check_folder, clashes_of
 from hydra_plugins.tamis_study_sweeper._errors import StudyError
 from hydra_plugins.tamis_study_sweeper._loop import Loop, constraints_of
 from hydra_plugins.tamis_study_sweeper._methods import (
@@ -26,10 +27,11 @@ from hydra_plugins.tamis_study_sweeper._presence import FOLDER as PRESENT
 from hydra_plugins.tamis_study_sweeper._presence import Presence
 from hydra_plugins.tamis_study_sweeper._processes import is_worker, parent_lives, run_workers
 from hydra_plugins.tamis_study_sweeper._progress import progress, why_nothing
-from hydra_plugins.tamis_study_sweeper._shared import RETRY_OF, SharedStudy, check_definition
+from hydra_plugins.tamis_study_sweeper._shared import RETRY_OF, SharedStudy
 from hydra_plugins.tamis_study_sweeper._space import Space
 from hydra_plugins.tamis_study_sweeper._storage import is_server, open_storage, storage_address
 from hydra_plugins.tamis_study_sweeper._turns import Turns, usable_cores
+from tamis.names import printable, quoted
 from tamis.secrets import redacted
 
 if TYPE_CHECKING:
@@ -112,8 +114,9 @@ class Session:
                 f"another process works on {address}, which is for one; wait for it, or begin a study on a journal "
                 "file (hydra.sweeper.storage=<file>.journal) or a database server"
             )
+        definition = self._definition()  # what can be wrong is wrong before anything is written
         storage = open_storage(address, sweeper.patience_s)
-        study = self._study(storage, address)
+        study = self._study(storage, address, definition)
         n_before = len(study.get_trials(deepcopy=False))
         stream = [
             *([n_before] if n_before else []),
@@ -132,25 +135,30 @@ class Session:
             on_server=is_server(address),
         )
 
-    def _study(self, storage: BaseStorage, address: str) -> Study:
+    def _study(self, storage: BaseStorage, address: str, definition: Mapping[str, str]) -> Study:
         import optuna
         from optuna.study import StudyDirection
 
         sweeper = self.sweeper
+        sampler = make_sampler(sweeper.sampler, self.space, [], constraints_of if self.rules else None)
+        stopper = make_stopper(sweeper.stopper)
+        shown = redacted(address)
         try:
+            check_folder(storage, sweeper.study_name, sweeper.folder, shown)
             study = optuna.create_study(
                 storage=storage,
                 study_name=sweeper.study_name,
                 directions=[StudyDirection[one.upper()] for one in self.directions],
                 load_if_exists=True,
-                sampler=make_sampler(
-                    sweeper.sampler, self.space, [], None if not self.rules else constraints_of
-                ),
-                pruner=make_stopper(sweeper.stopper),
+                sampler=sampler,
+                pruner=stopper,
             )
+        except StudyError:
+            raise
         except Exception as error:
-            raise StudyError(f"{redacted(address)} cannot be used: {redacted(reason_of(error))}") from error
-        check_definition(study, self._definition(), sweeper.folder, sweeper.on_change, redacted(address))
+            raise StudyError(f"{shown} cannot be used: {redacted(reason_of(error))}") from error
+        clashes = clashes_of(study, self.space, self.directions, [rule.text for rule in self.rules])
+        check_definition(study, definition, clashes, sweeper.on_change, shown)
         return study
 
     def _definition(self) -> dict[str, str]:
@@ -159,7 +167,13 @@ class Session:
         found["direction"] = ", ".join(self.directions)
         found |= {f"repeat {key}": str(list(values)) for key, values in self.sweeper.repeat.items()}
         found |= {f"constraint {number}": rule.text for number, rule in enumerate(self.rules)}
-        for key in self.sweeper.identity:
+        found |= self._whole() if self.sweeper.identity is None else self._named(self.sweeper.identity)
+        return {printable(name): printable(redacted(text)) for name, text in found.items()}
+
+    def _named(self, keys: Sequence[str]) -> dict[str, str]:
+        """What the base configuration has under these keys."""
+        found: dict[str, str] = {}
+        for key in keys:
             value = OmegaConf.select(self._fixed, key, default=NOT_THERE)
             if value is NOT_THERE:
                 raise StudyError(f"hydra.sweeper.identity has {key}, which is no key of the configuration")
@@ -167,6 +181,17 @@ class Session:
                 key, OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
             )
         return found
+
+    def _whole(self) -> dict[str, str]:
+        """All of the base configuration but what changes no result, and what each trial sets."""
+        set_by_trials = {one.name for one in self.space.parameters if not one.when} | set(self.sweeper.repeat)
+        without = {"hydra", *self.sweeper.indifferent, *set_by_trials}
+        kept = [str(key) for key in self._fixed if key not in without]
+        return {
+            name: text
+            for name, text in self._named(kept).items()
+            if not any(name == key or name.startswith(f"{key}.") for key in without)
+        }
 
     def _loop(self, shared: SharedStudy) -> Loop:
         sweeper = self.sweeper
@@ -199,9 +224,9 @@ class Session:
 
     def _run_workers(self, shared: SharedStudy) -> None:
         address = storage_address(self.sweeper.storage, self.sweeper.folder, self._n_processes)
-        more = ["hydra.sweeper.n_jobs=1", f"hydra.sweep.dir='{self.sweeper.folder}'"]
+        more = ["hydra.sweeper.n_jobs=1", f"hydra.sweep.dir={quoted(str(self.sweeper.folder))}"]
         if self.sweeper.storage is None:  # else it was typed or is in a file, as it is for the workers
-            more.append(f"hydra.sweeper.storage='{address}'")
+            more.append(f"hydra.sweeper.storage={quoted(address)}")
         run = run_workers if self.run_elsewhere is None else self.run_elsewhere
         run(self.sweeper.n_jobs, more, lambda: shared.is_full, shared.reap)
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra_plugins.tamis_study_sweeper._errors import StudyError
 from hydra_plugins.tamis_study_sweeper._presence import Presence
 
 if TYPE_CHECKING:
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 log = logging.getLogger(__name__)
-DEFINITION, VERSION = "definition", "optuna_version"
 WORKER, VOID, RETRY_OF, ATTEMPT, ERROR, OVERRIDES = (
     "worker",
     "void",
@@ -234,54 +231,3 @@ def end(study: Study, number: int, state: Any, values: Any = None) -> bool:
         # told before the database went away, and the answer was lost; or an error behind that, a full disk say
         return isinstance(error, UpdateFinishedTrialError) or not isinstance(error, RuntimeError)
     return True
-
-
-def check_definition(
-    study: Study, definition: Mapping[str, str], folder: Path, on_change: str, address: str
-) -> None:
-    """Keep what makes the study this one; refuse to go on with another under the same name.
-
-    Parameters
-    ----------
-    definition : name -> value, all that must be equal. on_change : ``refuse`` or ``continue``.
-
-    Raises
-    ------
-    StudyError : names each difference.
-    """
-    import optuna
-    from packaging.version import Version
-
-    if on_change not in ("refuse", "continue"):
-        raise StudyError(f"hydra.sweeper.on_change is {on_change!r}; it is refuse or continue")
-    before = study.user_attrs.get(DEFINITION)
-    made_by = study.user_attrs.get(VERSION, "0")
-    if Version(made_by).release[:1] > Version(optuna.__version__).release[:1]:
-        raise StudyError(
-            f"study {study.study_name!r} was made by Optuna {made_by}, this is {optuna.__version__}; install that "
-            "version, or choose another hydra.sweeper.study_name"
-        )
-    if before is None:
-        if not study.get_trials(deepcopy=False) and any(path.name.isdigit() for path in folder.iterdir()):
-            raise StudyError(
-                f"{folder} holds trials, and there is no study {study.study_name!r} in {address}; choose another "
-                "hydra.sweep.dir or the storage of that study"
-            )
-        study.set_user_attr(VERSION, optuna.__version__)
-    elif before != definition:
-        lines = [
-            f"  {name}: {before.get(name, 'not there')} before, {definition.get(name, 'not there')} now"
-            for name in sorted({**before, **definition})
-            if before.get(name) != definition.get(name)
-        ]
-        if on_change == "refuse":
-            raise StudyError(
-                f"study {study.study_name!r} in {address} is another one:\n"
-                + "\n".join(lines)
-                + "\nchoose another "
-                "hydra.sweeper.study_name, or hydra.sweeper.on_change=continue to go on with these trials all the same"
-            )
-        log.warning("study %r goes on, changed:\n%s", study.study_name, "\n".join(lines))
-    if before != definition:
-        study.set_user_attr(DEFINITION, dict(definition))
-        study.set_user_attr(USED_UP, False)

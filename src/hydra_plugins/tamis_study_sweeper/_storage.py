@@ -35,7 +35,8 @@ def storage_address(storage: str | None, folder: Path, n_jobs: int) -> str:
     """
     if storage is None:
         there = [name for name in (SQLITE, JOURNAL) if (folder / name).exists()]
-        name = there[0] if there else SQLITE if n_jobs == 1 else JOURNAL
+        is_address = "?" not in str(folder)  # which ends the path in the address of a database
+        name = there[0] if there else SQLITE if n_jobs == 1 and is_address else JOURNAL
         storage = f"sqlite:///{folder / SQLITE}" if name == SQLITE else str(folder / JOURNAL)
     if storage.startswith("sqlite:") and n_jobs > 1:
         raise StudyError(

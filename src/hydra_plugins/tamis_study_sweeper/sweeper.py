@@ -14,9 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.tamis_study_sweeper._errors import StudyError
 from hydra_plugins.tamis_study_sweeper._patience import reason_of
 from hydra_plugins.tamis_study_sweeper._space import Space
+from tamis.names import printable
 from tamis.secrets import redacted
 
 log = logging.getLogger(__name__)
+LONGEST_NAME = 512
+"""Characters that Optuna's databases take."""
 
 
 class StudySweeper(Sweeper):
@@ -36,7 +39,8 @@ class StudySweeper(Sweeper):
     repeat : key -> values; each trial runs a job for each, and its objective is the mean.
     enqueue : trials to begin with, each a mapping key -> value.
     constraints : rules such as 'seconds <= 10' on what jobs measured.
-    identity : config keys whose values make the study this one.
+    identity : config keys whose values make the study this one; None: all but those in ``indifferent``, and Hydra's.
+    indifferent : config keys that change no result, such as places of files.
     on_change : what to do where those, or the space, are other ones: refuse or continue.
     max_failure_rate : part of the trials that may fail.
     retries : how often a trial is run again whose process died.
@@ -61,6 +65,7 @@ class StudySweeper(Sweeper):
         enqueue: Sequence[Mapping[str, Any]] | None,
         constraints: Sequence[str] | None,
         identity: Sequence[str] | None,
+        indifferent: Sequence[str] | None,
         on_change: str,
         max_failure_rate: float,
         retries: int,
@@ -73,7 +78,8 @@ class StudySweeper(Sweeper):
         self.sampler, self.stopper = sampler, None if _stops_nothing(stopper) else stopper
         self.params, self.conditional = _plain(params) or {}, _plain(conditional) or []
         self.repeat, self.enqueue = _plain(repeat) or {}, _plain(enqueue) or []
-        self.constraints, self.identity = _plain(constraints) or [], _plain(identity) or []
+        self.constraints = _plain(constraints) or []
+        self.identity, self.indifferent = _plain(identity), _plain(indifferent) or []
         self.on_change, self.max_failure_rate = on_change, max_failure_rate
         self.retries, self.stale_after_s, self.patience_s = retries, stale_after_s, patience_s
         self.observer = observer
@@ -162,8 +168,14 @@ class StudySweeper(Sweeper):
             raise StudyError(
                 f"hydra.sweeper.patience_s is {patience!r}; a number of seconds from 0 on is needed"
             )
-        if not self.study_name:
+        name = str(self.study_name or "")
+        if not name:
             raise StudyError("hydra.sweeper.study_name is empty; a study needs a name to be found again")
+        if len(name) > LONGEST_NAME or printable(name) != name:
+            raise StudyError(
+                f"hydra.sweeper.study_name is {printable(name)}; it may have {LONGEST_NAME} characters (it has "
+                f"{len(name)}), in UTF-8"
+            )
 
 
 def _stops_nothing(stopper: DictConfig | None) -> bool:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tamis.names import printable
 from tamis.record import COMPLETE, FAILED, RUNNING, SKIPPED, TrialRecord
 from tamis.report.averages import AVERAGE, alike
 from tamis.report.matrix import matrices
@@ -80,11 +81,6 @@ def print_failure(reason: str, status: str = FAILED) -> None:
     console.print(
         f"{_coloured(status)}: {escape(printable(redacted(reason)))}", highlight=False, soft_wrap=True
     )
-
-
-def printable(text: str) -> str:
-    """``text`` with question marks for what no terminal takes: names of files may be any bytes."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def in_one_line(reason: str, longest: int = 300) -> str:

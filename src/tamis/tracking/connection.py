@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tamis.exceptions import TamisError
+from tamis.names import cut_short, printable
 from tamis.secrets import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SQLITE = "sqlite:///"
+LONGEST_EXPERIMENT = 500
+"""Characters that MLflow takes for the name of an experiment."""
 
 
 @contextmanager
@@ -65,11 +68,14 @@ def experiment_id(uri: str, name: str, artifact_root: Path) -> str:
     """Id of an experiment, made where there is none; asked for once a process."""
     from mlflow.exceptions import MlflowException
 
+    if not name.strip():
+        raise TamisError("tracking.experiment is empty; name the experiment, say tracking.experiment=tamis")
+    name = cut_short(printable(name), name, LONGEST_EXPERIMENT)
     client = client_of(uri)
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    location = artifact_root.absolute().as_uri() if uri.startswith("sqlite:") else None
+    location = _location(artifact_root.absolute()) if uri.startswith("sqlite:") else None
     try:
         return str(client.create_experiment(name, artifact_location=location))
     except MlflowException:  # another process was faster
@@ -77,3 +83,13 @@ def experiment_id(uri: str, name: str, artifact_root: Path) -> str:
         if found is None:
             raise
         return str(found.experiment_id)
+
+
+def _location(folder: Path) -> str:
+    """The folder as MLflow keeps it; it would read one that is no UTF-8 as another, and write there."""
+    if printable(str(folder)) != str(folder):
+        raise TamisError(
+            f"the folder {printable(str(folder))} is no UTF-8, which MLflow needs; choose another "
+            "tracking.artifact_root, or give it another name"
+        )
+    return folder.as_uri()

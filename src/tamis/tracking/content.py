@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tamis.names import LONGEST_KEY, cut_short, mlflow_key, mlflow_keys, printable
 from tamis.record import COMPLETE, STOPPED, TrialRecord
 from tamis.secrets import redacted
 
@@ -25,6 +28,10 @@ ID = "tamis.id"
 """Tag of every run: the id of its record or parent, the same on every server."""
 FOLDER = "tamis.folder"
 """Tag with the folder of a trial."""
+NAMES = "tamis.names"
+"""Tag with the groups of structures that are called otherwise in MLflow, as JSON: name there -> group."""
+LEFT_OUT = "tamis.left_out"
+"""Tag with what MLflow did not take."""
 PARENT = "mlflow.parentRunId"
 """MLflow's tag of runs that hang under another."""
 ENDED = {COMPLETE: "FINISHED", STOPPED: "KILLED"}
@@ -39,7 +46,8 @@ def run_name(config: Mapping[str, Any]) -> str:
     kept = choices.get("budget", "?") if amount is None else f"{choices.get('budget', '?')} {amount}"
     source = f"{choices.get('dataset', '?')} {data.get('element', '')}".strip()
     split = f"split {config.get('seed', {}).get('split', '?')}"
-    return " | ".join((str(choices.get("model", "?")), chosen_by, kept, source, split))
+    name = " | ".join((str(choices.get("model", "?")), chosen_by, kept, source, split))
+    return cut_short(printable(name), name, LONGEST_KEY)
 
 
 def tags_of(record: TrialRecord, folder: Path, parent: str | None, more: Mapping[str, str]) -> dict[str, str]:
@@ -56,26 +64,53 @@ def tags_of(record: TrialRecord, folder: Path, parent: str | None, more: Mapping
     }
     tags |= {f"tamis.problem.{stage}": reason for stage, reason in record.problems.items()}
     tags |= {f"version.{name}": version for name, version in record.versions.items()}
-    return {key: value[:MAX_TAG_LENGTH] for key, value in redacted(tags | dict(more)).items() if value}
+    tags[NAMES] = _renamed(record)
+    return as_tags(tags | dict(more))
+
+
+def as_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags that MLflow takes; empty ones are left out."""
+    shown = {mlflow_key(key): printable(value)[:MAX_TAG_LENGTH] for key, value in redacted(dict(tags)).items()}
+    return {key: value for key, value in shown.items() if value}
 
 
 def params_of(record: TrialRecord) -> list[Param]:
     """The configuration, but for what decides no result."""
     from mlflow.entities import Param
 
-    return [
-        Param(key, str(value)[:MAX_PARAM_LENGTH])
+    values = {
+        key: printable(str(value))[:MAX_PARAM_LENGTH]
         for key, value in flatten(redacted(record.config))
         if not key.startswith(NO_PARAMS) and not key.endswith("_target_")
-    ]
+    }
+    return [Param(key, values[name]) for name, key in mlflow_keys(values).items()]
 
 
 def metrics_of(record: TrialRecord, by_group: bool) -> list[Metric]:
     """The points of a learning curve, or the metrics once; the step is the number of kept structures."""
     from mlflow.entities import Metric
 
-    now = in_ms(record.started)
-    return [Metric(name, value, now, step) for name, value, step in _points(record, by_group)]
+    now, keys = in_ms(record.started), _keys(record)
+    return [Metric(keys[name], value, now, step) for name, value, step in _points(record, by_group)]
+
+
+def _keys(record: TrialRecord) -> dict[str, str]:
+    """What each metric is called in MLflow: groups of structures have the names that a user gave them."""
+    points = (point["metrics"] for point in record.curve)
+    return mlflow_keys(dict.fromkeys(name for metrics in (record.metrics, *points) for name in metrics))
+
+
+def _renamed(record: TrialRecord) -> str:
+    """The tag ``NAMES``, with as many groups as there is room for; empty where all have their own names."""
+    groups = {
+        key.split("/", 2)[-1]: printable(name.split("/", 2)[-1])
+        for name, key in _keys(record).items()
+        if key != name
+    }
+    groups = dict(islice(groups.items(), MAX_TAG_LENGTH // 8))  # an entry has eight characters at least
+    while len(text := json.dumps(groups, ensure_ascii=False)) > MAX_TAG_LENGTH:
+        groups.popitem()
+    return text if groups else ""
 
 
 def _points(record: TrialRecord, by_group: bool) -> Iterator[tuple[str, float, int]]:

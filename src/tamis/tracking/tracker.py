@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tamis.exceptions import TamisError
+from tamis.names import LONGEST_KEY, cut_short, printable
 from tamis.parents import Parent, alone_in
 from tamis.record import RECORD_FILE, TrialRecord, read_record_file
 from tamis.secrets import redacted
+from tamis.tracking.batches import send_all
 from tamis.tracking.connection import alone_at, client_of, experiment_id
 from tamis.tracking.content import (
     ENDED,
     FOLDER,
     ID,
-    MAX_TAG_LENGTH,
+    LEFT_OUT,
     PARENT,
+    as_tags,
     in_ms,
     metrics_of,
     params_of,
@@ -32,8 +35,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 log = logging.getLogger(__name__)
-BATCH = 1000
-"""Most metrics that MLflow takes in one call."""
 EARLIER_RECORDS = "earlier_*.json"
 """Of a trial that failed and was done again, beside its record."""
 
@@ -93,7 +94,7 @@ class Tracker:
     def answers(self) -> bool:
         """Whether the server or database is there."""
         try:
-            self._client.get_experiment_by_name(self.experiment)
+            self._client.search_experiments(max_results=1)
         except Exception:  # MLflow's, and those of databases and their drivers
             return False
         return True
@@ -103,8 +104,11 @@ class Tracker:
         with self._alone():
             run_id = self._parent_run(parent)
             if run_id is None:
-                own = redacted({"tamis.kind": "sweep", ID: parent.id, **(tags or {})})
-                run = self._client.create_run(self._experiment_id, run_name=redacted(parent.name), tags=own)
+                own = as_tags({"tamis.kind": "sweep", ID: parent.id, **(tags or {})})
+                name = printable(redacted(parent.name))
+                run = self._client.create_run(
+                    self._experiment_id, run_name=cut_short(name, name, LONGEST_KEY), tags=own
+                )
                 run_id = str(run.info.run_id)
             else:
                 self._client.update_run(run_id, status="RUNNING")
@@ -189,8 +193,11 @@ class Tracker:
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
         with self._alone():
-            for name, value in tags.items():
-                self._client.set_tag(run_id, name, redacted(value)[:MAX_TAG_LENGTH])
+            self._tag(run_id, tags)
+
+    def _tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        for name, value in as_tags(tags).items():
+            self._client.set_tag(run_id, name, value)
 
     def attach(self, run_id: str, folder: Path) -> None:
         """Copy a folder to the artifacts of a run, under its name; what is there of the same name is replaced."""
@@ -229,23 +236,39 @@ class Tracker:
         return str(run.info.run_id)
 
     def _fill(self, run_id: str, record: TrialRecord, folder: Path) -> None:
-        params, metrics = params_of(record), metrics_of(record, self.by_group)
-        for start in range(0, max(len(metrics), 1), BATCH):
-            self._client.log_batch(
-                run_id, metrics=metrics[start : start + BATCH], params=params if start == 0 else []
-            )
+        client, params, metrics = self._client, params_of(record), metrics_of(record, self.by_group)
+        refused = [
+            *send_all(params, lambda some: client.log_batch(run_id, params=some)),
+            *send_all(metrics, lambda some: client.log_batch(run_id, metrics=some)),
+        ]
+        left_out = sorted({one.key for one in refused})
         if self.artifacts:
-            self._send_files(run_id, folder, Path())
-        self._client.set_terminated(run_id, ENDED.get(record.status, "FAILED"))
+            left_out += self._send_files(run_id, folder, Path())
+        if left_out:
+            log.warning("MLflow does not take %s of %s; the rest is logged", ", ".join(left_out), folder)
+            self._tag(run_id, {LEFT_OUT: ", ".join(left_out)})
+        client.set_terminated(run_id, ENDED.get(record.status, "FAILED"))
 
-    def _send_files(self, run_id: str, folder: Path, below: Path) -> None:
-        """What is in the folder, but for links: one in a colleague's folder may lead to anything of mine."""
+    def _send_files(self, run_id: str, folder: Path, below: Path) -> list[str]:
+        """What is in the folder, but for links: one in a colleague's folder may lead to anything of mine.
+
+        Returns the files that MLflow does not take.
+        """
+        files: list[Path] = []
         for path in sorted(folder.rglob("*")):
             if path.is_symlink():
                 log.warning("%s is a link and is not sent to MLflow", path)
             elif path.is_file() and not path.name.startswith("."):  # scratch files and locks
-                place = below / path.parent.relative_to(folder)
-                self._client.log_artifact(run_id, str(path), place.as_posix() if place.parts else None)
+                files.append(path)
+        return [
+            printable(str(path.relative_to(folder)))
+            for path in files
+            if send_all([path], lambda one: self._send_file(run_id, one[0], folder, below))
+        ]
+
+    def _send_file(self, run_id: str, path: Path, folder: Path, below: Path) -> None:
+        place = below / path.parent.relative_to(folder)
+        self._client.log_artifact(run_id, str(path), place.as_posix() if place.parts else None)
 
 
 def _ids(records: Iterable[Path]) -> Iterator[str]:
