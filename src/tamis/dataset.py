@@ -31,6 +31,7 @@ class Dataset:
     blocks: n names of trajectories or strain modes: structures of one block are not independent of each other.
     ids: n unique names ("training.json#12"), used in messages and selections.
     is_test: (n,) True where the source says that a structure is for testing only.
+    notes: what was doubtful or done when the set was read, for whoever reads results of it.
     """
 
     structures: tuple[Atoms, ...]
@@ -41,6 +42,7 @@ class Dataset:
     blocks: tuple[str, ...]
     ids: tuple[str, ...]
     is_test: NDArray[np.bool_]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.structures)

@@ -112,6 +112,8 @@ def _of_config(config: Mapping[str, Any], complete: bool) -> str:
 def _of_dataset(dataset: Mapping[str, Any]) -> str:
     if not are_texts(dataset.get("elements", [])):
         return "dataset.elements are no texts"
+    if not are_texts(dataset.get("notes", [])):
+        return "dataset.notes are no texts"
     if not isinstance(dataset.get("fingerprint", ""), str):
         return "dataset.fingerprint is no text"
     numbers = [value for name, value in dataset.items() if name.startswith("n_")]

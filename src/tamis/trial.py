@@ -254,4 +254,5 @@ def _describe(dataset: Dataset, split: Split) -> dict[str, Any]:
         "n_validation": len(split.validation),
         "n_test": len(split.test),
         "n_pool_atoms": int(dataset.n_atoms[split.pool].sum()),
+        "notes": list(dataset.notes),
     }
