@@ -60,8 +60,10 @@ class Tolerances:
                 raise TamisError(f"{name} is {value}; it must be a finite number above 0")
 
 
-def check_dataset(dataset: Dataset, elements: Sequence[str], tolerances: Tolerances | None = None) -> None:
-    """Refuse a data set that would give wrong numbers or crash an engine.
+def check_dataset(
+    dataset: Dataset, elements: Sequence[str], tolerances: Tolerances | None = None
+) -> tuple[str, ...]:
+    """Refuse a data set that would give wrong numbers or crash an engine; log what is doubtful, and return it.
 
     Parameters
     ----------
@@ -90,7 +92,10 @@ def check_dataset(dataset: Dataset, elements: Sequence[str], tolerances: Toleran
     remaining = dataset.subset(sound)
     problems += repeated_structures(remaining) + foreign_energies(remaining, tolerances.energy_window)
     raise_problems(problems)
-    warn_of_doubts(dataset, elements, tolerances)
+    doubts = doubts_of(dataset, elements, tolerances)
+    for doubt in doubts:
+        LOG.warning("%s", doubt)
+    return tuple(doubts)
 
 
 def raise_problems(problems: Sequence[str]) -> None:
@@ -296,25 +301,38 @@ def smaller_cluster(residuals: Array, window: float) -> NDArray[np.bool_]:
     return residuals <= order[k] if len(low) < len(high) else residuals > order[k]
 
 
-def warn_of_doubts(dataset: Dataset, elements: Sequence[str], tolerances: Tolerances) -> None:
-    """Log what is allowed but deserves a look."""
+def doubts_of(dataset: Dataset, elements: Sequence[str], tolerances: Tolerances) -> list[str]:
+    """What is allowed but deserves a look."""
     drifts = np.array([net_force_per_root(forces) for forces in dataset.forces])
-    _warn(dataset, np.flatnonzero(drifts > 0.1 * tolerances.net_force), "forces do not quite sum to zero")
-    largest = np.nanmax(np.abs(np.nan_to_num(dataset.stresses)), axis=1)
-    _warn(
-        dataset, np.flatnonzero(largest > LARGEST_STRESS), f"stress above {LARGEST_STRESS} eV/Å³: which unit?"
-    )
-    for members in same_geometry(dataset):
-        _warn(dataset, members, "the same structure more than once")
+    doubts = [
+        _named(
+            dataset, np.flatnonzero(drifts > 0.1 * tolerances.net_force), "forces do not quite sum to zero"
+        ),
+        _named(
+            dataset,
+            np.flatnonzero(largest_stress(dataset) > LARGEST_STRESS),
+            f"stress above {LARGEST_STRESS} eV/Å³",
+        ),
+    ]
+    copies = same_geometry(dataset)
+    doubts += [_named(dataset, members, "the same structure more than once") for members in copies[:SHOWN]]
+    if len(copies) > SHOWN:
+        doubts.append(f"and {len(copies) - SHOWN} more structures occur more than once")
     if np.isnan(dataset.stresses).all():
-        LOG.warning("no structure has a stress label; models are fitted and judged without stress")
+        doubts.append("no structure has a stress label; models are fitted and judged without stress")
     absent = sorted(set(elements) - set(dataset.elements))
     if absent:
-        LOG.warning("declared elements that no structure has: %s", ", ".join(absent))
+        doubts.append(f"declared elements that no structure has: {', '.join(absent)}")
+    return [doubt for doubt in doubts if doubt]
 
 
-def _warn(dataset: Dataset, members: Iterable[int], what: str) -> None:
+def largest_stress(dataset: Dataset) -> Array:
+    """Largest absolute component of each structure's stress, (n,), eV/Å³; 0 without labels."""
+    return np.asarray(np.abs(np.nan_to_num(dataset.stresses)).max(axis=1))
+
+
+def _named(dataset: Dataset, members: Iterable[int], what: str) -> str:
+    """``what`` with the ids of up to SHOWN members; "" where there are none."""
     names = [dataset.ids[i] for i in members]
-    if names:
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        LOG.warning("%s: %s%s", what, ", ".join(names[:SHOWN]), more)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{what}: {', '.join(names[:SHOWN])}{more}" if names else ""

@@ -38,7 +38,8 @@ class Dataset:
     blocks: n names of trajectories or strain modes: structures of one block are not independent of each other.
     ids: n unique names ("training.json#12"), used in messages and selections.
     is_test: (n,) True where the source says that a structure is for testing only.
-    notes: what the source put right or could not know, a sentence each, for the record; no part of the fingerprint.
+    notes: what was put right, unknown or doubtful when the set was read, a sentence each, for the record; no part of
+        the fingerprint.
     test_kind: how these were chosen: "published", "file", "random", "blocks" (whole ones), "none".
     blocks_whole: whether a block is held out whole, for validation and in folds, as for testing.
     """

@@ -25,7 +25,9 @@ def in_a_sentence(interrupted: str = "nothing that was there is changed") -> Ite
     _refuse_to_run_without_asserts()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")  # names of files may hold what a terminal cannot show
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # names of files may hold what a terminal cannot show
     try:
         yield
     except (HydraException, OmegaConfBaseException, TamisError, OSError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
@@ -125,8 +125,8 @@ def _read_and_checked(source: Source, stamps: Hashable) -> Dataset:
     dataset = without(source._read(), source.drop)
     for note in dataset.notes:
         LOG.info("%s", note)
-    check_dataset(dataset, source.elements, source.tolerances)
-    return dataset
+    doubts = check_dataset(dataset, source.elements, source.tolerances)
+    return replace(dataset, notes=(*dataset.notes, *doubts))
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
