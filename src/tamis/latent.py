@@ -6,21 +6,23 @@ pool may be larger than the memory, and the result is the same to the last bit h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from tamis.exceptions import TamisError
-from tamis.memory import Memory
+from tamis.memory import GIB, Memory
 from tamis.pruners.base import Array, Features, Indices, Pruner
-from tamis.pruners.rows import leading_axes
+from tamis.pruners.components import PrincipalAxes, axes_of, number_for, numbers_for_axes, scatter
 
 POOLINGS = ("mean", "mean_std")
 SCALINGS = ("none", "standard", "global")
-ROWS_AT_ONCE = 4096
-"""A piece ends with the structure that brings it to so many environments."""
+ROWS_AT_ONCE, NUMBERS_AT_ONCE = 4096, 2**22
+"""A piece ends with the structure that brings it to so many environments, or numbers."""
+WORKED_ON = 3
+"""Copies of a piece that are made to learn of it, to scale it and to pool it."""
 HELD = 0.5
 """Part of the free memory that values may take between the two times they are needed; else they are read again."""
 
@@ -95,18 +97,19 @@ class LatentSpace:
             )
         memory = memory or Memory(limit=2**62, remember=False)
         with memory.holding():
-            held, moments = _learn(values, memory, self.pca_variance is not None)
-            projection = self._fit(moments)
+            held, moments = _learn(values, memory)
+            projection = self._fit(moments, _pieces(values) if held is None else held, memory)
             n_rows = moments.n_rows if pruner is None or pruner.needs_environments else 0
             width = (2 if self.pooling == "mean_std" else 1) * projection.width
-            copies = 0.0 if pruner is None else pruner.copies
-            needed = int(8 * (1.0 + copies) * (len(values) * width + n_rows * projection.width))
+            shapes = (len(values), width), (n_rows, projection.width)
+            working = 0 if pruner is None else 8 * pruner.working(*shapes)
+            needed = 8 * sum(rows * columns for rows, columns in shapes) + working
             if held is not None and memory.reserved + needed > memory.limit:
                 memory.release(_n_bytes(held))
                 held = None  # read again instead
-            memory.reserve(needed, _describe(len(values), n_rows, copies))
-            vectors, n_atoms = np.empty((len(values), width)), np.empty(len(values), dtype=np.intp)
-            environments = np.empty((n_rows, projection.width))
+            memory.reserve(needed, _describe(len(values), n_rows, working))
+            vectors, n_atoms = np.empty(shapes[0]), np.empty(len(values), dtype=np.intp)
+            environments = np.empty(shapes[1])
             row = structure = 0
             for rows, sizes in _pieces(values) if held is None else _consumed(held):
                 projected = projection.of(rows)
@@ -117,8 +120,8 @@ class LatentSpace:
         owners = np.repeat(np.arange(len(values), dtype=np.intp), n_atoms if n_rows else 0)
         return Features(vectors, environments, owners, n_atoms, tuple(groups))
 
-    def _fit(self, moments: _Moments) -> _Projection:
-        width = moments.products.shape[0]
+    def _fit(self, moments: _Moments, pieces: Iterable[Piece], memory: Memory) -> _Projection:
+        width = len(moments.mean)
         shift, factor = np.zeros(width), np.ones(width)
         if self.scaling != "none" and width:
             magnitude = np.maximum(moments.highest, -moments.lowest)
@@ -133,8 +136,8 @@ class LatentSpace:
         if self.pca_variance is None or not range_.any():
             return _Projection(None if self.scaling == "none" else shift, factor, None)
         # The axes go through the mean; signs of axes are arbitrary, distances are not.
-        axes = leading_axes(factor[:, None] * moments.products * factor, self.pca_variance)
-        return _Projection(moments.mean, factor, axes)
+        turn = _leading_axes(pieces, moments, factor, self.pca_variance, memory)
+        return _Projection(moments.mean, factor, turn)
 
     def _pool(self, environments: Array, sizes: Indices) -> Array:
         starts = np.cumsum(sizes) - sizes
@@ -148,33 +151,33 @@ class LatentSpace:
 
 @dataclass(frozen=True, eq=False)
 class _Projection:
-    """(rows - shift) * factor @ axes; None leaves a step out."""
+    """(rows - shift) * factor, or (rows - shift) @ turn; None leaves a step out."""
 
     shift: Array | None
     factor: Array
-    axes: Array | None
+    turn: Array | None
 
     @property
     def width(self) -> int:
-        return len(self.factor) if self.axes is None else self.axes.shape[1]
+        return len(self.factor) if self.turn is None else self.turn.shape[1]
 
     def of(self, rows: Array) -> Array:
         if self.shift is None:
             return rows
-        scaled = (rows - self.shift) * self.factor
-        return scaled if self.axes is None else np.asarray(scaled @ self.axes)
+        shifted = rows - self.shift
+        return shifted * self.factor if self.turn is None else np.asarray(shifted @ self.turn)
 
 
 @dataclass(eq=False)
 class _Moments:
-    """What scale and axes follow from, of the rows seen so far.
+    """What the scale follows from, of the rows seen so far: a few numbers for each column.
 
-    products: (K, K) sums of products of the deviations from the mean; only the diagonal unless axes are wanted.
+    squares: (K,) sums of squares of the deviations from the mean.
     """
 
     n_rows: int
     mean: Array
-    products: Array
+    squares: Array
     lowest: Array
     highest: Array
 
@@ -182,20 +185,18 @@ class _Moments:
     def empty(cls, width: int) -> _Moments:
         """Of no rows."""
         infinity = np.full(width, np.inf)
-        return cls(0, np.zeros(width), np.zeros((width, width)), infinity, -infinity)
+        return cls(0, np.zeros(width), np.zeros(width), infinity, -infinity)
 
     @property
     def deviation(self) -> Array:
-        return np.asarray(np.sqrt(np.diag(self.products) / self.n_rows))
+        return np.asarray(np.sqrt(self.squares / self.n_rows))
 
-    def add(self, rows: Array, all_products: bool) -> None:
+    def add(self, rows: Array) -> None:
         """Combine with the moments of more rows (Chan, Golub and LeVeque, Am. Stat. 37, 242 (1983))."""
         mean = rows.mean(axis=0)
         centred = rows - mean
-        products = centred.T @ centred if all_products else np.diag(np.einsum("ij,ij->j", centred, centred))
         away, total = mean - self.mean, self.n_rows + len(rows)
-        between = np.outer(away, away) if all_products else np.diag(away**2)
-        self.products += products + between * (self.n_rows * len(rows) / total)
+        self.squares += np.einsum("ij,ij->j", centred, centred) + away**2 * (self.n_rows * len(rows) / total)
         self.mean += away * (len(rows) / total)
         self.n_rows = total
         np.minimum(self.lowest, rows.min(axis=0), out=self.lowest)
@@ -205,34 +206,56 @@ class _Moments:
 Piece = tuple[Array, Indices]
 
 
-def _learn(values: Values, memory: Memory, all_products: bool) -> tuple[list[Piece] | None, _Moments]:
+def _learn(values: Values, memory: Memory) -> tuple[list[Piece] | None, _Moments]:
     """The moments, and the pieces for the second time, reserved, if the memory can hold them."""
     held: list[Piece] | None = []
-    moments: _Moments | None = None
+    moments = _Moments.empty(0)
     most = HELD * (memory.limit - memory.reserved)
+    largest = 0
     for piece in _pieces(values):
         rows = piece[0]
-        if moments is None:
+        if moments.n_rows == 0:
             moments = _Moments.empty(rows.shape[1])
-        moments.add(rows, all_products)
+        if rows.nbytes > max(largest, 8 * NUMBERS_AT_ONCE):  # a structure that is more than a piece should be
+            memory.reserve(WORKED_ON * (rows.nbytes - largest), f"values of {len(rows)} environments")
+            largest = rows.nbytes
+        moments.add(rows)
         if held is not None and _n_bytes(held) + rows.nbytes > most:
             memory.release(_n_bytes(held))
             held = None
         if held is not None:
             held.append(piece)
             memory.reserve(rows.nbytes, f"values of {len(values)} structures")
-    assert moments is not None  # there is at least one structure
     return held, moments
+
+
+def _leading_axes(
+    pieces: Iterable[Piece], moments: _Moments, factor: Array, part: float, memory: Memory
+) -> Array:
+    """The axes that hold the part of the variance of scaled environments, times the scale, (K, k).
+
+    From (K, K) products, or from the environments where these are fewer than columns.
+    """
+    n, width = moments.n_rows, len(factor)
+    parts = (rows for rows, _ in pieces)
+    with memory.holding():
+        needed = 8 * (numbers_for_axes(n, width) + (n * width if n < width else 0))
+        memory.reserve(needed, f"principal axes of {width} columns (latent.pca_variance)")
+        if n < width:
+            axes = PrincipalAxes.of(np.concatenate(list(parts)), moments.mean, factor)
+            return axes.turn(axes.number_for(part))
+        squares, turned = axes_of(scatter(parts, moments.mean, factor))
+        return factor[:, None] * turned[:, : number_for(squares, part)]
 
 
 def _n_bytes(pieces: Sequence[Piece]) -> int:
     return sum(rows.nbytes for rows, _ in pieces)
 
 
-def _describe(n_structures: int, n_rows: int, copies: float) -> str:
+def _describe(n_structures: int, n_rows: int, working: int) -> str:
     environments = f" and {n_rows} environments" if n_rows else ""
-    working = f", with the {copies:g} times as much that the pruner works with," if copies else ""
-    return f"latent vectors of {n_structures} structures{environments}{working}"
+    more = f", with {working / GIB:.3g} GiB that the pruner works with," if working else ""
+    return f"latent vectors of {n_structures} structures{environments}{more}"
 
 
 def _consumed(pieces: list[Piece]) -> Iterator[Piece]:
@@ -251,7 +274,7 @@ def _pieces(values: Values) -> Iterator[Piece]:
         _check(i, array, width)
         arrays.append(array)
         n_rows += len(array)
-        if n_rows >= ROWS_AT_ONCE:
+        if n_rows >= ROWS_AT_ONCE or n_rows * width >= NUMBERS_AT_ONCE:
             yield _piece(arrays)
             arrays, n_rows = [], 0
     if arrays:

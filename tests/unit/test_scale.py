@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tamis.pruners import distance, greedy, maxvol, msc, rows
+from tamis.pruners import components, distance, greedy, maxvol, msc, rows
 from tamis.pruners.base import Features, Limit
 from tamis.pruners.cur import Cur
 from tamis.pruners.distance import by_distance
@@ -248,7 +248,7 @@ def test_cur_counts_no_directions_that_are_not_there():
 
 def test_axes_are_turned_so_that_their_largest_entry_is_positive():
     data = islands(300, 6)
-    variances, axes = rows.axes_of(np.cov(data.T))
+    variances, axes = components.axes_of(np.cov(data.T))
     assert (np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0) > 0).all()
     np.testing.assert_allclose(rows.project(data, data.mean(axis=0), axes).var(axis=0, ddof=1), variances)
     assert (np.diff(variances) <= 0).all()
@@ -259,5 +259,6 @@ def test_as_many_axes_are_kept_as_scikit_learn_keeps(part):
     from sklearn.decomposition import PCA
 
     data = islands(300, 6)
-    kept = rows.leading_axes(np.cov(data.T), part)
-    assert kept.shape[1] == PCA(n_components=part, svd_solver="covariance_eigh").fit(data).n_components_
+    found = components.PrincipalAxes.of(data, data.mean(axis=0))
+    expected = PCA(n_components=part, svd_solver="covariance_eigh").fit(data)
+    assert found.number_for(part) == expected.n_components_

@@ -15,6 +15,7 @@ from tamis import latent as latent_module
 from tamis.exceptions import TamisError
 from tamis.latent import LatentSpace
 from tamis.memory import GIB, Memory
+from tamis.models.normal_equations import Terms
 from tamis.pruners.base import Features, Limit
 from tamis.pruners.fps import FarthestPointSampling
 from tamis.pruners.msc import MinimumSetCover
@@ -56,7 +57,8 @@ def test_features_are_the_same_to_the_last_bit_in_little_memory(monkeypatch, poo
     needed = sum(getattr(plenty, name).nbytes for name in ARRAYS[:2])
     account = memory(needed)
     little = space.features(values, groups, memory=account)
-    assert values.times == 3  # gone through twice, as they could not be held
+    # gone through once more for the axes, and once more to be projected, as they could not be held
+    assert values.times == (3 if pca_variance is None else 4)
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(little, name), getattr(plenty, name))
     assert account.reserved == 0
@@ -92,33 +94,40 @@ def test_environments_are_left_out_for_those_who_do_not_look_at_them():
 
 def test_the_working_memory_of_a_pruner_counts():
     space, values, groups = LatentSpace("mean", "standard", None), pool(), ["a"] * 300
-    needed = sum(getattr(space.features(values, groups), name).nbytes for name in ARRAYS[:2])
-    with pytest.raises(TamisError, match="1 times as much that the pruner works with"):
-        space.features(values, groups, MSC, memory(2 * needed - 1))
-    space.features(values, groups, MSC, memory(2 * needed))
+    features = space.features(values, groups)
+    needed = sum(getattr(features, name).nbytes for name in ARRAYS[:2])
+    needed += 8 * MSC.working(features.vectors.shape, features.environments.shape)
+    with pytest.raises(TamisError, match="GiB that the pruner works with, take"):
+        space.features(values, groups, MSC, memory(needed - 1))
+    space.features(values, groups, MSC, memory(needed))
 
 
 @pytest.mark.parametrize("choice", [c for c in choices("pruner") if c not in ("keep_all", "direct")])
-def test_a_pruner_works_in_the_memory_that_it_declares(choice):
+@pytest.mark.parametrize("n, n_atoms, width", [(1000, 50, 40), (60, 4, 8000)])
+def test_a_pruner_works_in_the_memory_that_it_declares(choice, n, n_atoms, width):
     """Of numpy's arrays; ``direct`` is mostly a tree of Python objects, see docs/scale.md."""
     pruner = instantiate(composed(f"pruner={choice}").pruner)
-    n, rng = 1000, np.random.default_rng(0)
-    environments = rng.normal(size=(50 * n, 40)) * 1.1 ** -np.arange(40)
-    vectors = environments.reshape(n, 50, 40).mean(axis=1)
-    width = 40 if pruner.needs_descriptor else 0
-    owners, n_atoms = np.repeat(np.arange(n), 50), np.full(n, 50)
-    features = Features(vectors[:, :width], environments[:, :width], owners, n_atoms, ("a", "b") * (n // 2))
+    rng = np.random.default_rng(0)
+    environments = rng.normal(size=(n * n_atoms, width)) * 1.1 ** -np.minimum(np.arange(width), 40)
+    vectors = environments.reshape(n, n_atoms, width).mean(axis=1)
+    seen = width if pruner.needs_descriptor else 0
+    owners, sizes = np.repeat(np.arange(n), n_atoms), np.full(n, n_atoms)
+    features = Features(vectors[:, :seen], environments[:, :seen], owners, sizes, ("a", "b") * (n // 2))
     few = Features(
-        features.vectors[:20], features.environments[:1000], owners[:1000], n_atoms[:20], ("a",) * 20
+        features.vectors[:20],
+        features.environments[: 20 * n_atoms],
+        owners[: 20 * n_atoms],
+        sizes[:20],
+        ("a",) * 20,
     )
     pruner.select(few, Limit(structures=5), np.random.default_rng(0))  # what is imported does not count
     tracemalloc.start()
     pruner.select(features, Limit(structures=10), np.random.default_rng(0))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    seen = features.vectors.nbytes + (features.environments.nbytes if pruner.needs_environments else 0)
+    looked_at = features.environments.shape if pruner.needs_environments else (0, seen)
     numbers_a_row = 8 * 12 * len(environments)  # bounds, scores, places
-    assert peak < pruner.copies * seen + numbers_a_row + 5 * 2**20
+    assert peak < 8 * pruner.working(features.vectors.shape, looked_at) + numbers_a_row + 8 * 2**20
 
 
 def test_peak_memory_of_features_beyond_memory():
@@ -249,7 +258,8 @@ def test_the_rows_of_a_tuning_set_give_way_to_those_that_are_fitted(store, snap_
     """Both together would be refused."""
     model = replace(instantiate(composed("model=snap").model), basis=snap_basis, tuning="pool_validation")
     needed = sum(block.nbytes for block in store._blocks(snap_basis, rattled.structures, "design"))
-    copied = 8 * 7 * (snap_basis.n_features + 1) * len(rattled)
+    size = snap_basis.n_features + 1
+    copied = 8 * 7 * size * len(rattled) + Terms.n_bytes(size, 2)
     tight = replace(store, memory_gib=(needed + copied) / GIB)
     found, expected = (
         model.fit(rattled, rattled, place, np.random.default_rng(0)) for place in (tight, store)

@@ -9,7 +9,7 @@ al., Phys. Rev. Mater. 6, 013804 (2022).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,11 +19,12 @@ from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
+from tamis.bases.ace_functions import Block, Function, blocks_of, shortest_functions
 from tamis.bases.ace_kernel import Expansion, expand
 from tamis.bases.ace_pyace import (
     AceCalculator,
-    complete_radial_blocks,
     import_pyace,
+    make_configuration,
     read_expansion,
     write_offsets,
 )
@@ -120,10 +121,9 @@ class AceBasis(LinearBasis):
         """Number of functions of all elements."""
         return int(self._expansion.first_function[-1])
 
-    @cached_property
+    @property
     def _expansion(self) -> Expansion:
-        """The functions as plain arrays: made once, passed on by pickle and by fork."""
-        return read_expansion(self.pyace_basis(), len(self.elements), self.r_cut, self.spline_spacing)
+        return expansion_of(self)
 
     def values(self, atoms: Atoms) -> Array:
         """Basis functions of every atom, (n_atoms, n_features), without the cost of their derivatives."""
@@ -163,6 +163,24 @@ class AceBasis(LinearBasis):
                 "structure"
             )
 
+    def functions(self) -> dict[Block, list[Function]]:
+        """The functions of every block: of one element, of two, ...
+
+        Raises
+        ------
+        TamisError : there is none for each block. ValueError : python-ace has none of such a shape.
+        """
+        blocks = blocks_of(self.elements)
+        n = self.n_functions_per_element * len(self.elements) // len(blocks)
+        if n == 0:
+            raise TamisError(
+                f"n_functions_per_element is {self.n_functions_per_element}, and each of {len(self.elements)} elements "
+                f"has {len(blocks) // len(self.elements)} blocks of functions (with no other element, with one, ...); "
+                "raise it to at least that number"
+            )
+        bounds = self.nradmax_by_orders, self.lmax_by_orders
+        return {block: shortest_functions(block, n, *bounds) for block in blocks}
+
     def pyace_basis(self) -> Any:
         """A new ``pyace.ACEBBasisSet`` of this basis, all coefficients zero.
 
@@ -172,31 +190,15 @@ class AceBasis(LinearBasis):
         TamisError : python-ace has no such functions.
         """
         pyace = import_pyace()
-        settings = {
-            "deltaSplineBins": self.spline_spacing,
-            "elements": list(self.elements),
-            "embeddings": {"ALL": {"npot": "FinnisSinclair", "fs_parameters": [1, 1], "ndensity": 1}},
-            "bonds": {
-                "ALL": {
-                    "radbase": self.radial_basis,
-                    "radparameters": [self.radial_parameter],
-                    "rcut": self.r_cut,
-                    "dcut": self.cutoff_width,
-                    "NameOfCutoffFunction": "cos",
-                }
-            },
-            "functions": {
-                "number_of_functions_per_element": self.n_functions_per_element,
-                "ALL": {
-                    "nradmax_by_orders": list(self.nradmax_by_orders),
-                    "lmax_by_orders": list(self.lmax_by_orders),
-                },
-            },
+        bond = {
+            "radbase": self.radial_basis,
+            "radparameters": [self.radial_parameter],
+            "rcutij": self.r_cut,
+            "dcutij": self.cutoff_width,
+            "NameOfCutoffFunctionij": "cos",
         }
         try:
-            config = pyace.create_multispecies_basis_config(settings)
-            complete_radial_blocks(config)
-            return pyace.ACEBBasisSet(config)
+            return pyace.ACEBBasisSet(make_configuration(self.functions(), bond, self.spline_spacing))
         except (ValueError, RuntimeError) as error:
             raise TamisError(
                 f"python-ace cannot make this basis ({error}); lower nradmax_by_orders or lmax_by_orders, or raise "
@@ -243,6 +245,12 @@ class AceBasis(LinearBasis):
     def lammps(self, folder: Path) -> tuple[str, ...] | None:
         """Lines for a LAMMPS with ML-PACE; atom types in the order of ``elements``."""
         return ("pair_style pace", f'pair_coeff * * "{folder / "ace.yace"}" {" ".join(self.elements)}')
+
+
+@lru_cache(maxsize=8)
+def expansion_of(basis: AceBasis) -> Expansion:
+    """The functions as plain arrays: made once in a process, and shared by equal bases."""
+    return read_expansion(basis.pyace_basis(), len(basis.elements), basis.r_cut, basis.spline_spacing)
 
 
 def find_pairs(atoms: Atoms, r_cut: float) -> tuple[Integers, Integers, Array, Array]:

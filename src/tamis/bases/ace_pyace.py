@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from numpy.typing import NDArray
 
+from tamis.bases.ace_functions import Block, Function
 from tamis.bases.ace_kernel import Expansion
 from tamis.exceptions import MissingEngineError, TamisError
 from tamis.geometry import check_geometry
@@ -76,20 +77,48 @@ def import_pyace() -> Any:
     return pyace
 
 
-def complete_radial_blocks(config: Any) -> None:
-    """Let R_n be the n-th radial function for every pair of elements, whatever n and l its functions use.
+def make_configuration(
+    functions: Mapping[Block, Sequence[Function]], bond: Mapping[str, Any], spacing: float
+) -> Any:
+    """A ``pyace.BBasisConfiguration`` with one density, a linear embedding, and all coefficients zero.
 
-    python-ace makes the radial coefficients of each pair only as large as the pair's own single-factor functions
-    ask for; products with a higher n would be zero.
+    R_n is the n-th radial function for every pair of elements, whatever n and l its functions use. (python-ace alone
+    makes the radial coefficients of each pair only as large as the pair's own single-factor functions ask for, and
+    products with a higher n would be zero.)
+
+    Parameters
+    ----------
+    functions : of each block. bond : attributes of a pair, equal for all pairs. spacing : of the radial tables, Å.
     """
-    pairs = [block for block in config.funcspecs_blocks if block.number_of_species <= 2]
-    n_max = max(block.nradmaxi for block in pairs)
-    n_base = max(n_max, max(block.nradbaseij for block in pairs))
-    l_max = max(block.lmaxi for block in pairs)
+    pyace = import_pyace()
+    every = [function for of_block in functions.values() for function in of_block]
+    n_max = max((max(f.ns) for f in every if len(f.ns) > 1), default=0)
+    n_base = max(n_max, max(max(f.ns) for f in every if len(f.ns) == 1))
+    l_max = max(max(f.ls) for f in every)
     identity = np.repeat(np.eye(n_max, n_base)[:, np.newaxis, :], l_max + 1, axis=1)
-    for block in pairs:
-        block.nradmaxi, block.nradbaseij, block.lmaxi = n_max, n_base, l_max
-        block.radcoefficients = identity.tolist()
+    radial = {"nradmaxi": n_max, "nradbaseij": n_base, "lmaxi": l_max, "radcoefficients": identity.tolist()}
+    blocks = []
+    for name, of_block in functions.items():
+        attributes: dict[str, Any] = {"block_name": " ".join(name), "elements_vec": list(name)}
+        attributes["inner_cutoff_type"] = "distance"
+        if len(name) == 1:
+            attributes |= {"npoti": "FinnisSinclair", "ndensityi": 1, "fs_parameters": [1, 1]}
+        if len(name) <= 2:
+            attributes |= {**bond, **radial}
+        # python-ace looks at the bounds when it gets the functions, so they come last
+        attributes["funcspecs"] = [
+            pyace.BBasisFunctionSpecification(
+                elements=list(f.elements), ns=list(f.ns), ls=list(f.ls), LS=list(f.between), coeffs=[0.0]
+            )
+            for f in of_block
+        ]
+        blocks.append(block := pyace.BBasisFunctionsSpecificationBlock())
+        for attribute, value in attributes.items():
+            setattr(block, attribute, value)
+    config = pyace.BBasisConfiguration()
+    config.deltaSplineBins = spacing
+    config.funcspecs_blocks = blocks
+    return config
 
 
 def write_offsets(yace: Path, offsets: Array) -> None:
@@ -110,10 +139,6 @@ def read_expansion(basis: Any, n_elements: int, r_cut: float, spacing: float) ->
     """Turn a ``pyace.ACEBBasisSet`` into plain arrays: functions element by element, single factors first."""
     by_element = [[*basis.basis_rank1[e], *basis.basis[e]] for e in range(n_elements)]
     functions = [f for block in by_element for f in block]
-    if not functions:
-        raise TamisError(
-            "n_functions_per_element leaves no function; raise it to at least the number of elements"
-        )
     radial, channels = read_radial(basis, n_elements, r_cut, spacing)
     factors = [
         [

@@ -114,7 +114,9 @@ class LinearModel(Model):
         return grid_of(self.energy_weights, self.stress_weights, self.ridges)
 
     def prepare(self, dataset: Dataset, store: Store) -> None:
-        """Compute the rows of every structure into the store."""
+        """Compute the rows of every structure into the store; refuses more columns than a fit could take, first."""
+        with store.memory.holding():
+            self._reserve_products(store, len(dataset))
         store.prepare(self.basis, dataset.structures)
 
     @property
@@ -124,6 +126,17 @@ class LinearModel(Model):
 
     def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> LinearPotential:
         """Choose the setting by folds (or by ``tuning``), then solve on all of ``kept``."""
+        with store.memory.holding():
+            self._reserve_products(store, len(kept))
+            return self._fit(kept, tuning, store, rng)
+
+    def _reserve_products(self, store: Store, n_structures: int) -> None:
+        """Room for the products of columns, of which a fit holds those of each fold, and of the rest."""
+        size = self.basis.n_features + len(self.basis.elements)
+        n_sets = 2 if self.needs_tuning_set else 2 * min(self.n_folds, n_structures) + 1
+        store.memory.reserve(Terms.n_bytes(size, n_sets), f"normal equations of {size} coefficients")
+
+    def _fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> LinearPotential:
         offsets, held_out = free_atom_energies(kept, self.basis.elements), None
         if self.needs_tuning_set:
             with (

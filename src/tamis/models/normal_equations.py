@@ -28,6 +28,8 @@ Indices = NDArray[np.intp]
 
 FREE_RIDGE = 1e-12
 """Ridge on the scaled columns of the free-atom energies: enough to determine them where the composition is fixed."""
+MATRICES_OF_A_SOLUTION = 5
+"""Square matrices while one system is solved: combined, one term of it, scaled, factorised, and what is spare."""
 PREDICTION_TOLERANCE = 1e-7
 """Relative change of the predictions by a step of refinement above which the rows are solved by QR instead."""
 
@@ -127,6 +129,11 @@ class Terms:
     energy: Quadratic
     force: Quadratic
     stress: Quadratic
+
+    @staticmethod
+    def n_bytes(size: int, n_sets: int) -> int:
+        """Memory of the terms of so many sets of structures, and of solving with one of them."""
+        return 8 * (3 * n_sets + MATRICES_OF_A_SOLUTION) * size**2
 
     @classmethod
     def empty(cls, size: int) -> Terms:

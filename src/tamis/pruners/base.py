@@ -12,6 +12,7 @@ from tamis.exceptions import NotApplicableError, TamisError
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
+Shape = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +67,17 @@ class Pruner(ABC):
     """False for pruners that look at no latent vector: they go with ``descriptor=none`` and with nothing else."""
     needs_environments: ClassVar[bool] = False
     """True for pruners that look at atoms, not only at structures."""
-    copies: ClassVar[float] = 0.0
-    """Working memory, as a multiple of what the pruner sees (``vectors``, and ``environments`` where it needs them)."""
 
     @abstractmethod
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
         """``n_structures`` different structures in the order of choice (1 <= n_structures <= len(features))."""
+
+    def working(self, vectors: Shape, environments: Shape) -> int:
+        """How many numbers of 8 bytes the choice holds at once beside what it sees, from the shapes of what it sees.
+
+        Environments that it does not look at have no rows.
+        """
+        return 0
 
     @final
     def select(self, features: Features, limit: Limit, rng: np.random.Generator) -> Selection:

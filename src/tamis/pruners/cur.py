@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from tamis.exceptions import TamisError
-from tamis.pruners.base import Array, Features, Indices, Pruner
+from tamis.pruners.base import Array, Features, Indices, Pruner, Shape
 from tamis.pruners.greedy import TIE, Mask, first_largest
 from tamis.pruners.rows import pieces
 
@@ -15,6 +15,9 @@ NOTHING = 1e-10
 """Part of the sum of squares below which the chosen structures are said to span all."""
 FADED = 1e-3
 """The sum of squares is computed anew, not updated, when it has fallen to this part."""
+
+SQUARES = 9
+"""Matrices at once: the Gram matrix, four while it changes, the chosen directions, eigenvectors and LAPACK's memory."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Cur(Pruner):
     def __post_init__(self) -> None:
         if self.n_vectors < 1:
             raise TamisError(f"pruner.n_vectors is {self.n_vectors}; at least 1 singular vector must count")
+
+    def working(self, vectors: Shape, environments: Shape) -> int:
+        """Squares of the fewer of structures and columns; and where the structures are fewer, a copy for QR."""
+        n, width = vectors
+        return SQUARES * min(n, width) ** 2 + (n * width if n < width else 0)
 
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
         vectors = features.vectors

@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 
 from tamis.exceptions import TamisError
-from tamis.pruners.base import Array, Features, Indices, Pruner
+from tamis.pruners.base import Array, Features, Indices, Pruner, Shape
+from tamis.pruners.components import PrincipalAxes, column_squares, numbers_for_components
 from tamis.pruners.distance import by_distance
 from tamis.pruners.greedy import first_of_equals, medoids
-from tamis.pruners.rows import axes_of, project, scatter
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,15 @@ class Direct(Pruner):
 
     threshold: float
     nested: ClassVar[bool] = False
-    copies: ClassVar[float] = 3.0
 
     def __post_init__(self) -> None:
         if not self.threshold > 0.0:
             raise TamisError(f"pruner.threshold is {self.threshold}; a radius above 0 is needed, say 0.5")
+
+    def working(self, vectors: Shape, environments: Shape) -> int:
+        """Components, their copies and the tree of BIRCH; and what the axes need."""
+        n, width = vectors
+        return 2 * n * min(n, width) + numbers_for_components(n, width)
 
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
         components = weighted_components(features.vectors)
@@ -45,16 +49,16 @@ class Direct(Pruner):
 def weighted_components(vectors: Array) -> Array:
     """Principal components of variance above 1 of the scaled vectors, times their part of the variance."""
     n, mean = len(vectors), vectors.mean(axis=0)
-    products = scatter(vectors, mean)
-    deviation = np.sqrt(np.diag(products) / n)
+    deviation = np.sqrt(column_squares(vectors, mean) / n)
     varies = deviation > n * np.finfo(np.float64).eps * np.abs(mean)  # a constant column has some rounding
     if not varies.any():
         return np.zeros_like(vectors)
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
-    variances, axes = axes_of(scale[:, None] * products * scale / max(1, n - 1))
+    found = PrincipalAxes.of(vectors, mean, scale)
+    variances = found.squares / max(1, n - 1)
     # The largest variance is above the mean one; the floor of 1 is for rounding and columns that do not vary.
     kept = max(1, int(np.sum(variances > 1.0)))
-    return project(vectors, mean, scale[:, None] * axes[:, :kept] * (variances[:kept] / variances.sum()))
+    return found.components(kept) * (variances[:kept] / variances.sum())
 
 
 def birch_strata(points: Array, n_strata: int, threshold: float) -> Indices:

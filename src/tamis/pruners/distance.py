@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from tamis.pruners.base import Array, Indices
 from tamis.pruners.greedy import TIE, first_largest, spread
-from tamis.pruners.rows import distances
+from tamis.pruners.rows import distances, pieces
 
 ROWS_AT_ONCE, CENTRES_AT_ONCE = 1024, 512
 """Size of one product: 4 MiB, which stays in the cache."""
+NUMBERS_AT_ONCE = 2**20
+"""Of the rows, and of the centres, of one product: 8 MiB; so that fewer go together where they have many columns."""
 FOLLOWED = 64
 """One in so many rows is followed at every step, and at least ``FEWEST_FOLLOWED``."""
 FEWEST_FOLLOWED = 512
@@ -35,6 +37,16 @@ def by_distance(vectors: Array, start: Sequence[int] | Indices, n: int, farthest
     if len(chosen) < n:
         chosen = _farthest_first(vectors, chosen, n) if farthest else _nearest_first(vectors, chosen, n)
     return np.array(chosen, dtype=np.intp)
+
+
+def n_followed(n: int) -> int:
+    """How many of ``n`` rows are followed at every step; up to twice as many where they are at hand."""
+    return max(FEWEST_FOLLOWED, n // FOLLOWED)
+
+
+def working_numbers(n: int, width: int) -> int:
+    """Numbers that ``by_distance`` holds at once, of rows that it follows, and copies while they are made."""
+    return 3 * min(n, 2 * n_followed(n)) * (width + 2)
 
 
 def _nearest_first(vectors: Array, order: list[int], n: int) -> list[int]:
@@ -132,7 +144,7 @@ class _Search:
 
         No row that is not among them is equal, within ``tie``, to the farthest of them.
         """
-        wanted = max(FEWEST_FOLLOWED, len(self.bounds) // FOLLOWED)
+        wanted = n_followed(len(self.bounds))
         n_asked = wanted
         while True:
             fresh = self.seen == len(self.order)
@@ -155,13 +167,15 @@ class _Search:
 
     def _ask(self, rows: Indices) -> None:
         """Make the distances of ``rows`` true for all that is chosen."""
+        most = max(1, NUMBERS_AT_ONCE // self.vectors.shape[1])
+        n_rows, n_centres = min(ROWS_AT_ONCE, most), min(CENTRES_AT_ONCE, most)
         for seen in np.unique(self.seen[rows]):
             group, missed = rows[self.seen[rows] == seen], np.array(self.order[seen:])
-            for begin in range(0, len(missed), CENTRES_AT_ONCE):
-                centres = missed[begin : begin + CENTRES_AT_ONCE]
+            for begin in range(0, len(missed), n_centres):
+                centres = missed[begin : begin + n_centres]
                 right_side = self._right_side(centres)
-                for first in range(0, len(group), ROWS_AT_ONCE):
-                    self._lower(group[first : first + ROWS_AT_ONCE], centres, right_side)
+                for first in range(0, len(group), n_rows):
+                    self._lower(group[first : first + n_rows], centres, right_side)
         self.seen[rows] = len(self.order)
 
     def _lower(self, rows: Indices, centres: Indices, right_side: Array) -> None:
@@ -171,8 +185,10 @@ class _Search:
         limit = np.minimum((self.bounds[rows] / self.scale) ** 2 + self.error, smallest + 2.0 * self.error)
         lower = np.flatnonzero(smallest <= limit)
         which, centre = np.nonzero(products[lower] <= limit[lower, None])
-        pairs = rows[lower[which]]
-        found = _lengths(self.vectors[pairs] - self.vectors[centres[centre]])
+        pairs, other = rows[lower[which]], centres[centre]
+        found = np.empty(len(pairs))
+        for part in pieces(len(pairs), self.vectors.shape[1]):
+            found[part] = _lengths(self.vectors[pairs[part]] - self.vectors[other[part]])
         np.minimum.at(self.bounds, pairs, found)
 
     def _left_side(self, rows: Indices) -> Array:

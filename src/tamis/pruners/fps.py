@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from tamis.exceptions import TamisError
-from tamis.pruners.base import Features, Indices, Pruner
-from tamis.pruners.distance import by_distance
+from tamis.pruners.base import Features, Indices, Pruner, Shape
+from tamis.pruners.distance import by_distance, working_numbers
 from tamis.pruners.greedy import central
 
 STARTS = ("center", "random")
@@ -31,6 +31,10 @@ class FarthestPointSampling(Pruner):
     def __post_init__(self) -> None:
         if self.start not in STARTS:
             raise TamisError(f"pruner.start is {self.start!r}; it must be one of {', '.join(STARTS)}")
+
+    def working(self, vectors: Shape, environments: Shape) -> int:
+        """The farthest rows, of which the next one is chosen."""
+        return working_numbers(*vectors)
 
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
         vectors = features.vectors

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from tamis.exceptions import TamisError
-from tamis.pruners.base import Features, Indices, Pruner
+from tamis.pruners.base import Features, Indices, Pruner, Shape
 from tamis.pruners.distance import by_distance
 from tamis.pruners.greedy import first_of_equals, medoids
 
@@ -25,11 +25,14 @@ class KMeansMedoids(Pruner):
 
     n_init: int
     nested: ClassVar[bool] = False
-    copies: ClassVar[float] = 2.0  # its own, and one that scikit-learn makes for the variances
 
     def __post_init__(self) -> None:
         if self.n_init < 1:
             raise TamisError(f"pruner.n_init is {self.n_init}; k-means needs at least 1 start")
+
+    def working(self, vectors: Shape, environments: Shape) -> int:
+        """Two copies, its own and one that scikit-learn makes for the variances; and centres, at most one a vector."""
+        return 4 * vectors[0] * vectors[1]
 
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
         from sklearn.cluster import KMeans

@@ -5,10 +5,11 @@ from functools import partial
 from typing import ClassVar
 
 import numpy as np
-from scipy.linalg import cholesky, eigh, solve_triangular
+from scipy.linalg import cholesky, solve_triangular
 
 from tamis.exceptions import TamisError
-from tamis.pruners.base import Array, Features, Indices, Pruner
+from tamis.pruners.base import Array, Features, Indices, Pruner, Shape
+from tamis.pruners.components import PrincipalAxes, numbers_for_components
 from tamis.pruners.greedy import environments_by_structure, lazy_largest
 from tamis.pruners.rows import pieces
 
@@ -32,11 +33,15 @@ class MaxVol(Pruner):
     ridge: float
     nested: ClassVar[bool] = True
     needs_environments: ClassVar[bool] = True
-    copies: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         if not self.ridge > 0.0:
             raise TamisError(f"pruner.ridge is {self.ridge}; it must be above 0, say 0.1")
+
+    def working(self, vectors: Shape, environments: Shape) -> int:
+        """The environments on their axes, and what these, or later the information that is kept, need."""
+        n, width = environments
+        return numbers_for_components(n, width)
 
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
         rows = informative_rows(features.environments, self.ridge)
@@ -47,12 +52,11 @@ class MaxVol(Pruner):
 
 def informative_rows(environments: Array, ridge: float) -> Array:
     """Environments on their principal axes, in units in which the prior is the unit matrix, (n_environments, r)."""
-    information, axes = eigh(environments.T @ environments)
-    prior = ridge * information.mean() / len(environments)
-    kept = information > max(prior, 1e-12 * information[-1])
-    if not kept.any():
-        return environments[:, :0]
-    return environments @ (axes[:, kept] / np.sqrt(prior))
+    n, width = environments.shape
+    found = PrincipalAxes.of(environments, np.zeros(width))
+    prior = ridge * found.squares.sum() / width / n
+    kept = int(np.sum(found.squares > max(prior, 1e-12 * found.squares.max(initial=0.0))))
+    return found.components(kept) / np.sqrt(prior) if kept else environments[:, :0]
 
 
 def greedy_log_det(blocks: list[Array], n: int) -> Indices:

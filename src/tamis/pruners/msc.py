@@ -6,9 +6,10 @@ from typing import ClassVar
 import numpy as np
 
 from tamis.exceptions import TamisError
-from tamis.pruners.base import Array, Features, Indices, Pruner
+from tamis.pruners.base import Array, Features, Indices, Pruner, Shape
+from tamis.pruners.components import PrincipalAxes, numbers_for_components
 from tamis.pruners.greedy import TIE, environments_by_structure, first_largest, lazy_largest
-from tamis.pruners.rows import PIECE, leading_axes, pieces, project, scatter
+from tamis.pruners.rows import PIECE, pieces
 
 N_PROBES = 500
 """Environments from which the default bandwidth is estimated."""
@@ -33,7 +34,6 @@ class MinimumSetCover(Pruner):
     variance: float
     nested: ClassVar[bool] = True
     needs_environments: ClassVar[bool] = True
-    copies: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         if self.bandwidth is not None and not self.bandwidth > 0.0:
@@ -44,6 +44,13 @@ class MinimumSetCover(Pruner):
             raise TamisError(
                 f"pruner.variance is {self.variance}; it must be above 0 and at most 1, say 0.99"
             )
+
+    def working(self, vectors: Shape, environments: Shape) -> int:
+        """The centred environments, or those on their leading axes and what the axes need."""
+        n, width = environments
+        if self.variance == 1.0:
+            return n * width
+        return numbers_for_components(n, width)
 
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
         environments = self._reduce(features.environments)
@@ -62,7 +69,8 @@ class MinimumSetCover(Pruner):
             return np.zeros_like(environments)
         if self.variance == 1.0:
             return environments - mean
-        return project(environments, mean, leading_axes(scatter(environments, mean), self.variance))
+        axes = PrincipalAxes.of(environments, mean)
+        return axes.components(axes.number_for(self.variance))
 
 
 def greedy_cover(blocks: list[Array], n: int) -> Indices:
@@ -154,7 +162,9 @@ def nearest_distance(environments: Array) -> float:
     nothing = 1e-12 * squares.max()
     nearest = np.full(len(probes), np.inf)
     for part in pieces(len(environments), len(probes)):
-        distances = squares[part] - 2.0 * probes @ environments[part].T
+        distances = probes @ environments[part].T
+        distances *= -2.0
+        distances += squares[part]
         distances += lengths[:, None]
         distances[distances <= nothing] = np.inf
         np.minimum(nearest, distances.min(axis=1), out=nearest)

@@ -45,7 +45,7 @@ class CommonSpace:
         n_atoms = np.array([len(block) for block in thinned])
         owners = np.repeat(np.arange(len(values)), n_atoms)
         mean, turn = axes(np.concatenate(values))
-        points = (np.concatenate(thinned) - mean) @ turn
+        points = np.concatenate([(block - mean) @ turn for block in thinned])
         distances = _distances(points, owners)
         others = np.where(owners == np.arange(len(values))[:, None], np.inf, distances).min(axis=0)
         spacing = float(others.mean()) or 1.0

@@ -28,6 +28,7 @@ from tamis.exceptions import TamisError
 from tamis.files import write_atomically
 from tamis.parts import build_part
 from tamis.progress import progress
+from tamis.pruners.keep_all import KeepAll
 from tamis.record import COMPLETE, RECORD_FILE, read_record
 from tamis.report.arguments import read_arguments
 from tamis.report.kept_sets import REVISION, SELECTIONS_FILE, Map, map_key, pool_key, read_file
@@ -172,7 +173,8 @@ class _Data:
             if basis.n_features:
                 pool = self.structures.subset(self._pool(trial))
                 latent = build_part("latent", config["latent"])
-                vectors = latent.features(self.store.values(basis, pool.structures), pool.groups).vectors
+                values = self.store.lazy_values(basis, pool.structures)
+                vectors = latent.features(values, pool.groups, KeepAll(), self.store.memory).vectors
                 yield {"key": list(map_key(trial)), **asdict(flatten_to_map(pool.ids, vectors))}
 
 

@@ -14,6 +14,8 @@ from tamis.bases.base import Basis
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 from tamis.models.base import Array
+from tamis.pruners.components import PrincipalAxes, column_squares, numbers_for_components
+from tamis.pruners.rows import project
 from tamis.store import Store
 
 AXES_VARIANCE = 0.999
@@ -56,16 +58,21 @@ class Extrapolation:
 
         The scale of the space, its axes and the threshold come from ``pool`` alone.
         """
-        values = store.values(basis, pool.structures)
+        with store.memory.holding():
+            values = store.values(basis, pool.structures)
+            n = sum(len(block) for block in values)
+            needed = 8 * (n * basis.n_features + numbers_for_components(n, basis.n_features))
+            store.memory.reserve(needed, f"axes of {n} environments of {len(pool)} structures")
+            whole = np.concatenate(values)
+            mean, turn = axes(whole)
+            environments = project(whole, mean, turn)
+            del whole, values
         owners = np.repeat(np.arange(len(pool)), pool.n_atoms)
-        whole = np.concatenate(values)
-        mean, turn = axes(whole)
-        environments = (whole - mean) @ turn
         asked = np.unique(np.linspace(0, len(environments) - 1, self.pool_environments).round().astype(int))
         usual = nearest(environments[asked], environments, owners[asked], owners)
         threshold = np.percentile(usual, self.percentile)
-        mine = (np.concatenate(store.values(basis, kept.structures)) - mean) @ turn
-        theirs = (np.concatenate([basis.values(atoms) for atoms in frames]) - mean) @ turn
+        mine = np.concatenate([(block - mean) @ turn for block in store.lazy_values(basis, kept.structures)])
+        theirs = np.concatenate([(basis.values(atoms) - mean) @ turn for atoms in frames])
         is_outside = nearest(theirs, mine) > threshold
         starts = np.cumsum([0, *(len(atoms) for atoms in frames)])
         return np.array([is_outside[a:b].mean() for a, b in pairwise(starts)])
@@ -82,14 +89,14 @@ def axes(values: Array) -> tuple[Array, Array]:
 
     Columns that vary by rounding only become zero.
     """
-    mean, deviation = values.mean(axis=0), values.std(axis=0)
-    varies = deviation > 1e-10 * np.abs(values).max(initial=1e-300)
+    mean = values.mean(axis=0)
+    deviation = np.sqrt(column_squares(values, mean) / len(values))
+    varies = deviation > 1e-10 * max(values.max(initial=1e-300), -values.min(initial=0.0))
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
-    scaled = (values - mean) * scale
-    variances, turn = np.linalg.eigh(scaled.T @ scaled)
-    parts = np.cumsum(variances[::-1]) / max(variances.sum(), 1e-300)
+    found = PrincipalAxes.of(values, mean, scale)
+    parts = np.cumsum(found.squares) / max(found.squares.sum(), 1e-300)
     n_axes = min(int(np.searchsorted(parts, AXES_VARIANCE)) + 1, len(parts))
-    return mean, scale[:, None] * turn[:, ::-1][:, :n_axes]
+    return mean, found.turn(n_axes)
 
 
 def nearest(
