@@ -75,9 +75,9 @@ class ShiftedEMT(EMT):
 
 
 def alloy(i: int, repeat: int = 1) -> Atoms:
-    """Rattled, strained fcc with gold and copper at random, 4 atoms times ``repeat`` squared."""
+    """Rattled, strained fcc with gold and copper at random, 4 atoms times ``repeat`` cubed."""
     rng = np.random.default_rng(i)
-    atoms = bulk("Cu", "fcc", a=3.7 + 0.02 * (i % 8), cubic=True).repeat((repeat, repeat, 1))
+    atoms = bulk("Cu", "fcc", a=3.7 + 0.02 * (i % 8), cubic=True).repeat(repeat)
     atoms.symbols[:] = rng.choice(ELEMENTS, len(atoms))
     atoms.symbols[:2] = ELEMENTS
     atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.normal(scale=0.02, size=(3, 3))), scale_atoms=True)

@@ -14,10 +14,12 @@ from ase.build import bulk
 from hydra.utils import instantiate
 from tests.composing import composed
 
+from tamis.dataset import split_dataset
 from tamis.exceptions import TamisError
 from tamis.record import TrialRecord, read_record
 from tamis.sources.mlearn import Frame, Mlearn, ase_stress, block_of
 from tamis.sources.mlearn_files import PINS, Pin, blob_id
+from tamis.trial import _describe
 from tamis.units import GPA_PER_EV_PER_A3
 
 
@@ -164,7 +166,11 @@ def test_hot_vacancies_are_held_out_with_the_hottest_bulk(root):
     assert tested == {"Vacancy hot", "AIMD-NVT 3374 K"}
 
 
-def test_notes_go_into_records_and_come_back(tmp_path):
+def test_notes_go_into_records_and_come_back(root, tmp_path):
+    vacancies(root, "Si", [(300, -4.7), (300, -5.3), (3374, -5.3), (3374, -4.7), (300, -4.7)])
+    data = mlearn(root).load()
+    described = _describe(data, split_dataset(data, 0.25, np.random.default_rng(0)))
+    assert described["notes"] == list(data.notes) and data.notes
     TrialRecord(config={}, dataset={"notes": ["a sentence"]}).save(tmp_path)
     assert read_record(tmp_path).dataset["notes"] == ["a sentence"]
     TrialRecord(config={}, dataset={"notes": [1]}).save(tmp_path)

@@ -1,4 +1,4 @@
-"""Properties against their references, stability of MD, and what low errors say about either."""
+"""Properties against the whole pool's and references, stability of MD, and what low errors say about either."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row,
 from tamis.report.sections.physics_matrix import STABLE, Measured, property_matrices, stability_matrices
 from tamis.report.study import Curve, Ground
 from tamis.report.style import colour, label, legend, log_axes, panel
+from tamis.report.whole_pool import less_whole_pool
 from tamis.report.words import number
 
 FORCE = "test/force_mae_eV_per_A"
@@ -43,29 +44,50 @@ def _having(curves: Sequence[Curve], beginning: str) -> list[Measured]:
 
 
 def _properties(ground: Ground, measured: Sequence[Measured]) -> Iterator[Part]:
-    names = sorted({n for _, p in measured for n in p if n.startswith("properties/") and "_error_" in n})
+    """Differences to the potential of the whole pool first: pruning made these. Then errors against references."""
     if not measured:
         yield Paragraph(f"{ground.name}: properties were not measured.")
-    elif not names:
-        yield Paragraph(f"{ground.name}: properties were measured, but no reference is known for them.")
-    else:
-        yield Table(
-            name=file_name("properties", ground.name),
-            title=f"{ground.name}: errors of properties",
-            columns=[
-                "model",
-                "chosen with",
-                "pruner",
-                "% of atoms",
-                *(_short(n) for n in names),
-                "mean size, %",
-                "splits",
-            ],
-            rows=list(_rows(measured, names, mean_of=[n for n in names if n.endswith("_percent")])),
-            notes="Medians over splits of value less reference; empty: could not be measured (see problems).",
+        return
+    if pruned := less_whole_pool(measured):
+        yield from _property_table(
+            pruned,
+            title=f"{ground.name}: properties less those of the potential trained on the whole pool",
+            name=file_name("properties-less-whole-pool", ground.name),
+            notes="Of the same model and split, medians over splits: what pruning changed, whatever the model is "
+            "worth; empty: could not be measured of one of the two.",
         )
-        if pictures := list(property_matrices(ground, measured)):
-            yield Pictures(pictures)
+    else:
+        yield Paragraph(
+            f"{ground.name}: no potential of a smaller set has one of the whole pool beside it, of the same model and "
+            "split, with properties (pruner=keep_all makes it)."
+        )
+    if not _errors_of(measured):
+        yield Paragraph(f"{ground.name}: properties were measured, but no reference is known for them.")
+        return
+    yield from _property_table(
+        measured,
+        title=f"{ground.name}: errors of properties",
+        name=file_name("properties", ground.name),
+        notes="Medians over splits of value less reference; empty: could not be measured (see problems).",
+    )
+    if pictures := list(property_matrices(ground, measured)):
+        yield Pictures(pictures)
+
+
+def _errors_of(measured: Sequence[Measured]) -> list[str]:
+    return sorted({n for _, p in measured for n in p if n.startswith("properties/") and "_error_" in n})
+
+
+def _property_table(measured: Sequence[Measured], title: str, name: str, notes: str) -> Iterator[Part]:
+    names = _errors_of(measured)
+    shown = (_short(n) for n in names)
+    yield Table(
+        name=name,
+        title=title,
+        columns=["model", "chosen with", "pruner", "% of atoms", *shown, "mean size, %", "splits"],
+        rows=list(_rows(measured, names, mean_of=[n for n in names if n.endswith("_percent")])),
+        notes=notes,
+    )
 
 
 def _dynamics(ground: Ground, measured: Sequence[Measured], context: Context) -> Iterator[Part]:
