@@ -154,6 +154,11 @@ class Split:
     validation: Indices
     test: Indices
 
+    @property
+    def trained(self) -> Indices:
+        """All that is not for testing."""
+        return np.concatenate([self.pool, self.tuning, self.validation])
+
 
 def structure_key(atoms: Atoms) -> str:
     """SHA-256 (hex) of what a basis sees: elements, positions, cell, periodicity."""
