@@ -124,6 +124,13 @@ def test_validation_has_forces_where_two_structures_have_them(seed):
     assert {20, 21} & set(split.validation) and {20, 21} & set(split.pool)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_only_structure_with_forces_is_trained_on(seed):
+    drawn = draw_test(labelled(force_free(6) + moved(1)), 0.2, seed)
+    split = split_dataset(drawn, 0.2, rng(seed), with_tuning=True)
+    assert 6 in split.pool and len(split.validation) and len(split.tuning) and len(split.test)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_drawn_test_set_has_no_copy_of_training(seed):
     data = labelled([disguised(a, rng(seed)) for a in 3 * moved(8)])

@@ -130,9 +130,8 @@ def _trial_table(record: TrialRecord, title: str) -> Table:
             )
             for part in parts
         ]
-        cells = [
-            f"{_number(mae)} ({_number(rmse)})" if mae is not None else "no labels" for mae, rmse in pairs
-        ]
+        nothing = "all zero" if name.startswith("force") else "no labels"
+        cells = [f"{_number(mae)} ({_number(rmse)})" if mae is not None else nothing for mae, rmse in pairs]
         table.add_row(heading.replace(" MAE\n", ", "), *cells)
     return table
 
