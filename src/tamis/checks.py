@@ -33,6 +33,8 @@ SHORTEST_REACH = 1.0
 """Å; a shorter one would cut a wide vacuum into too many boxes."""
 LARGEST_STRESS = 3.0
 """eV/Å³ (480 GPa); above it a unit or sign is the likelier explanation."""
+ONE_ENERGY = 1e-3
+"""eV/atom, by which energies of one structure may differ."""
 FAR_OUT = 15.0
 """Robust standard deviations at which an energy is an outlier; the mlearn sets reach 5.2."""
 
@@ -89,6 +91,7 @@ def check_dataset(
         problems += [f"{dataset.ids[i]}: {text}" for text in found]
         if not found:
             sound.append(i)
+    _ = dataset.copies  # found once, for all parts
     remaining = dataset.subset(sound)
     problems += repeated_structures(remaining) + foreign_energies(remaining, tolerances.energy_window)
     raise_problems(problems)
@@ -217,11 +220,27 @@ def repeated_structures(dataset: Dataset) -> list[str]:
                 f"{', '.join(names)}: one structure for training and for testing; keep it in one of them"
             )
         spread = np.ptp(dataset.energies[members]) / dataset.n_atoms[first]
-        if spread > 1e-3:
+        if spread > ONE_ENERGY:
             found.append(
                 f"{', '.join(names)}: one structure with energies {spread:.3g} eV/atom apart; keep the right one"
             )
+    if dataset.test_kind == "file":
+        known = {name for text in found for name in text.split(": ")[0].split(", ")}
+        found += [
+            f"{', '.join(names)}: one structure for training and for testing, up to symmetry or the size of the cell; "
+            "keep it in one of them"
+            for names in shared_copies(dataset)
+            if not known.intersection(names)
+        ]
     return found
+
+
+def shared_copies(dataset: Dataset) -> list[list[str]]:
+    """Ids of copies with one energy per atom, of which some are for training and some for testing."""
+    energies = dataset.energies / dataset.n_atoms
+    shared = set(dataset.copies[dataset.is_test]) & set(dataset.copies[~dataset.is_test])
+    members = [np.flatnonzero(dataset.copies == number) for number in sorted(shared)]
+    return [[dataset.ids[i] for i in m] for m in members if np.ptp(energies[m]) <= ONE_ENERGY]
 
 
 def same_geometry(dataset: Dataset) -> list[list[int]]:
@@ -304,6 +323,10 @@ def smaller_cluster(residuals: Array, window: float) -> NDArray[np.bool_]:
 def doubts_of(dataset: Dataset, elements: Sequence[str], tolerances: Tolerances) -> list[str]:
     """What is allowed but deserves a look."""
     drifts = np.array([net_force_per_root(forces) for forces in dataset.forces])
+    sizes = np.bincount(dataset.copies)
+    repeated = (
+        f"{int((sizes > 1).sum())} structure(s) more than once, up to symmetry; copies are held out together"
+    )
     doubts = [
         _named(
             dataset, np.flatnonzero(drifts > 0.1 * tolerances.net_force), "forces do not quite sum to zero"
@@ -313,11 +336,13 @@ def doubts_of(dataset: Dataset, elements: Sequence[str], tolerances: Tolerances)
             np.flatnonzero(largest_stress(dataset) > LARGEST_STRESS),
             f"stress above {LARGEST_STRESS} eV/Å³",
         ),
+        _named(dataset, np.flatnonzero(sizes[dataset.copies] > 1), repeated),
     ]
-    copies = same_geometry(dataset)
-    doubts += [_named(dataset, members, "the same structure more than once") for members in copies[:SHOWN]]
-    if len(copies) > SHOWN:
-        doubts.append(f"and {len(copies) - SHOWN} more structures occur more than once")
+    if dataset.test_kind != "file" and (shared := shared_copies(dataset)):
+        doubts.append(
+            "copies, up to symmetry, of training structures are among the test structures, such as "
+            f"{', '.join(shared[0][:SHOWN])}: {len(shared)} of {int((sizes > 1).sum())} sets"
+        )
     if np.isnan(dataset.stresses).all():
         doubts.append("no structure has a stress label; models are fitted and judged without stress")
     absent = sorted(set(elements) - set(dataset.elements))

@@ -160,6 +160,11 @@ class Split:
     validation: Indices
     test: Indices
 
+    @property
+    def trained(self) -> Indices:
+        """All that is not for testing."""
+        return np.concatenate([self.pool, self.tuning, self.validation])
+
 
 def structure_key(atoms: Atoms) -> str:
     """SHA-256 (hex) of what a basis sees: elements, positions, cell, periodicity."""
@@ -214,7 +219,10 @@ def draw_test(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     blocks_whole = has_blocks(dataset.blocks)
     kind = "none" if fraction == 0.0 else "blocks" if blocks_whole else "random"
     bundles = bundles_of(dataset.copies, dataset.blocks) if blocks_whole else dataset.copies
-    is_test = hold_out(dataset.groups, fraction, np.random.default_rng(seed), bundles)
+    rng = np.random.default_rng(seed)
+    is_test = hold_out(dataset.groups, fraction, rng, bundles)
+    if is_test.any():
+        is_test = _with_signals(dataset, is_test, bundles, rng)
     return dataset.with_test(is_test, kind if is_test.any() else "none", blocks_whole)
 
 
@@ -232,14 +240,29 @@ def _take(
     taken = hold_out(part.groups, fraction, rng, bundles)
     if not taken.any():
         taken = bundles == bundles[rng.choice(first_members(bundles)[0])]
-    moving = root_mean_squares(part.forces) > still_force(part.forces)
-    for signal in (moving, np.isfinite(part.stresses).any(axis=1)):
-        with_signal = np.unique(bundles[signal])
-        if len(with_signal) > 1 and not (signal & taken).any():
-            taken |= bundles == rng.choice(with_signal)
+    taken = _with_signals(part, taken, bundles, rng)
     while len(np.unique(bundles[~taken])) < left:
         taken &= bundles != rng.choice(np.unique(bundles[taken]))
     return available[~taken], available[taken]
+
+
+def _with_signals(
+    dataset: Dataset, taken: NDArray[np.bool_], bundles: Indices, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """``taken``, with forces and stress labels to judge by where two bundles have them; the only ones stay."""
+    taken, only = taken.copy(), []
+    moving = root_mean_squares(dataset.forces) > still_force(dataset.forces)
+    for signal in (moving, np.isfinite(dataset.stresses).any(axis=1)):
+        with_signal = np.unique(bundles[signal])
+        if len(with_signal) > 1 and not (signal & taken).any():
+            taken |= bundles == rng.choice(with_signal)
+        elif len(with_signal) == 1:
+            only.append(with_signal[0])
+    others = np.setdiff1d(bundles, only)
+    if not len(others):
+        return taken
+    taken &= np.isin(bundles, others)
+    return taken if taken.any() else bundles == rng.choice(others)
 
 
 def write_extxyz(path: Path, dataset: Dataset) -> None:

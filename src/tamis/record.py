@@ -51,11 +51,12 @@ class TrialRecord:
     """Everything about one trial that a reader may ask for.
 
     config: resolved configuration; overrides: what was typed; versions: of programs and packages;
-    dataset: fingerprint, numbers of structures, notes on what was put right or doubtful when it was read;
+    dataset: fingerprint, numbers of structures, what was held out how, notes on what was put right or doubtful;
     selection: ids of the kept structures in the order of choice;
     metrics: flat name -> value with the unit in the name, ``seconds/<stage>`` and ``memory/process_peak_MiB`` among
     them; curve: one entry a point of a learning curve, with the number of kept structures and the metrics there;
-    problems: stage -> why something there could not be measured, in a trial that is complete all the same;
+    problems: stage -> why something there could not be measured, or what a choice there rests on if that is too
+    little, in a trial that is complete all the same;
     status: running, complete, failed, skipped or stopped; reason: why; id: of this record and no other, by which its
     run is found in MLflow. It grows while the trial runs.
     """

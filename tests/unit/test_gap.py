@@ -393,10 +393,10 @@ def test_tuning_on_kept_never_looks_at_validation(prepared, rattled, warm):
 
 def test_the_chosen_setting_is_the_one_that_predicts_held_out_structures_best(prepared, rattled, warm):
     """The score against folds predicted one after the other, by fits on the others."""
-    from tamis.dataset import deal_into_folds
+    from tamis.dealing import deal_into_folds
 
     kept = rattled.subset(range(12))
-    fold = deal_into_folds(kept.groups, 3, rng())
+    fold = deal_into_folds(kept.groups, 3, rng(), kept.copies)
     chosen = prepared.fit(kept, rattled, warm, rng()).diagnostics
     basis, owned = prepared._candidates_of(kept, warm)
     columns, factor = prepared._sparse_points(basis, owned, warm.memory)

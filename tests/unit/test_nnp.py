@@ -10,6 +10,7 @@ from ase.build import bulk
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
+from tests import copper
 
 from tamis.bases.acsf import AcsfBasis
 from tamis.dataset import Dataset
@@ -258,6 +259,27 @@ def test_a_tuning_set_is_used_where_asked_for(labelled, shared_store):
     potential = a_model.fit(labelled.subset(range(12)), labelled.subset(range(12, 20)), shared_store, rng)
     squares = potential.members[0]
     assert len(squares) == 1 and potential.diagnostics["held_out_force_rmse_eV_per_A"] > 0
+
+
+@pytest.mark.parametrize("n_moved", [0, 1, 6])
+def test_crystals_without_forces_do_not_stop_a_network_early(n_moved, store):
+    """Their force errors are rounding, whose least value comes at any iteration: energies tell when to stop."""
+    kept = copper.labelled(copper.force_free(12) + copper.moved(n_moved))
+    kept = replace(kept, stresses=np.full((len(kept), 6), np.nan))
+    long = {"n_networks": 1, "max_iterations": 30, "tuning_iterations": 10, "patience": 30, "ridges": (1e-3,)}
+    late = fit(model("Cu", **long), kept, store)
+    early = fit(model("Cu", **long | {"max_iterations": 4}), kept, store)
+    has_forces = n_moved > 1
+    assert late.diagnostics["judged_force_structures"] == (3 if has_forces else 0)
+    assert ("held_out_force_rmse_eV_per_A" in late.diagnostics) == has_forces
+    assert bool(late.problem) == (not has_forces)
+    judged = "held_out_force_rmse_eV_per_A" if has_forces else "held_out_energy_rmse_meV_per_atom"
+    assert late.diagnostics[judged] <= early.diagnostics[judged]
+
+
+def test_copies_of_a_crystal_are_a_fit_without_choice(store):
+    potential = fit(model("Cu"), copper.labelled([*copper.force_free(1)] * 4), store)
+    assert "chosen by 0 distinct structure(s)" in potential.problem and potential.diagnostics["ridge"] == 1e-2
 
 
 @pytest.mark.parametrize("name", REFUSED)

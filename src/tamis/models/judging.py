@@ -39,6 +39,7 @@ class Judges:
     kinds: (3,) True for what the score sums over.
     negligible_force: eV/Å, errors of forces below it are as good as none.
     doubts: in which ways the choice rests on too little, in words.
+    of_blocks: whether folds are of whole blocks; else of structures, copies together.
     """
 
     folds: Indices
@@ -46,6 +47,7 @@ class Judges:
     kinds: Mask
     negligible_force: float
     doubts: tuple[str, ...]
+    of_blocks: bool = False
 
     @property
     def n_folds(self) -> int:
@@ -76,7 +78,8 @@ class Judges:
     def report(self) -> Mapping[str, float]:
         """What the choice rests on, as diagnostics of a fit: distinct structures that judge each quantity."""
         names = ("judged_structures", "judged_force_structures", "judged_stress_structures")
-        return {name: float(count) for name, count in zip(names, self.counts, strict=True)}
+        counts = {name: float(count) for name, count in zip(names, self.counts, strict=True)}
+        return counts | {"folds": float(self.n_folds), "folds_of_blocks": float(self.of_blocks)}
 
     @property
     def problem(self) -> str:
@@ -101,7 +104,7 @@ def judges_by_folds(
     ----------
     n_folds : at most so many; fewer where there are fewer bundles. at_least : so many, where there are as many bundles.
     per_fold : bundles that a fold should have. n_used : how many of the folds are ever held out, the first ones, each
-        judging a fit of its own, which needs forces to judge by; None: all, and the score sums over them.
+        judging a fit of its own, so that bundles with forces are counted; None: all, and the score sums over them.
     """
     bundles = kept.bundles
     still = still_force(kept.forces)
@@ -123,7 +126,8 @@ def judges_by_folds(
     if _distinct(bundles[labelled]) < 2:  # fits that saw no stress would be judged by the only ones
         labelled = np.zeros(len(kept), dtype=np.bool_)
     used = (folds != ALWAYS_TRAINED) & (folds < (len(kept) if n_used is None else n_used))
-    return _judges(kept, folds, used, moving, labelled, still)
+    found = _judges(kept, folds, used, moving, labelled, still)
+    return replace(found, of_blocks=kept.deals_blocks)
 
 
 def judges_by_tuning(kept: Dataset, tuning: Dataset) -> Judges:

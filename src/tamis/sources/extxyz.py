@@ -114,6 +114,12 @@ class Extxyz(Source):
         """``dataset``, of which what ``held_out`` names, or ``test_fraction``, is for testing."""
         if self.held_out is not None:
             is_test = named(self.held_out, dataset.groups, dataset.blocks)
+            # what is trained on as well is no test: several trajectories may begin with the same structure
+            is_test &= ~np.isin(dataset.copies, dataset.copies[~is_test])
+            if not is_test.any():
+                raise TamisError(
+                    f"dataset.held_out={list(self.held_out)} has only copies of training structures"
+                )
             return dataset.with_test(is_test, "blocks", has_blocks(dataset.blocks))
         drawn = draw_test(dataset, self.test_fraction, self.test_seed)
         if drawn.test_kind == "random":
