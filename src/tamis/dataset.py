@@ -32,6 +32,7 @@ class Dataset:
     ids: n unique names ("training.json#12"), used in messages and selections.
     is_test: (n,) True where the source says that a structure is for testing only.
     notes: what was doubtful or done when the set was read, for whoever reads results of it.
+    isolated: free atoms that were set apart; None: there are none. They are written with what is kept.
     """
 
     structures: tuple[Atoms, ...]
@@ -43,6 +44,7 @@ class Dataset:
     ids: tuple[str, ...]
     is_test: NDArray[np.bool_]
     notes: tuple[str, ...] = ()
+    isolated: Dataset | None = None
 
     def __post_init__(self) -> None:
         n = len(self.structures)
@@ -97,6 +99,25 @@ class Dataset:
             ids=tuple(self.ids[i] for i in chosen),
             is_test=self.is_test[chosen],
         )
+
+
+def with_isolated(dataset: Dataset) -> Dataset:
+    """The free atoms that were set apart, and then the structures."""
+    apart = dataset.isolated
+    if apart is None:
+        return dataset
+    return replace(
+        dataset,
+        structures=apart.structures + dataset.structures,
+        energies=np.concatenate([apart.energies, dataset.energies]),
+        forces=apart.forces + dataset.forces,
+        stresses=np.concatenate([apart.stresses, dataset.stresses]),
+        groups=apart.groups + dataset.groups,
+        blocks=apart.blocks + dataset.blocks,
+        ids=apart.ids + dataset.ids,
+        is_test=np.concatenate([apart.is_test, dataset.is_test]),
+        isolated=None,
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,7 +50,8 @@ class TrialRecord:
     """Everything about one trial that a reader may ask for.
 
     config: resolved configuration; overrides: what was typed; versions: of programs and packages;
-    dataset: fingerprint, numbers of structures, notes on what was doubtful or done when it was read; selection: ids of the kept structures in the order of choice;
+    dataset: fingerprint, numbers of structures, notes on what was doubtful or done when it was read;
+    selection: ids of the kept structures in the order of choice;
     metrics: flat name -> value with the unit in the name, ``seconds/<stage>`` and ``memory/process_peak_MiB`` among
     them; curve: one entry a point of a learning curve, with the number of kept structures and the metrics there;
     problems: stage -> why something there could not be measured, in a trial that is complete all the same;

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from tamis.bases.none import NoDescriptor
 from tamis.configuration import explain
-from tamis.dataset import Dataset, Split, split_dataset, write_extxyz
+from tamis.dataset import Dataset, Split, split_dataset, with_isolated, write_extxyz
 from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
 from tamis.exceptions import NotApplicableError, StoppedError, TamisError
@@ -139,7 +139,7 @@ def _run(
         watch(record)
     if config["artifacts"]:
         with record.stage("artifacts"):
-            write_extxyz(folder / "kept.extxyz", pool.subset(selections[-1].indices))
+            write_extxyz(folder / "kept.extxyz", with_isolated(pool.subset(selections[-1].indices)))
             _write_potential(potential, folder / "potential")
     kept = dataset.subset(split.pool[np.sort(selections[-1].indices)])
     _judge(parts.evaluation, _subject(parts, seed.fit, potential, pool, kept, folder), record, watch)

@@ -10,6 +10,7 @@ FLOORS = (
     ("exceptions", "units", "configuration", "files", "progress", "secrets", "geometry", "trust"),
     ("lammps", "statistics"),
     ("dataset", "crystal"),
+    ("plausibility",),
     ("checks", "sources"),
     ("bases",),
     ("store", "memory"),

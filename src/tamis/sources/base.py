@@ -18,6 +18,7 @@ from tamis.checks import Tolerances, check_dataset
 from tamis.crystal import Crystal
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
+from tamis.plausibility import set_isolated_apart
 
 LOG = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ def _check_reference(name: str, value: Any) -> None:
 def _read_and_checked(source: Source, stamps: Hashable) -> Dataset:
     dataset = without(source._read(), source.drop)
     doubts = check_dataset(dataset, source.elements, source.tolerances)
-    return replace(dataset, notes=(*dataset.notes, *doubts))
+    return set_isolated_apart(replace(dataset, notes=(*dataset.notes, *doubts)))
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:

@@ -42,7 +42,7 @@ class Extxyz(Source):
     block_key : name of the trajectory or strain mode; a structure without it is a block of its own. None: not read.
     test_fraction : part of every group set aside for testing where there is no ``test``; 0: no test set.
     test_seed : of that choice, which belongs to the data and so is none of the trial's seeds.
-    shortest_distance, net_force, energy_window : see ``tamis.checks.Tolerances``.
+    shortest_distance, net_force, energy_window, zero_forces : see ``tamis.checks.Tolerances``.
     """
 
     train: tuple[str, ...]
@@ -59,6 +59,7 @@ class Extxyz(Source):
     shortest_distance: float = Tolerances.shortest_distance
     net_force: float = Tolerances.net_force
     energy_window: float = Tolerances.energy_window
+    zero_forces: bool = Tolerances.zero_forces
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,7 +78,7 @@ class Extxyz(Source):
     @property
     def tolerances(self) -> Tolerances:
         """Where the checks refuse."""
-        return Tolerances(self.shortest_distance, self.net_force, self.energy_window)
+        return Tolerances(self.shortest_distance, self.net_force, self.energy_window, self.zero_forces)
 
     def _files(self) -> list[Path]:
         return [*matching(self.train), *matching(self.test or ())]
