@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,8 +24,11 @@ from tamis.models.base import Potential
 from tamis.parts import Parts, Seeds, check_trial, plain, trial_part
 from tamis.pruners.base import Selection
 from tamis.pruners.budget import select_all
+from tamis.reach import cutoff_doubts
 from tamis.record import COMPLETE, FAILED, SKIPPED, STOPPED, TrialRecord, versions
 from tamis.secrets import redacted
+
+LOG = logging.getLogger(__name__)
 
 Watch = Callable[[TrialRecord], None]
 SPLIT, SELECT, FIT = range(3)
@@ -121,6 +125,10 @@ def _run(
         split = split_dataset(dataset, config["validation_fraction"], rng, parts.model.needs_tuning_set)
         pool = dataset.subset(split.pool)
         record.dataset = _describe(dataset, split)
+        doubts = cutoff_doubts(dataset, {"model": parts.model, "descriptor": parts.descriptor})
+        record.dataset["notes"] += doubts
+        for doubt in doubts:
+            LOG.warning("%s", doubt)
     with record.stage("rows"):  # before the features, which the rows of an own descriptor hold already
         parts.model.prepare(dataset, parts.store)
     with record.stage("features"):

@@ -18,7 +18,7 @@ FLOORS = (
     ("models",),
     ("evaluation",),
     ("record", "record_shape", "retired", "parents", "tracking"),
-    ("parts", "trial"),
+    ("parts", "reach", "trial"),
     ("report", "search_plots", "search_runs", "best", "sweep", "app", "doctor", "endings", "sync", "study"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -21,7 +21,6 @@ from tamis.plausibility.unit_tables import (
     ENERGIES,
     PER_ATOM,
     Explanation,
-    distance,
     of_energies_and_forces,
     of_stresses,
     of_stresses_as_virials,
@@ -32,6 +31,10 @@ Array = NDArray[np.float64]
 
 DESCRIBED = 0.5
 """Largest relative error of held-out labels with which the rough potential has a say; good sets have 0.01 to 0.3."""
+BARELY_DESCRIBED, OVERWHELMING = 0.7, 2.0
+"""An error with which it has a say, too, if labels are described so much worse as they are (see CLEAR)."""
+MUCH_BETTER = 0.5
+"""Of the error of labels as they are: with less, the volume or number of atoms is believed to be in them."""
 CLEAR = 0.6
 """ln of how much worse labels are described as they are; good sets have up to 0.1, sets of five structures 0.5."""
 CLEAR_WITHOUT_UNIT = 1.2
@@ -105,6 +108,8 @@ def label_doubts(comparison: Comparison) -> list[str]:
     """What energies, forces and stresses say about each other."""
     energy = comparison.energy_to_force()
     if energy is None or not is_off(energy):
+        if energy is not None and fit_times_atoms(comparison, MUCH_BETTER * energy.errors[0]):
+            return [f"energies do not fit the forces; they would as {PER_ATOM}"]
         return stress_doubts(comparison, reference_of_stresses(comparison, energy), 1.0)
     explanations = explain(comparison, energy.factor)
     if not explanations and energy.gain < CLEAR_WITHOUT_UNIT:
@@ -129,14 +134,19 @@ def sentence(
 def explain(comparison: Comparison, factor: float) -> list[Explanation]:
     """What may be meant; stresses, where they fit one explanation, rule out the others. The likeliest comes first."""
     found = of_energies_and_forces(factor)
-    if comparison.dataset.n_atoms.max() > 1:
-        multiplied = comparison.energy_to_force(comparison.dataset.n_atoms.astype(float))
-        if multiplied is not None and agrees(multiplied):
-            found.append(Explanation(PER_ATOM, distance(multiplied.factor, 1.0)))
+    if fit_times_atoms(comparison):
+        found.append(Explanation(PER_ATOM))
     stress = comparison.stress_to_force()
     if stress is not None:
         found = [one for one in found if agrees(stress, one.forces)] or found
     return likeliest_first(found, comparison.dataset)
+
+
+def fit_times_atoms(comparison: Comparison, largest_error: float = DESCRIBED) -> bool:
+    """Whether energies, multiplied by the number of atoms, fit the forces."""
+    n_atoms = comparison.dataset.n_atoms.astype(float)
+    scale = comparison.energy_to_force(n_atoms) if n_atoms.max() > 1.0 else None
+    return scale is not None and agrees(scale) and scale.errors[0] < largest_error
 
 
 def likeliest_first(explanations: Sequence[Explanation], dataset: Dataset) -> list[Explanation]:
@@ -172,13 +182,10 @@ def stress_doubts(comparison: Comparison, by: str, forces: float) -> list[str]:
         (scale_of(1.0 / volumes), of_virials_as_stresses),
         (scale_of(volumes), of_stresses_as_virials),
     )
-    meant = [
-        one
-        for scale, meaning in readings
-        if scale is not None and is_described(scale)
-        for one in meaning(scale.factor * forces)
-    ]
-    if not is_off(plain, forces, CLEAR if meant else CLEAR_WITHOUT_UNIT):
+    described = [(scale, meaning) for scale, meaning in readings if scale is not None and is_described(scale)]
+    meant = [one for scale, meaning in described for one in meaning(scale.factor * forces)]
+    better = any(scale.errors[0] < MUCH_BETTER * plain.errors[0] for scale, _ in described)
+    if not (is_off(plain, forces, CLEAR if meant else CLEAR_WITHOUT_UNIT) or (meant and better)):
         return []
     meant = likeliest_first(meant, comparison.dataset)
     others = {"both": "energies and forces", "": "forces"}.get(by, by)
@@ -192,12 +199,20 @@ def is_described(scale: Scale | None) -> bool:
 
 def agrees(scale: Scale | None, other: float = 1.0) -> bool:
     """Whether two kinds of labels are described, and fit, one of them divided by ``other``."""
-    return scale is not None and is_described(scale) and 1.0 / FAR < scale.factor * other < FAR
+    return scale is not None and is_described(scale) and is_between(scale, other)
 
 
 def is_off(scale: Scale | None, other: float = 1.0, clear: float = CLEAR) -> bool:
     """Whether two kinds of labels are described, and surely do not fit as they are."""
-    return scale is not None and is_described(scale) and not agrees(scale, other) and scale.gain > clear
+    if scale is None or agrees(scale, other):
+        return False
+    barely = max(scale.errors) < BARELY_DESCRIBED and scale.gain > OVERWHELMING
+    return (is_described(scale) or barely) and scale.gain > clear and not is_between(scale, other)
+
+
+def is_between(scale: Scale, other: float) -> bool:
+    """Whether the factor is one of those that good sets may have."""
+    return 1.0 / FAR < scale.factor * other < FAR
 
 
 def absolute_doubts(dataset: Dataset) -> list[str]:

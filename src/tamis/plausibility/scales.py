@@ -60,8 +60,9 @@ def scale_between(first: Sequence[Array], second: Sequence[Array]) -> Scale | No
     ----------
     first, second : ``gram`` of the rows of either kind, one for each of two folds.
     """
-    if min(float(square[-1, -1]) for square in (*first, *second)) <= 0.0:
-        return None
+    for fold in (*first, *second):
+        if fold[-1, -1] <= 0.0 or np.trace(fold[:-1, :-1]) <= 0.0:  # no labels, or no neighbours
+            return None
     try:
         trained = [Trained.on(first[k], second[k]) for k in (0, 1)]
     except LinAlgError:
