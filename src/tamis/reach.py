@@ -53,7 +53,9 @@ def cutoffs_of(part: Any, name: str) -> Iterator[tuple[str, float]]:
     names = [field.name for field in fields(part)]
     for field in names:
         value = getattr(part, field, None)
-        order = field.replace("r_cut", "order", 1)  # of ChIMES: without clusters of that size there is no cutoff
+        order = field.replace(
+            "r_cut", "order", 1
+        )  # of ChIMES: without clusters of that size there is no cutoff
         if field.startswith("r_cut") and isinstance(value, int | float) and getattr(part, order, 1) > 0:
             yield f"{name}.{field}", float(value)
         elif "r_cut" not in names:

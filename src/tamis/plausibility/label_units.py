@@ -47,6 +47,8 @@ LARGEST_FORCE = 10.0
 """eV/Å, median of all atoms; mlearn has 0.3 to 1, hot liquids up to 4."""
 SMALLEST_FORCE = 0.1
 """eV/Å, median of all atoms, below which lengths in bohr make hartree likely."""
+SHORT_BOND = 0.7
+"""Usual bond over the sum of two radii; below, large forces are what they should be."""
 LONG_BOND = 1.45
 """Usual bond over the sum of two radii; in Å 0.77 (nitrogen) to 1.25 (fluorine), in bohr 1.89 times as much."""
 DEEPER_THAN_ALL = 1.2
@@ -75,7 +77,7 @@ def unit_doubts(dataset: Dataset) -> list[str]:
         return length_doubts(dataset, float(np.median(bonds)))
     comparison = Comparison.of(dataset, float(np.median(bonds)))
     found = [] if comparison is None else label_doubts(comparison)
-    return found or absolute_doubts(dataset)
+    return found or absolute_doubts(dataset, float(np.median(bonds)))
 
 
 def length_doubts(dataset: Dataset, bond: float) -> list[str]:
@@ -215,8 +217,13 @@ def is_between(scale: Scale, other: float) -> bool:
     return 1.0 / FAR < scale.factor * other < FAR
 
 
-def absolute_doubts(dataset: Dataset) -> list[str]:
-    """Labels that agree with each other, and are too large, or just as large as in another unit."""
+def absolute_doubts(dataset: Dataset, bond: float) -> list[str]:
+    """Labels that agree with each other, and are too large, or just as large as in another unit.
+
+    Parameters
+    ----------
+    bond : usual distance of neighbours over the sum of two radii; atoms that are squeezed have large forces.
+    """
     ratio = float(np.median(dataset.energies / [all_electron_energy(a.numbers) for a in dataset.structures]))
     unit = next((unit for unit, number in ENERGIES.items() if abs(ratio / number - 1.0) < 0.015), "")
     force = median_force(dataset)
@@ -225,7 +232,7 @@ def absolute_doubts(dataset: Dataset) -> list[str]:
         found.append(f"energies are {ratio:.3g} times as deep as those of all electrons of the free atoms")
     elif unit:
         found.append(f"energies are as many {unit} as all electrons of the free atoms have")
-    if force > LARGEST_FORCE:
+    if force > LARGEST_FORCE and bond > SHORT_BOND:
         found.append(f"half of all atoms have forces above {force:.3g} eV/Å")
     if not found:
         return []
