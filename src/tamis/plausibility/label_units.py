@@ -236,10 +236,12 @@ def absolute_doubts(dataset: Dataset, bond: float) -> list[str]:
         found.append(f"half of all atoms have forces above {force:.3g} eV/Å")
     if not found:
         return []
-    named = unit or "kcal/mol"
+    likely = unit or ("kcal/mol" if force > LARGEST_FORCE else "")
+    if not likely:
+        return [f"{found[0]}: which unit are they in? set dataset.units.energy"]
     return [
-        f"{' and '.join(found)}: are energies and forces in {named}, or one of them? then set "
-        f"dataset.units.energy={named} dataset.units.forces={named}/angstrom, or what is right of it"
+        f"{' and '.join(found)}: are energies and forces in {likely}, or one of them? then set "
+        f"dataset.units.energy={likely} dataset.units.forces={likely}/angstrom, or what is right of it"
     ]
 
 
