@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 from tamis.geometry import check_geometry, in_vacuum
+from tamis.plausibility import filler_doubts, filler_problems, set_isolated_apart, unit_doubts
+from tamis.units import GPA_PER_EV_PER_A3
 
 Array = NDArray[np.float64]
 
@@ -35,6 +37,8 @@ LARGEST_STRESS = 3.0
 """eV/Å³ (480 GPa); above it a unit or sign is the likelier explanation."""
 ONE_ENERGY = 1e-3
 """eV/atom, by which energies of one structure may differ."""
+IMPOSSIBLE_STRESS = 30.0
+"""eV/Å³ (4.8 TPa)."""
 FAR_OUT = 15.0
 """Robust standard deviations at which an energy is an outlier; the mlearn sets reach 5.2."""
 
@@ -49,17 +53,21 @@ class Tolerances:
         electronic-structure code that is independent from atom to atom gives its own size here; mlearn has 1e-8.
     energy_window : eV/atom; an energy further than this from what its composition suggests may have another
         reference than the rest. Between a crystal and its hot melt lie 0.2 to 1.5.
+    zero_forces : take sets all of whose forces are 0, although neighbours do not balance.
     """
 
     shortest_distance: float = 0.5
     net_force: float = 0.1
     energy_window: float = 3.0
+    zero_forces: bool = False
 
     def __post_init__(self) -> None:
         for name in ("shortest_distance", "net_force", "energy_window"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0.0):
                 raise TamisError(f"{name} is {value}; it must be a finite number above 0")
+        if not isinstance(self.zero_forces, bool):
+            raise TamisError(f"zero_forces is {self.zero_forces!r}; true or false is needed")
 
 
 def check_dataset(
@@ -93,16 +101,19 @@ def check_dataset(
             sound.append(i)
     _ = dataset.copies  # found once, for all parts
     remaining = dataset.subset(sound)
+    bonded = set_isolated_apart(remaining)
     problems += repeated_structures(remaining) + foreign_energies(remaining, tolerances.energy_window)
-    raise_problems(problems)
-    doubts = doubts_of(dataset, elements, tolerances)
+    problems += impossible_stresses(remaining) + filler_problems(bonded, tolerances.zero_forces)
+    units = unit_doubts(bonded)
+    raise_problems(problems, units)
+    doubts = [*doubts_of(dataset, elements, tolerances), *filler_doubts(bonded), *units]
     for doubt in doubts:
         LOG.warning("%s", doubt)
     return tuple(doubts)
 
 
-def raise_problems(problems: Sequence[str]) -> None:
-    """Raise one TamisError for all ``problems``; do nothing where there are none."""
+def raise_problems(problems: Sequence[str], hints: Sequence[str] = ()) -> None:
+    """Raise one TamisError for all ``problems``, with what may lie behind them; do nothing where there are none."""
     if not problems:
         return
     shown = "\n  ".join(problems[:SHOWN])
@@ -110,6 +121,7 @@ def raise_problems(problems: Sequence[str]) -> None:
     raise TamisError(
         f"the data set has {len(problems)} problem(s):\n  {shown}{rest}\n"
         "Correct the files, or leave structures out by listing their ids in dataset.drop."
+        + "".join(f"\nOf all structures: {hint}." for hint in hints)
     )
 
 
@@ -208,6 +220,17 @@ def pairs_within(atoms: Atoms, reach: float) -> tuple[NDArray[np.intp], NDArray[
     check_geometry(atoms, reach)
     first, second, distance = neighbour_list("ijd", in_vacuum(atoms, 1.0), reach)
     return first, second, distance
+
+
+def impossible_stresses(dataset: Dataset) -> list[str]:
+    """Stresses beyond what is computed anywhere."""
+    largest = largest_stress(dataset)
+    return [
+        f"{dataset.ids[i]}: stress reaches {largest[i]:.3g} eV/Å³ ({largest[i] * GPA_PER_EV_PER_A3 / 1000:.3g} TPa), "
+        f"allowed is {IMPOSSIBLE_STRESS:g}; set its unit, such as dataset.units.stress=kbar, or leave it out with "
+        "dataset.stress_key=null dataset.virial_key=null"
+        for i in np.flatnonzero(largest > IMPOSSIBLE_STRESS)
+    ]
 
 
 def repeated_structures(dataset: Dataset) -> list[str]:

@@ -42,6 +42,7 @@ class Dataset:
         the fingerprint.
     test_kind: how these were chosen: "published", "file", "random", "blocks" (whole ones), "none".
     blocks_whole: whether a block is held out whole, for validation and in folds, as for testing.
+    isolated: free atoms that were set apart; None: there are none. They are written with what is kept.
     """
 
     structures: tuple[Atoms, ...]
@@ -55,6 +56,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     test_kind: str = "published"
     blocks_whole: bool = False
+    isolated: Dataset | None = None
 
     def __post_init__(self) -> None:
         n = len(self.structures)
@@ -145,6 +147,25 @@ class Dataset:
         if "copies" in self.__dict__:
             part.__dict__["copies"] = self.copies[chosen]
         return part
+
+
+def with_isolated(dataset: Dataset) -> Dataset:
+    """The free atoms that were set apart, and then the structures."""
+    apart = dataset.isolated
+    if apart is None:
+        return dataset
+    return replace(
+        dataset,
+        structures=apart.structures + dataset.structures,
+        energies=np.concatenate([apart.energies, dataset.energies]),
+        forces=apart.forces + dataset.forces,
+        stresses=np.concatenate([apart.stresses, dataset.stresses]),
+        groups=apart.groups + dataset.groups,
+        blocks=apart.blocks + dataset.blocks,
+        ids=apart.ids + dataset.ids,
+        is_test=np.concatenate([apart.is_test, dataset.is_test]),
+        isolated=None,
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from tamis.bases.none import NoDescriptor
 from tamis.configuration import explain
-from tamis.dataset import Dataset, Split, split_dataset, write_extxyz
+from tamis.dataset import Dataset, Split, split_dataset, with_isolated, write_extxyz
 from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
 from tamis.exceptions import NotApplicableError, StoppedError, TamisError
@@ -25,8 +26,11 @@ from tamis.names import said_of
 from tamis.parts import Parts, Seeds, check_trial, plain, trial_part
 from tamis.pruners.base import Selection
 from tamis.pruners.budget import select_all
+from tamis.reach import cutoff_doubts
 from tamis.record import COMPLETE, FAILED, SKIPPED, STOPPED, TrialRecord, versions
 from tamis.secrets import redacted
+
+LOG = logging.getLogger(__name__)
 
 Watch = Callable[[TrialRecord], None]
 SPLIT, SELECT, FIT = range(3)
@@ -123,6 +127,10 @@ def _run(
         split = split_dataset(dataset, config["validation_fraction"], rng, parts.model.needs_tuning_set)
         pool = dataset.subset(split.pool)
         record.dataset = _describe(dataset, split)
+        doubts = cutoff_doubts(dataset, {"model": parts.model, "descriptor": parts.descriptor})
+        record.dataset["notes"] += doubts
+        for doubt in doubts:
+            LOG.warning("%s", doubt)
     with record.stage("rows"):  # before the features, which the rows of an own descriptor hold already
         parts.model.prepare(dataset, parts.store)
     with record.stage("features"):
@@ -141,7 +149,7 @@ def _run(
         watch(record)
     if config["artifacts"]:
         with record.stage("artifacts"):
-            write_extxyz(folder / "kept.extxyz", pool.subset(selections[-1].indices))
+            write_extxyz(folder / "kept.extxyz", with_isolated(pool.subset(selections[-1].indices)))
             _write_potential(potential, folder / "potential")
     kept = dataset.subset(split.pool[np.sort(selections[-1].indices)])
     _judge(parts.evaluation, _subject(parts, seed.fit, potential, pool, kept, folder), record, watch)

@@ -10,6 +10,7 @@ FLOORS = (
     ("exceptions", "units", "configuration", "files", "progress", "secrets", "geometry", "trust", "names"),
     ("lammps", "statistics", "copies", "dealing", "signal"),
     ("dataset", "crystal", "trajectories"),
+    ("plausibility",),
     ("checks", "sources"),
     ("bases",),
     ("store", "memory"),
@@ -17,7 +18,7 @@ FLOORS = (
     ("models",),
     ("evaluation",),
     ("record", "record_shape", "retired", "parents", "tracking"),
-    ("parts", "trial"),
+    ("parts", "reach", "trial"),
     ("report", "search_plots", "search_runs", "best", "sweep", "app", "doctor", "endings", "sync", "study"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -283,9 +283,11 @@ def test_a_free_atom_is_a_reference_not_an_outlier():
         check_dataset(with_energy(with_forces(bound, 3, np.zeros((2, 3))), 3, -1.6), ["Si"])
 
 
-def test_a_stress_in_another_unit_is_a_warning(caplog):
-    check_dataset(replace(silicon(), stresses=silicon().stresses * 1602.0), ["Si"])
+def test_a_large_stress_is_a_warning_and_an_impossible_one_is_refused(caplog):
+    check_dataset(replace(silicon(), stresses=silicon().stresses * 160.2), ["Si"])
     assert "stress above 3.0 eV/Å³" in caplog.text
+    with pytest.raises(TamisError, match=r"stress reaches .* TPa.*\n[^$]*dataset\.units\.stress=kbar"):
+        check_dataset(replace(silicon(), stresses=silicon().stresses * 1602.0), ["Si"])
 
 
 def test_a_molecule_passes():

@@ -33,7 +33,7 @@ def entry(
         "structure": {"lattice": {"matrix": atoms.cell.array.tolist()}, "sites": sites},
         "outputs": {
             "energy": -43.0 - 0.1 * i,
-            "forces": [[0.0] * 3] * 8,
+            "forces": [[0.1 + 0.01 * i, 0.2, 0.3], [-0.1 - 0.01 * i, -0.2, -0.3]] * 4,
             "virial_stress": [1, 2, 3, 4, 5, 6],
         },
         "group": "AIMD-NVT",

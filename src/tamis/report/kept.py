@@ -35,7 +35,9 @@ def groups_of(trials: Iterable[Trial]) -> dict[str, str]:
     wanted = {i for trial in largest for i in trial.ids}
     if largest and not known.keys() >= wanted:
         known |= {i: group for i, group in _ask_source(largest[0].folder).items() if i in wanted}
-    return known
+    return {
+        i: group for i, group in known.items() if i in wanted
+    }  # free atoms are in the file, and not chosen
 
 
 def _ask_source(folder: Path) -> dict[str, str]:

@@ -18,6 +18,7 @@ from tamis.checks import Tolerances, check_dataset
 from tamis.crystal import Crystal
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
+from tamis.plausibility import set_isolated_apart
 
 LOG = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ def _read_and_checked(source: Source, stamps: Hashable) -> Dataset:
     for note in dataset.notes:
         LOG.info("%s", note)
     doubts = check_dataset(dataset, source.elements, source.tolerances)
-    return replace(dataset, notes=(*dataset.notes, *doubts))
+    return set_isolated_apart(replace(dataset, notes=(*dataset.notes, *doubts)))
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:

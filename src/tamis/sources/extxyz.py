@@ -46,7 +46,7 @@ class Extxyz(Source):
         Whole blocks, where a block has several structures; copies of a structure stay together.
     test_seed : of that choice, which belongs to the data and so is none of the trial's seeds.
     held_out : blocks or groups to test on instead of ``test_fraction``; None: that fraction.
-    shortest_distance, net_force, energy_window : see ``tamis.checks.Tolerances``.
+    shortest_distance, net_force, energy_window, zero_forces : see ``tamis.checks.Tolerances``.
     """
 
     train: tuple[str, ...]
@@ -64,6 +64,7 @@ class Extxyz(Source):
     shortest_distance: float = Tolerances.shortest_distance
     net_force: float = Tolerances.net_force
     energy_window: float = Tolerances.energy_window
+    zero_forces: bool = Tolerances.zero_forces
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,7 +87,7 @@ class Extxyz(Source):
     @property
     def tolerances(self) -> Tolerances:
         """Where the checks refuse."""
-        return Tolerances(self.shortest_distance, self.net_force, self.energy_window)
+        return Tolerances(self.shortest_distance, self.net_force, self.energy_window, self.zero_forces)
 
     def _files(self) -> list[Path]:
         return [*matching(self.train), *matching(self.test or ())]

@@ -1,0 +1,217 @@
+"""Units and signs that do not belong together are found and named; sound sets of every kind are left in peace."""
+
+from dataclasses import replace
+
+import ase.units
+import numpy as np
+import pytest
+from tests.labelled import (
+    alloy,
+    copper,
+    copper_of_sizes,
+    in_units,
+    molecules,
+    one_atom,
+    slabs,
+    two_atoms,
+    water,
+)
+
+from tamis.checks import check_dataset
+from tamis.exceptions import TamisError
+from tamis.plausibility import unit_doubts
+from tamis.plausibility.comparison import Comparison
+from tamis.plausibility.label_units import all_electron_energy
+from tamis.plausibility.quick_basis import QuickBasis
+from tamis.plausibility.unit_tables import ENERGIES, FORCES, STRESSES
+from tamis.sources.mlearn import Mlearn
+
+SOUND = {
+    "copper": copper,
+    "copper of sizes": copper_of_sizes,
+    "five structures": lambda: copper(5),
+    "two structures": lambda: copper(2),
+    "two atoms": two_atoms,
+    "one atom": one_atom,
+    "alloy": alloy,
+    "periodic slabs": slabs,
+    "slabs": lambda: slabs(pbc=(True, True, False)),
+    "molecules": molecules,
+    "water": water,
+    "four waters": lambda: water(n_molecules=4),
+}
+WITH_STRESS = ("copper", "copper of sizes", "two atoms", "alloy", "periodic slabs")
+WITH_FORCES = ("copper", "copper of sizes", "two atoms", "alloy", "slabs", "water", "four waters")
+
+
+@pytest.fixture(scope="module", params=SOUND)
+def sound(request):
+    return SOUND[request.param]()
+
+
+def said(dataset) -> str:
+    return "\n".join(unit_doubts(dataset))
+
+
+def test_sound_sets_are_left_in_peace(sound):
+    assert not unit_doubts(sound)
+
+
+def test_sound_sets_pass_every_check(sound, caplog):
+    check_dataset(sound, sound.elements)
+    assert {record.message for record in caplog.records} <= {
+        "no structure has a stress label; models are fitted and judged without stress"
+    }
+
+
+@pytest.mark.parametrize("element", ["Si", "Ge", "Mo", "Li"])
+@pytest.mark.parametrize("step", [1, 40])
+def test_mlearn_is_left_in_peace(element, step, shared):
+    source = Mlearn(
+        element=element, elements=(element,), atom_spacing=2.7, root=str(shared / "mlearn"), base_url=""
+    )
+    dataset = source.load()
+    assert not unit_doubts(dataset.subset(np.arange(0, len(dataset), step)))
+
+
+@pytest.mark.parametrize("name", WITH_FORCES)
+@pytest.mark.parametrize("unit", ENERGIES)
+def test_energies_in_another_unit(name, unit):
+    text = said(in_units(SOUND[name](), energy=ENERGIES[unit]))
+    assert "times as large as the forces suggest" in text and f"dataset.units.energy={unit} " in text
+
+
+@pytest.mark.parametrize("name", WITH_FORCES)
+@pytest.mark.parametrize("unit", FORCES)
+def test_forces_in_another_unit(name, unit):
+    assert f"dataset.units.forces={unit})" in said(in_units(SOUND[name](), forces=FORCES[unit]))
+
+
+@pytest.mark.parametrize("name", WITH_FORCES)
+def test_forces_of_the_wrong_sign(name):
+    assert "forces with the sign of gradients" in said(in_units(SOUND[name](), forces=-1.0))
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_FORCES if name != "alloy"])
+def test_energies_and_forces_of_a_program_in_atomic_units_beside_positions_in_angstrom(name):
+    text = said(in_units(SOUND[name](), energy=ENERGIES["hartree"], forces=FORCES["hartree/bohr"]))
+    assert "dataset.units.energy=hartree dataset.units.forces=hartree/bohr" in text
+
+
+@pytest.mark.parametrize("name", [*WITH_STRESS, "one atom"])
+@pytest.mark.parametrize("unit", ["gpa", "kbar", "bar"])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_stresses_in_another_unit_or_sign(name, unit, sign):
+    text = said(in_units(SOUND[name](), stress=STRESSES[unit] * (-1.0 if sign else 1.0)))
+    assert f"dataset.units.stress={sign}{unit})" in text
+
+
+@pytest.mark.parametrize("name", [*WITH_STRESS, "one atom"])
+def test_stresses_that_are_positive_under_pressure(name):
+    assert "dataset.units.stress=-ev/angstrom3" in said(in_units(SOUND[name](), stress=-1.0))
+
+
+@pytest.mark.parametrize("name", ["copper", "copper of sizes", "alloy"])
+def test_virials_under_the_key_of_stresses_and_stresses_under_that_of_virials(name):
+    dataset = SOUND[name]()
+    volumes = dataset.volumes[:, None]
+    assert "a virial in eV (dataset.stress_key=null" in said(
+        replace(dataset, stresses=-dataset.stresses * volumes)
+    )
+    for unit, number in (("ev/angstrom3", 1.0), ("kbar", STRESSES["kbar"])):
+        text = said(replace(dataset, stresses=-dataset.stresses / volumes * number))
+        assert f"a stress in {unit} that was read as a virial (dataset.virial_key=null" in text
+
+
+@pytest.mark.parametrize("name", ["copper", "copper of sizes", "alloy", "slabs", "water", "molecules"])
+def test_lengths_in_bohr(name):
+    dataset = SOUND[name]()
+    text = said(in_units(dataset, length=1.0 / ase.units.Bohr))
+    assert "set dataset.units.length=bohr" in text
+    atomic = in_units(
+        dataset, ENERGIES["hartree"], FORCES["hartree/bohr"], STRESSES["hartree/bohr3"], 1.0 / ase.units.Bohr
+    )
+    assert "set dataset.units.length=bohr" in said(atomic)
+
+
+@pytest.mark.parametrize("name", ["copper of sizes", "four waters"])
+def test_energies_per_atom(name):
+    dataset = SOUND[name]()
+    assert "energies per atom" in said(replace(dataset, energies=dataset.energies / dataset.n_atoms))
+
+
+def test_labels_that_agree_with_each_other_and_are_beyond_all_electrons():
+    kcal = ENERGIES["kcal/mol"]
+    assert "dataset.units.energy=kcal/mol" in said(in_units(water(), energy=kcal, forces=kcal))
+    hartree = ENERGIES["hartree"]
+    assert "dataset.units.energy=hartree" in said(in_units(water(), energy=hartree, forces=hartree))
+
+
+def test_the_units_that_are_named_make_the_doubt_go_away():
+    wrong = in_units(copper(), energy=ENERGIES["hartree"], stress=-STRESSES["kbar"])
+    assert said(wrong)
+    assert not said(in_units(wrong, energy=1.0 / ENERGIES["hartree"], stress=-1.0 / STRESSES["kbar"]))
+
+
+def test_labels_that_belong_to_nothing_say_nothing():
+    dataset = copper()
+    rng = np.random.default_rng(1)
+    shuffled = rng.permutation(len(dataset))
+    assert not unit_doubts(
+        replace(dataset, energies=dataset.energies[shuffled], stresses=dataset.stresses[shuffled][::-1])
+    )
+
+
+def test_a_refusal_for_impossible_stresses_names_the_unit():
+    with pytest.raises(
+        TamisError, match=r"TPa[\s\S]*Of all structures: stresses[\s\S]*dataset.units.stress=-kbar"
+    ):
+        check_dataset(in_units(copper(), stress=-STRESSES["kbar"]), ["Cu"])
+
+
+def test_what_is_found_does_not_depend_on_chance():
+    wrong = in_units(alloy(), energy=23.0)
+    assert unit_doubts(wrong) == unit_doubts(wrong)
+
+
+def test_few_atoms_of_large_sets_are_looked_at():
+    dataset = copper(3)
+    many = dataset.subset(np.zeros(2000, dtype=int))
+    comparison = Comparison.of(many, 0.9)
+    assert comparison is not None and 1000 < comparison.dataset.n_atoms.sum() <= 1500
+
+
+def test_derivatives_of_the_rough_potential():
+    dataset = alloy(1)
+    atoms = dataset.structures[0]
+    basis = QuickBasis((29, 79), 4.5, 4)
+    _, forces, strain = basis.rows(atoms)
+    step = 1e-4
+
+    def energy(change) -> np.ndarray:
+        moved = atoms.copy()
+        change(moved)
+        return basis.rows(moved)[0]
+
+    def shift(size):
+        return lambda moved: moved.positions.__setitem__((3, 1), atoms.positions[3, 1] + size)
+
+    def stretch(size):
+        strain = np.eye(3)
+        strain[0, 1] = strain[1, 0] = 0.5 * size
+        return lambda moved: moved.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+
+    numeric = (energy(shift(step)) - energy(shift(-step))) / (2 * step)
+    np.testing.assert_allclose(forces[3, 1], -numeric, atol=1e-6 * np.abs(numeric).max())
+    numeric = (energy(stretch(step)) - energy(stretch(-step))) / (2 * step)
+    np.testing.assert_allclose(strain[5], numeric, atol=1e-6 * np.abs(numeric).max())
+    np.testing.assert_allclose(forces.sum(axis=0), 0.0, atol=1e-10 * np.abs(forces).max())
+
+
+@pytest.mark.parametrize(
+    ("number", "hartree"), [(1, -0.5), (6, -37.85), (8, -75.07), (14, -289.4), (26, -1263.3)]
+)
+def test_energies_of_all_electrons(number, hartree):
+    assert all_electron_energy(np.array([number])) == pytest.approx(
+        hartree * ase.units.Hartree, rel=0.08 if number == 1 else 0.01
+    )
