@@ -46,8 +46,7 @@ def folder_name(text: str) -> str:
     parts = (part for part in _safe(text, NOT_IN_FOLDERS).split("/"))
     whole = text.split("/")
     return "/".join(
-        cut_short(part, own, LONGEST_FOLDER, bytes_count=True)
-        for part, own in zip(parts, whole, strict=True)
+        cut_short(part, own, LONGEST_FOLDER, bytes_count=True) for part, own in zip(parts, whole, strict=True)
     )
 
 

@@ -70,7 +70,9 @@ def tags_of(record: TrialRecord, folder: Path, parent: str | None, more: Mapping
 
 def as_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Tags that MLflow takes; empty ones are left out."""
-    shown = {mlflow_key(key): printable(value)[:MAX_TAG_LENGTH] for key, value in redacted(dict(tags)).items()}
+    shown = {
+        mlflow_key(key): printable(value)[:MAX_TAG_LENGTH] for key, value in redacted(dict(tags)).items()
+    }
     return {key: value for key, value in shown.items() if value}
 
 
