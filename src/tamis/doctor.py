@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tamis.endings import in_a_sentence
+
 PAIR_STYLES = ("snap", "pace", "quip", "hdnnp", "chimesFF")
 LAMMPS_STYLES = (("compute", "snap"), ("fix", "external"), *(("pair", style) for style in PAIR_STYLES))
 SELF_TEST = """
 from ase.build import bulk
-from tamis.endings import in_a_sentence
 from tamis.bases.snap import SnapBasis
 basis = SnapBasis(elements=("Si",), r_cut=4.9, twojmax=4, rfac0=0.99363, rmin0=0.0, radii=None, weights=None)
 shape = basis.values(bulk("Si")).shape
