@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tamis.configuration import explain, raised_by_hydra
 from tamis.exceptions import TamisError
+from tamis.interrupts import remember_interrupts
 from tamis.names import said_of
 from tamis.report.tables import print_failure
 
@@ -46,10 +47,11 @@ def in_a_sentence(interrupted: str = "nothing that was there is changed") -> Ite
 
 
 def prepare() -> None:
-    """Let the terminal show any name of a file; end the program under ``python -O``.
+    """Remember Ctrl-C; let the terminal show any name of a file; end the program under ``python -O``.
 
     ASE's reader of extended XYZ leans on ``assert``, which is gone then, and so may other libraries.
     """
+    remember_interrupts()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")

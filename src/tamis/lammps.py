@@ -207,7 +207,7 @@ class ExternalForces:
         self._calculator = calculator
         self._atoms = Atoms(symbols, positions=np.zeros((len(symbols), 3)), cell=np.eye(3), pbc=True)
         self._lammps: Any = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def attach(self, lmp: lammps) -> None:
         """Let the calculator drive the atoms that are in ``lmp``.
@@ -230,7 +230,9 @@ class ExternalForces:
         if self.error is None:
             try:
                 self._evaluate(np.asarray(tags).ravel() - 1, x, f)
-            except Exception as error:  # nothing can be raised through the C code that calls this
+            except (
+                BaseException
+            ) as error:  # nothing can be raised through the C code that calls this, not even Ctrl-C
                 f[:] = 0.0
                 self.error = error
 

@@ -29,7 +29,7 @@ from tamis.configuration import config_folder, explain, register_resolvers
 from tamis.exceptions import TamisError
 from tamis.models.base import Predictions
 from tamis.models.linear import LinearPotential
-from tamis.record import COMPLETE, FAILED, SKIPPED, TrialRecord, read_record
+from tamis.record import COMPLETE, FAILED, INTERRUPTED, SKIPPED, TrialRecord, read_record
 from tamis.trial import run_trial
 
 Trial = Callable[..., TrialRecord]

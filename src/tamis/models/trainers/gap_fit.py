@@ -20,6 +20,7 @@ from tamis.bases.soap import SoapBasis
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 from tamis.geometry import in_vacuum
+from tamis.interrupts import interruptible_quip
 from tamis.models.trainers.base import (
     FilePotential,
     Trainer,
@@ -184,7 +185,8 @@ class QuipCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)
         boxed = in_vacuum(self.atoms, self.r_cut)
         whole = bool(self.atoms.pbc.all())
-        self.engine.calculate(boxed, ["energy", "forces", *(["stress"] if whole else [])])
+        with interruptible_quip():
+            self.engine.calculate(boxed, ["energy", "forces", *(["stress"] if whole else [])])
         self.results = {name: self.engine.results[name] for name in ("energy", "free_energy", "forces")}
         if whole:
             self.results["stress"] = self.engine.results["stress"]
