@@ -370,7 +370,7 @@ def test_an_interrupted_trial_says_so(trial, place, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         trial()
     last = max(place.glob("trial*"), key=lambda folder: int(folder.name.removeprefix("trial")))
-    assert (read_record(last).status, read_record(last).reason) == (FAILED, "interrupted")
+    assert (read_record(last).status, read_record(last).reason) == (INTERRUPTED, "interrupted")
 
 
 # The command itself

@@ -42,7 +42,7 @@ def test_what_swallows_it_does_not_keep_it(ctrl_c):
         try:
             ctrl_c()
             time.sleep(1)
-        except BaseException:  # noqa: S110 - as libraries do
+        except BaseException:
             pass
     with pytest.raises(KeyboardInterrupt), heeding_interrupts():
         pytest.fail("what comes next does not begin")
@@ -110,7 +110,7 @@ def test_ctrl_c_in_fortran(more, tmp_path):
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
     assert "interrupted" in said and "Traceback" not in said
-    (path,) = [p for p in tmp_path.rglob("record.json")]
+    (path,) = tmp_path.rglob("record.json")
     assert json.loads(path.read_text())["status"] == INTERRUPTED
 
 
