@@ -155,5 +155,5 @@ def gap_lammps(folder: Path, elements: Sequence[str]) -> tuple[str, ...]:
     numbers = " ".join(str(atomic_numbers[symbol]) for symbol in elements)
     return (
         "pair_style quip",
-        f'pair_coeff * * {folder / GAP_FILE} "Potential xml_label={LABEL}" {numbers}',
+        f'pair_coeff * * "{folder / GAP_FILE}" "Potential xml_label={LABEL}" {numbers}',
     )
