@@ -195,7 +195,10 @@ class QuipCalculator(Calculator):
 def gap_lines(label: str, elements: Sequence[str], folder: Path) -> tuple[str, ...]:
     """Lines for a LAMMPS with ML-QUIP; atom types in the order of ``elements``, ``label`` from gap.xml."""
     numbers = " ".join(str(atomic_numbers[element]) for element in elements)
-    return ("pair_style quip", f'pair_coeff * * "{folder / GAP_FILE}" "Potential xml_label={label}" {numbers}')
+    return (
+        "pair_style quip",
+        f'pair_coeff * * "{folder / GAP_FILE}" "Potential xml_label={label}" {numbers}',
+    )
 
 
 def nested(settings: str) -> str:
