@@ -1,12 +1,12 @@
 """The product of what the command line lists, as Hydra's own sweeper makes it, with two additions."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from tamis.secrets import redacted
 
@@ -41,10 +41,10 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run all jobs; what Hydra saves of the configuration (multirun.yaml) holds no secrets."""
         # the launcher has the configuration already; from here on this one is saved, and jobs are checked with it
-        assert self.config is not None
-        plain = OmegaConf.to_container(self.config, resolve=False)
+        config = cast(DictConfig, self.config)  # set by setup
+        plain = OmegaConf.to_container(config, resolve=False)
         hidden = OmegaConf.create(redacted(plain), flags={"allow_objects": True})
-        OmegaConf.copy_cache(from_config=self.config, to_config=hidden)  # the same now: one folder, not two
+        OmegaConf.copy_cache(from_config=config, to_config=hidden)  # the same now: one folder, not two
         OmegaConf.set_readonly(hidden, True)
         self.config = hidden
         return super().sweep(arguments)
@@ -74,8 +74,7 @@ class GridSweeper(BasicSweeper):
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Compose one job of each kind; raises Hydra's error for what cannot be composed."""
-        assert self.config is not None
-        groups = set(self.config.hydra.runtime.choices)
+        groups = set(cast(DictConfig, self.config).hydra.runtime.choices)
         kinds = {tuple(_kind(override, groups) for override in job): job for job in reversed(batch)}
         super().validate_batch_is_legal(list(kinds.values()))
 

@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -77,11 +77,11 @@ class SlurmLauncher(Launcher):
         """Run a sweep's trials; those that have ended in an earlier start of the same sweep are not run again."""
         from tamis.study.slurm_sweep import run_sweep
 
-        assert self.config is not None
-        raw = OmegaConf.to_container(self.config.hydra.sweep, resolve=False)
+        config = cast(DictConfig, self.config)  # set by setup
+        raw = OmegaConf.to_container(config.hydra.sweep, resolve=False)
         if not isinstance(raw, dict) or raw.get("subdir") != SUBDIR:
             raise ValueError(f"hydra.sweep.subdir must be {SUBDIR}, its default, with hydra/launcher=slurm")
-        values = run_sweep(self.config, self.slurm, job_overrides, initial_job_idx)
+        values = run_sweep(config, self.slurm, job_overrides, initial_job_idx)
         returns = []
         for overrides, value in zip(job_overrides, values, strict=True):
             returned = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
@@ -96,12 +96,12 @@ class SlurmLauncher(Launcher):
         from hydra_plugins.tamis_study_sweeper._processes import PARENT
         from tamis.study.slurm_workers import run_workers
 
-        assert self.config is not None
+        config = cast(DictConfig, self.config)
         typed = [word for word in sys.orig_argv[1:] if not word.lstrip("+~").startswith(PREFIXES)]
         more = [*overrides, "hydra/launcher=basic", "hydra.sweeper.n_jobs=1", "hydra.sweeper.observer=null"]
         more = [word for i, word in enumerate(more) if word not in more[:i]]
-        folder = Path(self.config.hydra.sweep.dir).absolute()
-        choices = OmegaConf.to_container(self.config.hydra.runtime.choices)
+        folder = Path(config.hydra.sweep.dir).absolute()
+        choices = OmegaConf.to_container(config.hydra.runtime.choices)
         command = (sys.executable, *typed, *more)
         run_workers(self.slurm, command, n, folder, {"choices": choices}, is_full, reap, PARENT)
 

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.tamis_study_sweeper.reporting import report
 from tamis.configuration import config_folder, register_resolvers, suggest
-from tamis.endings import in_a_sentence
+from tamis.endings import in_a_sentence, prepare
 from tamis.exceptions import StoppedError, TamisError
 from tamis.parents import MISSED, PAUSE_S, UNREACHABLE
 from tamis.parts import objectives
@@ -43,6 +43,7 @@ def main() -> None:
     OmegaConf.register_new_resolver("tamis.fingerprint", fingerprint, replace=True)
     command = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(run)
     if os.environ.get("HYDRA_FULL_ERROR") == "1":  # for developers
+        prepare()
         return command()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on, instead of printing them its own way
     with in_a_sentence("the records and files of the trials so far are kept"):

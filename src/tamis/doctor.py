@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tamis.endings import in_a_sentence
 from tamis.models.trainers.programs import where_is
 
 PAIR_STYLES = ("snap", "pace", "quip", "hdnnp", "chimesFF")
@@ -22,7 +23,9 @@ SELF_TEST = """
 from ase.build import bulk
 from tamis.bases.snap import SnapBasis
 basis = SnapBasis(elements=("Si",), r_cut=4.9, twojmax=4, rfac0=0.99363, rmin0=0.0, radii=None, weights=None)
-assert basis.values(bulk("Si")).shape == (2, basis.n_features)
+shape = basis.values(bulk("Si")).shape
+if shape != (2, basis.n_features):
+    raise ValueError(f"SNAP values of two atoms have shape {shape}, not {(2, basis.n_features)}")
 """
 
 
@@ -45,6 +48,7 @@ class Engine:
     default: bool = False
 
 
+@in_a_sentence()
 def main() -> None:
     """Print the table; exit status 0 if all that the default configuration needs works, else 1."""
     table = Table(box=box.SIMPLE_HEAD)

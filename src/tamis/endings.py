@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tamis.configuration import explain, raised_by_hydra
 from tamis.exceptions import TamisError
+from tamis.interrupts import remember_interrupts
 from tamis.names import said_of
 from tamis.report.tables import print_failure
 
@@ -22,12 +23,7 @@ INTERRUPTED = 130
 @contextmanager
 def in_a_sentence(interrupted: str = "nothing that was there is changed") -> Iterator[None]:
     """End the program with a sentence if the block fails; ``interrupted`` says what Ctrl-C leaves behind."""
-    _refuse_to_run_without_asserts()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # names of files may hold what a terminal cannot show
+    prepare()
     try:
         yield
     except (HydraException, OmegaConfBaseException, TamisError, OSError) as error:
@@ -50,8 +46,15 @@ def in_a_sentence(interrupted: str = "nothing that was there is changed") -> Ite
         sys.exit(INTERRUPTED)
 
 
-def _refuse_to_run_without_asserts() -> None:
-    """End the program under ``python -O``: ASE's reader of extended XYZ leans on ``assert``, and so may others."""
+def prepare() -> None:
+    """Remember Ctrl-C; let the terminal show any name of a file; end the program under ``python -O``.
+
+    ASE's reader of extended XYZ leans on ``assert``, which is gone then, and so may other libraries.
+    """
+    remember_interrupts()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     if sys.flags.optimize:
         print_failure(
             f"Python runs without its assert statements (PYTHONOPTIMIZE={sys.flags.optimize}, or python -O), on which "

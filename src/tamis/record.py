@@ -27,6 +27,7 @@ from tamis.retired import in_todays_keys
 from tamis.secrets import redacted
 
 RUNNING, COMPLETE, FAILED, SKIPPED, STOPPED = "running", "complete", "failed", "skipped", "stopped"
+INTERRUPTED = "interrupted"
 RECORD_FILE = "record.json"
 ENGINES = (
     "ase",
@@ -57,8 +58,8 @@ class TrialRecord:
     them; curve: one entry a point of a learning curve, with the number of kept structures and the metrics there;
     problems: stage -> why something there could not be measured, or what a choice there rests on if that is too
     little, in a trial that is complete all the same;
-    status: running, complete, failed, skipped or stopped; reason: why; id: of this record and no other, by which its
-    run is found in MLflow. It grows while the trial runs.
+    status: running, complete, failed, skipped, stopped or interrupted; reason: why; id: of this record and no other,
+    by which its run is found in MLflow. It grows while the trial runs.
     """
 
     config: dict[str, Any]

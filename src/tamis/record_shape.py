@@ -13,7 +13,7 @@ TEXTS = ("versions", "problems")
 MAPPINGS = ("config", "versions", "dataset", "selection", "metrics", "problems")
 LISTS = ("overrides", "curve")
 PARTS = ("dataset", "latent", "descriptor", "pruner", "budget", "model", "seed", "store", "evaluation")
-STATUSES = ("running", "complete", "failed", "skipped", "stopped")
+STATUSES = ("running", "complete", "failed", "skipped", "stopped", "interrupted")
 
 
 def parsed(data: str | bytes, where: object) -> dict[str, Any]:

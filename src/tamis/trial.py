@@ -20,6 +20,7 @@ from tamis.dataset import Dataset, Split, split_dataset, with_isolated, write_ex
 from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
 from tamis.exceptions import NotApplicableError, StoppedError, TamisError
+from tamis.interrupts import heeding_interrupts
 from tamis.models.base import Potential
 from tamis.models.judging import FEW
 from tamis.names import said_of
@@ -27,7 +28,7 @@ from tamis.parts import Parts, Seeds, check_trial, plain, trial_part
 from tamis.pruners.base import Selection
 from tamis.pruners.budget import select_all
 from tamis.reach import cutoff_doubts
-from tamis.record import COMPLETE, FAILED, SKIPPED, STOPPED, TrialRecord, versions
+from tamis.record import COMPLETE, FAILED, INTERRUPTED, SKIPPED, STOPPED, TrialRecord, versions
 from tamis.secrets import redacted
 
 LOG = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def _ended(record: TrialRecord, folder: Path, story: Callable[[], None]) -> Tria
     """Run the story; how it ended is the record's status and reason."""
     try:
         # one trial works on one core: many run side by side, and sums do not depend on the number of threads
-        with threadpool_limits(1):
+        with threadpool_limits(1), heeding_interrupts():
             story()
         record.status = COMPLETE
     except NotApplicableError as error:
@@ -99,7 +100,7 @@ def _ended(record: TrialRecord, folder: Path, story: Callable[[], None]) -> Tria
     except OmegaConfBaseException as error:
         record.status, record.reason = FAILED, explain(error)
     except KeyboardInterrupt:
-        record.status, record.reason = FAILED, "interrupted"
+        record.status, record.reason = INTERRUPTED, "interrupted"
         record.save(folder)
         raise
     except Exception as error:  # a sweep does not die of one trial

@@ -7,7 +7,18 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "tamis"
 FLOORS = (
-    ("exceptions", "units", "configuration", "files", "progress", "secrets", "geometry", "trust", "names"),
+    (
+        "exceptions",
+        "units",
+        "configuration",
+        "files",
+        "progress",
+        "secrets",
+        "geometry",
+        "trust",
+        "names",
+        "interrupts",
+    ),
     ("lammps", "statistics", "copies", "dealing", "signal"),
     ("dataset", "crystal", "trajectories"),
     ("plausibility",),

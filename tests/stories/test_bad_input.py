@@ -29,7 +29,7 @@ from tamis.configuration import config_folder, explain, register_resolvers
 from tamis.exceptions import TamisError
 from tamis.models.base import Predictions
 from tamis.models.linear import LinearPotential
-from tamis.record import COMPLETE, FAILED, SKIPPED, TrialRecord, read_record
+from tamis.record import COMPLETE, FAILED, INTERRUPTED, SKIPPED, TrialRecord, read_record
 from tamis.trial import run_trial
 
 Trial = Callable[..., TrialRecord]
@@ -370,7 +370,7 @@ def test_an_interrupted_trial_says_so(trial, place, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         trial()
     last = max(place.glob("trial*"), key=lambda folder: int(folder.name.removeprefix("trial")))
-    assert (read_record(last).status, read_record(last).reason) == (FAILED, "interrupted")
+    assert (read_record(last).status, read_record(last).reason) == (INTERRUPTED, "interrupted")
 
 
 # The command itself

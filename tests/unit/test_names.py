@@ -1,21 +1,29 @@
 """Laws of names: they may stand where they are meant for, and two texts never have one."""
 
 import os
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from ase.build import bulk
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric
 
+from tamis.dataset import Dataset
+from tamis.evaluation.errors import Residuals, write_per_structure
 from tamis.names import (
     LONGEST_KEY,
     folder_name,
+    in_figure,
     mlflow_key,
     mlflow_keys,
     printable,
     quoted,
 )
+from tamis.report.style import label, legend, panel
+from tamis.report.test_errors import ERRORS_FILE, Reader
 
 HARD = (
     *("", " ", ".", "..", "/", "a//b", "x/", "/x", "./x", "x/..", "surface(110)", "a@b", "a,b", "50%", "T=300K"),
@@ -87,3 +95,34 @@ def test_bytes_that_are_no_text_are_shown():
     assert printable(os.fsdecode(b"M\xfcller.xyz")) == r"M\xfcller.xyz"
     assert printable("Müller 硅") == "Müller 硅"
     assert printable("\ud800") == r"\ud800"
+
+
+@pytest.mark.parametrize("text", ["$\\frac$", "a$b$c", "_hidden", "50% & x", "\udcfc"])
+def test_a_figure_shows_the_text(text, tmp_path):
+    figure, ax = panel(text)
+    ax.plot([1, 2], [1, 2], label=in_figure(text))
+    legend(ax)
+    label(ax, text, text)
+    figure.savefig(tmp_path / "figure.png")
+    assert len(figure.legends[0].get_texts()) == 1
+
+
+def test_names_in_the_table_of_test_errors(tmp_path):
+    """Groups with commas, quotes and line breaks are read as they were written."""
+    groups = ("a,b", 'a"b', "a\nb", "x\u2028y", "", "\udcfc")
+    n = len(groups)
+    dataset = Dataset(
+        structures=tuple(bulk("Si") for _ in groups),
+        energies=np.zeros(n),
+        forces=tuple(np.zeros((2, 3)) for _ in groups),
+        stresses=np.zeros((n, 6)),
+        groups=groups,
+        blocks=groups,
+        ids=tuple(f"{group}#{i}" for i, group in enumerate(groups)),
+        is_test=np.ones(n, dtype=bool),
+    )
+    residuals = Residuals(np.arange(n) * 1.0, tuple(np.ones(6) for _ in groups), ())
+    write_per_structure(tmp_path / ERRORS_FILE, residuals, dataset, 5)
+    found = Reader().read(SimpleNamespace(folder=tmp_path, points=[0]))
+    assert found.layout.groups == dataset.groups == (*groups[:-1], r"\xfc")
+    assert found.energies.tolist() == [list(range(n))]

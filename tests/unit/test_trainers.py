@@ -200,7 +200,7 @@ def test_pacemaker_is_told_of_two_densities_and_leaves_a_file_for_lammps(paced, 
     assert "ndensity: 2" in (tmp_path / "logs" / "input.yaml").read_text()
     assert "ndensity: 2" in (tmp_path / "ace.yace").read_text()
     assert "E0: [-4.0]" in (tmp_path / "ace.yace").read_text()
-    assert paced.lammps(tmp_path) == ("pair_style pace", f"pair_coeff * * {tmp_path / 'ace.yace'} Si")
+    assert paced.lammps(tmp_path) == ("pair_style pace", f'pair_coeff * * "{tmp_path}/ace.yace" Si')
 
 
 def test_pacemaker_moves_its_parameters(paced, silicon, tmp_path):

@@ -6,9 +6,10 @@ import logging
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf
 
 from hydra_plugins.tamis_study_sweeper._definition import check_definition, check_folder, clashes_of
@@ -195,11 +196,10 @@ class Session:
 
     def _loop(self, shared: SharedStudy) -> Loop:
         sweeper = self.sweeper
-        assert sweeper.launcher is not None
         return Loop(
             shared=shared,
             space=self.space,
-            launcher=sweeper.launcher,
+            launcher=cast(Launcher, sweeper.launcher),  # set by setup
             observer=self.observer,
             folder=sweeper.folder,
             repeats=self.repeats,

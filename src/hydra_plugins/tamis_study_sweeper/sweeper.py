@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -114,8 +115,7 @@ class StudySweeper(Sweeper):
 
         from hydra_plugins.tamis_study_sweeper._session import Session
 
-        assert self.hydra_context is not None and self.config is not None
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        parser = OverridesParser.create(config_loader=self._loader)
         self._check_numbers()
         space = Space.parse(self.params, self.conditional, arguments, parser)
         for start in self.enqueue:
@@ -130,14 +130,16 @@ class StudySweeper(Sweeper):
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration of a job."""
-        assert self.hydra_context is not None and self.config is not None
-        return self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        return self._loader.load_sweep_config(cast(DictConfig, self.config), list(overrides))
+
+    @property
+    def _loader(self) -> ConfigLoader:
+        return cast(HydraContext, self.hydra_context).config_loader  # set by setup
 
     @property
     def folder(self) -> Path:
         """Of the sweep."""
-        assert self.config is not None
-        return Path(self.config.hydra.sweep.dir).absolute()
+        return Path(cast(DictConfig, self.config).hydra.sweep.dir).absolute()
 
     def repeats(self) -> list[list[str]]:
         """Overrides of each job of a trial."""

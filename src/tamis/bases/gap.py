@@ -28,6 +28,7 @@ from tamis.bases.pair_kernel import VOIGT, PairKernel, element_pairs
 from tamis.bases.soap import SoapBasis
 from tamis.exceptions import TamisError
 from tamis.geometry import in_vacuum
+from tamis.interrupts import interruptible_quip
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +101,8 @@ class GapBasis(LinearBasis):
         strain = np.zeros((6, self.n_features))
         for element, columns in self._columns.items():
             if len(columns) and element in atoms.symbols:
-                found = self.soap.descriptors[element].calc(boxed, grad=True)
+                with interruptible_quip():
+                    found = self.soap.descriptors[element].calc(boxed, grad=True)
                 refuse_non_finite(found["data"], atoms[np.asarray(found["ci"]) - 1])
                 rows = _soap_rows(found, self.candidates.points[columns], self.zeta, n_atoms)
                 for whole, part in zip((values, forces, strain), rows, strict=True):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tamis.bases.gap_check import check_gap
 from tamis.exceptions import MissingEngineError
+from tamis.interrupts import interruptible_quip
 
 Array = NDArray[np.float64]
 
@@ -145,7 +146,8 @@ def quip_potential(path: Path) -> Calculator:
         raise MissingEngineError(
             'GAP potentials are evaluated by QUIP and the package quippy-ase is not installed; pip install "tamis[gap]"'
         ) from error
-    return Potential("", param_filename=str(path))
+    with interruptible_quip():
+        return Potential("", param_filename=str(path))
 
 
 def gap_lammps(folder: Path, elements: Sequence[str]) -> tuple[str, ...]:
@@ -153,5 +155,5 @@ def gap_lammps(folder: Path, elements: Sequence[str]) -> tuple[str, ...]:
     numbers = " ".join(str(atomic_numbers[symbol]) for symbol in elements)
     return (
         "pair_style quip",
-        f'pair_coeff * * {folder / GAP_FILE} "Potential xml_label={LABEL}" {numbers}',
+        f'pair_coeff * * "{folder / GAP_FILE}" "Potential xml_label={LABEL}" {numbers}',
     )

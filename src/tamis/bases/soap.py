@@ -14,6 +14,7 @@ from tamis.bases.blocks import in_element_blocks
 from tamis.checks import pairs_within
 from tamis.exceptions import MissingEngineError, TamisError
 from tamis.geometry import in_vacuum
+from tamis.interrupts import interruptible_quip
 
 Array = NDArray[np.float64]
 
@@ -84,7 +85,8 @@ class SoapBasis(Basis):
         symbols = set(atoms.get_chemical_symbols())
         for element, descriptor in self.descriptors.items():
             if element in symbols:
-                found = descriptor.calc(boxed)
+                with interruptible_quip():
+                    found = descriptor.calc(boxed)
                 rows[np.asarray(found["ci"]) - 1] = found["data"]
         return in_element_blocks(rows, atoms, self.elements)
 

@@ -3,7 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, cast, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,8 +112,7 @@ class Pruner(ABC):
 
     def _largest_within(self, features: Features, limit: Limit, rng: np.random.Generator) -> Indices:
         """The choice of most structures whose atoms fit, by bisection: a trimmed choice would waste budget."""
-        assert limit.atoms is not None
-        could_fit = _most_within(features.n_atoms, limit.atoms)
+        could_fit = _most_within(features.n_atoms, cast(int, limit.atoms))  # asked for where there is a limit
         best, fits, too_many = np.zeros(0, dtype=np.intp), 0, limit.structures or len(features)
         n_structures = too_many  # the most first: a bisection alone would never ask for it
         while n_structures > fits:

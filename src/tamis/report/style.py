@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from tamis.names import in_figure
 from tamis.report.curves import COLOURS
 
 INK = "#10203f"
@@ -24,7 +25,7 @@ def panel(title: str, size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     ax = figure.subplots()
-    ax.set_title(title, fontsize=11, color=INK)
+    ax.set_title(in_figure(title), fontsize=11, color=INK)
     ax.tick_params(colors=INK, labelsize=9, which="both")
     for spine in ax.spines.values():
         spine.set_color(INK)
@@ -55,8 +56,8 @@ def log_axes(ax: Axes, *which: str) -> None:
 
 def label(ax: Axes, x: str, y: str) -> None:
     """Names of the axes, with units."""
-    ax.set_xlabel(x, color=INK, fontsize=10)
-    ax.set_ylabel(y, color=INK, fontsize=10)
+    ax.set_xlabel(in_figure(x), color=INK, fontsize=10)
+    ax.set_ylabel(in_figure(y), color=INK, fontsize=10)
 
 
 def legend(ax: Axes, columns: int = 3) -> None:

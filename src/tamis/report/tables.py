@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tamis.names import printable
-from tamis.record import COMPLETE, FAILED, RUNNING, SKIPPED, TrialRecord
+from tamis.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, TrialRecord
 from tamis.report.averages import AVERAGE, alike
 from tamis.report.matrix import matrices
 from tamis.report.points import Point, average, points_of
@@ -155,7 +155,7 @@ def print_sweep(records: Mapping[str, TrialRecord], folder: Path, tracking_uri: 
         console.print(sweep_table(points))
         for table in matrices(points):
             console.print(table)
-    present = [status for status in (COMPLETE, FAILED, SKIPPED, RUNNING) if counts[status]]
+    present = [status for status in (COMPLETE, FAILED, INTERRUPTED, SKIPPED, RUNNING) if counts[status]]
     console.print(", ".join(_coloured(s, f"{counts[s]} {s}") for s in present), highlight=False)
     for reason, names in _failures(records).items():
         shown = f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"

@@ -44,7 +44,7 @@ class Reader:
     """Reads each file once; equal lists of structures become one ``Layout``."""
 
     def __init__(self) -> None:
-        self._layouts: dict[tuple[str, ...], Layout] = {}
+        self._layouts: dict[tuple[tuple[str, ...], ...], Layout] = {}
         self._known: dict[Path, TestErrors | None] = {}
 
     def read(self, trial: Trial) -> TestErrors | None:
@@ -55,26 +55,25 @@ class Reader:
 
     def _read(self, trial: Trial) -> TestErrors | None:
         try:
-            header, *lines = (trial.folder / ERRORS_FILE).read_text().splitlines()
-        except (OSError, ValueError):
+            with (trial.folder / ERRORS_FILE).open(newline="") as file:  # names may hold line breaks
+                header, *lines = csv.reader(file)
+        except (OSError, ValueError, csv.Error):
             return None
         n_points = len(trial.points)
-        if header.split(",") != list(PER_STRUCTURE_FIELDS) or not lines or len(lines) % n_points:
+        if header != list(PER_STRUCTURE_FIELDS) or not lines or len(lines) % n_points:
             return None
         try:
-            cells = [line.rsplit(",", N_ERRORS) for line in lines]
-            numbers = np.array([[float(e), float(f)] for _, e, f, _ in cells]).reshape(n_points, -1, 2)
-            layout = self._layout([about.split(",", 1)[1] for about, *_ in cells[: numbers.shape[1]]])
+            numbers = np.array([[float(e), float(f)] for *_, e, f, _ in lines]).reshape(n_points, -1, 2)
+            layout = self._layout([tuple(line[1:-N_ERRORS]) for line in lines[: numbers.shape[1]]])
         except (ValueError, IndexError):
             return None
         if not np.isfinite(numbers).all():
             return None
         return TestErrors(layout, numbers[..., 1], np.abs(numbers[..., 0]))
 
-    def _layout(self, lines: Sequence[str]) -> Layout:
-        key = tuple(lines)
+    def _layout(self, rows: Sequence[tuple[str, ...]]) -> Layout:
+        key = tuple(rows)
         if key not in self._layouts:
-            rows = list(csv.reader(lines))
             ids, groups, blocks, n_atoms = zip(*rows, strict=True)
             self._layouts[key] = Layout(ids, groups, blocks, tuple(map(int, n_atoms)))
         return self._layouts[key]

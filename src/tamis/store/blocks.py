@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from ase import Atoms
@@ -58,8 +59,6 @@ def _compute(basis: Basis, atoms: Atoms, kind: str) -> Block:
     if kind == VALUES:
         return np.asarray(basis.values(atoms), dtype=np.float64)
     if kind == GRADIENTS:
-        assert isinstance(basis, GradientBasis)
-        return basis.gradients(atoms)
-    assert isinstance(basis, LinearBasis)
-    values, rows = basis.evaluate(atoms)
+        return cast(GradientBasis, basis).gradients(atoms)
+    values, rows = cast(LinearBasis, basis).evaluate(atoms)
     return _design_block(values if keeps_values(basis) else rows.energy[None], rows)

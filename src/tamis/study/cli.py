@@ -22,7 +22,7 @@ from tamis.endings import in_a_sentence
 from tamis.exceptions import TamisError
 from tamis.parents import LOCK_FILE
 from tamis.progress import progress
-from tamis.record import COMPLETE, FAILED, RECORD_FILE, SKIPPED, read_record, versions
+from tamis.record import COMPLETE, FAILED, INTERRUPTED, RECORD_FILE, SKIPPED, read_record, versions
 from tamis.study.crew import clear_away, fill, kinds_of, run_all
 from tamis.study.estimate import estimate, measurements
 from tamis.study.plan import Job
@@ -202,7 +202,7 @@ def _run(trials: Sequence[Trial], config: DictConfig, slurm: Slurm | None, given
                 f"for them, or end them with scancel {' '.join(jobs)}"
             )
         status, changed = what_is_done(folder, trials)
-        again = ("", FAILED) if given.retry_failed else ("",)
+        again = ("", INTERRUPTED, FAILED) if given.retry_failed else ("", INTERRUPTED)
         left = [trial for trial in trials if status[trial.name] in again]
         publisher = Publisher(tracker_of(config), folder)
         publisher.open()

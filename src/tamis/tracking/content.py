@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tamis.names import LONGEST_KEY, cut_short, mlflow_key, mlflow_keys, printable
-from tamis.record import COMPLETE, STOPPED, TrialRecord
+from tamis.record import COMPLETE, INTERRUPTED, STOPPED, TrialRecord
 from tamis.secrets import redacted
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ LEFT_OUT = "tamis.left_out"
 """Tag with what MLflow did not take."""
 PARENT = "mlflow.parentRunId"
 """MLflow's tag of runs that hang under another."""
-ENDED = {COMPLETE: "FINISHED", STOPPED: "KILLED"}
+ENDED = {COMPLETE: "FINISHED", STOPPED: "KILLED", INTERRUPTED: "KILLED"}
 """MLflow's words for how a trial ended; all else failed."""
 
 

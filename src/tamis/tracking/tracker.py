@@ -237,11 +237,9 @@ class Tracker:
 
     def _fill(self, run_id: str, record: TrialRecord, folder: Path) -> None:
         client, params, metrics = self._client, params_of(record), metrics_of(record, self.by_group)
-        refused = [
-            *send_all(params, lambda some: client.log_batch(run_id, params=some)),
-            *send_all(metrics, lambda some: client.log_batch(run_id, metrics=some)),
-        ]
-        left_out = sorted({one.key for one in refused})
+        no_params = send_all(params, lambda some: client.log_batch(run_id, params=some))
+        no_metrics = send_all(metrics, lambda some: client.log_batch(run_id, metrics=some))
+        left_out = sorted({param.key for param in no_params} | {metric.key for metric in no_metrics})
         if self.artifacts:
             left_out += self._send_files(run_id, folder, Path())
         if left_out:

@@ -12,7 +12,7 @@ from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers
 
 from tamis.exceptions import TamisError
-from tamis.lammps import Box, ExternalForces, LammpsCalculator
+from tamis.lammps import Box, ExternalForces, LammpsCalculator, give
 from tamis.models.base import Potential
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Forces:
                 self.potential.write(folder)
             Box(atoms, 0.0).fill(lmp, atoms, self.elements or types_in(lines) or sorted(set(atoms.symbols)))
             for line in lines:
-                lmp.command(line)
+                give(lmp, line)
             return None
         Box(atoms, 0.0).fill(lmp, atoms, sorted(set(atoms.symbols)))
         external = ExternalForces(self._calculator(), atoms.get_chemical_symbols())

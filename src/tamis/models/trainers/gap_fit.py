@@ -20,6 +20,7 @@ from tamis.bases.soap import SoapBasis
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 from tamis.geometry import in_vacuum
+from tamis.interrupts import interruptible_quip
 from tamis.models.trainers.base import (
     FilePotential,
     Trainer,
@@ -184,7 +185,8 @@ class QuipCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)
         boxed = in_vacuum(self.atoms, self.r_cut)
         whole = bool(self.atoms.pbc.all())
-        self.engine.calculate(boxed, ["energy", "forces", *(["stress"] if whole else [])])
+        with interruptible_quip():
+            self.engine.calculate(boxed, ["energy", "forces", *(["stress"] if whole else [])])
         self.results = {name: self.engine.results[name] for name in ("energy", "free_energy", "forces")}
         if whole:
             self.results["stress"] = self.engine.results["stress"]
@@ -193,7 +195,10 @@ class QuipCalculator(Calculator):
 def gap_lines(label: str, elements: Sequence[str], folder: Path) -> tuple[str, ...]:
     """Lines for a LAMMPS with ML-QUIP; atom types in the order of ``elements``, ``label`` from gap.xml."""
     numbers = " ".join(str(atomic_numbers[element]) for element in elements)
-    return ("pair_style quip", f'pair_coeff * * {folder / GAP_FILE} "Potential xml_label={label}" {numbers}')
+    return (
+        "pair_style quip",
+        f'pair_coeff * * "{folder / GAP_FILE}" "Potential xml_label={label}" {numbers}',
+    )
 
 
 def nested(settings: str) -> str:

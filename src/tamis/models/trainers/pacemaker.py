@@ -125,7 +125,7 @@ class Pacemaker(Trainer):
         write_offsets(folder / LAMMPS_FILE, np.array([offsets[element] for element in self.elements]))
 
     def _pair_lines(self, folder: Path) -> tuple[str, ...]:
-        return ("pair_style pace", f"pair_coeff * * {folder / LAMMPS_FILE} {' '.join(self.elements)}")
+        return ("pair_style pace", f'pair_coeff * * "{folder / LAMMPS_FILE}" {" ".join(self.elements)}')
 
     def input(self, seed: int) -> dict[str, Any]:
         """Content of input.yaml. It has no ``test_size``: pacemaker fails on a test set of no structures."""

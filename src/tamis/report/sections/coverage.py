@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.names import in_figure
 from tamis.report.context import Context, at_target, file_name
 from tamis.report.document import Paragraph, Part, Picture, Pictures, Row, Table
 from tamis.report.kept_sets import COMMAND, Map, map_key
@@ -140,7 +141,15 @@ def _curves(measured: Mapping[str, list[Measured]], measure: str, name: str, con
         atoms = np.mean([curve.atoms for curve, _ in alike], axis=0)
         means = np.mean([[one[measure] for one in values] for _, values in alike], axis=0)
         dashes = "--" if arm in BASELINES else "-"
-        ax.plot(atoms, means, dashes, marker=".", color=colour(arm, context.colours()), label=arm, lw=1.4)
+        ax.plot(
+            atoms,
+            means,
+            dashes,
+            marker=".",
+            color=colour(arm, context.colours()),
+            label=in_figure(arm),
+            lw=1.4,
+        )
     log_axes(ax, "x")
     label(ax, "atoms kept", MEASURES[measure])
     legend(ax)
@@ -156,7 +165,7 @@ def _map(plane: Map, kept: Sequence[str], groups: Mapping[str, str], arm: str, n
     for n, kind in enumerate(kinds):
         mine = np.array([groups.get(i, "") == kind for i in plane.ids])
         tint = OF_GROUPS[n % len(OF_GROUPS)]
-        ax.plot(x[mine], y[mine], "o", ms=5, color=tint, alpha=0.55, mew=0, label=kind or "pool")
+        ax.plot(x[mine], y[mine], "o", ms=5, color=tint, alpha=0.55, mew=0, label=in_figure(kind) or "pool")
     ax.plot(x[is_kept], y[is_kept], "o", ms=8, mfc="none", mec=INK, mew=1.3, label="kept")
     label(ax, "first principal axis", "second principal axis")
     legend(ax)

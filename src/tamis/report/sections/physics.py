@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tamis.names import in_figure
 from tamis.report.context import Context, file_name
 from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table
 from tamis.report.sections.physics_matrix import STABLE, Measured, property_matrices, stability_matrices
@@ -141,7 +142,7 @@ def _trade_off(ground: Ground, measured: Sequence[Measured], context: Context) -
         for arm in sorted({c.arm for c, _ in mine}):
             some = [(p[FORCE], p[STABLE]) for c, p in mine if c.arm == arm]
             tint = colour(arm, context.colours())
-            ax.plot(*np.transpose(some), "o", ms=5, alpha=0.8, color=tint, label=arm)
+            ax.plot(*np.transpose(some), "o", ms=5, alpha=0.8, color=tint, label=in_figure(arm))
         log_axes(ax, "x")
         ax.set_ylim(-0.03, 1.03)
         label(ax, "test force MAE (eV/Å)", "survived part of the MD steps")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from tamis.record import FAILED, RUNNING, SKIPPED, STOPPED
+from tamis.record import FAILED, INTERRUPTED, RUNNING, SKIPPED, STOPPED
 from tamis.report.context import Context, file_name
 from tamis.report.document import Paragraph, Part, Section, Table
 from tamis.report.tables import in_one_line
@@ -31,7 +31,7 @@ def section(context: Context) -> Section:
 def _trials(context: Context) -> Iterator[Part]:
     reasons: dict[tuple[str, str], list[Trial]] = defaultdict(list)
     for trial in context.study.trials:
-        if trial.status in (FAILED, SKIPPED, STOPPED, RUNNING, UNREADABLE):
+        if trial.status in (FAILED, INTERRUPTED, SKIPPED, STOPPED, RUNNING, UNREADABLE):
             reasons[trial.status, in_one_line(trial.reason, 200)].append(trial)
     if reasons:
         yield Table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from tamis.record import COMPLETE, FAILED, RUNNING, SKIPPED, STOPPED
+from tamis.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, STOPPED
 from tamis.report.comparison import corrected_verdicts
 from tamis.report.context import Context
 from tamis.report.document import Paragraph, Section
@@ -30,7 +30,9 @@ def section(context: Context) -> Section:
 def _parts(context: Context) -> Iterator[Paragraph]:
     counts = Counter(trial.status for trial in context.study.trials)
     present = [
-        f"{counts[s]} {s}" for s in (COMPLETE, FAILED, SKIPPED, STOPPED, RUNNING, UNREADABLE) if counts[s]
+        f"{counts[s]} {s}"
+        for s in (COMPLETE, FAILED, INTERRUPTED, SKIPPED, STOPPED, RUNNING, UNREADABLE)
+        if counts[s]
     ]
     n_points = sum(len(trial.points) for trial in context.study.trials)
     yield Paragraph(QUESTION)

@@ -1,0 +1,31 @@
+"""Nothing rests on ``assert``, which ``python -O`` takes away; and where a library's do, commands say so."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_module_asserts(path):
+    found = [node.lineno for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)]
+    assert not found, f"lines {found}: raise an error, or let the types say it"
+
+
+@pytest.mark.parametrize("module", ["app", "sync", "best", "doctor", "report.command", "study.cli"])
+@pytest.mark.parametrize("how", ["-O", "PYTHONOPTIMIZE"])
+def test_commands_say_that_python_runs_without_asserts(module, how):
+    """ASE's reader of extended XYZ, for one, takes a failed assert for its way to another format."""
+    options = ["-O"] if how == "-O" else []
+    environment = {**os.environ, **({"PYTHONOPTIMIZE": "1"} if not options else {})}
+    done = subprocess.run(
+        [sys.executable, *options, "-c", f"from tamis.{module} import main; main()"],
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "unset PYTHONOPTIMIZE" in done.stderr and "Traceback" not in done.stderr
