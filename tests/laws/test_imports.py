@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "tamis"
 FLOORS = (
-    ("exceptions", "units", "configuration", "files", "progress", "secrets", "geometry", "trust"),
+    ("exceptions", "units", "configuration", "files", "progress", "secrets", "geometry", "trust", "threads"),
     ("lammps", "statistics"),
     ("dataset", "crystal"),
     ("checks", "sources"),
@@ -18,7 +18,7 @@ FLOORS = (
     ("evaluation",),
     ("record", "record_shape", "retired", "parents", "tracking"),
     ("parts", "trial"),
-    ("report", "search_plots", "search_runs", "best", "sweep", "app", "doctor", "endings", "sync", "study"),
+    ("report", "search_plots", "search_runs", "best", "sweep", "app", "doctor", "endings", "sync", "study", "commands"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
