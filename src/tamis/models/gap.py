@@ -140,8 +140,8 @@ class GapModel(Model):
         n_pair_points = basis.n_features - basis.n_candidates
         with store.memory.holding():
             n_sets = folds.max() + 5  # each fold, all of them, and what one judgement takes of these
-            n_bytes = Terms.n_bytes(len(columns), int(n_sets))
-            store.memory.reserve(n_bytes, f"normal equations of {len(columns)} sparse points")
+            n_bytes = Terms.n_bytes(len(columns), int(n_sets)) + basis.candidates.points.nbytes
+            store.memory.reserve(n_bytes, f"candidates and normal equations of {len(columns)} sparse points")
             parts = [whitened(kept.subset(np.flatnonzero(folds == k))) for k in range(folds.max() + 1)]
             total = parts[0].terms
             for part in parts[1:]:
