@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # python -m: before the first numerical library is loaded
+    from tamis.threads import decide
+
+    decide()
+
 import logging
 import os
 import sys

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
-from threadpoolctl import threadpool_limits
 
 from tamis.bases.none import NoDescriptor
 from tamis.configuration import explain
@@ -30,6 +29,7 @@ from tamis.pruners.budget import select_all
 from tamis.reach import cutoff_doubts
 from tamis.record import COMPLETE, FAILED, INTERRUPTED, SKIPPED, STOPPED, TrialRecord, versions
 from tamis.secrets import redacted
+from tamis.threads import limited
 
 LOG = logging.getLogger(__name__)
 
@@ -87,8 +87,7 @@ def run_resolved(
 def _ended(record: TrialRecord, folder: Path, story: Callable[[], None]) -> TrialRecord:
     """Run the story; how it ended is the record's status and reason."""
     try:
-        # one trial works on one core: many run side by side, and sums do not depend on the number of threads
-        with threadpool_limits(1), heeding_interrupts():
+        with limited(), heeding_interrupts():
             story()
         record.status = COMPLETE
     except NotApplicableError as error:

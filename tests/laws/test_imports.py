@@ -18,6 +18,7 @@ FLOORS = (
         "trust",
         "names",
         "interrupts",
+        "threads",
     ),
     ("lammps", "statistics", "copies", "dealing", "signal"),
     ("dataset", "crystal", "trajectories"),
@@ -30,7 +31,19 @@ FLOORS = (
     ("evaluation",),
     ("record", "record_shape", "retired", "parents", "tracking"),
     ("parts", "reach", "trial"),
-    ("report", "search_plots", "search_runs", "best", "sweep", "app", "doctor", "endings", "sync", "study"),
+    (
+        "report",
+        "search_plots",
+        "search_runs",
+        "best",
+        "sweep",
+        "app",
+        "doctor",
+        "endings",
+        "sync",
+        "study",
+        "commands",
+    ),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
-from threadpoolctl import threadpool_limits
-
 from tamis.evaluation.base import Findings
 from tamis.exceptions import TamisError
+from tamis.threads import limited
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -104,7 +103,7 @@ def _work(
         os.dup2(silence, stream)
     try:
         sender.send(("begin", None))
-        with threadpool_limits(1):
+        with limited():
             for result in function(argument):
                 sender.send(("result", result))
                 if each:

@@ -145,8 +145,8 @@ class GapModel(Model):
         with store.memory.holding():
             numbers = np.unique(by_folds.folds).tolist()
             n_sets = len(numbers) + 4  # each part, all of them, and what one judgement takes of these
-            n_bytes = Terms.n_bytes(len(columns), n_sets)
-            store.memory.reserve(n_bytes, f"normal equations of {len(columns)} sparse points")
+            n_bytes = Terms.n_bytes(len(columns), n_sets) + basis.candidates.points.nbytes
+            store.memory.reserve(n_bytes, f"candidates and normal equations of {len(columns)} sparse points")
             parts = {k: whitened(kept.subset(np.flatnonzero(by_folds.folds == k))) for k in numbers}
             total = functools.reduce(Terms.plus, [part.terms for part in parts.values()])
             judging = [part for k, part in parts.items() if k != ALWAYS_TRAINED]

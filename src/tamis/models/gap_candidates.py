@@ -30,6 +30,7 @@ def choose_candidates(
     points, elements, owners = [], [], []
     values = store.lazy_values(soap, structures)
     seen: set[str] = set()
+    n_bytes = 0
     for atoms, vectors in zip(structures, values, strict=True):
         key = structure_key(atoms)
         if key in seen:
@@ -39,6 +40,9 @@ def choose_candidates(
         chosen = farthest_apart(vectors, per_structure)
         block = [soap.elements.index(symbol) for symbol in symbols[chosen]]
         points.append(vectors.reshape(len(atoms), len(soap.elements), soap.width)[chosen, block])
+        n_bytes += 2 * points[-1].nbytes  # one by one, and together
+        with store.memory.holding():  # room for them now; a fit counts them among what it holds
+            store.memory.reserve(n_bytes, "candidates for sparse points (model.candidates_per_structure)")
         elements.append(symbols[chosen])
         owners.append(np.repeat(key, len(chosen)))
     if not points:

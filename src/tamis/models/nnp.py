@@ -156,9 +156,12 @@ class NnpModel(Model):
         return self.basis.n_own, *self.hidden, 1
 
     def _reserve_work(self, memory: Memory, kept: Dataset, tuning: Dataset) -> None:
-        """What one iteration of one network takes: layers of all atoms, residuals, rows of energies."""
+        """What one iteration takes: normal equations, layers of all atoms, residuals, rows of energies."""
         n_atoms = max(int(kept.n_atoms.sum()), int(tuning.n_atoms.sum()))
         n_rows = len(kept) * len(self.basis.elements)
+        # J'J in double precision, of a piece of rows in single precision, and the copy that is factorised
+        size = n_parameters(self._sizes) * len(self.basis.elements)
+        memory.reserve((8 + 4 + 8) * size**2, f"normal equations of {size} weights of networks")
         memory.reserve(
             n_atoms * (4 * LAYERS_HELD * sum(self._sizes) + RESIDUALS_HELD)
             + 4 * n_parameters(self._sizes) * n_rows,

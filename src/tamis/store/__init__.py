@@ -8,6 +8,5 @@ from tamis.store.block_files import read_block
 from tamis.store.blocks import make_block
 from tamis.store.keys import basis_identity, basis_key
 from tamis.store.store import Store
-from tamis.store.workers import ONE_THREAD
 
-__all__ = ["ONE_THREAD", "Store", "basis_identity", "basis_key", "make_block", "read_block"]
+__all__ = ["Store", "basis_identity", "basis_key", "make_block", "read_block"]

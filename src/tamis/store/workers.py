@@ -12,15 +12,12 @@ from ase import Atoms
 from tamis.bases.base import Basis
 from tamis.progress import progress
 from tamis.store.blocks import make_block
+from tamis.threads import environment
 
 Item = tuple[Atoms, Path]
 """A structure, and the file of its block."""
 WORTH_WORKERS_S = 3.0
 """Starting worker processes takes about a second; less work than this is done in the calling process."""
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
-)
-"""Environment of workers: there is one for each core already."""
 
 
 def make_blocks(basis: Basis, work: Sequence[Item], kind: str, n_jobs: int) -> None:
@@ -57,7 +54,8 @@ def _share_out(basis: Basis, work: Sequence[Item], kind: str, n_jobs: int) -> It
         return
     from joblib.externals.loky import get_reusable_executor
 
-    executor = get_reusable_executor(max_workers=n_workers, env=ONE_THREAD)
+    # one thread each: there is a worker for every core already
+    executor = get_reusable_executor(max_workers=n_workers, env=environment(1))
     futures = [executor.submit(_make_block_in_worker, basis, *item, kind) for item in work]
     try:
         # This process is one of n_jobs: from the first moment, while the others still start, it takes from the

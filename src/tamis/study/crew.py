@@ -19,9 +19,9 @@ from typing import Any
 
 from tamis.exceptions import TamisError
 from tamis.record import FAILED, RECORD_FILE, TrialRecord, read_record, versions
-from tamis.store import ONE_THREAD
 from tamis.study.trials import Trial
 from tamis.study.worker import OLD, RUNNING_FOLDER, fill_store, put_in_place, work
+from tamis.threads import asked, environment
 
 AHEAD = 2
 """Batches that a worker has at a time: it need not wait while the study writes to MLflow."""
@@ -120,9 +120,10 @@ def fill(configs: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _spawn(target: Callable[..., None], *arguments: object) -> BaseProcess:
-    """Start a process with one thread for every library."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)  # read by libraries when a process loads them
+    """Start a process whose libraries compute on as many threads as a trial has."""
+    threads = environment(asked())
+    before = {name: os.environ.get(name) for name in threads}
+    os.environ.update(threads)  # read by libraries when a process loads them
     try:
         process = multiprocessing.get_context("spawn").Process(target=target, args=arguments)
         process.start()

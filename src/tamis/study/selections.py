@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
-from threadpoolctl import threadpool_limits
 
 from tamis.configuration import config_folder, explain, register_resolvers
 from tamis.dataset import Dataset, split_dataset
@@ -36,6 +35,7 @@ from tamis.report.tables import print_failure
 from tamis.report.trials import Trial, find_trials, read_trials
 from tamis.store import Store
 from tamis.study.coverage import CommonSpace, Indices
+from tamis.threads import limited
 from tamis.trial import SPLIT
 from tamis.trust import check_trusted
 
@@ -81,7 +81,7 @@ def describe(folder: Path) -> Sequence[str]:
     by_data: dict[tuple[str, str], list[Trial]] = defaultdict(list)
     for trial in trials:
         by_data[str(trial.dataset.get("fingerprint")), trial.parts["dataset"]].append(trial)
-    with threadpool_limits(1), progress("kept sets", len(trials)) as advance:  # as trials do
+    with limited(), progress("kept sets", len(trials)) as advance:  # as trials do
         for (fingerprint, _), some in by_data.items():
             try:
                 data = _Data.of(some)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tamis.exceptions import MissingEngineError, TamisError
+from tamis.threads import environment
 
 LONGEST_LOG = 1_000_000
 """Bytes of a log that are kept: its end."""
@@ -183,8 +184,7 @@ def check_limit(time_limit_s: float) -> None:
 
 def _environment(n_threads: int) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(JOB_VARIABLES)}
-    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    return kept | dict.fromkeys(threads, str(n_threads))
+    return kept | environment(n_threads)
 
 
 def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[bool, float, float]:
