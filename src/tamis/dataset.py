@@ -6,11 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
 from tamis.exceptions import TamisError
@@ -31,6 +29,9 @@ class Dataset:
     blocks: n names of trajectories or strain modes: structures of one block are not independent of each other.
     ids: n unique names ("training.json#12"), used in messages and selections.
     is_test: (n,) True where the source says that a structure is for testing only.
+    frames: n structures as they were in the files, with every key and column and in the files' units; empty: the
+        source keeps none. For writing alone: nothing is computed from them.
+    read_as: what was taken for energy, forces and stress, for the reader of a record.
     """
 
     structures: tuple[Atoms, ...]
@@ -41,12 +42,16 @@ class Dataset:
     blocks: tuple[str, ...]
     ids: tuple[str, ...]
     is_test: NDArray[np.bool_]
+    frames: tuple[Atoms, ...] = ()
+    read_as: str = ""
 
     def __post_init__(self) -> None:
         n = len(self.structures)
         for name in ("energies", "forces", "stresses", "groups", "blocks", "ids", "is_test"):
             if len(getattr(self, name)) != n:
                 raise TamisError(f"{name} has {len(getattr(self, name))} entries for {n} structures")
+        if len(self.frames) not in (0, n):
+            raise TamisError(f"frames has {len(self.frames)} entries for {n} structures")
         if self.stresses.shape != (n, 6):
             raise TamisError(f"stresses must have shape ({n}, 6), got {self.stresses.shape}")
 
@@ -94,6 +99,7 @@ class Dataset:
             blocks=tuple(self.blocks[i] for i in chosen),
             ids=tuple(self.ids[i] for i in chosen),
             is_test=self.is_test[chosen],
+            frames=tuple(self.frames[i] for i in chosen) if self.frames else (),
         )
 
 
@@ -194,19 +200,3 @@ def _take(
     if taken.all():
         taken[rng.integers(len(available))] = False
     return available[~taken], available[taken]
-
-
-def write_extxyz(path: Path, dataset: Dataset) -> None:
-    """Structures with their labels (energy, forces, stress where every component has one), group, block and id."""
-    from ase.io import write  # brings half of SciPy, which most trials do without
-
-    frames = []
-    for i, atoms in enumerate(dataset.structures):
-        frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-        frame.info = {"group": dataset.groups[i], "block": dataset.blocks[i], "id": dataset.ids[i]}
-        labels = {"energy": dataset.energies[i], "forces": dataset.forces[i]}
-        if np.isfinite(dataset.stresses[i]).all():
-            labels["stress"] = dataset.stresses[i]
-        frame.calc = SinglePointCalculator(frame, **labels)
-        frames.append(frame)
-    write(path, frames, format="extxyz")

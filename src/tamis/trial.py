@@ -15,10 +15,11 @@ from threadpoolctl import threadpool_limits
 
 from tamis.bases.none import NoDescriptor
 from tamis.configuration import explain
-from tamis.dataset import Dataset, Split, split_dataset, write_extxyz
+from tamis.dataset import Dataset, Split, split_dataset
 from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
 from tamis.exceptions import NotApplicableError, StoppedError, TamisError
+from tamis.extxyz_writer import write_extxyz
 from tamis.models.base import Potential
 from tamis.parts import Parts, Seeds, check_trial, plain, trial_part
 from tamis.pruners.base import Selection
@@ -254,4 +255,5 @@ def _describe(dataset: Dataset, split: Split) -> dict[str, Any]:
         "n_validation": len(split.validation),
         "n_test": len(split.test),
         "n_pool_atoms": int(dataset.n_atoms[split.pool].sum()),
+        "read_as": dataset.read_as,
     }

@@ -7,9 +7,9 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "tamis"
 FLOORS = (
-    ("exceptions", "units", "configuration", "files", "progress", "secrets", "geometry", "trust"),
+    ("exceptions", "units", "file_units", "configuration", "files", "progress", "secrets", "geometry", "trust"),
     ("lammps", "statistics"),
-    ("dataset", "crystal"),
+    ("dataset", "extxyz_writer", "crystal"),
     ("checks", "sources"),
     ("bases",),
     ("store", "memory"),

@@ -19,7 +19,8 @@ from tests.training import (
 )
 
 from tamis.bases.chimes import ChimesBasis
-from tamis.dataset import Dataset, write_extxyz
+from tamis.dataset import Dataset
+from tamis.extxyz_writer import write_extxyz
 from tamis.evaluation.errors import Residuals
 from tamis.exceptions import TamisError
 from tamis.models.base import Predictions

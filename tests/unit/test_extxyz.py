@@ -11,7 +11,8 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from tamis.exceptions import TamisError
-from tamis.sources.extxyz import Extxyz, voigt
+from tamis.sources.extxyz import Extxyz
+from tamis.sources.labels import voigt
 
 
 def labelled(n: int = 4, seed: int = 0, **info: object) -> list[Atoms]:
