@@ -43,7 +43,7 @@ def config_folder() -> Path:
 
 
 def register_resolvers() -> None:
-    """Make ``${tamis.times:a,b}``, ``${tamis.by:key,{...}}`` and ``${tamis.of_data:what,${dataset}}`` known."""
+    """Make ``${tamis.times:a,b}``, ``${tamis.by:key,{...}}`` and ``${tamis.of_data:what}`` known."""
     OmegaConf.register_new_resolver("tamis.times", _times, replace=True)
     OmegaConf.register_new_resolver("tamis.by", _by, replace=True)
     OmegaConf.register_new_resolver("tamis.of_data", _of_data, replace=True)
@@ -59,23 +59,25 @@ def _by(key: str, table: Mapping[str, Any]) -> Any:
     return table[key]
 
 
-def _of_data(what: str, dataset: DictConfig) -> Any:
+def _of_data(what: str, *, _parent_: DictConfig) -> Any:
     """``elements`` or ``atom_spacing`` of the structures themselves, for a data set that was not told.
 
     The structures are read when the first value is asked for, and shared with the trial that reads them.
+    ``_parent_`` is OmegaConf's name for the node that the value stands in: the data set.
     """
-    nodes = {key: dataset[key] for key in map(str, dataset) if key not in NOT_OF_DATA}
+    nodes = {key: _parent_[key] for key in map(str, _parent_) if key not in NOT_OF_DATA}
     plain = {
         key: OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig | ListConfig) else node
         for key, node in nodes.items()
     }
     try:
         source = instantiate(plain, _convert_="all")
-        return list(source.elements_of_data()) if what == "elements" else source.spacing_of_data()
+        found = source.elements_of_data() if what == "elements" else source.spacing_of_data()
     except TamisError as error:
         raise DataError(str(error)) from error
     except InstantiationException as error:  # Hydra wraps what a constructor raises
         raise DataError(str(error.__cause__ or error)) from error
+    return OmegaConf.create(list(found)) if isinstance(found, tuple) else found
 
 
 def check_config(config: DictConfig, prefix: str = "") -> None:

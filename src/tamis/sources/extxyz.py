@@ -109,18 +109,16 @@ class Extxyz(Source):
             units,
         )
         frames = [labelled(atoms, name, chosen.keys, units) for name, atoms in training + testing]
-        told = [
-            f"{frame.name}: {problem}"
-            for frame in frames
-            for problem in frame.problems
-            if frame.name not in self.drop
-        ]
+        used = [frame for frame in frames if frame.name not in self.drop]  # what is left out may be bad
+        told = [f"{frame.name}: {problem}" for frame in used for problem in frame.problems]
         raise_problems([*chosen.problems, *told])
-        read_as = self._told(frames, chosen, units)
         groups = tuple(frame.group for frame in frames)
         is_test = np.arange(len(frames)) >= len(training)
         if self.test is None:
-            is_test = draw_test(groups, self.test_fraction, self.test_seed)
+            stays = np.array([frame.name not in self.drop for frame in frames])
+            is_test[stays] = draw_test(
+                tuple(frame.group for frame in used), self.test_fraction, self.test_seed
+            )
         return Dataset(
             structures=tuple(frame.atoms for frame in frames),
             energies=np.array([frame.energy for frame in frames]),
@@ -131,7 +129,7 @@ class Extxyz(Source):
             ids=tuple(frame.name for frame in frames),
             is_test=is_test,
             frames=tuple(frame.source for frame in frames),
-            read_as=read_as,
+            read_as=self._told(used, chosen, units),
         )
 
     def _structures(self, paths: Sequence[Path]) -> list[tuple[str, Atoms]]:
@@ -146,7 +144,7 @@ class Extxyz(Source):
     def _told(self, frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
         """One line that says what was taken for what; it is logged, too."""
         files = [str(path) for path in self._files()]
-        line = describe([frame for frame in frames if frame.name not in self.drop], chosen, units)
+        line = describe(frames, chosen, units)
         text = (
             f"{', '.join(files[:3])}{f' and {len(files) - 3} more files' if len(files) > 3 else ''}: {line}"
         )
@@ -221,8 +219,8 @@ def refuse_own_units(path: Path, file_format: str | None) -> None:
     known = known_format(path, file_format)
     if known not in WITHOUT_UNITS:
         raise TamisError(
-            f"{path} is of the format {known}, whose units are known and converted to eV and Å; leave dataset.units out "
-            f"(it is for {', '.join(WITHOUT_UNITS)})"
+            f"{path} is of the format {known}, whose units are known and converted to eV and Å; leave "
+            f"dataset.units out (it is for {', '.join(WITHOUT_UNITS)})"
         )
 
 

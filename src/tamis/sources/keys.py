@@ -44,22 +44,8 @@ USUAL = {
 """What is looked for then."""
 REFERENCE_WORDS = frozenset(
     [
-        "ref",
-        "reference",
-        "dft",
-        "qm",
-        "abinitio",
-        "vasp",
-        "qe",
-        "castep",
-        "cp2k",
-        "gpaw",
-        "pbe",
-        "target",
-        "true",
-        "label",
-        "data",
-        "total",
+        *("ref", "reference", "dft", "qm", "abinitio", "vasp", "qe", "castep", "cp2k", "gpaw", "pbe"),
+        *("target", "true", "label", "data", "total"),
     ]
 )
 """Words around the name of a label that a potential is to be trained on (``REF_energy``, ``energy_dft``)."""
@@ -78,7 +64,13 @@ STRESS_ROUNDING = 1e-4
 RELATIVE_ROUNDING = 1e-3
 SAME_ENERGY = 1e-6
 """eV; free energy and energy that are nearer are one number."""
-RATIOS = {1.0: "", GPA_PER_EV_PER_A3: "gpa", 10 * GPA_PER_EV_PER_A3: "kbar", 1e4 * GPA_PER_EV_PER_A3: "bar"}
+COMPONENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
+RATIOS: dict[float, str] = {
+    1.0: "",
+    GPA_PER_EV_PER_A3: "gpa",
+    10 * GPA_PER_EV_PER_A3: "kbar",
+    1e4 * GPA_PER_EV_PER_A3: "bar",
+}
 """What a stress in another unit is of one in eV/Å³."""
 
 
@@ -249,9 +241,9 @@ def _stress_against_virial(frames: Named, stress: str, virial: str, units: FileU
     k = int(np.argmax(np.abs(ours[worst] - theirs[worst])))
     volumes = np.array([volume for _, _, _, volume in pairs])
     return [
-        f"{pairs[worst][0]}: {stress} and {virial} contradict each other: component {('xx', 'yy', 'zz', 'yz', 'xz', 'xy')[k]} "
-        f"of the stress is {ours[worst, k]:.4g} eV/Å³, and minus virial over volume is {theirs[worst, k]:.4g} (they differ "
-        f"in {len(wrong)} of {len(pairs)} structures that have both){_explained(ours, theirs, volumes)}; set "
+        f"{pairs[worst][0]}: {stress} and {virial} contradict each other: component {COMPONENTS[k]} of the stress is "
+        f"{ours[worst, k]:.4g} eV/Å³, and minus virial over volume is {theirs[worst, k]:.4g} (they differ in "
+        f"{len(wrong)} of {len(pairs)} structures that have both){_explained(ours, theirs, volumes)}; set "
         f"dataset.stress_key=null to take {virial}, or dataset.virial_key=null to take {stress}"
     ]
 
@@ -271,8 +263,8 @@ def _explained(stress: Array, by_virial: Array, volumes: Array) -> str:
                     f"{unit or 'ev/angstrom3'} they agree"
                 )
         return f"; the stress is {ratio:.6g} times the other"
-    ratio = _ratio(stress, by_virial * volumes[:, None])
-    if ratio is not None and abs(abs(ratio) - 1.0) < 0.01:
+    multiplied = _ratio(stress, by_virial * volumes[:, None])
+    if multiplied is not None and abs(abs(multiplied) - 1.0) < 0.01:
         return "; the virial seems to be a stress, not multiplied with the volume"
     return ""
 
@@ -280,5 +272,5 @@ def _explained(stress: Array, by_virial: Array, volumes: Array) -> str:
 def _ratio(a: Array, b: Array) -> float | None:
     """``a`` over ``b``, where one is a multiple of the other."""
     ratio = float(np.sum(a * b) / np.sum(b * b))
-    off = float(np.linalg.norm(a - ratio * b) / max(np.linalg.norm(a), 1e-300))
+    off = float(np.linalg.norm(a - ratio * b)) / max(float(np.linalg.norm(a)), 1e-300)
     return ratio if off < 0.02 else None

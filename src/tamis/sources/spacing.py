@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tamis.checks import energy_residuals
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
-from tamis.geometry import heights
+from tamis.geometry import SMALLEST_VOLUME
 
 Array = NDArray[np.float64]
 
@@ -31,6 +31,8 @@ SHORTEST_GAP = 5.0
 """Å; layers of molecules and of van der Waals crystals are nearer."""
 LOWEST = 0.25
 """Part of the structures, those of lowest energy, that decides."""
+MOST = 1000
+"""Structures that are asked, evenly spread over the set."""
 STEP = 0.05
 """Å."""
 SANE = (0.5, 12.0)
@@ -48,7 +50,8 @@ def spacing_of(dataset: Dataset) -> float:
     ------
     TamisError : no structure has two atoms whose distance says anything.
     """
-    found = [(i, *spacing_of_structure(atoms)) for i, atoms in enumerate(dataset.structures)]
+    asked = range(0, len(dataset), max(-(-len(dataset) // MOST), 1))
+    found = [(i, *spacing_of_structure(dataset.structures[i])) for i in asked]
     sane = [(i, n_open, d) for i, n_open, d in found if SANE[0] <= d <= SANE[1]]
     if not sane:
         raise TamisError(
@@ -64,9 +67,8 @@ def spacing_of(dataset: Dataset) -> float:
 
 def _of_low_energy(dataset: Dataset) -> NDArray[np.intp]:
     """Indices of the quarter of the structures with the lowest energies; all where energies are missing."""
-    if not np.isfinite(dataset.energies).all() or not all(
-        1 <= z <= 118 for a in dataset.structures for z in set(a.numbers.tolist())
-    ):
+    known = all(0 < number <= 118 for atoms in dataset.structures for number in np.unique(atoms.numbers))
+    if not (known and np.isfinite(dataset.energies).all()):
         return np.arange(len(dataset))
     residuals = energy_residuals(dataset)
     return np.flatnonzero(residuals <= np.quantile(residuals, LOWEST) + 1e-9)
@@ -79,13 +81,16 @@ def spacing_of_structure(atoms: Atoms) -> tuple[int, float]:
     if not len(atoms) or not finite:
         return nothing
     periodic = atoms.pbc & atoms.cell.array.any(axis=1)
-    cell = atoms.cell.array.copy()
-    cell[~periodic] = 0.0
-    cell = np.asarray(atoms.cell.new(cell).complete().array)
-    if abs(np.linalg.det(cell)) < 1e-6:
+    cell = atoms.cell.array
+    if not periodic.all():
+        cell = np.where(periodic[:, None], cell, 0.0)
+        cell = np.asarray(atoms.cell.new(cell).complete().array)
+    volume = abs(float(np.linalg.det(cell)))
+    if volume < SMALLEST_VOLUME:
         return nothing
-    tall = heights(cell)
-    along = atoms.positions @ np.linalg.inv(cell) * tall  # Å along the normals of the cell's faces
+    inverse = np.linalg.inv(cell)
+    tall = 1.0 / np.linalg.norm(inverse, axis=0)  # heights of the cell, Å
+    along = atoms.positions @ inverse * tall  # Å along the normals of the cell's faces
     diameters = 2.0 * covalent_radii[np.clip(atoms.numbers, 0, len(covalent_radii) - 1)]
     widest = max(GAP * float(diameters.max()), SHORTEST_GAP)
     gaps = [_gap(along[:, k], tall[k]) if periodic[k] else np.inf for k in range(3)]
@@ -97,7 +102,6 @@ def spacing_of_structure(atoms: Atoms) -> tuple[int, float]:
         extents = np.ptp(centred @ np.linalg.eigh(centred.T @ centred)[1], axis=0)  # along its principal axes
         return 3, _solve(extents, 1.0, len(atoms))
     extents = np.array([tall[k] - gaps[k] if periodic[k] else np.ptp(along[:, k]) for k in range(3)])
-    volume = abs(float(np.linalg.det(cell)))
     skew = volume / float(np.prod(tall))  # of the heights and the edges
     filled = skew * float(np.prod(tall[~is_open]))
     return int(is_open.sum()), _solve(extents[is_open], filled, len(atoms))
