@@ -187,7 +187,7 @@ def _other_spellings(
         "virial": (abs(units.virial_factor), ENERGY_ROUNDING),
     }[what]
     for other in sorted(spellings(what, counts)):
-        if other in (chosen, "free_energy"):
+        if other in (chosen, USUAL[what]):
             continue
         if what in ("stress", "virial"):
             gaps = list(_tensor_gaps(frames, chosen, other))
