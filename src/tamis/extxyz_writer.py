@@ -26,6 +26,8 @@ TAKEN = ("numbers", "positions", "species", "pos", "Z", "charge")
 TENSORS = ("stress", "virial")
 SIMPLE = re.compile(r"[A-Za-z0-9_.+/#-]+")
 """Texts that need no quotes."""
+EMPTY = r'"_JSON \"\""'
+"""The empty text: after nothing between quotes ASE's reader takes the next key for a part of it."""
 KINDS = {"f": "R", "i": "I", "u": "I", "b": "L", "U": "S", "S": "S", "O": "S"}
 """Letter of a column's type by the kind of its array."""
 
@@ -181,6 +183,8 @@ def quoted(text: str) -> str:
     """``text`` so that a reader of extended XYZ gives it back, in quotes where needed; line ends become blanks."""
     if SIMPLE.fullmatch(text):
         return text
+    if not text:
+        return EMPTY
     text = " ".join(text.splitlines())
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -198,9 +202,8 @@ def _value(name: Any, value: Any) -> str | None:
         return None
     if isinstance(value, str):
         text = quoted(value)
-        if value == " ".join(value.splitlines()) and key_val_str_to_dict(f"k={text}")["k"] == value:
-            return text
-        return _json(value)
+        found = key_val_str_to_dict(f"k={text}")["k"]
+        return text if isinstance(found, str) and found == value else _json(value)
     array = np.asarray(value) if isinstance(value, np.ndarray | np.generic | int | float | bool) else None
     if array is None or array.dtype.kind not in "fiub" or array.size == 0:
         return _json(value)

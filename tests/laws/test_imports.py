@@ -7,7 +7,17 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "tamis"
 FLOORS = (
-    ("exceptions", "units", "file_units", "configuration", "files", "progress", "secrets", "geometry", "trust"),
+    (
+        "exceptions",
+        "units",
+        "file_units",
+        "configuration",
+        "files",
+        "progress",
+        "secrets",
+        "geometry",
+        "trust",
+    ),
     ("lammps", "statistics"),
     ("dataset", "extxyz_writer", "crystal"),
     ("checks", "sources"),
