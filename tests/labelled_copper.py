@@ -15,7 +15,7 @@ def copper(n: int = 12) -> Sequence[Atoms]:
     rng = np.random.default_rng(5)
     frames = []
     for i in range(n):
-        atoms = bulk("Cu", a=3.6, cubic=True)
+        atoms = bulk("Cu", a=3.65, cubic=True)
         atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.normal(scale=0.02, size=(3, 3))), scale_atoms=True)
         atoms.positions += rng.normal(scale=0.08, size=(4, 3))
         atoms.calc = EMT()
