@@ -215,7 +215,7 @@ def test_a_set_from_which_all_is_dropped(trial, place):
         (["model.n_folds=2.5"], "model.n_folds is 2.5; a whole number is needed"),
         (["evaluation.errors.by_group=no"], "evaluation.errors.by_group is 'no'; true or false is needed"),
         (["dataset.group_key=5"], "dataset.group_key is 5; a text or null is needed"),
-        (["dataset.atom_spacing=x"], "dataset.atom_spacing is 'x'; a finite number is needed"),
+        (["dataset.atom_spacing=x"], "dataset.atom_spacing is 'x'; a finite number or null is needed"),
         (["store.root=5"], "store.root is 5; a path is needed"),
         (["store.n_jobs=0"], "n_jobs is 0; it must be a positive number or -1"),
         (["latent.pca_variance=" + "1" * 400], "a finite number or null is needed"),
