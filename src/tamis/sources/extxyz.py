@@ -143,7 +143,8 @@ class Extxyz(Source):
 
     def _told(self, frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
         """One line that says what was taken for what; it is logged, too."""
-        files = [str(path) for path in self._files()]
+        # a name may be any bytes, and the line goes to a file of UTF-8
+        files = [os.fsencode(path).decode("utf-8", "backslashreplace") for path in self._files()]
         line = describe(frames, chosen, units)
         text = (
             f"{', '.join(files[:3])}{f' and {len(files) - 3} more files' if len(files) > 3 else ''}: {line}"

@@ -94,14 +94,17 @@ def bare(source: Atoms, angstrom: float) -> Atoms:
     return atoms
 
 
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What is kept of a calculator: its results, as ASE names them."""
+
+    results: Mapping[str, Any]
+
+
 def without_ballast(source: Atoms) -> Atoms:
     """``source`` without what its calculator has beside results: a second copy of the atoms, bands of every k point."""
-    from ase.calculators.singlepoint import SinglePointCalculator
-
     if source.calc is not None:
-        results = source.calc.results
-        source.calc = SinglePointCalculator(Atoms())
-        source.calc.results = results
+        source.calc = Results(source.calc.results)
     return source
 
 
