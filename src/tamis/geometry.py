@@ -49,10 +49,8 @@ def check_geometry(atoms: Atoms, reach: float) -> None:
 
 def periodic_volume(atoms: Atoms) -> float:
     """Volume of the cell, with vectors of 1 Å across where it is not periodic (a slab's area, a wire's length), Å³."""
-    if not atoms.cell.array[atoms.pbc].any(axis=1).all():
-        return 0.0  # ``complete`` would make one up
-    cell = np.where(atoms.pbc[:, None], atoms.cell.array, 0.0)
-    return abs(float(np.linalg.det(atoms.cell.new(cell).complete().array)))
+    vectors = atoms.cell.array[atoms.pbc]
+    return float(np.sqrt(max(np.linalg.det(vectors @ vectors.T), 0.0)))
 
 
 def _check_cell(atoms: Atoms, reach: float) -> None:

@@ -104,8 +104,11 @@ def test_a_few_structures_more_change_nothing():
 
 def test_isolated_atoms_say_nothing():
     box = Atoms("Cu", cell=[20, 20, 20], pbc=True)
+    flat = Atoms(
+        "Cu2", [[0, 0, 0], [1, 1, 1]], cell=[[3, 0, 0], [6, 0, 0], [0, 0, 0]], pbc=[True, True, False]
+    )
     with pytest.raises(TamisError, match="atom_spacing does not follow from these data .* give it"):
-        spacing_of(dataset([Atoms("Cu"), box]))
+        spacing_of(dataset([Atoms("Cu"), box, flat]))
 
 
 @pytest.mark.parametrize(("element", "spacing"), [("Si", 2.73), ("Ge", 2.88), ("Li", 2.72), ("Mo", 2.51)])

@@ -82,6 +82,8 @@ def spacing_of_structure(atoms: Atoms) -> tuple[int, float]:
         return nothing
     periodic = atoms.pbc & atoms.cell.array.any(axis=1)
     cell = atoms.cell.array
+    if periodic.any() and np.linalg.matrix_rank(cell[periodic]) < periodic.sum():
+        return nothing
     if not periodic.all():
         cell = np.where(periodic[:, None], cell, 0.0)
         cell = np.asarray(atoms.cell.new(cell).complete().array)
