@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bcc100, bulk, diamond100, fcc111, molecule
+from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 from tests.composing import composed
 from tests.labelled_copper import copper
 
-from tamis.configuration import check_config, explain
+from tamis.configuration import check_config, config_folder, explain, register_resolvers
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 from tamis.parts import resolved, trial_part
 from tamis.sources.extxyz import Extxyz
 from tamis.sources.mlearn import Mlearn
 from tamis.sources.spacing import STEP, spacing_of, spacing_of_structure
+from tamis.study.composing import Composer, composed_whole
 
 MLEARN = Path(__file__).parents[3] / "shared" / "mlearn"
 
@@ -186,3 +188,17 @@ def test_a_spacing_far_from_the_datas_is_warned_of(file, caplog):
 def test_mlearns_own_spacing_is_not_warned_of(caplog):
     source = Mlearn(element="Li", root="", base_url="", atom_spacing=2.72, elements=("Li",))
     assert replace(source, atom_spacing=5.0) == source  # what is read does not depend on it
+
+
+def test_a_study_composes_what_follows_from_the_data_and_reads_once(file, monkeypatch):
+    read = []
+    whole = Extxyz._read
+    monkeypatch.setattr(Extxyz, "_read", lambda self: read.append(self) or whole(self))
+    register_resolvers()
+    fixed = ["dataset=extxyz", f"dataset.train='{file}'"]
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        composer = Composer(fixed)
+        for overrides in ((("model", "ace"),), (("model", "ace"), ("dataset.atom_spacing", "3.0"))):
+            typed = [f"{key}={value}" for key, value in overrides]
+            assert composer._from_parts(overrides) == composed_whole([*fixed, *typed])
+    assert len(read) == 1
