@@ -50,7 +50,9 @@ def check_geometry(atoms: Atoms, reach: float) -> None:
 def periodic_volume(atoms: Atoms) -> float:
     """Volume of the cell, with vectors of 1 Å across where it is not periodic (a slab's area, a wire's length), Å³."""
     vectors = atoms.cell.array[atoms.pbc]
-    return float(np.sqrt(max(np.linalg.det(vectors @ vectors.T), 0.0)))
+    if len(vectors) == 3:
+        return float(atoms.cell.volume)
+    return float(np.linalg.norm(np.cross(*vectors) if len(vectors) == 2 else vectors))
 
 
 def _check_cell(atoms: Atoms, reach: float) -> None:
