@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
-from tamis.geometry import check_geometry, in_vacuum
+from tamis.geometry import check_geometry, in_vacuum, periodic_volume
 from tamis.plausibility import filler_doubts, filler_problems, set_isolated_apart, unit_doubts
 from tamis.units import GPA_PER_EV_PER_A3
 
@@ -152,24 +152,26 @@ def broken_numbers(dataset: Dataset, i: int) -> list[str]:
 
 
 def unusable_cell(atoms: Atoms) -> list[str]:
-    """Periodic cells without volume; cells that are not periodic need none."""
+    """Periodic cells without volume (slabs: without area); directions that are not periodic need no cell vector."""
     if not atoms.pbc.any():
         return []
-    per_atom = float(atoms.cell.volume) / len(atoms)
-    if per_atom >= SMALLEST_VOLUME_PER_ATOM:
+    volume = periodic_volume(atoms)
+    smallest = SMALLEST_VOLUME_PER_ATOM * len(atoms) if atoms.pbc.all() else SMALLEST_VOLUME_PER_ATOM
+    if volume >= smallest:
         return []
     return [
-        f"periodic cell of {per_atom:.3g} Å³ per atom, less than {SMALLEST_VOLUME_PER_ATOM}; give all three cell "
-        "vectors in Å (with vacuum for slabs), or pbc=False for a molecule"
+        f"periodic cell of {volume / len(atoms):.3g} Å³ per atom, less than {SMALLEST_VOLUME_PER_ATOM}; give the cell "
+        'vectors of all periodic directions in Å, pbc="T T F" for a slab without a third one, or pbc="F F F" for a '
+        "molecule"
     ]
 
 
 def unknown_elements(atoms: Atoms, elements: Sequence[str]) -> list[str]:
     """Elements that the configuration does not declare."""
-    names = {
-        chemical_symbols[number] if 0 <= number < len(chemical_symbols) else f"an atomic number {number}"
-        for number in map(int, set(atoms.numbers))
-    }
+    numbers = set(map(int, set(atoms.numbers)))
+    if wrong := sorted(number for number in numbers if not 0 < number < len(chemical_symbols)):
+        return [f"has atoms of the atomic number {wrong[0]}, which is no element; correct it"]
+    names = {chemical_symbols[number] for number in numbers}
     unknown = sorted(names - set(elements))
     if not unknown:
         return []

@@ -11,14 +11,21 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.utils import get_class
+from hydra.errors import (
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from tamis.exceptions import TamisError
+from tamis.exceptions import DataError, TamisError
 from tamis.names import folder_name, printable
 
+NOT_OF_DATA = ("elements", "atom_spacing", "crystal", "reference", "reference_source")
+"""Keys of a data set on which its structures do not depend."""
 EXPECTED = {
     bool: "true or false",
     int: "a whole number",
@@ -37,10 +44,11 @@ def config_folder() -> Path:
 
 
 def register_resolvers() -> None:
-    """Make ``${tamis.times:a,b}``, ``${tamis.by:key,{...}}`` and ``${tamis.folder:text}`` known to OmegaConf."""
+    """Make the resolvers ``tamis.times``, ``tamis.by``, ``tamis.folder`` and ``tamis.of_data`` known to OmegaConf."""
     OmegaConf.register_new_resolver("tamis.times", _times, replace=True)
     OmegaConf.register_new_resolver("tamis.by", _by, replace=True)
     OmegaConf.register_new_resolver("tamis.folder", _folder, replace=True)
+    OmegaConf.register_new_resolver("tamis.of_data", _of_data, replace=True)
 
 
 def _times(a: float, b: float) -> float:
@@ -55,6 +63,27 @@ def _by(key: str, table: Mapping[str, Any]) -> Any:
     if key not in table:
         raise TamisError(f"{key!r} is unknown; choose one of {', '.join(map(str, table))}")
     return table[key]
+
+
+def _of_data(what: str, *, _parent_: DictConfig) -> Any:
+    """``elements`` or ``atom_spacing`` of the structures themselves, for a data set that was not told.
+
+    The structures are read when the first value is asked for, and shared with the trial that reads them.
+    ``_parent_`` is OmegaConf's name for the node that the value stands in: the data set.
+    """
+    nodes = {key: _parent_[key] for key in map(str, _parent_) if key not in NOT_OF_DATA}
+    plain = {
+        key: OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig | ListConfig) else node
+        for key, node in nodes.items()
+    }
+    try:
+        source = instantiate(plain, _convert_="all")
+        found = source.elements_of_data() if what == "elements" else source.spacing_of_data()
+    except TamisError as error:
+        raise DataError(str(error)) from error
+    except InstantiationException as error:  # Hydra wraps what a constructor raises
+        raise DataError(str(error.__cause__ or error)) from error
+    return OmegaConf.create(list(found)) if isinstance(found, tuple) else found
 
 
 def check_config(config: DictConfig, prefix: str = "") -> None:
@@ -147,6 +176,8 @@ def _shown(value: Any) -> str:
 
 def explain(error: Exception) -> str:
     """What Hydra or OmegaConf found wrong, in a sentence that says what is allowed and what to do."""
+    if data := _data_error(error):
+        return str(data)
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
@@ -179,6 +210,13 @@ def explain(error: Exception) -> str:
         str(error)
         or f"what was typed is not understood ({type(error).__name__}); write group=choice and key=value"
     )
+
+
+def _data_error(error: BaseException | None) -> DataError | None:
+    """The one that a resolver raised, within what OmegaConf and Hydra wrap around it."""
+    while error is not None and not isinstance(error, DataError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def raised_by_hydra(error: Exception) -> bool:

@@ -6,11 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
 from tamis.copies import copies_of
@@ -43,6 +41,9 @@ class Dataset:
     test_kind: how these were chosen: "published", "file", "random", "blocks" (whole ones), "none".
     blocks_whole: whether a block is held out whole, for validation and in folds, as for testing.
     isolated: free atoms that were set apart; None: there are none. They are written with what is kept.
+    frames: n structures as they were in the files, with every key and column and in the files' units; empty: the
+        source keeps none. For writing alone: nothing is computed from them.
+    read_as: what was taken for energy, forces and stress, for the reader of a record.
     """
 
     structures: tuple[Atoms, ...]
@@ -57,12 +58,16 @@ class Dataset:
     test_kind: str = "published"
     blocks_whole: bool = False
     isolated: Dataset | None = None
+    frames: tuple[Atoms, ...] = ()
+    read_as: str = ""
 
     def __post_init__(self) -> None:
         n = len(self.structures)
         for name in ("energies", "forces", "stresses", "groups", "blocks", "ids", "is_test"):
             if len(getattr(self, name)) != n:
                 raise TamisError(f"{name} has {len(getattr(self, name))} entries for {n} structures")
+        if len(self.frames) not in (0, n):
+            raise TamisError(f"frames has {len(self.frames)} entries for {n} structures")
         if self.stresses.shape != (n, 6):
             raise TamisError(f"stresses must have shape ({n}, 6), got {self.stresses.shape}")
         for name in ("groups", "blocks", "ids"):  # they go into files and databases
@@ -139,6 +144,7 @@ class Dataset:
             blocks=tuple(self.blocks[i] for i in chosen),
             ids=tuple(self.ids[i] for i in chosen),
             is_test=self.is_test[chosen],
+            frames=tuple(self.frames[i] for i in chosen) if self.frames else (),
         )
         return self._with_copies(part, chosen)
 
@@ -164,6 +170,7 @@ def with_isolated(dataset: Dataset) -> Dataset:
         blocks=apart.blocks + dataset.blocks,
         ids=apart.ids + dataset.ids,
         is_test=np.concatenate([apart.is_test, dataset.is_test]),
+        frames=apart.frames + dataset.frames,
         isolated=None,
     )
 
@@ -284,19 +291,3 @@ def _with_signals(
         return taken
     taken &= np.isin(bundles, others)
     return taken if taken.any() else bundles == rng.choice(others)
-
-
-def write_extxyz(path: Path, dataset: Dataset) -> None:
-    """Structures with their labels (energy, forces, stress where every component has one), group, block and id."""
-    from ase.io import write  # brings half of SciPy, which most trials do without
-
-    frames = []
-    for i, atoms in enumerate(dataset.structures):
-        frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-        frame.info = {"group": dataset.groups[i], "block": dataset.blocks[i], "id": dataset.ids[i]}
-        labels = {"energy": dataset.energies[i], "forces": dataset.forces[i]}
-        if np.isfinite(dataset.stresses[i]).all():
-            labels["stress"] = dataset.stresses[i]
-        frame.calc = SinglePointCalculator(frame, **labels)
-        frames.append(frame)
-    write(path, frames, format="extxyz")

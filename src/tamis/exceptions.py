@@ -5,6 +5,10 @@ class TamisError(Exception):
     """Input that tamis cannot work with: says what is wrong, the value, what is allowed, what to do."""
 
 
+class DataError(TamisError):
+    """The data that a configuration takes values from cannot be read; its words say all, whichever value was wanted."""
+
+
 class MissingEngineError(TamisError):
     """A program or package that a choice needs is not installed."""
 

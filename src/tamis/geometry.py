@@ -39,12 +39,20 @@ def check_geometry(atoms: Atoms, reach: float) -> None:
             f"positions or cell reach {largest:.3g} Å; at most {LARGEST:g} can be treated: are they in Å? move the "
             "structure to the origin, or make its cell smaller"
         )
-    if atoms.pbc.any() and atoms.cell.volume < SMALLEST_VOLUME:
+    if atoms.pbc.any() and (volume := periodic_volume(atoms)) < SMALLEST_VOLUME:
         raise TamisError(
-            f"a periodic cell of volume {atoms.cell.volume} Å³ has no neighbours; give all three cell vectors"
+            f"a periodic cell of volume {volume} Å³ has no neighbours; give the cell vectors of all periodic directions"
         )
     if len(atoms) and reach > 0.0:
         _check_cell(atoms, reach)
+
+
+def periodic_volume(atoms: Atoms) -> float:
+    """Volume of the cell, with vectors of 1 Å across where it is not periodic (a slab's area, a wire's length), Å³."""
+    vectors = atoms.cell.array[atoms.pbc]
+    if len(vectors) == 3:
+        return float(atoms.cell.volume)
+    return float(np.linalg.norm(np.cross(*vectors) if len(vectors) == 2 else vectors))
 
 
 def _check_cell(atoms: Atoms, reach: float) -> None:

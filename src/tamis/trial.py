@@ -15,10 +15,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tamis.bases.none import NoDescriptor
 from tamis.configuration import explain
-from tamis.dataset import Dataset, Split, split_dataset, with_isolated, write_extxyz
+from tamis.dataset import Dataset, Split, split_dataset, with_isolated
 from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
 from tamis.exceptions import NotApplicableError, StoppedError, TamisError
+from tamis.extxyz_writer import write_extxyz
 from tamis.interrupts import heeding_interrupts
 from tamis.models.base import Potential
 from tamis.models.judging import FEW
@@ -289,4 +290,5 @@ def _describe(dataset: Dataset, split: Split) -> dict[str, Any]:
         "n_distinct_validation": len(np.unique(dataset.copies[split.validation])),
         "test": dataset.test_kind,
         "validation": "blocks" if dataset.subset(split.trained).deals_blocks else "structures",
+        "read_as": dataset.read_as,
     }

@@ -24,3 +24,14 @@ BAR_PER_EV_PER_A3_IN_LAMMPS = 1.6021765e6
 
 KCAL_PER_MOL_PER_EV = 1.602176634e-19 * 6.02214076e23 / 4184.0
 """kcal/mol in one eV, exact since 2019 (the constants of older CODATA sets differ in the ninth digit)."""
+
+KJ_PER_KCAL = 4.184
+
+A_PER_BOHR = ase.units.Bohr
+"""Å in one Bohr radius (CODATA 2014 through ASE, as in the files that ASE converts)."""
+
+EV_PER_HARTREE = ase.units.Hartree
+"""eV in one Hartree (CODATA 2014 through ASE)."""
+
+EV_PER_RYDBERG = ase.units.Rydberg
+"""eV in one Rydberg (CODATA 2014 through ASE)."""

@@ -56,7 +56,7 @@ def run_extxyz(rng: Rng, good: bytes, folder: Path) -> None:
     path.write_bytes(spoiled(rng, good))
     try:
         keys = {
-            "virial_key": pick(rng, ("virial", "stress", None)),
+            "virial_key": pick(rng, ("auto", "stress", None)),
             "block_key": pick(rng, (None, "config_type")),
         }
         file_format = pick(rng, (None, "extxyz", "extxyz"))

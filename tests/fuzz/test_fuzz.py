@@ -16,7 +16,7 @@ from tests.fuzz.workers import run_cases
 
 from tamis.exceptions import TamisError
 from tamis.record_shape import parsed, problem_of
-from tamis.sources.extxyz import voigt
+from tamis.sources.labels import voigt
 from tamis.trust import check_trusted
 
 ROOT = Path(__file__).parents[2]

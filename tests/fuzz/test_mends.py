@@ -162,7 +162,7 @@ def test_atomic_numbers_of_no_element_are_told(number):
     atoms = bulk("Si")
     atoms.numbers[:] = [14, number]
     (problem,) = unknown_elements(atoms, ("Si",))
-    assert f"an atomic number {number}" in problem
+    assert f"of the atomic number {number}, which is no element" in problem
 
 
 HEADERS = (

@@ -10,6 +10,7 @@ FLOORS = (
     (
         "exceptions",
         "units",
+        "file_units",
         "configuration",
         "files",
         "progress",
@@ -21,7 +22,7 @@ FLOORS = (
         "threads",
     ),
     ("lammps", "statistics", "copies", "dealing", "signal"),
-    ("dataset", "crystal", "trajectories"),
+    ("dataset", "extxyz_writer", "crystal", "trajectories"),
     ("plausibility",),
     ("checks", "sources"),
     ("bases",),

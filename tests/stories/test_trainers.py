@@ -19,9 +19,10 @@ from tests.training import (
 )
 
 from tamis.bases.chimes import ChimesBasis
-from tamis.dataset import Dataset, write_extxyz
+from tamis.dataset import Dataset
 from tamis.evaluation.errors import Residuals
 from tamis.exceptions import TamisError
+from tamis.extxyz_writer import write_extxyz
 from tamis.models.base import Predictions
 from tamis.models.normal_equations import Weights, gather_rows, solve_rows
 from tamis.models.trainers.chimes_lsq import setup_text

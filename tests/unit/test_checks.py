@@ -8,9 +8,10 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 
-from tamis.checks import Tolerances, check_dataset
+from tamis.checks import Tolerances, check_dataset, unusable_cell
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
+from tamis.geometry import check_geometry, periodic_volume
 
 
 def silicon(n: int = 8) -> Dataset:
@@ -321,3 +322,26 @@ def test_warnings_shorten_long_lists(caplog):
     with caplog.at_level(logging.WARNING):
         check_dataset(replace(data, forces=tuple(f + 1e-2 for f in data.forces)), ["Si"])
     assert "and 20 more" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("periodic", "vectors", "volume"),
+    [
+        ([True, True, False], [[2, 0, 0], [0, 3, 0], [0, 0, 0]], 6.0),
+        ([True, True, False], [[2, 0, 0], [0, 3, 0], [1, 1, 9]], 6.0),
+        ([False, True, False], [[0, 0, 0], [0, 3, 0], [0, 0, 0]], 3.0),
+        ([True, True, True], [[2, 0, 0], [0, 3, 0], [0, 0, 4]], 24.0),
+        ([True, True, True], [[2, 0, 0], [0, 3, 0], [0, 0, 0]], 0.0),
+        ([True, True, False], [[2, 0, 0], [4, 0, 0], [0, 0, 9]], 0.0),
+        ([True, False, True], [[2, 0, 0], [0, 3, 0], [0, 0, 0]], 0.0),
+    ],
+)
+def test_only_periodic_directions_need_a_cell_vector(periodic, vectors, volume):
+    atoms = Atoms("Cu", cell=vectors, pbc=periodic)
+    assert periodic_volume(atoms) == pytest.approx(volume)
+    assert bool(unusable_cell(atoms)) == (volume == 0.0)
+    if volume == 0.0:
+        with pytest.raises(TamisError, match="cell vectors of all periodic directions"):
+            check_geometry(atoms, 1.0)
+    else:
+        check_geometry(atoms, 1.0)

@@ -9,9 +9,11 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
+from tests.vasp_files import full
 
 from tamis.exceptions import TamisError
-from tamis.sources.extxyz import Extxyz, voigt
+from tamis.sources.extxyz import Extxyz
+from tamis.sources.labels import voigt
 
 
 def labelled(n: int = 4, seed: int = 0, **info: object) -> list[Atoms]:
@@ -86,6 +88,7 @@ def test_extxyz_labels_under_other_names(tmp_path):
 
 def test_stress_wins_over_virial_and_both_may_be_missing(tmp_path):
     frames = labelled(3, virial=np.ones(9))
+    frames[0].info["virial"] = -frames[0].cell.volume * full(frames[0].calc.results["stress"])
     frames[2].calc.results.pop("stress")
     frames[1].calc.results.pop("stress")
     frames[1].info.pop("virial")

@@ -8,8 +8,8 @@ from scipy.spatial.distance import cdist
 from tests.composing import composed
 from tests.report_folders import N_POOL, write_trial
 
-from tamis.dataset import write_extxyz
 from tamis.evaluation.dynamics.extrapolation import axes
+from tamis.extxyz_writer import write_extxyz
 from tamis.report.command import make_report
 from tamis.report.files import to_markdown
 from tamis.report.kept_sets import SELECTIONS_FILE, read_kept_sets

@@ -45,6 +45,19 @@ def test_a_configuration_of_today_stays_as_it_is():
     assert in_todays_keys(config) == config
 
 
+def test_names_of_labels_that_nobody_typed_may_be_missing_as_before():
+    older = {
+        "_target_": "tamis.sources.extxyz.Extxyz",
+        "energy_key": "energy",
+        "stress_key": "stress",
+        "virial_key": None,
+        "group_key": "mine",
+    }
+    expected = {**older, "stress_key": "auto"}
+    assert in_todays_keys({"dataset": older}) == {"dataset": expected}
+    assert in_todays_keys(older | {"units": None}) == older | {"units": None}
+
+
 @pytest.fixture(scope="module")
 def old(tmp_path_factory) -> Path:
     """A trial whose record looks as if an earlier version had written it."""

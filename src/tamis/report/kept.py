@@ -16,8 +16,11 @@ from tamis.report.trials import Trial
 from tamis.trust import check_trusted
 
 KEPT_FILE = "kept.extxyz"
-GROUP = re.compile(r'(?:^|\s)group=("(?:[^"\\]|\\.)*"|\S+)')
-ID = re.compile(r'(?:^|\s)id=("(?:[^"\\]|\\.)*"|\S+)')
+VALUE = r'("(?:[^"\\]|\\.)*"|\S+)'
+OWN = re.compile(rf"(?:^|\s)(group|id)={VALUE}")
+"""Keys of a kept set in tamis' own form."""
+ADDED = re.compile(rf"(?:^|\s)tamis_(group|id)(?:_\d+)?={VALUE}")
+"""Keys that are added to a user's own; the last ones are of the trial that wrote the file."""
 
 
 def groups_of(trials: Iterable[Trial]) -> dict[str, str]:
@@ -61,9 +64,14 @@ def _read(path: Path) -> dict[str, str]:
         with path.open() as file:
             for line in file:
                 if "Properties=" in line:
-                    group, name = GROUP.search(line), ID.search(line)
-                    if group and name:
-                        found[name[1].strip('"')] = group[1].strip('"')
+                    keys = dict(ADDED.findall(line) or OWN.findall(line))
+                    if keys.keys() >= {"group", "id"}:
+                        found[_unquoted(keys["id"])] = _unquoted(keys["group"])
     except (OSError, UnicodeDecodeError):
         pass  # a report without groups of this trial; the others may know them
     return found
+
+
+def _unquoted(text: str) -> str:
+    """A value of extended XYZ without its quotes and the backslashes before special signs."""
+    return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text

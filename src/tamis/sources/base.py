@@ -12,13 +12,14 @@ from typing import Any, final
 
 import numpy as np
 from ase.calculators.calculator import Calculator
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, chemical_symbols
 
 from tamis.checks import Tolerances, check_dataset
 from tamis.crystal import Crystal
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 from tamis.plausibility import set_isolated_apart
+from tamis.sources.spacing import FAR_OFF, spacing_of
 
 LOG = logging.getLogger(__name__)
 
@@ -30,16 +31,19 @@ REFERENCES = ("properties/", "md/")
 class Source(ABC):
     """Where labelled structures come from. Subclasses are frozen dataclasses built from one YAML.
 
-    elements : chemical symbols that may occur; kept sorted.
-    atom_spacing : cube root of the ground-state crystal's volume per atom, Å; configs scale cutoffs by it.
+    elements : chemical symbols that may occur; kept sorted. None: those that occur.
+    atom_spacing : cube root of the ground-state crystal's volume per atom, Å; configs scale cutoffs by it. None: what
+        ``tamis.sources.spacing`` finds in the data.
     drop : ids of structures to leave out.
     crystal : whose properties are measured; None: none are.
     reference : metric name -> reference value in the metric's unit; None in place of one: unknown.
     reference_source : where these are from.
     """
 
-    elements: tuple[str, ...]
-    atom_spacing: float
+    elements: tuple[str, ...] | None = field(
+        default=None, compare=False
+    )  # what is read does not depend on these two
+    atom_spacing: float | None = field(default=None, compare=False)
     drop: tuple[str, ...] = ()
     crystal: Crystal | None = field(
         default=None, compare=False
@@ -48,21 +52,22 @@ class Source(ABC):
     reference_source: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(set(self.elements))))
         object.__setattr__(self, "drop", tuple(self.drop))
-        unknown = [symbol for symbol in self.elements if atomic_numbers.get(symbol, 0) == 0]
-        if unknown or not self.elements:
-            raise TamisError(
-                f"dataset.elements is {list(self.elements)}; a list of chemical symbols is needed, such as [Si]"
-            )
-        if not (np.isfinite(self.atom_spacing) and self.atom_spacing > 0.0):
+        if self.elements is not None:
+            object.__setattr__(self, "elements", tuple(sorted(set(self.elements))))
+            if not self.elements or any(atomic_numbers.get(symbol, 0) == 0 for symbol in self.elements):
+                raise TamisError(
+                    f"dataset.elements is {list(self.elements)}; a list of chemical symbols is needed, such as [Si]"
+                )
+        if self.atom_spacing is not None and not (np.isfinite(self.atom_spacing) and self.atom_spacing > 0.0):
             raise TamisError(f"dataset.atom_spacing is {self.atom_spacing}; a length in Å above 0 is needed")
 
         for name, value in (self.reference or {}).items():
             _check_reference(name, value)
-        if self.crystal is not None and self.crystal.element not in self.elements:
+        if self.crystal is not None and self.crystal.element not in (self.elements or [self.crystal.element]):
             raise TamisError(
-                f"dataset.crystal.element is {self.crystal.element}; the data set has {', '.join(self.elements)}"
+                f"dataset.crystal.element is {self.crystal.element}; the data set has "
+                f"{', '.join(self.elements or ())}"
             )
 
     @abstractmethod
@@ -72,6 +77,10 @@ class Source(ABC):
     @abstractmethod
     def _files(self) -> Sequence[Path]:
         """What ``_read`` reads."""
+
+    def _with_test(self, dataset: Dataset) -> Dataset:
+        """``dataset``, without what was dropped, with its test structures chosen where the files do not say."""
+        return dataset
 
     @property
     def tolerances(self) -> Tolerances:
@@ -88,7 +97,22 @@ class Source(ABC):
         ------
         TamisError : files that cannot be read, or structures that fail ``tamis.checks.check_dataset``.
         """
-        return _read_and_checked(self, tuple(_stamp(path) for path in self._files()))
+        return _checked(self, self.elements, self.atom_spacing, self._stamps())
+
+    @final
+    def elements_of_data(self) -> tuple[str, ...]:
+        """Chemical symbols that occur, sorted; what is no element is left to the checks."""
+        structures = _as_read(self, self._stamps()).structures
+        found = {int(number) for atoms in structures for number in np.unique(atoms.numbers)}
+        return tuple(sorted(chemical_symbols[z] for z in found if 0 < z < len(chemical_symbols)))
+
+    @final
+    def spacing_of_data(self) -> float:
+        """What ``atom_spacing`` is by the rule of ``tamis.sources.spacing``, Å."""
+        return spacing_of(_as_read(self, self._stamps()))
+
+    def _stamps(self) -> Hashable:
+        return tuple(_stamp(path) for path in self._files())
 
     def label_giver(self) -> Calculator | None:
         """The calculator that made the labels, the exact answer for properties and MD; None where there is none."""
@@ -122,12 +146,37 @@ def _check_reference(name: str, value: Any) -> None:
 
 
 @lru_cache(maxsize=2)
-def _read_and_checked(source: Source, stamps: Hashable) -> Dataset:
-    dataset = without(source._read(), source.drop)
+def _as_read(source: Source, stamps: Hashable) -> Dataset:
+    """Unchecked."""
+    return source._with_test(without(source._read(), source.drop))
+
+
+@lru_cache(maxsize=2)
+def _checked(
+    source: Source, elements: tuple[str, ...] | None, atom_spacing: float | None, stamps: Hashable
+) -> Dataset:
+    dataset = _as_read(source, stamps)
     for note in dataset.notes:
         LOG.info("%s", note)
-    doubts = check_dataset(dataset, source.elements, source.tolerances)
+    doubts = check_dataset(dataset, elements or source.elements_of_data(), source.tolerances)
+    if atom_spacing is not None and (doubt := _spacing_doubt(dataset, atom_spacing)):
+        LOG.warning("%s", doubt)
+        doubts = (*doubts, doubt)
     return set_isolated_apart(replace(dataset, notes=(*dataset.notes, *doubts)))
+
+
+def _spacing_doubt(dataset: Dataset, given: float) -> str:
+    """Says so where the given spacing is far from the data's: every default cutoff would be as far off; else ""."""
+    try:
+        found = spacing_of(dataset)
+    except TamisError:  # nothing to compare with
+        return ""
+    if 1.0 / FAR_OFF < given / found < FAR_OFF:
+        return ""
+    return (
+        f"dataset.atom_spacing is {given:g} Å, and {found:g} Å in the data (cube root of the volume per atom): default "
+        "cutoffs are multiples of it; correct it, or leave it out where it follows from the data"
+    )
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:

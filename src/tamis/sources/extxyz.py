@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import glob
 import itertools
+import logging
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
 from tamis.checks import Tolerances, raise_problems
 from tamis.dataset import Dataset, draw_test, has_blocks
 from tamis.dealing import named
 from tamis.exceptions import TamisError
+from tamis.file_units import FileUnits
+from tamis.sources.ase_database import DATABASES, read_database
 from tamis.sources.base import Source
+from tamis.sources.keys import AUTO, USUAL, Choice, choose_keys
+from tamis.sources.labels import Frame, labelled
+from tamis.sources.read_as import describe
 from tamis.trajectories import warn_of_trajectories
 
-Array = NDArray[np.float64]
+LOG = logging.getLogger(__name__)
 
-UNGROUPED = "all"
-XYZ_SUFFIXES = (".xyz", ".extxyz")
+XYZ_FORMATS = ("xyz", "extxyz")
+WITHOUT_UNITS = (*XYZ_FORMATS, *DATABASES, "traj")
+"""ASE's names of formats whose numbers may be in any unit."""
+CHUNK = 1 << 20
+"""Bytes that are looked at together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +43,16 @@ class Extxyz(Source):
     train : a file, a glob, or a list of them.
     test : likewise, for testing only; None: ``test_fraction`` of ``train`` instead.
     format : ASE's name of the file format; None: ASE looks at the files.
-    energy_key, forces_key : names of the labels, total energy in eV and forces in eV/Å.
-    stress_key : name of the stress, eV/Å³ in ASE's sign (positive in tension), 6 (xx yy zz yz xz xy), 9 or 3 x 3
-        numbers; None: not read. A structure without it has no stress label.
-    virial_key : name of the virial, eV, minus the stress times the volume; used where there is no stress. None: not
-        read.
-    group_key : name of the kind of structure; a structure without it belongs to "all". None: not read.
+    energy_key, forces_key : names of the labels. "auto": energy, or free_energy where the two differ (forces belong to
+        it), and forces. A name that is given is taken; "auto" refuses labels that contradict it (``keys``).
+    stress_key : name of the stress, 6 (xx yy zz yz xz xy), 9 or 3 x 3 numbers. "auto": stress, where there is one;
+        None: not read. A structure without it has no stress label.
+    virial_key : name of the virial, minus the stress times the volume; used where there is no stress. "auto": virial,
+        where there is one; None: not read.
+    group_key : name of the kind of structure; a structure without it belongs to "all". "auto": config_type, where there
+        is one; None: not read.
     block_key : name of the trajectory or strain mode; a structure without it is a block of its own. None: not read.
+    units : of the numbers in the files, see ``tamis.file_units.FileUnits``; None: Å, eV, eV/Å, eV/Å³.
     test_fraction : part of every group set aside for testing where there is no ``test``; 0: no test set.
         Whole blocks, where a block has several structures; copies of a structure stay together.
     test_seed : of that choice, which belongs to the data and so is none of the trial's seeds.
@@ -52,12 +63,13 @@ class Extxyz(Source):
     train: tuple[str, ...]
     test: tuple[str, ...] | None = None
     format: str | None = None
-    energy_key: str = "energy"
-    forces_key: str = "forces"
-    stress_key: str | None = "stress"
-    virial_key: str | None = "virial"
-    group_key: str | None = "config_type"
+    energy_key: str = AUTO
+    forces_key: str = AUTO
+    stress_key: str | None = AUTO
+    virial_key: str | None = AUTO
+    group_key: str | None = AUTO
     block_key: str | None = None
+    units: Mapping[str, str | None] | None = field(default=None, hash=False)
     test_fraction: float = 0.1
     test_seed: int = 0
     held_out: tuple[str, ...] | None = None
@@ -72,6 +84,10 @@ class Extxyz(Source):
         object.__setattr__(self, "test", as_patterns(self.test) or None)
         if not self.train:
             raise TamisError("dataset.train is empty; name a file, a glob or a list of them")
+        for name in ("energy_key", "forces_key"):
+            if not getattr(self, name):
+                raise TamisError(f"dataset.{name} is {getattr(self, name)!r}; give a name, or auto")
+        _ = FileUnits.of(self.units)  # checks their names
         if not 0.0 <= self.test_fraction <= 0.5:
             raise TamisError(
                 f"dataset.test_fraction is {self.test_fraction}; it must lie between 0 and 0.5, say 0.1"
@@ -93,11 +109,19 @@ class Extxyz(Source):
         return [*matching(self.train), *matching(self.test or ())]
 
     def _read(self) -> Dataset:
-        training = [frame for path in matching(self.train) for frame in self._frames(path)]
-        testing = [frame for path in matching(self.test or ()) for frame in self._frames(path)]
-        frames = training + testing
-        raise_problems([f"{frame.name}: {problem}" for frame in frames for problem in frame.problems])
-        dataset = Dataset(
+        training = self._structures(matching(self.train))
+        testing = self._structures(matching(self.test or ()))
+        units = FileUnits.of(self.units)
+        chosen = choose_keys(
+            [(name, atoms) for name, atoms in training + testing if name not in self.drop],
+            {key: getattr(self, f"{key}_key") for key in USUAL},
+            units,
+        )
+        frames = [labelled(atoms, name, chosen.keys, units) for name, atoms in training + testing]
+        used = [frame for frame in frames if frame.name not in self.drop]  # what is left out may be bad
+        told = [f"{frame.name}: {problem}" for frame in used for problem in frame.problems]
+        raise_problems([*chosen.problems, *told])
+        return Dataset(
             structures=tuple(frame.atoms for frame in frames),
             energies=np.array([frame.energy for frame in frames]),
             forces=tuple(frame.forces for frame in frames),
@@ -107,12 +131,15 @@ class Extxyz(Source):
             ids=tuple(frame.name for frame in frames),
             is_test=np.arange(len(frames)) >= len(training),
             test_kind="file",
-            blocks_whole=has_blocks(tuple(frame.block for frame in training)),
+            blocks_whole=has_blocks(tuple(frame.block for frame in frames[: len(training)])),
+            frames=tuple(frame.source for frame in frames),
+            read_as=self._told(used, chosen, units),
         )
-        return dataset if self.test else self._with_drawn_test(dataset)
 
-    def _with_drawn_test(self, dataset: Dataset) -> Dataset:
-        """``dataset``, of which what ``held_out`` names, or ``test_fraction``, is for testing."""
+    def _with_test(self, dataset: Dataset) -> Dataset:
+        """Where there is no test file, what ``held_out`` names, or ``test_fraction``, is for testing."""
+        if self.test:
+            return dataset
         if self.held_out is not None:
             is_test = named(self.held_out, dataset.groups, dataset.blocks)
             # what is trained on as well is no test: several trajectories may begin with the same structure
@@ -127,71 +154,25 @@ class Extxyz(Source):
             warn_of_trajectories(drawn)
         return drawn
 
-    def _frames(self, path: Path) -> Iterator[Frame]:
-        for i, atoms in enumerate(read_frames(path, self.format)):
-            yield self._frame(atoms, f"{path}#{i}")
+    def _structures(self, paths: Sequence[Path]) -> list[tuple[str, Atoms]]:
+        """Ids and structures as in the files, in order."""
+        found = []
+        for path in paths:
+            if self.units is not None and not FileUnits.of(self.units).are_ours:
+                refuse_own_units(path, self.format)
+            found += [(f"{path}#{i}", atoms) for i, atoms in enumerate(read_frames(path, self.format))]
+        return found
 
-    def _frame(self, atoms: Atoms, name: str) -> Frame:
-        problems: list[str] = []
-        labels = {}
-        for key, argument in ((self.energy_key, "energy_key"), (self.forces_key, "forces_key")):
-            found = label(atoms, key)
-            labels[argument] = None if found is None else numbers(found)
-            if found is None:
-                problems.append(
-                    f"has no {key}; it has {', '.join(names_of_labels(atoms))}: set dataset.{argument}"
-                )
-            elif labels[argument] is None:
-                problems.append(f"{key} is {str(found)[:60]!r}; numbers are needed")
-        energy, forces = labels["energy_key"], labels["forces_key"]
-        if energy is not None and energy.size != 1:
-            problems.append(f"{self.energy_key} has {energy.size} numbers; one is needed")
-            energy = None
-        stress, wrong = self._stress(atoms)
-        group = label(atoms, self.group_key) if self.group_key else None
-        block = label(atoms, self.block_key) if self.block_key else None
-        bare = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-        return Frame(
-            name=name,
-            atoms=bare,
-            energy=float(np.nan if energy is None else energy.item()),
-            forces=np.empty((0, 3)) if forces is None else forces,
-            stress=stress,
-            group=UNGROUPED if group is None else str(group),
-            block=name if block is None else str(block),
-            problems=(*problems, *wrong),
+    def _told(self, frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
+        """One line that says what was taken for what; it is logged, too."""
+        # a name may be any bytes, and the line goes to a file of UTF-8
+        files = [os.fsencode(path).decode("utf-8", "backslashreplace") for path in self._files()]
+        line = describe(frames, chosen, units)
+        text = (
+            f"{', '.join(files[:3])}{f' and {len(files) - 3} more files' if len(files) > 3 else ''}: {line}"
         )
-
-    def _stress(self, atoms: Atoms) -> tuple[Array, list[str]]:
-        """Stress (6,), eV/Å³, ASE sign; NaN where there is no label. With it, what is wrong with the label."""
-        missing = np.full(6, np.nan)
-        if not atoms.pbc.all() or atoms.cell.volume == 0.0:
-            return missing, []
-        stress = label(atoms, self.stress_key) if self.stress_key else None
-        if stress is not None:
-            values = voigt(stress)
-            return (missing, [f"{self.stress_key} needs 6 or 9 numbers"]) if values is None else (values, [])
-        virial = label(atoms, self.virial_key) if self.virial_key else None
-        if virial is None:
-            return missing, []
-        values = voigt(virial)
-        if values is None:
-            return missing, [f"{self.virial_key} needs 6 or 9 numbers"]
-        return -values / atoms.cell.volume, []
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One structure with its labels (units of Dataset) and what is wrong with it."""
-
-    name: str
-    atoms: Atoms
-    energy: float
-    forces: Array
-    stress: Array
-    group: str
-    block: str
-    problems: tuple[str, ...]
+        LOG.warning("%s", text)
+        return text
 
 
 def as_patterns(value: Any) -> tuple[str, ...]:
@@ -224,8 +205,10 @@ def read_frames(path: Path, file_format: str | None) -> Iterator[Atoms]:
     """
     from ase.io import iread
 
-    refuse_missing_lines(path, file_format)
-    frames = iread(path, index=":", format=file_format)
+    known = known_format(path, file_format)
+    refuse_missing_lines(path, known)
+    database = known in DATABASES
+    frames = read_database(path, str(known)) if database else iread(path, index=":", format=file_format)
     count = 0
     while True:
         try:
@@ -239,18 +222,38 @@ def read_frames(path: Path, file_format: str | None) -> Iterator[Atoms]:
             ) from error
         yield atoms
         count += 1
-    refuse_cut_line(path)
+    refuse_cut_line(path, known)
     if count == 0:
         raise TamisError(f"{path} holds no structure; remove it from dataset.train or dataset.test")
 
 
-def refuse_missing_lines(path: Path, file_format: str | None) -> None:
-    """An XYZ file may say that it has a billion atoms: ASE would look for each of them behind the end of the file."""
-    from ase.io.formats import filetype, open_with_compression
+def known_format(path: Path, file_format: str | None) -> str | None:
+    """ASE's name of a file's format, compressed or not; None where ASE does not know it and will say so."""
+    from ase.io.formats import filetype
 
     try:
-        if (file_format or filetype(str(path))) not in ("extxyz", "xyz"):
-            return
+        return file_format or filetype(str(path))
+    except Exception:  # ASE meets the same when it reads, and its error is told
+        return None
+
+
+def refuse_own_units(path: Path, file_format: str | None) -> None:
+    """ASE converts the numbers of formats that have units of their own: converting them again would be wrong."""
+    known = known_format(path, file_format)
+    if known not in WITHOUT_UNITS:
+        raise TamisError(
+            f"{path} is of the format {known}, whose units are known and converted to eV and Å; leave "
+            f"dataset.units out (it is for {', '.join(WITHOUT_UNITS)})"
+        )
+
+
+def refuse_missing_lines(path: Path, file_format: str | None) -> None:
+    """An XYZ file may say that it has a billion atoms: ASE would look for each of them behind the end of the file."""
+    if file_format not in XYZ_FORMATS:
+        return
+    from ase.io.formats import open_with_compression
+
+    try:
         with open_with_compression(str(path), "r") as file:
             cut = cut_frame(file)
     except Exception:  # ASE meets the same when it reads, and its error is told
@@ -276,49 +279,19 @@ def cut_frame(lines: Iterator[str]) -> tuple[int, int, int] | None:
     return None
 
 
-def refuse_cut_line(path: Path) -> None:
+def refuse_cut_line(path: Path, file_format: str | None) -> None:
     """An XYZ file that was cut inside its last number reads like a whole one, with another number."""
-    if path.suffix not in XYZ_SUFFIXES:
+    if file_format not in XYZ_FORMATS:
         return
-    with path.open("rb") as file:
-        end = file.seek(0, os.SEEK_END)
-        file.seek(max(end - 1, 0))
-        if file.read(1) not in (b"", b"\n"):
-            raise TamisError(
-                f"{path} does not end with a whole line: is it truncated? If it is complete, end it with a newline"
-            )
+    from ase.io.formats import get_compression, open_with_compression
 
-
-def label(atoms: Atoms, key: str) -> Any:
-    """What the file says under ``key``; ASE keeps some names in a calculator, others with the atoms. None: nothing."""
-    if key in atoms.info:
-        return atoms.info[key]
-    if key in atoms.arrays:
-        return atoms.arrays[key]
-    return None if atoms.calc is None else atoms.calc.results.get(key)
-
-
-def names_of_labels(atoms: Atoms) -> list[str]:
-    """Keys under which ``atoms`` has something."""
-    results = {} if atoms.calc is None else atoms.calc.results
-    return sorted({*atoms.info, *results, *(set(atoms.arrays) - {"numbers", "positions"})}) or ["nothing"]
-
-
-def numbers(values: Any) -> Array | None:
-    """``values`` as an array of float64; None where they are something else."""
-    try:
-        return np.array(values, dtype=float)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def voigt(values: Any) -> Array | None:
-    """Six numbers xx yy zz yz xz xy of a symmetric tensor given as 6, 9 or 3 x 3 numbers; None for anything else."""
-    found = numbers(values)
-    if found is None or found.size not in (6, 9):
-        return None
-    if found.size == 6:
-        return found.ravel()
-    full = found.reshape(3, 3)
-    full = 0.5 * (full + full.T)
-    return np.array([full[0, 0], full[1, 1], full[2, 2], full[1, 2], full[0, 2], full[0, 1]])
+    with open_with_compression(str(path), "rb") as file:
+        if get_compression(str(path))[1] is None:
+            file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+        last = b""
+        while chunk := file.read(CHUNK):
+            last = chunk[-1:]
+    if last not in (b"", b"\n"):
+        raise TamisError(
+            f"{path} does not end with a whole line: is it truncated? If it is complete, end it with a newline"
+        )

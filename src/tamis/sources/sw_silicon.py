@@ -44,7 +44,7 @@ class SwSilicon(Source):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.elements != ("Si",):
-            raise TamisError(f"dataset.elements is {list(self.elements)}; sw_silicon has [Si] only")
+            raise TamisError(f"dataset.elements is {list(self.elements or ())}; sw_silicon has [Si] only")
         if self.seed < 0:
             raise TamisError(f"dataset.seed is {self.seed}; it must be 0 or more")
 

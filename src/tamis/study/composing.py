@@ -32,7 +32,7 @@ Overrides = tuple[tuple[str, str], ...]
 
 KEY = re.compile(r"\w+(\.\w+)*")
 """What a plain override sets: no package, no list index, nothing added or deleted."""
-ANYTHING = re.compile(r"\$\{(?!tamis\.(?:times|by):)[^:{}]*(?::|\$\{)")
+ANYTHING = re.compile(r"\$\{(?!tamis\.(?:times|by|of_data):)[^:{}]*(?::|\$\{)")
 """An interpolation that may name any node: by a resolver that need not be a function of its arguments, or a name that
 is itself worked out."""
 OVERRIDE = re.compile(r"^\s*-\s*override\s+/?(\w+)", re.MULTILINE)

@@ -1,0 +1,202 @@
+"""The smaller training set replaces the whole one in its owner's workflow: every key, column and digit."""
+
+import warnings
+from pathlib import Path
+
+import ase.db
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms, FixCartesian
+from tests.labelled_copper import copper
+from tests.vasp_files import full, write_vasprun
+
+from tamis.dataset import Dataset
+from tamis.extxyz_writer import quoted, write_extxyz
+from tamis.report.kept import _read
+from tamis.sources.extxyz import Extxyz
+
+ORDER = [5, 0, 3]
+
+
+def decorated() -> list[Atoms]:
+    """Frames with all that files of the field have beside labels."""
+    frames = []
+    for i, one in enumerate(copper()):
+        atoms = one.copy()
+        atoms.info = {
+            "REF_energy": one.info["energy"],
+            "REF_stress": full(one.info["stress"]),
+            "config_type": ("bulk", "hot one", 'with "quotes" \\ and [b]', "7")[i % 4],
+            "energy_weight": 2.0,
+            "charge": -1,
+            "converged": i % 2 == 0,
+            "kpoints": np.array([3, 3, 4]),
+            "q": np.array([0.1, 1e-17, -2.5e30]),
+            "nested": {"code": "VASP", "list": [1, {"deep": 2.5}]},
+            "note": "",
+            "digits": "007",
+            "id": f"mine {i}",
+        }
+        atoms.arrays["REF_forces"] = atoms.arrays.pop("forces")
+        rng = np.random.default_rng(i)
+        atoms.set_array("local", rng.normal(size=4) * 1e-9)
+        atoms.set_array("site", np.array(["a", "b2", "Fe", "x"]))
+        atoms.set_array("is_core", np.array([True, False, False, True]))
+        atoms.set_tags([0, 1, 2, 3])
+        atoms.set_initial_magnetic_moments(rng.normal(size=4))
+        atoms.set_momenta(rng.normal(size=(4, 3)))
+        atoms.set_constraint(FixAtoms([1]) if i % 2 else FixCartesian(2, [True, False, True]))
+        atoms.calc = SinglePointCalculator(
+            atoms, dipole=rng.normal(size=3), charges=rng.normal(size=4), magmom=1.5
+        )
+        frames.append(atoms)
+    return frames
+
+
+KEYS = {"energy_key": "REF_energy", "forces_key": "REF_forces", "stress_key": "REF_stress"}
+
+
+def kept(source: Extxyz, folder: Path) -> tuple[Dataset, Path]:
+    """Structures ORDER of the data set, and the file that they are written to."""
+    part = source.load().subset(ORDER)
+    write_extxyz(folder / "kept.extxyz", part)
+    return part, folder / "kept.extxyz"
+
+
+def assert_equal_frames(ours: Atoms, theirs: Atoms, added: set[str]) -> None:
+    """Every key, column and result with the same type and the same digits."""
+    assert set(ours.info) - added == set(theirs.info)
+    for key, value in theirs.info.items():
+        np.testing.assert_array_equal(
+            ours.info[key], value, strict=isinstance(value, np.ndarray), err_msg=key
+        )
+    assert set(ours.arrays) == set(theirs.arrays)
+    for key, column in theirs.arrays.items():
+        np.testing.assert_array_equal(ours.arrays[key], column, err_msg=key)
+    np.testing.assert_array_equal(ours.cell.array, theirs.cell.array)
+    np.testing.assert_array_equal(ours.pbc, theirs.pbc)
+    assert [str(c) for c in ours.constraints] == [str(c) for c in theirs.constraints]
+    results = {} if theirs.calc is None else theirs.calc.results
+    assert ({} if ours.calc is None else set(ours.calc.results)) == set(results) or not results
+    for key, value in results.items():
+        np.testing.assert_array_equal(ours.calc.results[key], value, err_msg=key)
+
+
+def test_every_key_column_and_digit_of_an_extxyz_file_comes_back(tmp_path):
+    path = tmp_path / "set.xyz"
+    ase.io.write(path, decorated(), format="extxyz")
+    text = path.read_text().replace("energy_weight=2.0", "energy_weight=2.00000000000000123", 1)
+    path.write_text(text)
+    _, file = kept(Extxyz(train=str(path), **KEYS), tmp_path)
+    original, written = ase.io.read(path, ":"), ase.io.read(file, ":")
+    for ours, i in zip(written, ORDER, strict=True):
+        assert_equal_frames(ours, original[i], {"tamis_id", "tamis_group"})
+        assert ours.info["tamis_id"] == f"{path}#{i}"
+
+
+def test_the_kept_set_read_with_the_same_keys_is_the_same_set(tmp_path):
+    path = tmp_path / "set.xyz"
+    ase.io.write(path, decorated(), format="extxyz")
+    before, file = kept(Extxyz(train=str(path), **KEYS), tmp_path)
+    after = Extxyz(train=str(file), test_fraction=0.0, **KEYS).load()
+    for one, other in zip(before.structures, after.structures, strict=True):
+        np.testing.assert_array_equal(one.positions, other.positions)
+        np.testing.assert_array_equal(one.cell.array, other.cell.array)
+    np.testing.assert_array_equal(before.energies, after.energies)
+    np.testing.assert_array_equal(before.stresses, after.stresses)
+    np.testing.assert_array_equal(np.concatenate(before.forces), np.concatenate(after.forces))
+    assert before.groups == after.groups
+    again = tmp_path / "again.extxyz"
+    write_extxyz(again, after)
+    names = [frame.info["tamis_id_2"] for frame in ase.io.read(again, ":")]
+    assert names == list(after.ids) and ase.io.read(again, 0).info["tamis_id"] == before.ids[0]
+    assert _read(again) == dict(zip(after.ids, after.groups, strict=True))
+
+
+def test_units_are_those_of_the_file(tmp_path):
+    path = tmp_path / "set.xyz"
+    frames = [atoms.copy() for atoms in copper()]
+    for atoms in frames:
+        atoms.info["stress"] = full(atoms.info["stress"])
+        atoms.info["energy"] /= 27.211386
+        atoms.arrays["forces"] = atoms.arrays["forces"] / 27.211386
+    ase.io.write(path, frames, format="extxyz")
+    units = {"energy": "hartree", "stress": "ev/ang3"}
+    before, file = kept(Extxyz(train=str(path), units=units), tmp_path)
+    after = Extxyz(train=str(file), units=units, test_fraction=0.0).load()
+    np.testing.assert_array_equal(before.energies, after.energies)
+    assert ase.io.read(file, 0).get_potential_energy() == ase.io.read(path, ORDER[0]).get_potential_energy()
+
+
+def test_other_formats_become_extxyz_that_reads_the_same(tmp_path):
+    frames = decorated()
+    for atoms, one in zip(frames, copper(), strict=True):
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=one.info["energy"], forces=one.arrays["forces"], stress=one.info["stress"]
+        )
+        del atoms.info["REF_stress"], atoms.info["REF_energy"], atoms.arrays["REF_forces"]
+    ase.io.write(tmp_path / "set.traj", frames)
+    with ase.db.connect(tmp_path / "set.db") as database:
+        for atoms in frames:
+            database.write(
+                atoms, key_value_pairs={"config_type": "b c", "step": 3}, data={"weights": [1.0, 2.0]}
+            )
+    write_vasprun(tmp_path / "vasprun.xml", copper(), [0.03] * 12)
+    for name in ("set.traj", "set.db", "vasprun.xml"):
+        before, file = kept(Extxyz(train=str(tmp_path / name)), tmp_path)
+        after = Extxyz(train=str(file), test_fraction=0.0).load()
+        np.testing.assert_array_equal(before.energies, after.energies)
+        np.testing.assert_array_equal(before.stresses, after.stresses)
+        np.testing.assert_array_equal(np.concatenate(before.forces), np.concatenate(after.forces))
+        assert before.groups == after.groups
+    assert ase.io.read(tmp_path / "kept.extxyz", 0).calc.results["free_energy"] == before.energies[0]
+
+
+def test_what_extended_xyz_cannot_hold_is_told(tmp_path, caplog):
+    with ase.db.connect(tmp_path / "set.db") as database:
+        for one in copper():
+            atoms = Atoms(one)
+            results = {"energy": one.info["energy"], "forces": one.arrays["forces"]}
+            atoms.info = {}
+            atoms.calc = SinglePointCalculator(atoms, **results)
+            database.write(atoms, data={"wave": np.array([1j, 2j]), "sites": ["a b", "c", "d", "e"]})
+    _, file = kept(Extxyz(train=str(tmp_path / "set.db"), test_fraction=0.0), tmp_path)
+    assert "extended XYZ cannot hold sites (of 3 structures), wave (of 3 structures)" in caplog.text
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(ase.io.read(file, ":")) == 3
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "a b", 'q"q', "back\\slash", "", "x=y", "[a] {b}", "ünï", "'", "two\nlines"]
+)
+def test_quoted_texts_are_read_back(text):
+    from ase.io.extxyz import key_val_str_to_dict
+
+    found = key_val_str_to_dict(f"k={quoted(text)} next=1")
+    assert found["next"] == 1 and (str(found["k"]) == text.replace("\n", " ") or text == "")
+
+
+def test_sources_without_frames_have_the_form_of_before(tmp_path):
+    from dataclasses import replace
+
+    source = Extxyz(train=written_plain(tmp_path), test_fraction=0.0)
+    data = replace(source.load(), frames=())
+    write_extxyz(tmp_path / "own.extxyz", data)
+    frames = ase.io.read(tmp_path / "own.extxyz", ":")
+    assert [frame.info["id"] for frame in frames] == list(data.ids)
+    assert set(frames[0].info) == {"group", "block", "id"}
+    np.testing.assert_array_equal(frames[2].get_forces(apply_constraint=False), data.forces[2])
+    np.testing.assert_allclose(frames[2].get_stress(), data.stresses[2], rtol=1e-15)
+    assert _read(tmp_path / "own.extxyz") == dict(zip(data.ids, data.groups, strict=True))
+
+
+def written_plain(folder: Path) -> str:
+    frames = [atoms.copy() for atoms in copper()]
+    for atoms in frames:
+        atoms.info["stress"] = full(atoms.info["stress"])
+    ase.io.write(folder / "plain.xyz", frames, format="extxyz")
+    return str(folder / "plain.xyz")

@@ -1,0 +1,261 @@
+"""Which names are taken for the labels: what is chosen, what is refused, and that the advice works."""
+
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from tests.labelled_copper import copper
+from tests.vasp_files import full, write_outcar, write_vasprun
+
+from tamis.exceptions import TamisError
+from tamis.sources.extxyz import Extxyz
+from tamis.sources.keys import spellings
+
+SMEARING = [0.05 + 0.01 * i for i in range(12)]
+"""eV, of cells of 4 atoms: 12.5 to 40 meV/atom."""
+
+
+def changed(change: Callable[[int, Atoms], None]) -> list[Atoms]:
+    """Copper cells, each changed by ``change(number, atoms)``."""
+    frames = [atoms.copy() for atoms in copper()]
+    for i, atoms in enumerate(frames):
+        change(i, atoms)
+    return frames
+
+
+def written(folder: Path, frames: list[Atoms]) -> str:
+    path = folder / "set.xyz"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ase.io.write(path, frames, format="extxyz")
+    return str(path)
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """The frames with energy, forces and stress under ASE's names."""
+
+    def write(change: Callable[[int, Atoms], None] = lambda i, atoms: None) -> str:
+        def whole(i: int, atoms: Atoms) -> None:
+            atoms.info["stress"] = full(atoms.info["stress"])
+            change(i, atoms)
+
+        return written(tmp_path, changed(whole))
+
+    return write
+
+
+@pytest.mark.parametrize("writer", [write_vasprun, write_outcar])
+@pytest.mark.parametrize("packed", [False, True])
+def test_vasps_free_energy_is_taken_since_forces_belong_to_it(tmp_path, writer, packed, caplog):
+    path = tmp_path / {"write_vasprun": "vasprun.xml", "write_outcar": "OUTCAR"}[writer.__name__]
+    writer(path, copper(), SMEARING)
+    if packed:
+        import gzip
+
+        packed_path = path.with_name(path.name + ".gz")
+        packed_path.write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+        path = packed_path
+    free = np.array([atoms.info["energy"] for atoms in copper()])
+    data = Extxyz(train=str(path)).load()
+    np.testing.assert_allclose(data.energies, free, atol=1e-7)
+    np.testing.assert_allclose(data.forces[3], copper()[3].arrays["forces"], atol=1e-8)
+    np.testing.assert_allclose(data.stresses, [a.info["stress"] for a in copper()], atol=1e-7)
+    assert (
+        "energy from free_energy (eV) [the one that forces belong to; energy, up to 40 meV/atom"
+        in data.read_as
+    )
+    assert data.read_as in caplog.text
+    np.testing.assert_allclose(
+        Extxyz(train=str(path), energy_key="energy").load().energies, free + SMEARING, atol=1e-7
+    )
+    with pytest.raises(TamisError, match="format vasp-.*, whose units are known"):
+        Extxyz(train=str(path), units={"energy": "hartree"}).load()
+
+
+def test_forces_are_the_gradient_of_the_energy_that_is_taken(tmp_path):
+    """The law behind the choice: along a path the free energy changes by minus the work of the forces."""
+    start, step = copper()[0], 1e-3 * np.random.default_rng(0).normal(size=(4, 3))
+    from ase.calculators.emt import EMT
+
+    path = []
+    for k in (-1, 0, 1):
+        atoms = start.copy()
+        atoms.positions += k * step
+        atoms.calc = EMT()
+        atoms.info = {"energy": atoms.get_potential_energy(), "stress": np.zeros(6)}
+        atoms.arrays["forces"] = atoms.get_forces()
+        atoms.calc = None
+        path.append(atoms)
+    write_vasprun(tmp_path / "vasprun.xml", path, [0.03, 0.05, 0.09])  # entropy changes along the path
+    data = Extxyz(train=str(tmp_path / "vasprun.xml"), test_fraction=0.0, net_force=10.0).load()
+    work = float(np.sum(data.forces[1] * step))
+    assert (data.energies[2] - data.energies[0]) / 2 == pytest.approx(-work, abs=1e-6)
+
+
+def test_free_energy_alone_and_beside_the_same_energy(plain):
+    same = Extxyz(train=plain(lambda i, atoms: atoms.info.update(free_energy=atoms.info["energy"]))).load()
+    assert "energy from energy (eV) [free_energy is the same]" in same.read_as
+    alone = Extxyz(
+        train=plain(lambda i, atoms: atoms.info.update(free_energy=atoms.info.pop("energy")))
+    ).load()
+    assert "energy from free_energy (eV)" in alone.read_as
+    np.testing.assert_array_equal(same.energies, alone.energies)
+
+
+def test_free_energy_of_some_structures_is_no_reference_for_all(plain):
+    def some(i: int, atoms: Atoms) -> None:
+        if i % 3 == 0:
+            atoms.info["free_energy"] = atoms.info["energy"] - 0.1
+
+    path = plain(some)
+    with pytest.raises(
+        TamisError, match=r"4 of 12 structures have free_energy.* up to 25 meV/atom .*others have energy"
+    ):
+        Extxyz(train=path).load()
+    assert len(Extxyz(train=path, energy_key="energy").load()) == 12
+
+
+def other_reference(i: int, atoms: Atoms) -> None:
+    atoms.info["REF_energy"] = atoms.info["energy"] + 0.01 * i
+
+
+def other_forces(i: int, atoms: Atoms) -> None:
+    atoms.arrays["dft_forces"] = 0.9 * atoms.arrays["forces"]
+
+
+def other_stress(i: int, atoms: Atoms) -> None:
+    atoms.info["DFT_stress"] = (1.1 * atoms.info["stress"]).ravel()
+
+
+def zero_stress_and_virial(i: int, atoms: Atoms) -> None:
+    atoms.info["virial"] = -atoms.cell.volume * atoms.info["stress"]
+    atoms.info["stress"] = np.zeros((3, 3))
+
+
+def zero_virial(i: int, atoms: Atoms) -> None:
+    atoms.info["virial"] = np.zeros((3, 3))
+
+
+def scaled_stress(factor: float) -> Callable[[int, Atoms], None]:
+    def change(i: int, atoms: Atoms) -> None:
+        atoms.info["virial"] = -atoms.cell.volume * atoms.info["stress"]
+        atoms.info["stress"] = factor * atoms.info["stress"]
+
+    return change
+
+
+def stress_called_virial(i: int, atoms: Atoms) -> None:
+    atoms.info["virial"] = -atoms.info["stress"]
+
+
+CONTRADICTIONS = {
+    "energy": (
+        other_reference,
+        r"#11: energy and REF_energy are 0.11 apart .* 11 of 12 .*dataset.energy_key=REF_energy",
+    ),
+    "forces": (
+        other_forces,
+        r"forces and dft_forces are .* set dataset.forces_key=dft_forces, or dataset.forces_key=forces",
+    ),
+    "stress": (other_stress, r"stress and DFT_stress .* set dataset.stress_key=DFT_stress"),
+    "zeros": (
+        zero_stress_and_virial,
+        r"stress is 0 eV/Å³.* 12 of 12 .*every stress is zero.* set dataset.stress_key=null",
+    ),
+    "zero virial": (zero_virial, r"every virial is zero.* dataset.virial_key=null to take stress"),
+    "sign": (scaled_stress(-1.0), r"with dataset.units.stress=-ev/angstrom3 they agree"),
+    "GPa": (scaled_stress(160.2176634), r"160.218 times .* with dataset.units.stress=gpa they agree"),
+    "VASP's": (scaled_stress(-1602.176634), r"with dataset.units.stress=-kbar they agree"),
+    "bar": (scaled_stress(1602176.634), r"with dataset.units.stress=bar they agree"),
+    "not times volume": (stress_called_virial, "virial seems to be a stress, not multiplied with the volume"),
+}
+
+
+@pytest.mark.parametrize("kind", CONTRADICTIONS)
+def test_labels_that_contradict_each_other_are_refused_and_every_advice_works(plain, kind):
+    change, message = CONTRADICTIONS[kind]
+    path = plain(change)
+    with pytest.raises(TamisError, match=message) as caught:
+        Extxyz(train=path).load()
+    advice = re.findall(r"dataset\.([a-z_.]+)=([\w/-]+)", str(caught.value))
+    assert len(advice) >= 2
+    for key, value in advice:
+        told = None if value == "null" else value
+        wanted = {"units": {"stress": told}} if key == "units.stress" else {key: told}
+        assert len(Extxyz(train=path, **wanted).load()) == 12
+
+
+@pytest.mark.parametrize(
+    ("factor", "unit"), [(160.2176634, "gpa"), (-1602.176634, "-kbar"), (1602176.634, "bar")]
+)
+def test_a_unit_that_was_advised_gives_the_right_stress(plain, factor, unit):
+    data = Extxyz(train=plain(scaled_stress(factor)), units={"stress": unit}).load()
+    np.testing.assert_allclose(data.stresses, [atoms.info["stress"] for atoms in copper()], atol=1e-7)
+
+
+def test_stress_and_virial_that_agree_within_rounding_are_one(plain):
+    def rounded(i: int, atoms: Atoms) -> None:
+        atoms.info["virial"] = np.round(-atoms.cell.volume * atoms.info["stress"], 3)
+
+    assert "stress from stress" in Extxyz(train=plain(rounded)).load().read_as
+
+
+def test_a_contradiction_in_a_structure_that_is_left_out_is_none(plain):
+    def one(i: int, atoms: Atoms) -> None:
+        if i == 4:
+            other_reference(i, atoms)
+
+    path = plain(one)
+    with pytest.raises(TamisError, match="#4: energy and REF_energy"):
+        Extxyz(train=path).load()
+    assert len(Extxyz(train=path, drop=[f"{path}#4"]).load()) == 11
+
+
+@pytest.mark.parametrize("key", ["stress_key", "virial_key", "group_key", "block_key"])
+def test_a_name_that_no_structure_has_is_an_error(plain, key):
+    path = plain()
+    with pytest.raises(
+        TamisError, match=rf"no structure has confg_type \(dataset.{key}\); did you mean config_type\?"
+    ):
+        Extxyz(train=path, **{key: "confg_type"}).load()
+    assert len(Extxyz(train=path, **{key: None}).load()) == 12
+
+
+@pytest.mark.parametrize("key", ["energy_key", "forces_key"])
+def test_energy_and_forces_under_a_name_that_no_structure_has(plain, key):
+    with pytest.raises(
+        TamisError, match=rf"#0: has no enrgy; it has config_type, energy.*: set dataset.{key}"
+    ):
+        Extxyz(train=plain(), **{key: "enrgy"}).load()
+    with pytest.raises(TamisError, match=f"dataset.{key} is .*; give a name, or auto"):
+        Extxyz(train="a.xyz", **{key: ""})
+
+
+def test_a_default_that_nobody_typed_may_be_missing(tmp_path):
+    def bare(i: int, atoms: Atoms) -> None:
+        del atoms.info["config_type"], atoms.info["stress"]
+
+    data = Extxyz(train=written(tmp_path, changed(bare))).load()
+    assert set(data.groups) == {"all"} and "stress of no structure" in data.read_as
+
+
+def test_spellings_of_a_reference():
+    names = [
+        "energy",
+        "REF_energy",
+        "dft-energy",
+        "Energy",
+        "total_energy",
+        "MACE_energy",
+        "free_energy",
+        "energies",
+    ]
+    assert spellings("energy", names) == {"energy", "REF_energy", "dft-energy", "Energy", "total_energy"}
+    assert spellings("forces", ["force", "ref_forces", "gap_forces"]) == {"force", "ref_forces"}
