@@ -18,7 +18,19 @@ FLOORS = (
     ("evaluation",),
     ("record", "record_shape", "retired", "parents", "tracking"),
     ("parts", "trial"),
-    ("report", "search_plots", "search_runs", "best", "sweep", "app", "doctor", "endings", "sync", "study", "commands"),
+    (
+        "report",
+        "search_plots",
+        "search_runs",
+        "best",
+        "sweep",
+        "app",
+        "doctor",
+        "endings",
+        "sync",
+        "study",
+        "commands",
+    ),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
