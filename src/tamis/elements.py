@@ -32,20 +32,20 @@ class ByElement(Mapping[str, float]):
 
 
 def numbers_by_element(name: str, given: Any, elements: Sequence[str], default: float | None) -> ByElement:
-    """The numbers of a setting, in the order of ``elements``.
+    """The numbers of a setting, in the order of the alphabet, as bases have their elements.
 
     Parameters
     ----------
     name : of the setting, for messages.
     given : a mapping with a number for each of ``elements``; None: ``default`` for all of them.
-    elements : chemical symbols.
+    elements : chemical symbols, as they were typed: so a list is shown as the mapping that was meant.
 
     Raises
     ------
     TamisError : a list, an element too many or too few, or what is no finite number; says what to type.
     """
     if given is None and default is not None:
-        return ByElement(elements, [default] * len(elements))
+        return ByElement(sorted(elements), [default] * len(elements))
     if not isinstance(given, Mapping):
         raise TamisError(f"{name} is {_as_typed(given)}; {mapping_to_type(name, given, elements)}")
     named, wrong = [str(element) for element in given], []
@@ -60,14 +60,15 @@ def numbers_by_element(name: str, given: Any, elements: Sequence[str], default: 
     for element, number in given.items():
         if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
             raise TamisError(f"{name} of {element} is {number!r}; a finite number is needed")
-    return ByElement(elements, [given[element] for element in elements])
+    return ByElement(sorted(elements), [given[element] for element in sorted(elements)])
 
 
 def mapping_to_type(name: str, given: Any, elements: Sequence[str]) -> str:
     """What to type in the place of a list: a mapping, with its numbers if there are as many as elements."""
     numbers = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else []
     if len(numbers) != len(elements) or not elements:
-        return f"a mapping by element is needed, such as {{{', '.join(f'{e}: 1.0' for e in elements)}}}"
+        example = ", ".join(f"{element}: 1.0" for element in elements or ("Cu", "Au"))
+        return f"a mapping by element is needed, such as {{{example}}}"
     typed = shown(dict(zip(elements, numbers, strict=True)))
     return (
         f"nobody can see which number belongs to which element: give a mapping, such as '{name}={typed}' if that is "

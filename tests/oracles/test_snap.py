@@ -16,7 +16,6 @@ from tamis.sources.mlearn import Mlearn
 from tamis.store import Store
 from tamis.store.keys import basis_identity
 
-
 RADII, WEIGHTS = {"Si": 0.5, "Ge": 0.45}, {"Si": 1.0, "Ge": 0.8}
 KINDS = {"one density": WEIGHTS, "a density for each element": "explicit"}
 
@@ -55,7 +54,9 @@ def test_files_are_read_back_to_the_last_bit(tmp_path, kind):
     basis.write(tmp_path, coefficients, np.array([0.1, -0.3]))
     again, read_coefficients, offsets = read_snap(tmp_path)
     assert again == basis
-    np.testing.assert_allclose(read_coefficients, coefficients, rtol=1e-15 if kind == "a density for each element" else 0.0)
+    np.testing.assert_allclose(
+        read_coefficients, coefficients, rtol=1e-15 if kind == "a density for each element" else 0.0
+    )
     np.testing.assert_array_equal(offsets, [0.1, -0.3])
 
 
@@ -161,7 +162,7 @@ def test_numbers_of_elements_go_by_their_names_whatever_the_order(tmp_path):
 
 @pytest.mark.parametrize("given", [[1.0, 0.3], (1.0, 0.3)])
 def test_a_list_is_refused_with_the_mapping_to_type(given):
-    with pytest.raises(TamisError, match=r"'weights=\{Au: 1.0, Cu: 0.3\}' if that is what is meant"):
+    with pytest.raises(TamisError, match=r"'weights=\{Cu: 1.0, Au: 0.3\}' if that is what is meant"):
         SnapBasis(("Cu", "Au"), 4.5, 4, 0.99363, 0.0, None, given)
 
 

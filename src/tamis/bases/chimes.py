@@ -74,8 +74,8 @@ class ChimesBasis(LinearBasis):
     cutoff : "cubic" (1 - r/s_max)^3, or "tersoff" (1, then half a cosine wave: better conditioned).
     cutoff_fraction : outer part of the range in which "tersoff" falls from 1 to 0, above 0, at most 1; "cubic" has no
         use for it.
-    special : limits of single kinds of clusters: ``SlotLimits``, or mappings of their fields. A kind of pair whose s_min
-        is its s_max has neither functions nor penalty, nor have the kinds of triplets and quadruplets that it is in.
+    special : limits of single kinds of clusters: ``SlotLimits``, or mappings of their fields. A pair whose s_min is
+        its s_max has neither functions nor penalty, and no triplet and quadruplet with it has functions.
     penalty_distance : Å, from 0 on; where the penalty begins, above s_min.
     penalty_scaling : eV/Å³, from 0 on; 433.641 is the 1e4 kcal/mol/Å³ of chimes_calculator.
 
@@ -113,7 +113,9 @@ class ChimesBasis(LinearBasis):
                 if not self._left_out(atoms):
                     check_limits(atoms, self.limits_of(atoms), self.r_cut)
         if self.n_features == 0:
-            raise TamisError("special leaves out every kind of cluster: no function is left; raise an s_max there")
+            raise TamisError(
+                "special leaves out every kind of cluster: no function is left; raise an s_max there"
+            )
         self._check_penalty()
 
     def _check_orders(self) -> None:

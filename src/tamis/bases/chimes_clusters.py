@@ -65,15 +65,15 @@ class SlotLimits:
 def _in_order(
     name: str, atoms: Kind, limits: Mapping[str, float] | Sequence[float], order: Sequence[int]
 ) -> tuple[float, ...]:
-    """Limits of the pairs 01 02 03 12 13 23 of ``atoms`` in this ``order``; TamisError where one is missing or too many."""
+    """Limits of the pairs 01 02 03 12 13 23 of ``atoms`` in this ``order``; TamisError unless each has one."""
     slots = list(itertools.combinations(range(len(atoms)), 2))
     if isinstance(limits, Mapping):
         by_pair = {tuple(sorted(str(pair).split("-"))): float(limit) for pair, limit in limits.items()}
         needed = [tuple(sorted((atoms[a], atoms[b]))) for a, b in slots]
         if set(by_pair) != set(needed) or len(by_pair) != len(limits):
             raise TamisError(
-                f"{name} of {'-'.join(atoms)} has {', '.join(map(str, limits)) or 'nothing'}; give a number for each of "
-                f"{', '.join(sorted({'-'.join(pair) for pair in needed}))}"
+                f"{name} of {'-'.join(atoms)} has {', '.join(map(str, limits)) or 'nothing'}; give a number for each "
+                f"of {', '.join(sorted({'-'.join(pair) for pair in needed}))}"
             )
         numbers = [by_pair[pair] for pair in needed]
     else:

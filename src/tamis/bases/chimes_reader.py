@@ -44,7 +44,9 @@ def read_params(path: Path) -> tuple[ChimesBasis, Array, Array]:
     except (OSError, UnicodeDecodeError) as error:
         raise TamisError(f"{path} cannot be read ({error}); give a params.txt of ChIMES") from error
     # chimes_calculator finds the headings of tables behind a "!" as well
-    lines = [re.sub("^\\s*!\\s*(?=# [A-Z]+IDX #)", "", line).split("!")[0].split() for line in text.splitlines()]
+    lines = [
+        re.sub("^\\s*!\\s*(?=# [A-Z]+IDX #)", "", line).split("!")[0].split() for line in text.splitlines()
+    ]
     end = next((number for number, words in enumerate(lines) if words == ["ENDFILE"]), None)
     if end is None:
         raise TamisError(f"{path} has no line ENDFILE: it is cut off, or not a params.txt of ChIMES")
@@ -235,7 +237,10 @@ class ParamsFile:
         for order in itertools.permutations(range(len(atoms))):
             if self.slot_names(tuple(atoms[place] for place in order)) == names:
                 place_of = {place: position for position, place in enumerate(order)}
-                return [slots.index(tuple(sorted((place_of[a], place_of[b])))) for a, b in slots]
+                return [
+                    slots.index((min(place_of[a], place_of[b]), max(place_of[a], place_of[b])))
+                    for a, b in slots
+                ]
         raise TamisError(f"the pairs {' '.join(names)} are those of no order of the atoms {' '.join(atoms)}")
 
     def coefficients(self, basis: ChimesBasis) -> Array:

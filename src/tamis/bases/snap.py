@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from ase import Atoms
@@ -38,7 +38,7 @@ LARGEST_TWOJMAX = 20
 """506 components; in use are 6 and 8. The work grows with its seventh power."""
 
 
-EXPLICIT = "explicit"
+EXPLICIT: Literal["explicit"] = "explicit"
 """A density of its own for each element of the neighbours (LAMMPS' ``chem``)."""
 MOST_EXPLICIT = 3
 """Elements up to which densities are explicit by default: columns grow with the fourth power of their number."""
@@ -50,7 +50,7 @@ SMALLEST_WEIGHT = 0.7
 class SnapBasis(LinearBasis):
     """Bispectrum components B of each atom, without the constant.
 
-    Neighbours are told apart in one of two ways. With ``weights`` all are in one density, an atom with the weight of its
+    Neighbours are told apart in one of two ways. With ``weights`` all are in one density, each with the weight of its
     element: 30 components (twojmax 6) an element of the central atom, whatever the number of elements. With "explicit"
     each element of the neighbours has a density of its own, and B a component for each three of them, as in LAMMPS'
     ``chem`` with ``bnormflag 1`` and ``wselfallflag 1`` (Cusentino, Wood, Thompson, J. Phys. Chem. A 124, 5456
@@ -62,8 +62,8 @@ class SnapBasis(LinearBasis):
         explicit elements and 4 for more.
     rfac0, rmin0: map of distances to angles on the 3-sphere (dimensionless, Å).
     radii: element -> dimensionless; cutoff of a pair = r_cut (R_i + R_j); None: 0.5 each.
-    weights: element -> weight of its atoms in a neighbour's density, dimensionless; or "explicit". None: explicit for up
-        to three elements; more have even steps from 1 (the largest atomic number) to 0.7.
+    weights: element -> weight of its atoms in a neighbour's density, dimensionless; or "explicit". None: explicit for
+        up to three elements; more have even steps from 1 (the largest atomic number) to 0.7.
     """
 
     engine = "lammps"
@@ -77,23 +77,25 @@ class SnapBasis(LinearBasis):
     weights: Mapping[str, float] | Literal["explicit"] | None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
-        if not self.elements:
+        typed = tuple(self.elements)
+        object.__setattr__(self, "elements", tuple(sorted(typed)))
+        if not typed:
             raise TamisError("elements is empty; name at least one, such as [Si]")
         if self.r_cut <= 0:
             raise TamisError(f"r_cut is {self.r_cut} Å; it must be positive, say 4.9")
         if not 0 < self.rfac0 <= 1 or not 0 <= self.rmin0 < self.r_cut:
             raise TamisError(f"rfac0={self.rfac0} must be in (0, 1], rmin0={self.rmin0} in [0, r_cut)")
-        radii = numbers_by_element("radii", self.radii, self.elements, 0.5)
+        radii = numbers_by_element("radii", self.radii, typed, 0.5)
         if max(radii.values()) > 0.5:  # r_cut is the largest cutoff of any pair
             raise TamisError(f"radii is {radii}; at most 0.5 each, larger ones are a larger r_cut")
         object.__setattr__(self, "radii", radii)
-        object.__setattr__(self, "weights", self._weights())
+        object.__setattr__(self, "weights", self._weights(typed))
         object.__setattr__(self, "twojmax", self._twojmax())
 
-    def _weights(self) -> ByElement | Literal["explicit"]:
+    def _weights(self, typed: tuple[str, ...]) -> ByElement | Literal["explicit"]:
         """Of one element always a number, so that its rows have one key in the store."""
-        given, n_elements = self.weights, len(self.elements)
+        given: Any = self.weights
+        n_elements = len(typed)
         if given is None:
             given = EXPLICIT if n_elements <= MOST_EXPLICIT else _even_steps(self.elements)
         if given == EXPLICIT:
@@ -102,7 +104,7 @@ class SnapBasis(LinearBasis):
             raise TamisError(
                 f'weights is {given!r}; give "explicit", null, or {mapping_to_type("weights", None, self.elements)}'
             )
-        return numbers_by_element("weights", given, self.elements, None)
+        return numbers_by_element("weights", given, typed, None)
 
     def _twojmax(self) -> int:
         if self.twojmax is None:
@@ -242,9 +244,7 @@ class SnapBasis(LinearBasis):
         shares = coefficients.reshape(len(self.elements), -1) / np.bincount(self._component)
         blocks = np.column_stack([offsets, shares[:, self._component]])
         lines = [f"{len(self.elements)} {blocks.shape[1]}"]
-        for symbol, radius, weight, block in zip(
-            self.elements, *self.per_element(), blocks, strict=True
-        ):
+        for symbol, radius, weight, block in zip(self.elements, *self.per_element(), blocks, strict=True):
             lines += [f"{symbol} {radius:.17g} {weight:.17g}", *(f"{x:.17g}" for x in block)]
         parameters = {
             "rcutfac": f"{self.r_cut:.17g}",

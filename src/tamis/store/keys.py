@@ -35,7 +35,7 @@ def basis_key(basis: Basis) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A dataclass, and those in its fields, as dictionaries; numbers by element as a list: the elements stand beside."""
+    """A dataclass, and those in its fields, as dictionaries; numbers by element as a list, as ever."""
     if isinstance(value, ByElement):
         return list(value.values())
     if not is_dataclass(value):
