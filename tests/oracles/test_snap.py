@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import yaml
+from ase import Atoms
 from ase.build import bulk
 
 from tamis.bases.snap import SnapBasis, read_snap
@@ -204,3 +205,14 @@ def test_rows_in_a_store_keep_their_keys():
     assert {name: found[name] for name in identity} == identity
     alloy = SnapBasis(("Cu", "Au"), 4.9, 8, 0.99363, 0.0, None, {"Cu": 1.0, "Au": 0.3})
     assert json.loads(json.dumps(basis_identity(alloy)))["config"]["weights"] == [0.3, 1.0]
+
+
+def test_equal_weights_do_not_tell_neighbours_apart():
+    """What the laws of the default forbid."""
+    places = [[0.1, 0.0, 0.2], [2.2, 0.4, 0.3], [0.3, 2.5, 0.4]]
+    one, other = (Atoms(["Si", *pair], places) for pair in (("Si", "Ge"), ("Ge", "Si")))
+    equal, default = (
+        SnapBasis(("Ge", "Si"), 4.5, 4, 0.99363, 0.0, None, w) for w in ({"Ge": 1.0, "Si": 1.0}, None)
+    )
+    np.testing.assert_allclose(equal.values(one)[0], equal.values(other)[0], rtol=1e-9)
+    assert np.abs(default.values(one)[0] - default.values(other)[0]).max() > 0.1
