@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "tamis"
 FLOORS = (
-    ("exceptions", "units", "configuration", "files", "progress", "secrets", "geometry", "trust"),
+    ("exceptions", "units", "configuration", "files", "progress", "secrets", "geometry", "trust", "elements"),
     ("lammps", "statistics"),
     ("dataset", "crystal"),
     ("checks", "sources"),
