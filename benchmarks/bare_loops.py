@@ -54,7 +54,7 @@ def lammps_snap(basis: SnapBasis) -> Loop:
     """``compute snap`` with a row for every atom's components."""
     compute = (
         f"compute c all snap {basis.r_cut} {basis.rfac0} {basis.twojmax} {_per_element(basis)} "
-        f"rmin0 {basis.rmin0} bzeroflag 0 bikflag 1"
+        f"rmin0 {basis.rmin0} bzeroflag 0 bikflag 1{_switches(basis)}"
     )
     return _lammps(basis, compute, "c_c[1][1]", "LMP_STYLE_GLOBAL")
 
@@ -63,14 +63,18 @@ def lammps_sna(basis: SnapBasis) -> Loop:
     """``compute sna/atom``: components without derivatives."""
     compute = (
         f"compute c all sna/atom {basis.r_cut} {basis.rfac0} {basis.twojmax} {_per_element(basis)} "
-        f"rmin0 {basis.rmin0} bzeroflag 0"
+        f"rmin0 {basis.rmin0} bzeroflag 0{_switches(basis)}"
     )
     return _lammps(basis, f"{compute}\ncompute m all reduce max c_c[1]", "c_m", "LMP_STYLE_ATOM")
 
 
 def _per_element(basis: SnapBasis) -> str:
-    assert basis.radii is not None and basis.weights is not None
-    return " ".join(str(x) for x in (*basis.radii, *basis.weights))
+    radii, weights = basis.per_element()
+    return " ".join(map(str, (*radii, *weights)))
+
+
+def _switches(basis: SnapBasis) -> str:
+    return "".join(f" {key} {value}" for key, value in basis.switches().items())
 
 
 def _lammps(basis: SnapBasis, compute: str, shown: str, style: str) -> Loop:

@@ -101,6 +101,7 @@ class FitSnap(Trainer):
         """in.snap: the loss of the linear models, but for stresses weighted by the mean volume per atom."""
         offsets = reference_energies(kept, self.elements, None)
         basis = self.basis
+        radii, weights = basis.per_element()
         n_forces = 3.0 * kept.n_atoms.sum()
         energy = self.energy_weight * np.sqrt(n_forces / len(kept))
         volume = float(np.nanmean(kept.volumes / kept.n_atoms)) / BAR_PER_EV_PER_A3_IN_LAMMPS
@@ -112,10 +113,11 @@ class FitSnap(Trainer):
                 "rcutfac": basis.r_cut,
                 "rfac0": basis.rfac0,
                 "rmin0": basis.rmin0,
-                "wj": " ".join(map(str, basis.weights or ())),
-                "radelem": " ".join(map(str, basis.radii or ())),
+                "wj": " ".join(map(str, weights)),
+                "radelem": " ".join(map(str, radii)),
                 "type": " ".join(self.elements),
                 "bzeroflag": 0,
+                **{f: int(basis.explicit) for f in ("chemflag", "bnormflag", "wselfallflag")},
             },
             "CALCULATOR": {"calculator": "LAMMPSSNAP", "energy": 1, "force": 1, "stress": 1},
             # FitSNAP adds these to the energies: without the free atoms, as tamis solves it

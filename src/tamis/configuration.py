@@ -21,6 +21,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from tamis.elements import mapping_to_type
 from tamis.exceptions import DataError, TamisError
 from tamis.names import folder_name, printable
 
@@ -104,7 +105,18 @@ def check_config(config: DictConfig, prefix: str = "") -> None:
         if isinstance(value, DictConfig):
             check_config(value, f"{name}.")
         if arguments is not None and key in arguments and not _fits(value, arguments[key]):
-            raise TamisError(f"{name} is {_shown(value)}; {_expected(arguments[key])} is needed")
+            expected = f"{_expected(arguments[key])} is needed"
+            if isinstance(value, ListConfig) and any(
+                get_origin(one) is Mapping for one in get_args(arguments[key])
+            ):
+                expected = mapping_to_type(name, list(value), _elements_of(config))
+            raise TamisError(f"{name} is {_shown(value)}; {expected}")
+
+
+def _elements_of(node: DictConfig) -> list[str]:
+    """Elements of a part, or of its basis, as they were typed; none where they are not known yet."""
+    given = node.get("elements") or OmegaConf.select(node, "basis.elements")
+    return list(map(str, given)) if isinstance(given, ListConfig) else []
 
 
 def _arguments(node: DictConfig, prefix: str) -> dict[Any, Any] | None:

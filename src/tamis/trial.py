@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tamis.bases.none import NoDescriptor
 from tamis.configuration import explain
 from tamis.dataset import Dataset, Split, split_dataset, with_isolated
+from tamis.elements import types_of_elements
 from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
 from tamis.exceptions import NotApplicableError, StoppedError, TamisError
@@ -151,7 +152,7 @@ def _run(
     if config["artifacts"]:
         with record.stage("artifacts"):
             write_extxyz(folder / "kept.extxyz", with_isolated(pool.subset(selections[-1].indices)))
-            _write_potential(potential, folder / "potential")
+            _write_potential(potential, parts.model.elements or dataset.elements, folder / "potential")
     kept = dataset.subset(split.pool[np.sort(selections[-1].indices)])
     _judge(parts.evaluation, _subject(parts, seed.fit, potential, pool, kept, folder), record, watch)
 
@@ -256,14 +257,16 @@ def _doubts(
     return doubts
 
 
-def _write_potential(potential: Potential, folder: Path) -> None:
-    """The potential's files, and what a LAMMPS input has to include beside them."""
+def _write_potential(potential: Potential, elements: Sequence[str], folder: Path) -> None:
+    """The potential's files, and what a LAMMPS input includes beside them; which type is which element in any case."""
     folder.mkdir(exist_ok=True)
     potential.write(folder)
     lines = potential.lammps(Path())
-    if lines:
-        text = ["# include this in a LAMMPS input that runs in this folder; metal units", *lines]
-        (folder / "in.potential").write_text("\n".join(text) + "\n")
+    head = "include this in a LAMMPS input that runs in this folder; metal units"
+    if not lines:
+        head = "LAMMPS itself has no pair style in metal units for these files"
+    text = [f"# {head}", f"# {types_of_elements(elements)}", *(lines or ())]
+    (folder / "in.potential").write_text("\n".join(text) + "\n")
 
 
 def _check_finite(metrics: Mapping[str, float]) -> None:

@@ -117,8 +117,8 @@ def test_lammps_errors_are_ours_and_the_next_structure_works(snap_basis):
 def test_snap_has_a_largest_momentum():
     with pytest.raises(TamisError, match="whole number from 0 to 20"):
         SnapBasis(("Si",), 4.2, 2147483647, 0.99363, 0.0, None, None)  # counted for hours
-    with pytest.raises(TamisError, match="radii has 0 entries"):
-        SnapBasis(("Si",), 4.2, 4, 0.99363, 0.0, (), None)
+    with pytest.raises(TamisError, match="Si has no number"):
+        SnapBasis(("Si",), 4.2, 4, 0.99363, 0.0, {}, None)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import pickle
+from dataclasses import replace
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 from scipy.spatial.transform import Rotation
 
+from tamis.bases.ace import AceBasis
 from tamis.bases.base import Basis, LinearBasis
 from tamis.exceptions import MissingEngineError, TamisError
 
@@ -199,6 +202,59 @@ def test_elements_are_told_apart(alloy_basis):
     swapped.symbols = ["Ge", "Si", "Ge"]
     difference = alloy_basis.values(atoms).sum(axis=0) - alloy_basis.values(swapped).sum(axis=0)
     assert np.abs(difference).max() > 1e-2
+
+
+ELEMENTS = ("Si", "Ge", "C", "O")
+"""Descriptors may treat two, three and more elements in different ways."""
+
+
+def centre(own: str, *others: str) -> Atoms:
+    """An atom with neighbours at distances that differ, under angles that differ."""
+    places = [[0.1, 0.0, 0.2], [2.2, 0.4, 0.3], [0.3, 2.5, 0.4], [-1.9, -0.5, 1.9]]
+    return Atoms([own, *others], places[: len(others) + 1])
+
+
+@pytest.fixture(scope="module", params=[2, 3, 4])
+def of_several(request, choice) -> Basis:
+    several = build(choice, *ELEMENTS[: request.param])
+    if isinstance(
+        several, AceBasis
+    ):  # the time to make its functions grows with the elements, what is asked does not
+        several = replace(several, nradmax_by_orders=[4, 2], lmax_by_orders=[0, 2])
+    if several.n_features == 0:
+        pytest.skip("no columns")
+    return several
+
+
+def test_two_neighbours_that_change_places_change_the_values(of_several):
+    """Of the atom between them, whatever its element is: without that A3B and B3A look alike."""
+    if not of_several.tells_neighbours_apart:
+        pytest.skip("says that it cannot")
+    for own, first, second in product(of_several.elements, repeat=3):
+        if first < second:
+            one, other = (
+                of_several.values(centre(own, *pair))[0] for pair in ((first, second), (second, first))
+            )
+            assert np.abs(one - other).max() > 1e-3 * np.abs(one).max(), (own, first, second)
+
+
+def test_a_neighbour_of_another_element_changes_the_values(of_several):
+    if not of_several.tells_neighbours_apart:
+        pytest.skip("says that it cannot")
+    for own, first, second in product(of_several.elements, repeat=3):
+        if first < second:
+            one, other = (of_several.values(centre(own, own, own, last))[0] for last in (first, second))
+            assert np.abs(one - other).max() > 1e-3 * np.abs(one).max(), (own, first, second)
+
+
+def test_two_elements_that_change_names_change_the_sum_of_the_values(of_several):
+    """All A become B and all B become A."""
+    for first, second in combinations(of_several.elements, 2):
+        names = {first: second, second: first}
+        atoms = centre(first, second, first, second)
+        renamed = Atoms([names[symbol] for symbol in atoms.symbols], atoms.positions)
+        one, other = (of_several.values(structure).sum(axis=0) for structure in (atoms, renamed))
+        assert np.abs(one - other).max() > 1e-3 * np.abs(one).max(), (first, second)
 
 
 def test_a_set_of_elements_may_hold_more_than_a_structure(choice, basis, alloy_basis):

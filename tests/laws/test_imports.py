@@ -17,6 +17,7 @@ FLOORS = (
         "secrets",
         "geometry",
         "trust",
+        "elements",
         "names",
         "interrupts",
         "threads",

@@ -1,8 +1,11 @@
 """SNAP against LAMMPS' own pair style, and the published potentials against their published errors."""
 
+import json
+
 import numpy as np
 import pytest
 import yaml
+from ase import Atoms
 from ase.build import bulk
 
 from tamis.bases.snap import SnapBasis, read_snap
@@ -12,6 +15,10 @@ from tamis.exceptions import TamisError
 from tamis.models.linear import LinearPotential
 from tamis.sources.mlearn import Mlearn
 from tamis.store import Store
+from tamis.store.keys import basis_identity
+
+RADII, WEIGHTS = {"Si": 0.5, "Ge": 0.45}, {"Si": 1.0, "Ge": 0.8}
+KINDS = {"one density": WEIGHTS, "a density for each element": "explicit"}
 
 
 def alloy():
@@ -24,9 +31,10 @@ def alloy():
     return atoms
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("pbc", [True, [True, True, False], False])
-def test_written_files_in_lammps_give_the_models_predictions(tmp_path, pbc):
-    basis = SnapBasis(("Si", "Ge"), 4.5, 4, 0.99363, 0.0, (0.5, 0.45), (1.0, 0.8))
+def test_written_files_in_lammps_give_the_models_predictions(pbc, kind):
+    basis = SnapBasis(("Si", "Ge"), 4.5, 4, 0.99363, 0.0, RADII, KINDS[kind])
     coefficients, offsets = np.random.default_rng(0).normal(size=basis.n_features), np.array([1.0, 2.0])
     atoms = alloy()
     atoms.pbc = pbc
@@ -40,13 +48,16 @@ def test_written_files_in_lammps_give_the_models_predictions(tmp_path, pbc):
         np.testing.assert_allclose(atoms.get_stress(), stress, rtol=1e-8, atol=1e-10)
 
 
-def test_files_are_read_back_to_the_last_bit(tmp_path):
-    basis = SnapBasis(("Si", "Ge"), 4.5, 4, 0.99, 0.1, (0.5, 0.45), (1.0, 0.8))
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_are_read_back_to_the_last_bit(tmp_path, kind):
+    basis = SnapBasis(("Si", "Ge"), 4.5, 4, 0.99, 0.1, RADII, KINDS[kind])
     coefficients = np.random.default_rng(0).normal(size=basis.n_features)
     basis.write(tmp_path, coefficients, np.array([0.1, -0.3]))
     again, read_coefficients, offsets = read_snap(tmp_path)
     assert again == basis
-    np.testing.assert_array_equal(read_coefficients, coefficients)
+    np.testing.assert_allclose(
+        read_coefficients, coefficients, rtol=1e-15 if kind == "a density for each element" else 0.0
+    )
     np.testing.assert_array_equal(offsets, [0.1, -0.3])
 
 
@@ -87,6 +98,7 @@ def mlearn_test_set(shared, element) -> Dataset:
         ("SNAPotential.snapparam", "rcutfac 4.9\n", "twojmax"),
         ("SNAPotential.snapparam", "rcutfac 4.9\ntwojmax 8\nbzeroflag 0\nquadraticflag 1\n", "quadraticflag"),
         ("SNAPotential.snapparam", "rcutfac 4.9\ntwojmax 8\n", "bzeroflag"),
+        ("SNAPotential.snapparam", "rcutfac 4.9\ntwojmax 8\nbzeroflag 0\nchemflag 1\n", "bnormflag"),
         ("SNAPotential.snapparam", "rcutfac 4.9\ntwojmax 6\nbzeroflag 0\n", "twojmax=6"),
     ],
 )
@@ -104,7 +116,12 @@ def test_bad_files_are_named(tmp_path, file, text, message):
         {"r_cut": 0.0},
         {"twojmax": -1},
         {"elements": ()},
-        {"radii": (0.5, 0.5)},
+        {"radii": {"Si": 0.5, "Ge": 0.5}},
+        {"radii": [0.5]},
+        {"radii": {"Si": 0.6}},
+        {"weights": {}},
+        {"weights": {"Si": float("nan")}},
+        {"weights": "equal"},
         {"rfac0": 0.0},
         {"rmin0": 9.0},
     ],
@@ -120,10 +137,82 @@ def test_number_of_components_is_lammps_own():
         assert SnapBasis(("Si",), 4.9, twojmax, 0.99363, 0.0, None, None).n_components == n
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("pbc", [True, False])
-def test_values_alone_are_those_of_the_rows(pbc):
+def test_values_alone_are_those_of_the_rows(pbc, kind):
     """Two computes of LAMMPS, sna/atom and snap, and our order of columns."""
-    basis = SnapBasis(("Si", "Ge"), 4.5, 4, 0.99363, 0.0, (0.5, 0.45), (1.0, 0.8))
+    basis = SnapBasis(("Si", "Ge"), 4.5, 4, 0.99363, 0.0, RADII, KINDS[kind])
     atoms = alloy()
     atoms.pbc = pbc
     np.testing.assert_allclose(basis.values(atoms), basis.evaluate(atoms)[0], rtol=1e-12, atol=1e-12)
+
+
+def test_numbers_of_elements_go_by_their_names_whatever_the_order(tmp_path):
+    """Lists were taken in the order of the alphabet, elements in that of the data set."""
+    ways = [
+        SnapBasis(elements, 4.5, 4, 0.99363, 0.0, {"Au": 0.5, "Cu": 0.45}, {"Cu": 1.0, "Au": 0.3})
+        for elements in (("Cu", "Au"), ("Au", "Cu"))
+    ]
+    assert ways[0] == ways[1]
+    basis = ways[0]
+    basis.write(tmp_path, np.zeros(basis.n_features), np.zeros(2))
+    heads = [line.split() for line in (tmp_path / "SNAPotential.snapcoeff").read_text().splitlines()]
+    found = {words[0]: (float(words[1]), float(words[2])) for words in heads if words[0] in ("Cu", "Au")}
+    assert found == {"Cu": (0.45, 1.0), "Au": (0.5, 0.3)}
+
+
+@pytest.mark.parametrize("given", [[1.0, 0.3], (1.0, 0.3)])
+def test_a_list_is_refused_with_the_mapping_to_type(given):
+    with pytest.raises(TamisError, match=r"'weights=\{Cu: 1.0, Au: 0.3\}' if that is what is meant"):
+        SnapBasis(("Cu", "Au"), 4.5, 4, 0.99363, 0.0, None, given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"Cu": 1.0}, "Au has no number"),
+        ({"Cu": 1.0, "Au": 0.3, "Ag": 1.0}, "Ag is none of the elements"),
+        ({"Cu": "one", "Au": 0.3}, "weights of Cu is 'one'"),
+    ],
+)
+def test_elements_that_are_missing_or_too_many_are_refused(given, message):
+    with pytest.raises(TamisError, match=message):
+        SnapBasis(("Cu", "Au"), 4.5, 4, 0.99363, 0.0, None, given)
+
+
+def test_defaults_by_number_of_elements():
+    """One element: as ever. Two and three: densities of their own. More: weights that all differ."""
+
+    def default(*elements: str) -> SnapBasis:
+        return SnapBasis(elements, 4.5, None, 0.99363, 0.0, None, None)
+
+    one, two, three, four = default("Si"), default("Si", "Ge"), default("Si", "Ge", "C"), default(*"CNOH")
+    assert (one.twojmax, dict(one.weights), one.n_features) == (8, {"Si": 1.0}, 55)
+    assert (two.twojmax, two.weights, two.n_features) == (8, "explicit", 720)
+    assert (three.twojmax, three.weights, three.n_features) == (6, "explicit", 1740)
+    assert (four.twojmax, four.n_features) == (8, 55 * 4)
+    assert dict(four.weights) == pytest.approx({"O": 1.0, "N": 0.9, "C": 0.8, "H": 0.7})
+
+
+def test_rows_in_a_store_keep_their_keys():
+    """As they were when weights and radii were tuples."""
+    identity = {
+        "class": "tamis.bases.snap.SnapBasis", "revision": 1,
+        "config": {"elements": ["Si"], "r_cut": 4.9, "twojmax": 8, "rfac0": 0.99363, "rmin0": 0.0, "radii": [0.5],
+                   "weights": [1.0]},
+    }  # fmt: skip
+    found = json.loads(json.dumps(basis_identity(SnapBasis(("Si",), 4.9, 8, 0.99363, 0.0, None, None))))
+    assert {name: found[name] for name in identity} == identity
+    alloy = SnapBasis(("Cu", "Au"), 4.9, 8, 0.99363, 0.0, None, {"Cu": 1.0, "Au": 0.3})
+    assert json.loads(json.dumps(basis_identity(alloy)))["config"]["weights"] == [0.3, 1.0]
+
+
+def test_equal_weights_do_not_tell_neighbours_apart():
+    """What the laws of the default forbid."""
+    places = [[0.1, 0.0, 0.2], [2.2, 0.4, 0.3], [0.3, 2.5, 0.4]]
+    one, other = (Atoms(["Si", *pair], places) for pair in (("Si", "Ge"), ("Ge", "Si")))
+    equal, default = (
+        SnapBasis(("Ge", "Si"), 4.5, 4, 0.99363, 0.0, None, w) for w in ({"Ge": 1.0, "Si": 1.0}, None)
+    )
+    np.testing.assert_allclose(equal.values(one)[0], equal.values(other)[0], rtol=1e-9)
+    assert np.abs(default.values(one)[0] - default.values(other)[0]).max() > 0.1

@@ -46,8 +46,8 @@ def test_quip_vectors_have_length_one(elements):
     np.testing.assert_allclose(np.linalg.norm(values, axis=1), 1.0, rtol=1e-12)
 
 
-def quests_by_hand(atoms: Atoms, k: int, r_cut: float) -> np.ndarray:
-    """The formulas of the paper over an explicit list of images."""
+def quests_by_hand(atoms: Atoms, k: int, r_cut: float, of: tuple[str, ...] = ()) -> np.ndarray:
+    """The formulas of the paper over an explicit list of images, of all neighbours or those of some elements."""
     reach = range(-4, 5) if atoms.pbc.all() else (0,)
     shifts = [np.array(n) @ atoms.cell.array for n in product(reach, repeat=3)]
     images = (atoms.positions[None] + np.array(shifts)[:, None]).reshape(-1, 3)
@@ -58,7 +58,8 @@ def quests_by_hand(atoms: Atoms, k: int, r_cut: float) -> np.ndarray:
     rows = np.zeros((len(atoms), 2 * k - 1))
     for i, centre in enumerate(atoms.positions):
         away = np.linalg.norm(images - centre, axis=1)
-        nearest = [j for j in np.argsort(away)[1 : k + 1] if away[j] < r_cut]
+        seen = np.isin(np.tile(atoms.get_chemical_symbols(), len(shifts)), of or list(set(atoms.symbols)))
+        nearest = [j for j in np.argsort(away)[1:] if away[j] < r_cut and seen[j]][:k]
         r = away[nearest]
         rows[i, : len(r)] = weight(r) / r
         between = np.linalg.norm(images[nearest][:, None] - images[nearest][None], axis=2)
@@ -67,6 +68,19 @@ def quests_by_hand(atoms: Atoms, k: int, r_cut: float) -> np.ndarray:
         pairs[: len(r), : len(r)] = np.sqrt(np.outer(weight(r), weight(r))) / between
         rows[i, k:] = np.sort(pairs, axis=1)[:, ::-1].mean(axis=0)[: k - 1]
     return rows
+
+
+@pytest.mark.parametrize("k", [4, 32])
+@pytest.mark.parametrize("periodic", [True, False])
+def test_quests_of_several_elements_sees_all_neighbours_and_those_of_each(k, periodic):
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1, seed=2)
+    atoms.symbols[[1, 2, 5]], atoms.symbols[7] = "Ge", "C"
+    atoms.pbc = periodic
+    found = QuestsBasis(("Si", "Ge", "C"), 4.6, k).values(atoms).reshape(len(atoms), 3, -1)
+    expected = np.hstack([quests_by_hand(atoms, k, 4.6, of) for of in ((), ("C",), ("Ge",), ("Si",))])
+    own = [("C", "Ge", "Si").index(symbol) for symbol in atoms.symbols]
+    np.testing.assert_allclose(found[np.arange(len(atoms)), own], expected, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("k", [4, 32])

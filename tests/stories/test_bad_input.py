@@ -207,7 +207,7 @@ def test_a_set_from_which_all_is_dropped(trial, place):
         (["dataset.elements=[Zz]"], r"dataset.elements is \['Zz'\]; .* such as \[Si\]"),
         # words where numbers are meant, and the other way round
         (["budget.fraction=many"], "budget.fraction is 'many'; a finite number is needed"),
-        (["descriptor.twojmax=4.5"], "descriptor.twojmax is 4.5; a whole number is needed"),
+        (["descriptor.twojmax=4.5"], "descriptor.twojmax is 4.5; a whole number or null is needed"),
         (["descriptor.r_cut=nan"], "descriptor.r_cut is nan; a finite number is needed"),
         (["model.basis.r_cut=inf"], "model.basis.r_cut is inf; a finite number is needed"),
         (["model.ridges=[nan]"], r"model.ridges is \[nan\]; a list, each entry a finite number, is needed"),

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from tamis.bases.ace import AceBasis
 from tamis.exceptions import MissingEngineError, TamisError
+from tamis.models.trainers.pacemaker import read_ace
 
 pyace = pytest.importorskip("pyace", reason="python-ace is not installed")
 
@@ -349,3 +350,34 @@ def test_config_names_every_argument() -> None:
     config = OmegaConf.load(Path(__file__).parents[2] / "conf" / "descriptor" / "ace.yaml")
     keys = set(OmegaConf.to_container(config, resolve=False)) - {"_target_"}
     assert keys == {field.name for field in fields(AceBasis)}
+
+
+@pytest.mark.parametrize("elements", [("Si",), ("Ge", "Si")])
+def test_what_model_ace_writes_is_read_back(tmp_path, elements):
+    """By tamis, with the energies of the free atoms from the metadata, and by python-ace from ace.yace."""
+    basis = replace(SILICON, elements=elements, nradmax_by_orders=(4, 2), lmax_by_orders=(0, 2))
+    rng = np.random.default_rng(0)
+    coefficients, offsets = rng.normal(size=basis.n_features), np.array([-100.0, -50.0])[: len(elements)]
+    basis.write(tmp_path, coefficients, offsets)
+    atoms = bulk("Si", a=5.43) * (2, 1, 1)
+    atoms.symbols[0] = elements[0]
+    atoms.rattle(0.1, seed=1)
+    calculators = [
+        basis.calculator(coefficients, offsets),
+        read_ace(tmp_path),
+        pyace.PyACECalculator(str(tmp_path / "ace.yace")),
+    ]
+    energies = [float(np.ravel(c.get_property("energy", atoms))[0]) for c in calculators]
+    assert_allclose(energies, energies[0], rtol=1e-9)
+    for calculator in calculators[1:]:
+        expected = calculators[0].get_property("forces", atoms)
+        assert_allclose(calculator.get_property("forces", atoms), expected, atol=1e-6)
+
+
+def test_ace_yaml_without_energies_of_free_atoms_is_refused(tmp_path):
+    basis = replace(SILICON, nradmax_by_orders=(4, 2), lmax_by_orders=(0, 2))
+    basis.write(tmp_path, np.zeros(basis.n_features), np.array([-100.0]))
+    text = (tmp_path / "ace.yaml").read_text()
+    (tmp_path / "ace.yaml").write_text(text.replace("E0_Si", "note"))
+    with pytest.raises(TamisError, match="no sound energies of the free atoms"):
+        read_ace(tmp_path)

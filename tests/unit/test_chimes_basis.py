@@ -348,7 +348,6 @@ def test_settings_that_make_no_basis_are_refused(change: dict[str, object], mess
     ("arguments", "message"),
     [
         ({"atoms": ("Si",)}, "2, 3 or 4 symbols"),
-        ({"atoms": ("Si", "Ge")}, "alphabetical"),
         ({"atoms": ("Ge", "Si", "Si"), "s_max": (4.0, 4.0)}, "one for each of its 3 pairs"),
         ({"atoms": ("Ge", "Si", "Si"), "morse_lambda": 2.0}, "belongs to pairs"),
     ],

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import time
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -207,7 +208,7 @@ def written(tmp_path: Path) -> str:
         ("FITCOUL: false", "FITCOUL: true", "charges and exclusions"),
         ("EXCLD2B: false", "EXCLD2B: 1", "charges and exclusions"),
         ("UNIQUE:", "EXCLUDED:", "excluded kinds"),
-        ("ATOMS: Ge Si Si\n", "ATOMS: Si Ge Si\n", "not in alphabetical order"),
+        ("ATOMS: Ge Si Si\n", "ATOMS: Ge Ge Si\n", "those of no order of the atoms Ge Ge Si"),
         ("\nSiGeSiGeSiSi SiGe SiGe SiSi", "\nX SiGe SiSi SiSi", "those of no kind of cluster"),
         ("4.0 4.0 4.3", "4.0 4.1 4.3", "the limits of Ge-Si-Si differ"),
         ("4.0 4.0 4.3", "4.0 4.0 5.3", "r_cut_3b is 5.3 Å, more than r_cut"),
@@ -262,6 +263,74 @@ def test_files_by_hand_may_use_all_old_pair_tables_and_leave_out_what_is_zero(tm
     np.testing.assert_allclose(same, coefficients, rtol=1e-15)
     for kind, expected in zip(again.types, SILICON.types, strict=True):
         np.testing.assert_array_equal(kind.limits, expected.limits)
+
+
+@pytest.mark.parametrize("basis", [ALLOY, THREE])
+@pytest.mark.parametrize("seed", range(3))
+def test_atoms_of_a_cluster_may_stand_in_any_order(basis: ChimesBasis, seed: int, tmp_path: Path) -> None:
+    """As in published files of water (O O H); the columns of powers go with the names of the pairs."""
+    coefficients, offsets = solution(basis)
+    (path,) = basis.write(tmp_path, coefficients, offsets)
+    rng, lines, moved = np.random.default_rng(seed), path.read_text().splitlines(), 0
+    columns: list[int] = []
+    for number, words in enumerate(line.split() for line in lines):
+        if words[:1] == ["INDEX:"]:
+            atoms, order = words[3:], rng.permutation(len(words[3:]))
+            slots = list(combinations(range(len(atoms)), 2))
+            columns = [slots.index((min(order[a], order[b]), max(order[a], order[b]))) for a, b in slots]
+            lines[number] = " ".join([*words[:3], *(atoms[place] for place in order)])
+            moved += not np.array_equal(order, np.arange(len(atoms)))
+        elif words[:1] == ["PAIRS:"]:
+            lines[number] = " ".join([words[0], *(words[1 + c] for c in columns), *words[1 + len(columns) :]])
+        elif len(words) == len(columns) + 4 and words[0].isdigit():
+            powers = [words[1 + c] for c in columns]
+            lines[number] = " ".join([words[0], *powers, *words[1 + len(columns) :]])
+    assert moved
+    path.write_text("\n".join(lines))
+    again, same, _ = read_params(path)
+    np.testing.assert_allclose(same, coefficients, rtol=1e-15)
+    for kind, expected in zip(again.types, basis.types, strict=True):
+        np.testing.assert_array_equal(kind.limits, expected.limits)
+
+
+def test_a_heading_behind_an_exclamation_mark_is_a_heading(tmp_path: Path) -> None:
+    coefficients, offsets = solution(ALLOY)
+    (path,) = ALLOY.write(tmp_path, coefficients, offsets)
+    text = path.read_text()
+    path.write_text(text.replace("# PAIRIDX #", "!# PAIRIDX #").replace("# TYPEIDX #", "! # TYPEIDX #"))
+    np.testing.assert_array_equal(read_params(path)[1], coefficients_of(text, tmp_path))
+
+
+def coefficients_of(text: str, folder: Path) -> Array:
+    (folder / "plain.txt").write_text(text)
+    return read_params(folder / "plain.txt")[1]
+
+
+def test_a_pair_with_s_min_equal_to_s_max_is_left_out_and_so_are_its_clusters(tmp_path: Path) -> None:
+    """Published titania has no O-O functions: its range is 0.3 to 0.3 Å."""
+    basis = replace(
+        SILICON, elements=("O", "Ti"), special=({"atoms": ["O", "O"], "s_min": [0.3], "s_max": [0.3]},)
+    )
+    kinds = {kind.atoms: len(kind.orbits) for kind in basis.types}
+    assert kinds["O", "O"] == kinds["O", "O", "Ti"] == kinds["O", "O", "Ti", "Ti"] == 0
+    assert kinds["O", "Ti"] and kinds["O", "Ti", "Ti"] and kinds["O", "Ti", "Ti", "Ti"]
+    coefficients, offsets = solution(basis)
+    (path,) = basis.write(tmp_path, coefficients, offsets)
+    again, same, _ = read_params(path)
+    np.testing.assert_allclose(same, coefficients, rtol=1e-15)
+    pair = Atoms("O2", [[0, 0, 0], [0.305, 0, 0]])  # the penalty would begin at 0.31 Å
+    assert again.calculator(same, offsets).get_potential_energy(pair) == pytest.approx(2 * offsets[0])
+    atoms = crystal(basis)
+    expected = basis.calculator(coefficients, offsets).get_potential_energy(atoms)
+    assert again.calculator(same, offsets).get_potential_energy(atoms) == pytest.approx(expected, rel=1e-12)
+
+
+def test_special_limits_go_by_the_names_of_pairs_or_by_the_atoms_as_typed() -> None:
+    by_name = SlotLimits(("Si", "Ge", "Si"), s_min={"Si-Ge": 1.6, "Si-Si": 1.8})
+    assert by_name == SlotLimits(("Ge", "Si", "Si"), s_min=(1.6, 1.6, 1.8))
+    assert by_name == SlotLimits(("Si", "Ge", "Si"), s_min=(1.6, 1.8, 1.6))
+    with pytest.raises(TamisError, match="give a number for each of Ge-Si, Si-Si"):
+        SlotLimits(("Si", "Ge", "Si"), s_min={"Si-Ge": 1.6})
 
 
 @pytest.mark.upstream

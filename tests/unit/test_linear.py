@@ -250,7 +250,7 @@ def test_two_elements_of_fixed_composition_have_a_solution(store):
     from tamis.bases.snap import SnapBasis
     from tamis.dataset import Dataset
 
-    basis = SnapBasis(("Si", "Ge"), 4.2, 2, 0.99363, 0.0, None, None)
+    basis = SnapBasis(("Si", "Ge"), 4.2, 2, 0.99363, 0.0, None, {"Si": 1.0, "Ge": 1.0})
     structures = []
     for i in range(8):
         atoms = bulk("Si", a=5.5, cubic=True)

@@ -455,3 +455,22 @@ def test_the_trainer_of_n2p2_takes_the_weights_of_the_best_epoch(tmp_path):
         f"weights.{atomic_numbers['Si']:03d}.data",
         "learning-curve.out",
     }
+
+
+@pytest.mark.parametrize("family", ["snap", "ace", "gap", "nnp", "chimes"])
+def test_in_potential_says_which_type_is_which_element(tmp_path, family):
+    """Whatever lines the family has; they name the elements in the same order."""
+    from tamis.elements import types_of_elements
+    from tamis.trial import _write_potential
+
+    class Lines:
+        def write(self, folder):
+            return []
+
+        def lammps(self, folder):
+            return None if family == "chimes" else (f"pair_style {family}", "pair_coeff * * file Au Cu")
+
+    _write_potential(Lines(), ("Au", "Cu"), tmp_path / "potential")
+    lines = (tmp_path / "potential" / "in.potential").read_text().splitlines()
+    assert lines[1] == "# LAMMPS atom types: 1 = Au, 2 = Cu" == f"# {types_of_elements(['Au', 'Cu'])}"
+    assert len(lines) == (2 if family == "chimes" else 4)

@@ -60,6 +60,25 @@ def read_b_basis(path: Path) -> Any:
             raise TamisError(f"{path}: python-ace cannot read it ({error}); fit it again") from error
 
 
+def read_offsets(path: Path) -> dict[str, float]:
+    """Energies of the free atoms that ``AceBasis.write`` puts into the metadata of an ace.yaml, eV by element.
+
+    Raises
+    ------
+    TamisError : the file cannot be read, or an element of it has none: its energies would be relative ones.
+    """
+    basis = read_b_basis(path)
+    content = yaml.BaseLoader(path.read_text()).get_single_data()
+    metadata = content.get("metadata") or {}
+    try:
+        return {str(e): _number(metadata, f"E0_{e}") for e in basis.elements_name}
+    except (ValueError, AttributeError) as error:
+        raise TamisError(
+            f"{path} has no sound energies of the free atoms in its metadata ({error}); tamis writes them as E0_Si and "
+            "the like"
+        ) from error
+
+
 def checked(path: Path) -> dict[str, Any]:
     """The content of an ace.yaml as python-ace needs it, without metadata; TamisError as ``read_b_basis``."""
     try:

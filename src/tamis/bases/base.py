@@ -51,9 +51,16 @@ class Basis(ABC):
     """The distribution (pip name) that computes the numbers, whose version is part of the store's key."""
     needs_full_periodicity: ClassVar[bool] = False
     """True where mixed periodic boundary conditions (a slab with pbc = T T F) cannot be handled."""
+    tells_neighbours_apart: ClassVar[bool] = True
+    """False where an exchange of the elements of two neighbours changes nothing: say so, or the laws find it wrong."""
 
     elements: tuple[str, ...]
     r_cut: float
+
+    @property
+    def values_revision(self) -> int:
+        """``revision`` for these elements: an older one where a change left their numbers as they were."""
+        return self.revision
 
     @property
     @abstractmethod

@@ -26,6 +26,7 @@ from tamis.bases.chimes_clusters import (
     half_neighbours,
     orbits_of_powers,
     slot_limits,
+    without_range,
 )
 from tamis.bases.chimes_kernel import add_clusters
 from tamis.exceptions import TamisError
@@ -73,7 +74,8 @@ class ChimesBasis(LinearBasis):
     cutoff : "cubic" (1 - r/s_max)^3, or "tersoff" (1, then half a cosine wave: better conditioned).
     cutoff_fraction : outer part of the range in which "tersoff" falls from 1 to 0, above 0, at most 1; "cubic" has no
         use for it.
-    special : limits of single kinds of clusters: ``SlotLimits``, or mappings of their fields.
+    special : limits of single kinds of clusters: ``SlotLimits``, or mappings of their fields. A pair whose s_min is
+        its s_max has neither functions nor penalty, and no triplet and quadruplet with it has functions.
     penalty_distance : Å, from 0 on; where the penalty begins, above s_min.
     penalty_scaling : eV/Å³, from 0 on; 433.641 is the 1e4 kcal/mol/Å³ of chimes_calculator.
 
@@ -108,7 +110,12 @@ class ChimesBasis(LinearBasis):
         self._check_special()
         for size, order in ((2, 1), (3, self.order_3b), (4, self.order_4b)):
             for atoms in self._kinds(size) if order > 0 else ():
-                check_limits(atoms, self.limits_of(atoms), self.r_cut)
+                if not self._left_out(atoms):
+                    check_limits(atoms, self.limits_of(atoms), self.r_cut)
+        if self.n_features == 0:
+            raise TamisError(
+                "special leaves out every kind of cluster: no function is left; raise an s_max there"
+            )
         self._check_penalty()
 
     def _check_orders(self) -> None:
@@ -148,7 +155,7 @@ class ChimesBasis(LinearBasis):
                 )
         for atoms in self._kinds(2):
             s_min, s_max, _ = self.limits_of(atoms)[0]
-            if s_min + self.penalty_distance >= s_max:
+            if s_min < s_max <= s_min + self.penalty_distance:
                 raise TamisError(
                     f"penalty_distance is {self.penalty_distance} Å: above s_min = {s_min} Å of {'-'.join(atoms)} it "
                     f"reaches the cutoff of {s_max} Å; lower it, say to 0.01"
@@ -176,8 +183,9 @@ class ChimesBasis(LinearBasis):
         column = 0
         for size, n_powers in ((2, self.order_2b + 1), (3, self.order_3b), (4, self.order_4b)):
             for atoms in self._kinds(size) if n_powers > 1 or size == 2 else ():
-                orbits = orbits_of_powers(atoms, n_powers)
-                types.append(ClusterType(atoms, self.limits_of(atoms), n_powers, orbits, column))
+                limits = self.limits_of(atoms)
+                orbits = () if self._left_out(atoms) else orbits_of_powers(atoms, n_powers)
+                types.append(ClusterType(atoms, limits, n_powers, orbits, column))
                 column += len(orbits)
         return tuple(types)
 
@@ -192,6 +200,12 @@ class ChimesBasis(LinearBasis):
         if size == 2:
             kinds.sort(key=lambda pair: pair[0] != pair[1])
         return (tuple(sorted(kind)) for kind in kinds)
+
+    def _left_out(self, atoms: tuple[str, ...]) -> bool:
+        """Whether ``special`` gives a pair of the cluster no range."""
+        own = {entry.atoms for entry in self.special}
+        pairs = {tuple(sorted(pair)) for pair in itertools.combinations(atoms, 2)}
+        return any(without_range(self.limits_of(pair)) for pair in pairs & own)
 
     def limits_of(self, atoms: tuple[str, ...]) -> Array:
         """s_min, s_max, Morse length of every slot, (n_slots, 3), Å."""

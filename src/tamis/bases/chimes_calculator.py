@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from numba import njit
 
-from tamis.bases.chimes_clusters import ClusterType, Indices, clusters_by_kind
+from tamis.bases.chimes_clusters import ClusterType, Indices, clusters_by_kind, without_range
 from tamis.bases.chimes_kernel import Array, outer_exponentials, slot_functions
 from tamis.bases.verlet import VerletList
 
@@ -60,7 +60,7 @@ class ChimesCalculator(Calculator):
                     members, places, kind.limits, basis.tersoff, kind.n_powers, self._tables[kind.atoms], forces,
                     strain,
                 )  # fmt: skip
-            if len(kind.atoms) == 2:
+            if len(kind.atoms) == 2 and not without_range(kind.limits):
                 reach = kind.limits[0, 0] + basis.penalty_distance
                 energy += add_penalties(members, places, reach, basis.penalty_scaling, forces, strain)
         self.results = {"energy": energy, "free_energy": energy, "forces": forces}

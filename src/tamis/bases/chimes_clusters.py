@@ -22,6 +22,7 @@ from tamis.exceptions import TamisError
 from tamis.geometry import in_vacuum
 
 Powers = tuple[int, ...]
+Kind = tuple[str, ...]
 Indices = NDArray[np.int64]
 
 LONGEST_MORSE_LENGTH = 1000.0
@@ -32,39 +33,56 @@ LONGEST_MORSE_LENGTH = 1000.0
 class SlotLimits:
     """What one kind of pair, triplet or quadruplet has instead of the common limits.
 
-    atoms: 2 to 4 chemical symbols in alphabetical order.
-    s_min, s_max: inner and outer cutoff of every pair of the cluster, Å, in the order 01 02 03 12 13 23 (as far as
-        there are that many atoms); None keeps the common ones.
+    atoms: 2 to 4 chemical symbols; kept in alphabetical order.
+    s_min, s_max: inner and outer cutoff of every pair of the cluster, Å: a mapping by pair of elements, such as
+        {Ge-Si: 4.0, Si-Si: 4.2}; or numbers in the order 01 02 03 12 13 23 of ``atoms`` as they are given (as far as
+        there are that many). Kept as numbers for the alphabetical order. None keeps the common ones.
     morse_lambda: Å, only for pairs: their triplets and quadruplets have the same.
     """
 
     atoms: tuple[str, ...]
-    s_min: tuple[float, ...] | None = None
-    s_max: tuple[float, ...] | None = None
+    s_min: Mapping[str, float] | tuple[float, ...] | None = None
+    s_max: Mapping[str, float] | tuple[float, ...] | None = None
     morse_lambda: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "atoms", tuple(self.atoms))
-        if not 2 <= len(self.atoms) <= 4 or list(self.atoms) != sorted(self.atoms):
-            raise TamisError(
-                f"special atoms are {list(self.atoms)}; give 2, 3 or 4 symbols in alphabetical order"
-            )
-        n_slots = math.comb(len(self.atoms), 2)
+        given = tuple(self.atoms)
+        if not 2 <= len(given) <= 4:
+            raise TamisError(f"special atoms are {list(given)}; give 2, 3 or 4 symbols")
+        order = sorted(range(len(given)), key=lambda place: given[place])
+        object.__setattr__(self, "atoms", tuple(given[place] for place in order))
         for name in ("s_min", "s_max"):
-            given = getattr(self, name)
-            if given is None:
-                continue
-            object.__setattr__(self, name, tuple(float(s) for s in given))
-            if len(given) != n_slots:
-                raise TamisError(
-                    f"special {name} of {'-'.join(self.atoms)} has {len(given)} numbers; give one for each of "
-                    f"its {n_slots} pairs"
-                )
+            limits = getattr(self, name)
+            if limits is not None:
+                object.__setattr__(self, name, _in_order(f"special {name}", given, limits, order))
         if self.morse_lambda is not None and len(self.atoms) != 2:
             raise TamisError(
                 f"special morse_lambda is given for {'-'.join(self.atoms)}, but it belongs to pairs; give it for "
                 "the pairs of this cluster"
             )
+
+
+def _in_order(
+    name: str, atoms: Kind, limits: Mapping[str, float] | Sequence[float], order: Sequence[int]
+) -> tuple[float, ...]:
+    """Limits of the pairs 01 02 03 12 13 23 of ``atoms`` in this ``order``; TamisError unless each has one."""
+    slots = list(itertools.combinations(range(len(atoms)), 2))
+    if isinstance(limits, Mapping):
+        by_pair = {tuple(sorted(str(pair).split("-"))): float(limit) for pair, limit in limits.items()}
+        needed = [tuple(sorted((atoms[a], atoms[b]))) for a, b in slots]
+        if set(by_pair) != set(needed) or len(by_pair) != len(limits):
+            raise TamisError(
+                f"{name} of {'-'.join(atoms)} has {', '.join(map(str, limits)) or 'nothing'}; give a number for each "
+                f"of {', '.join(sorted({'-'.join(pair) for pair in needed}))}"
+            )
+        numbers = [by_pair[pair] for pair in needed]
+    else:
+        numbers = [float(limit) for limit in limits]
+        if len(numbers) != len(slots):
+            raise TamisError(
+                f"{name} of {'-'.join(atoms)} has {len(numbers)} numbers; give one for each of its {len(slots)} pairs"
+            )
+    return tuple(numbers[slots.index((min(order[a], order[b]), max(order[a], order[b])))] for a, b in slots)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +248,11 @@ def exchanged_slots(atoms: tuple[str, ...]) -> list[tuple[int, ...]]:
         for order in itertools.permutations(range(len(atoms)))
         if all(atoms[new] == old for new, old in zip(order, atoms, strict=True))
     ]
+
+
+def without_range(limits: Array) -> bool:
+    """Whether a pair of the cluster has s_min = s_max: no distance is within them. ``limits`` as in ClusterType."""
+    return bool((limits[:, 0] == limits[:, 1]).any())
 
 
 def check_limits(atoms: tuple[str, ...], limits: Array, r_cut: float) -> None:

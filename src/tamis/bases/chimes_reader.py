@@ -6,6 +6,8 @@ Lines are found by their keys, numbers by their place among the words of a line,
 from __future__ import annotations
 
 import itertools
+import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -41,7 +43,10 @@ def read_params(path: Path) -> tuple[ChimesBasis, Array, Array]:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise TamisError(f"{path} cannot be read ({error}); give a params.txt of ChIMES") from error
-    lines = [line.split("!")[0].split() for line in text.splitlines()]
+    # chimes_calculator finds the headings of tables behind a "!" as well
+    lines = [
+        re.sub("^\\s*!\\s*(?=# [A-Z]+IDX #)", "", line).split("!")[0].split() for line in text.splitlines()
+    ]
     end = next((number for number, words in enumerate(lines) if words == ["ENDFILE"]), None)
     if end is None:
         raise TamisError(f"{path} has no line ENDFILE: it is cut off, or not a params.txt of ChIMES")
@@ -208,16 +213,35 @@ class ParamsFile:
         """Atoms and coefficient lines of each kind of cluster; they come in the order of the file."""
         for number in self.find(KIND_HEADINGS[size]) if self.orders[size] > 0 else ():
             if size == 2:
-                atoms, begin, length = self.lines[number][3:5], number + 1, self.orders[2]
-            else:
-                # heading; INDEX: t ATOMS: a b c; PAIRS: ... UNIQUE: u TOTAL: n; two lines of captions; n lines
-                atoms, begin = self.lines[number + 1][3:], number + 5
-                length = int(self.lines[number + 2][-1])
-                if list(atoms) != sorted(atoms):
-                    raise TamisError(
-                        f"the atoms {' '.join(atoms)} of a cluster are not in alphabetical order"
-                    )
-            yield _sorted(atoms), self.lines[begin : begin + length]
+                yield (
+                    _sorted(self.lines[number][3:5]),
+                    self.lines[number + 1 : number + 1 + self.orders[2]],
+                )
+                continue
+            # heading; INDEX: t ATOMS: a b c; PAIRS: ... UNIQUE: u TOTAL: n; two lines of captions; n lines
+            atoms, begin = _sorted(self.lines[number + 1][3 : 3 + size]), number + 5
+            slots = self._slots_in_file(number, atoms)
+            lines = self.lines[begin : begin + int(self.lines[number + 2][-1])]
+            yield atoms, tuple((w[0], *(w[1 + slot] for slot in slots), *w[1 + len(slots) :]) for w in lines)
+
+    def _slots_in_file(self, number: int, atoms: Kind) -> list[int]:
+        """Which column of powers each slot of a cluster has.
+
+        Parameters
+        ----------
+        number : of the heading. atoms : sorted; the file may have any order, which its pair names tell.
+        """
+        words = self.lines[number + 2]
+        names = list(words[1 : 1 + math.comb(len(atoms), 2)])
+        slots = list(itertools.combinations(range(len(atoms)), 2))
+        for order in itertools.permutations(range(len(atoms))):
+            if self.slot_names(tuple(atoms[place] for place in order)) == names:
+                place_of = {place: position for position, place in enumerate(order)}
+                return [
+                    slots.index((min(place_of[a], place_of[b]), max(place_of[a], place_of[b])))
+                    for a, b in slots
+                ]
+        raise TamisError(f"the pairs {' '.join(names)} are those of no order of the atoms {' '.join(atoms)}")
 
     def coefficients(self, basis: ChimesBasis) -> Array:
         """(n_features,) eV, in the order of the columns of ``basis``."""

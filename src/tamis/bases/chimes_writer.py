@@ -2,13 +2,15 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from ase.data import atomic_masses, atomic_numbers
 
 from tamis.bases.base import Array
 from tamis.bases.chimes import ChimesBasis
-from tamis.bases.chimes_clusters import ClusterType
+from tamis.bases.chimes_clusters import ClusterType, orbits_of_powers
 from tamis.units import KCAL_PER_MOL_PER_EV
 
 HEADINGS = {2: "PAIR", 3: "TRIPLET", 4: "QUADRUPLET"}
@@ -33,6 +35,9 @@ def write_params(path: Path, basis: ChimesBasis, coefficients: Array, offsets: A
         lines += ["", f"{HEADINGS[size]} CHEBYSHEV PARAMS", ""]
         for number, kind in enumerate(kinds):
             of_kind = values[kind.column : kind.column + len(kind.orbits)]
+            if not kind.orbits:  # without range; chimes_calculator wants its lines all the same
+                orbits = orbits_of_powers(kind.atoms, kind.n_powers)
+                kind, of_kind = replace(kind, orbits=orbits), np.zeros(len(orbits))
             lines += _pair_functions(basis, number, kind, of_kind) if size == 2 else []
             lines += _cluster_functions(basis, number, kind, of_kind) if size > 2 else []
     lines += _maps(basis)

@@ -2,10 +2,12 @@
 
 import warnings
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 from ase import Atoms
+from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
@@ -32,6 +34,7 @@ class QuestsBasis(Basis):
     k: neighbours.
     """
 
+    revision: ClassVar[int] = 2
     engine: ClassVar[str | None] = "quests"
 
     elements: tuple[str, ...]
@@ -48,9 +51,15 @@ class QuestsBasis(Basis):
             raise TamisError(f"k is {self.k}; the descriptor needs at least 2 neighbours, say 32")
 
     @property
+    def values_revision(self) -> int:
+        """Until revision 2 nothing but the central element told elements apart; for one element nothing changed."""
+        return 1 if len(self.elements) == 1 else self.revision
+
+    @property
     def n_features(self) -> int:
-        """2 k - 1 for each element, 1/Å."""
-        return len(self.elements) * (2 * self.k - 1)
+        """2 k - 1 for one element; for E elements E (E + 1) times as many. 1/Å."""
+        n_elements = len(self.elements)
+        return (n_elements * (n_elements + 1) if n_elements > 1 else 1) * (2 * self.k - 1)
 
     def values(self, atoms: Atoms) -> NDArray[np.float64]:
         """Descriptor of every atom, (n_atoms, n_features), 1/Å."""
@@ -61,7 +70,31 @@ class QuestsBasis(Basis):
                 f"two atoms of {atoms.get_chemical_formula()} are closer than {CLOSEST} Å; "
                 "correct or remove the structure"
             )
+        if len(self.elements) > 1:
+            rows = np.hstack([rows, self._of_each_element(atoms)])
         return in_element_blocks(rows, atoms, self.elements)
+
+    def _of_each_element(self, atoms: Atoms) -> NDArray[np.float64]:
+        """The descriptor of each atom with its neighbours of one element, (n_atoms, n_elements * (2 k - 1))."""
+        from quests.descriptor import descriptor_x1, descriptor_x2
+
+        width = 2 * self.k - 1
+        rows = np.zeros((len(atoms), len(self.elements), width))
+        first, second, vectors, distances = neighbour_list("ijDd", in_vacuum(atoms, self.r_cut), self.r_cut)
+        order = np.lexsort((distances, first))
+        first, second, vectors, distances = first[order], second[order], vectors[order], distances[order]
+        symbols = np.array(atoms.get_chemical_symbols())[second]
+        starts = np.searchsorted(first, np.arange(len(atoms) + 1))
+        for atom, (begin, end) in enumerate(pairwise(starts)):
+            for number, element in enumerate(self.elements):
+                near = begin + np.flatnonzero(symbols[begin:end] == element)[: self.k]
+                places = np.vstack([np.zeros(3), vectors[near]])
+                apart = np.linalg.norm(places[:, None] - places, axis=2)
+                sorter = np.arange(len(places))[None]
+                x1 = descriptor_x1(apart, sorter, self.k, self.r_cut, max_rows=1)
+                x2 = descriptor_x2(apart, sorter, self.k, self.r_cut, max_rows=1)
+                rows[atom, number] = np.hstack([x1[0], x2[0]])
+        return rows.reshape(len(atoms), -1)
 
     def _compute(self, atoms: Atoms) -> NDArray[np.float64]:
         """One thread, since structures are computed in parallel; the engine's compiler warns about its own casts."""

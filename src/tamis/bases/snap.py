@@ -5,20 +5,24 @@ Thompson, Swiler, Trott, Foiles, Tucker, J. Comput. Phys. 285, 316 (2015), eqs. 
 
 from __future__ import annotations
 
+import itertools
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
 
 from tamis.bases.base import Array, DesignRows, LinearBasis
 from tamis.bases.blocks import in_element_blocks
+from tamis.elements import ByElement, mapping_to_type, numbers_by_element
 from tamis.exceptions import TamisError
 from tamis.geometry import MOST_NEIGHBOURS
 from tamis.lammps import Box, LammpsCalculator, command_all, start_lammps
@@ -26,73 +30,152 @@ from tamis.lammps import Box, LammpsCalculator, command_all, start_lammps
 if TYPE_CHECKING:
     from lammps import lammps
 
+Indices = NDArray[np.intp]
+
 COEFFICIENT_FILE = "SNAPotential.snapcoeff"
 PARAMETER_FILE = "SNAPotential.snapparam"
 LARGEST_TWOJMAX = 20
 """506 components; in use are 6 and 8. The work grows with its seventh power."""
 
 
+EXPLICIT: Literal["explicit"] = "explicit"
+"""A density of its own for each element of the neighbours (LAMMPS' ``chem``)."""
+MOST_EXPLICIT = 3
+"""Elements up to which densities are explicit by default: columns grow with the fourth power of their number."""
+SMALLEST_WEIGHT = 0.7
+"""Of the lightest element, where one density holds all neighbours; the heaviest has 1."""
+
+
 @dataclass(frozen=True)
 class SnapBasis(LinearBasis):
     """Bispectrum components B of each atom, without the constant.
 
+    Neighbours are told apart in one of two ways. With ``weights`` all are in one density, each with the weight of its
+    element: 30 components (twojmax 6) an element of the central atom, whatever the number of elements. With "explicit"
+    each element of the neighbours has a density of its own, and B a component for each three of them, as in LAMMPS'
+    ``chem`` with ``bnormflag 1`` and ``wselfallflag 1`` (Cusentino, Wood, Thompson, J. Phys. Chem. A 124, 5456
+    (2020)): about E^3 times as many columns, and errors of half to a sixth.
+
     elements: chemical symbols of the data set.
     r_cut: cutoff, Å, of a pair of atoms of radius 0.5.
-    twojmax: twice the highest angular momentum; sets the number of components (6: 30, 8: 55).
+    twojmax: twice the highest angular momentum; sets the number of components (6: 30, 8: 55). None: 8, but 6 for three
+        explicit elements and 4 for more.
     rfac0, rmin0: map of distances to angles on the 3-sphere (dimensionless, Å).
-    radii: one a element, dimensionless; cutoff of a pair = r_cut (R_i + R_j); None: 0.5 each.
-    weights: one a element, of its atoms in a neighbour's density, dimensionless; None: 1 each.
+    radii: element -> dimensionless; cutoff of a pair = r_cut (R_i + R_j); None: 0.5 each.
+    weights: element -> weight of its atoms in a neighbour's density, dimensionless; or "explicit". None: explicit for
+        up to three elements; more have even steps from 1 (the largest atomic number) to 0.7.
     """
 
     engine = "lammps"
 
     elements: tuple[str, ...]
     r_cut: float
-    twojmax: int
+    twojmax: int | None
     rfac0: float
     rmin0: float
-    radii: tuple[float, ...] | None
-    weights: tuple[float, ...] | None
+    radii: Mapping[str, float] | None
+    weights: Mapping[str, float] | Literal["explicit"] | None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
-        if not self.elements:
+        typed = tuple(self.elements)
+        object.__setattr__(self, "elements", tuple(sorted(typed)))
+        if not typed:
             raise TamisError("elements is empty; name at least one, such as [Si]")
         if self.r_cut <= 0:
             raise TamisError(f"r_cut is {self.r_cut} Å; it must be positive, say 4.9")
+        if not 0 < self.rfac0 <= 1 or not 0 <= self.rmin0 < self.r_cut:
+            raise TamisError(f"rfac0={self.rfac0} must be in (0, 1], rmin0={self.rmin0} in [0, r_cut)")
+        radii = numbers_by_element("radii", self.radii, typed, 0.5)
+        if max(radii.values()) > 0.5:  # r_cut is the largest cutoff of any pair
+            raise TamisError(f"radii is {radii}; at most 0.5 each, larger ones are a larger r_cut")
+        object.__setattr__(self, "radii", radii)
+        object.__setattr__(self, "weights", self._weights(typed))
+        object.__setattr__(self, "twojmax", self._twojmax())
+
+    def _weights(self, typed: tuple[str, ...]) -> ByElement | Literal["explicit"]:
+        """Of one element always a number, so that its rows have one key in the store."""
+        given: Any = self.weights
+        n_elements = len(typed)
+        if given is None:
+            given = EXPLICIT if n_elements <= MOST_EXPLICIT else _even_steps(self.elements)
+        if given == EXPLICIT:
+            return EXPLICIT if n_elements > 1 else ByElement(self.elements, [1.0])
+        if isinstance(given, str):
+            raise TamisError(
+                f'weights is {given!r}; give "explicit", null, or {mapping_to_type("weights", None, self.elements)}'
+            )
+        return numbers_by_element("weights", given, typed, None)
+
+    def _twojmax(self) -> int:
+        if self.twojmax is None:
+            return {1: 8, 2: 8, 3: 6}.get(self.n_densities, 4)
         if not 0 <= self.twojmax <= LARGEST_TWOJMAX or int(self.twojmax) != self.twojmax:
             raise TamisError(
                 f"twojmax is {self.twojmax}; it must be a whole number from 0 to {LARGEST_TWOJMAX}, say 6"
             )
-        if not 0 < self.rfac0 <= 1 or not 0 <= self.rmin0 < self.r_cut:
-            raise TamisError(f"rfac0={self.rfac0} must be in (0, 1], rmin0={self.rmin0} in [0, r_cut)")
-        for name, default in (("radii", 0.5), ("weights", 1.0)):
-            given = getattr(self, name)
-            numbers = (default,) * len(self.elements) if given is None else tuple(float(x) for x in given)
-            if name == "radii" and max(numbers, default=0.0) > 0.5:  # r_cut is the largest cutoff of any pair
-                raise TamisError(f"radii is {numbers}; at most 0.5 each, larger ones are a larger r_cut")
-            if len(numbers) != len(self.elements):
-                raise TamisError(f"{name} has {len(numbers)} entries for the elements {self.elements}")
-            object.__setattr__(self, name, numbers)
+        return self.twojmax
 
     def __getstate__(self) -> dict[str, object]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # LAMMPS cannot be pickled
 
     @property
+    def explicit(self) -> bool:
+        """Whether each element of the neighbours has a density of its own."""
+        return self.weights == EXPLICIT
+
+    @property
+    def n_densities(self) -> int:
+        """Densities of the neighbours of an atom."""
+        return len(self.elements) if self.explicit else 1
+
+    @property
     def n_components(self) -> int:
-        """Number of components with 0 <= 2 j2 <= 2 j1 <= 2 j <= twojmax (the triangle rule kept)."""
-        return sum(
-            1
-            for j1 in range(self.twojmax + 1)
+        """Different components of an atom."""
+        return int(self._component.max()) + 1
+
+    @cached_property
+    def _component(self) -> Indices:
+        """Number of the component that each of LAMMPS' columns of an atom is.
+
+        LAMMPS has a column for each three densities e1 e2 e3 and 0 <= 2 j2 <= 2 j1 <= 2 j <= twojmax (triangle rule).
+        Where two of j1 j2 j are equal, an exchange of their densities gives the same number again. One of these columns
+        is kept: with different coefficients for them, ``pair_style snap`` has forces that are not those of its energy.
+        """
+        largest = cast(int, self.twojmax)
+        momenta = [
+            (j1, j2, j)
+            for j1 in range(largest + 1)
             for j2 in range(j1 + 1)
-            for j in range(j1 - j2, min(self.twojmax, j1 + j2) + 1, 2)
+            for j in range(j1 - j2, min(largest, j1 + j2) + 1, 2)
             if j >= j1
-        )
+        ]
+        number: dict[tuple[tuple[int, int], ...], int] = {}
+        densities = itertools.product(range(self.n_densities), repeat=3)
+        keys = [tuple(sorted(zip(three, e, strict=True))) for e in densities for three in momenta]
+        return np.array([number.setdefault(key, len(number)) for key in keys])
+
+    def _kept(self, columns: Array) -> Array:
+        """One of LAMMPS' columns (..., n) for each component."""
+        if not self.explicit:
+            return columns
+        return np.ascontiguousarray(columns[..., np.unique(self._component, return_index=True)[1]])
 
     @property
     def n_features(self) -> int:
-        """Number of columns: components times elements."""
+        """Number of columns: components times elements of the central atom."""
         return self.n_components * len(self.elements)
+
+    def per_element(self) -> tuple[list[float], list[float]]:
+        """Radii and weights in the order of ``elements``; explicit densities hold each neighbour with weight 1."""
+        radii = [cast(ByElement, self.radii)[e] for e in self.elements]
+        return radii, [1.0 if self.explicit else cast(ByElement, self.weights)[e] for e in self.elements]
+
+    def switches(self) -> dict[str, str]:
+        """What explicit densities need, under the names of ``compute snap``."""
+        if not self.explicit:
+            return {}
+        types = " ".join(map(str, range(len(self.elements))))
+        return {"chem": f"{len(self.elements)} {types}", "bnormflag": "1", "wselfallflag": "1"}
 
     @cached_property
     def _lammps(self) -> lammps:
@@ -100,9 +183,10 @@ class SnapBasis(LinearBasis):
 
     def _compute(self, atoms: Atoms, box: Box, style: str, shown: Sequence[str]) -> lammps:
         """Make LAMMPS compute ``b`` of this style; the last of the lines ``shown`` makes "run 0" need it."""
-        assert self.radii is not None and self.weights is not None  # set in __post_init__
-        widest = 2.0 * max(self.radii) * self.r_cut
-        numbers = " ".join(f"{x:.17g}" for x in (*self.radii, *self.weights))
+        radii, weights = self.per_element()
+        widest = 2.0 * max(radii) * self.r_cut
+        numbers = " ".join(f"{x:.17g}" for x in (*radii, *weights))
+        switches = "".join(f" {key} {value}" for key, value in self.switches().items())
         lmp = self._lammps
         box.fill(lmp, atoms, self.elements)
         commands = (
@@ -110,7 +194,7 @@ class SnapBasis(LinearBasis):
             "pair_coeff * *",
             f"neigh_modify one {10 * MOST_NEIGHBOURS} page {200 * MOST_NEIGHBOURS}",
             f"compute b all {style} {self.r_cut:.17g} {self.rfac0:.17g} {self.twojmax} {numbers} "
-            f"rmin0 {self.rmin0:.17g} bzeroflag 0{' bikflag 1' if style == 'snap' else ''}",
+            f"rmin0 {self.rmin0:.17g} bzeroflag 0{' bikflag 1' if style == 'snap' else ''}{switches}",
             *shown,
             "run 0 post no",
         )
@@ -130,8 +214,8 @@ class SnapBasis(LinearBasis):
         lmp = self._compute(atoms, Box(atoms, self.r_cut), "sna/atom", shown)
         # lmp.numpy takes the pointers for the numbers where there is one column
         rows = lmp.extract_compute("b", LMP_STYLE_ATOM, LMP_TYPE_ARRAY)
-        table = np.ctypeslib.as_array(rows[0], (len(atoms), self.n_components))
-        return in_element_blocks(table, atoms, self.elements)
+        table = np.ctypeslib.as_array(rows[0], (len(atoms), len(self._component)))
+        return in_element_blocks(self._kept(table), atoms, self.elements)
 
     def evaluate(self, atoms: Atoms) -> tuple[Array, DesignRows]:
         """Values (n_atoms, K) and design rows: LAMMPS gives n rows of B, 3 n of forces, 6 of the virial."""
@@ -141,6 +225,7 @@ class SnapBasis(LinearBasis):
         box, n = Box(atoms, self.r_cut), len(atoms)
         lmp = self._compute(atoms, box, "snap", ("thermo_style custom step c_b[1][1]",))
         table = lmp.numpy.extract_compute("b", LMP_STYLE_GLOBAL, LMP_TYPE_ARRAY)[:, :-1]
+        table = self._kept(table.reshape(len(table), len(self.elements), -1)).reshape(len(table), -1)
         values = np.array(table[:n])
         forces = box.vectors_back(table[n : 4 * n].reshape(n, 3, -1))
         strain_gradient = -box.tensor_back(np.array(table[4 * n :]))
@@ -156,12 +241,10 @@ class SnapBasis(LinearBasis):
 
     def write(self, folder: Path, coefficients: Array, offsets: Array) -> list[Path]:
         """Write the .snapcoeff and .snapparam files of LAMMPS' ``pair_style snap``."""
-        assert self.radii is not None and self.weights is not None
-        blocks = np.column_stack([offsets, coefficients.reshape(len(self.elements), -1)])
+        shares = coefficients.reshape(len(self.elements), -1) / np.bincount(self._component)
+        blocks = np.column_stack([offsets, shares[:, self._component]])
         lines = [f"{len(self.elements)} {blocks.shape[1]}"]
-        for symbol, radius, weight, block in zip(
-            self.elements, self.radii, self.weights, blocks, strict=True
-        ):
+        for symbol, radius, weight, block in zip(self.elements, *self.per_element(), blocks, strict=True):
             lines += [f"{symbol} {radius:.17g} {weight:.17g}", *(f"{x:.17g}" for x in block)]
         parameters = {
             "rcutfac": f"{self.r_cut:.17g}",
@@ -171,6 +254,8 @@ class SnapBasis(LinearBasis):
             "bzeroflag": "0",
             "quadraticflag": "0",
         }
+        if self.explicit:
+            parameters |= {"chemflag": "1", "bnormflag": "1", "wselfallflag": "1"}
         paths = [folder / COEFFICIENT_FILE, folder / PARAMETER_FILE]
         paths[0].write_text("\n".join(lines) + "\n")
         paths[1].write_text("".join(f"{key} {value}\n" for key, value in parameters.items()))
@@ -180,6 +265,17 @@ class SnapBasis(LinearBasis):
         """pair_style and pair_coeff lines."""
         files = f'"{folder / COEFFICIENT_FILE}" "{folder / PARAMETER_FILE}"'
         return ("pair_style snap", f"pair_coeff * * {files} {' '.join(self.elements)}")
+
+
+def _even_steps(elements: Sequence[str]) -> ByElement:
+    """From 1 down to SMALLEST_WEIGHT in the order of falling atomic numbers: no two elements look alike.
+
+    Equal weights make them look alike; with weights further apart elements that are alike look too different. FitSNAP's
+    examples have 1 and 0.96 for W and Be, 1 and 0.93 for In and P.
+    """
+    falling = sorted(elements, key=lambda element: -atomic_numbers.get(element, 0))
+    steps = dict(zip(falling, np.linspace(1.0, SMALLEST_WEIGHT, len(falling)).tolist(), strict=True))
+    return ByElement(elements, [round(steps[element], 6) for element in elements])
 
 
 def read_snap(folder: Path) -> tuple[SnapBasis, Array, Array]:
@@ -207,27 +303,32 @@ def read_snap(folder: Path) -> tuple[SnapBasis, Array, Array]:
         ).reshape(n_elements, n_numbers)
     except (ValueError, IndexError) as error:
         raise TamisError(f"{coefficient_file}: not a complete SNAP coefficient file ({error})") from error
-    order = np.argsort([head[0] for head in heads])
+    elements = [head[0] for head in heads]
+    order = np.argsort(elements)
+    explicit = parameters.get("chemflag", "0") == "1"
+    if explicit and set(weights) != {1.0}:
+        raise TamisError(f"{coefficient_file} has the weights {weights}; with chemflag 1 only 1 is supported")
     try:
         basis = SnapBasis(
-            elements=tuple(heads[i][0] for i in order),
+            elements=tuple(elements),
             r_cut=float(parameters["rcutfac"]),
             twojmax=int(parameters["twojmax"]),
             rfac0=float(parameters.get("rfac0", "0.99363")),
             rmin0=float(parameters.get("rmin0", "0")),
-            radii=tuple(radii[i] for i in order),
-            weights=tuple(weights[i] for i in order),
+            radii=ByElement(elements, radii),
+            weights=EXPLICIT if explicit else ByElement(elements, weights),
         )
     except ValueError as error:
         raise TamisError(f"{parameter_file}: {error}; numbers are needed") from error
     if not np.isfinite([*blocks.ravel(), *radii, *weights]).all():
         raise TamisError(f"{coefficient_file} has numbers that are not finite; fit the potential again")
-    if basis.n_components != n_numbers - 1:
+    if len(basis._component) != n_numbers - 1:
         raise TamisError(
             f"{coefficient_file} has {n_numbers} coefficients an element; twojmax={basis.twojmax} has "
-            f"{basis.n_components + 1}"
+            f"{len(basis._component) + 1}"
         )
-    return basis, blocks[order, 1:].ravel(), blocks[order, 0]
+    coefficients = np.array([np.bincount(basis._component, block) for block in blocks[order, 1:]])
+    return basis, coefficients.ravel(), blocks[order, 0]
 
 
 def _only(folder: Path, pattern: str) -> Path:
@@ -250,14 +351,15 @@ def _read_parameters(path: Path) -> dict[str, str]:
     missing = sorted({"rcutfac", "twojmax"} - set(parameters))
     if missing:
         raise TamisError(f"{path} has no {', '.join(missing)}")
-    wrong = {
-        key: parameters[key]
-        for key in ("quadraticflag", "bzeroflag", "chemflag")
-        if parameters.get(key, "0") != "0"
-    }
-    # bzeroflag defaults to 1 in LAMMPS; files of other potentials must say 0
-    if parameters.get("bzeroflag") is None:
-        wrong["bzeroflag"] = "(absent, that is 1)"
-    if wrong:
-        raise TamisError(f"{path} asks for {wrong}; only 0 is supported for these keys")
+    # bzeroflag is 1 in LAMMPS where the file says nothing, the other flags are 0
+    flags = {"bzeroflag": "1", "quadraticflag": "0", "chemflag": "0", "bnormflag": "0", "wselfallflag": "0"}
+    flags = {key: parameters.get(key, default) for key, default in flags.items()}
+    explicit = flags["chemflag"]
+    needed = {key: "0" if key in ("bzeroflag", "quadraticflag") else explicit for key in flags}
+    wrong = {key: value for key, value in flags.items() if value != needed[key]}
+    if wrong or explicit not in ("0", "1"):
+        raise TamisError(
+            f"{path} asks for {wrong or flags}; supported are bzeroflag 0 and quadraticflag 0, and chemflag, bnormflag "
+            "and wselfallflag all 0 or all 1"
+        )
     return parameters

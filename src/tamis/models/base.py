@@ -71,6 +71,11 @@ class Model(ABC):
     """What is trained. Subclasses are frozen dataclasses built from one YAML."""
 
     @property
+    def elements(self) -> tuple[str, ...]:
+        """Chemical symbols of its potentials, in the order of LAMMPS' atom types: those of its basis, if it has one."""
+        return tuple(getattr(getattr(self, "basis", None), "elements", ()))
+
+    @property
     def needs_tuning_set(self) -> bool:
         """True where ``fit`` chooses its settings on a labelled set that is neither pool nor validation set."""
         return False

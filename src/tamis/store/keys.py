@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from tamis.bases.base import Basis
+from tamis.elements import ByElement
 
 
 def basis_identity(basis: Basis) -> dict[str, object]:
@@ -21,7 +22,7 @@ def basis_identity(basis: Basis) -> dict[str, object]:
     engine = type(basis).engine
     return {
         "class": f"{type(basis).__module__}.{type(basis).__qualname__}",
-        "revision": type(basis).revision,
+        "revision": basis.values_revision,
         "engine": None if engine is None else f"{engine} {_version(engine)}",
         "config": _plain(basis),
     }
@@ -34,7 +35,9 @@ def basis_key(basis: Basis) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A dataclass, and those in its fields, as dictionaries."""
+    """A dataclass, and those in its fields, as dictionaries; numbers by element as a list, as ever."""
+    if isinstance(value, ByElement):
+        return list(value.values())
     if not is_dataclass(value):
         return value
     return {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.compare}

@@ -14,7 +14,7 @@ import yaml
 from ase import Atoms
 
 from tamis.bases.ace import AceBasis
-from tamis.bases.ace_check import read_b_basis
+from tamis.bases.ace_check import read_b_basis, read_offsets
 from tamis.bases.ace_pyace import AceCalculator, import_pyace, write_offsets
 from tamis.dataset import Dataset
 from tamis.exceptions import MissingEngineError, TamisError
@@ -202,8 +202,13 @@ def write_structures(path: Path, kept: Dataset, offsets: Mapping[str, float], r_
 
 
 def read_ace(folder: Path) -> AceCalculator:
-    """Calculator of a pacemaker potential: python-ace's energies and those of the free atoms."""
+    """Calculator of a potential of pacemaker or of model=ace: python-ace's energies and those of the free atoms.
+
+    The latter are in reference_energies.json, or in the metadata of ace.yaml, where ``AceBasis.write`` puts them.
+    """
     basis = read_b_basis(folder / POTENTIAL)
+    if not (folder / OFFSETS).exists():
+        return AceCalculator(basis, read_offsets(folder / POTENTIAL))
     try:
         offsets = {str(e): float(value) for e, value in json.loads((folder / OFFSETS).read_text()).items()}
         return AceCalculator(basis, offsets)
