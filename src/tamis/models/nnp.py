@@ -5,7 +5,7 @@ Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from tamis.dataset import Dataset, deal_into_folds
 from tamis.exceptions import TamisError
 from tamis.memory import Memory
 from tamis.models.base import Model
+from tamis.models.grids import TINY, Losses, Point, choose
 from tamis.models.levenberg_marquardt import Run
 from tamis.models.network import Network, mean_of, n_parameters
 from tamis.models.nnp_data import (
@@ -29,7 +30,7 @@ from tamis.models.nnp_data import (
 from tamis.models.nnp_potential import NnpPotential
 from tamis.models.nnp_problem import NetworkProblem, first_parameters
 from tamis.models.normal_equations import free_atom_energies
-from tamis.models.settings import POOL_VALIDATION, TINY_SQUARE, Setting, check_tuning, grid_of
+from tamis.models.settings import POOL_VALIDATION, Setting, axes_of, check_tuning, grid_of, setting_at
 from tamis.models.whitening import Whitening
 from tamis.store import Store
 from tamis.units import MEV_PER_EV
@@ -62,6 +63,7 @@ class NnpModel(Model):
     energy_weights, stress_weights: what to try, 1/Å, relative to forces (see nnp_problem).
     ridges: what to try, factor of the sum of squared weights in the loss, in units of the mean square force of the
         kept structures: the same number then means the same for soft lithium and for stiff molybdenum.
+    widenings: rounds, at most, in which a fit adds a value beyond an edge that was chosen (see ``grids``).
     rows_per_parameter: force rows drawn in an iteration, for each parameter.
     tuning_iterations: iterations with every setting; then the best one is continued.
     max_iterations: all iterations of that one. patience: stop after so many without a better result.
@@ -77,6 +79,7 @@ class NnpModel(Model):
     energy_weights: tuple[float, ...]
     stress_weights: tuple[float, ...]
     ridges: tuple[float, ...]
+    widenings: int
     rows_per_parameter: float
     tuning_iterations: int
     max_iterations: int
@@ -102,11 +105,11 @@ class NnpModel(Model):
             raise TamisError(f"final_iterations is {self.final_iterations}; it must be at least 0")
         if not self.rows_per_parameter > 0:
             raise TamisError(f"rows_per_parameter is {self.rows_per_parameter}; it must be above 0, say 5")
-        check_tuning(self.tuning, self.n_folds)
+        check_tuning(self.tuning, self.n_folds, self.widenings)
 
     @property
     def grid(self) -> tuple[Setting, ...]:
-        """Every setting that a fit tries, the same for any subset."""
+        """Every setting that a fit tries before the grid widens, the same for any subset."""
         return grid_of(self.energy_weights, self.stress_weights, self.ridges)
 
     def prepare(self, dataset: Dataset, store: Store) -> None:
@@ -132,22 +135,25 @@ class NnpModel(Model):
             else:
                 judged, folds = data, self._folds(kept, rng)
             seed, unit = int(rng.integers(2**62)), _mean_square_force(kept)
-            trainings = [
-                [
-                    self._training(setting, unit, data, judged, fold, (seed, member))
-                    for member, fold in enumerate(folds)
-                ]
-                for setting in self.grid
-            ]
-            for training in (one for members in trainings for one in members):
-                training.advance(
-                    min(self.tuning_iterations, self.max_iterations), self.patience, self.check_every
-                )
-            chosen = self._choose(trainings, can_judge=self.needs_tuning_set or len(kept) > 1)
+            tried: dict[Point, list[Training]] = {}
+
+            def losses(points: Sequence[Point]) -> Losses:
+                for point in points:
+                    tried[point] = [
+                        self._training(setting_at(point), unit, data, judged, fold, (seed, member))
+                        for member, fold in enumerate(folds)
+                    ]
+                    for training in tried[point]:
+                        until = min(self.tuning_iterations, self.max_iterations)
+                        training.advance(until, self.patience, self.check_every)
+                return _losses([tried[point] for point in points])
+
+            can_judge = self.needs_tuning_set or len(kept) > 1
+            chosen, how = self._choose(losses, tried, can_judge)
             for training in chosen:
                 training.advance(self.max_iterations, self.patience, self.check_every)
                 training.finish(self.final_iterations)
-            return self._potential(chosen, whitenings, offsets)
+            return self._potential(chosen, whitenings, offsets, how)
 
     @property
     def _sizes(self) -> tuple[int, ...]:
@@ -200,14 +206,27 @@ class NnpModel(Model):
         judge = NetworkProblem(sizes, judged, fold[1], setting.weights, self.rows_per_parameter)
         return Training(setting, setting.ridge * unit, problem, judge, Run.start(np.concatenate(first), rng))
 
-    def _choose(self, trainings: Sequence[list[Training]], can_judge: bool) -> list[Training]:
-        """The networks of the best setting; with nothing to judge by, of the one with the largest ridge."""
-        if can_judge:
-            return min(trainings, key=_score)
-        return max(trainings, key=lambda members: members[0].setting.ridge)
+    def _choose(
+        self,
+        losses: Callable[[Sequence[Point]], Losses],
+        tried: Mapping[Point, list[Training]],
+        can_judge: bool,
+    ) -> tuple[list[Training], dict[str, float]]:
+        """The networks of the chosen setting and how it was; with nothing to judge by, those of the largest ridge."""
+        axes = axes_of(self.energy_weights, self.stress_weights, self.ridges)
+        if can_judge and (choice := choose(axes, self.widenings, losses)) is not None:
+            return tried[choice.point], choice.report
+        cautious = max(self.grid, key=lambda setting: setting.ridge)
+        point = (cautious.weights.energy, cautious.weights.stress, cautious.ridge)
+        losses([point])
+        return tried[point], {"settings_tried": 1.0}
 
     def _potential(
-        self, trainings: Sequence[Training], whitenings: Sequence[Whitening], offsets: Array
+        self,
+        trainings: Sequence[Training],
+        whitenings: Sequence[Whitening],
+        offsets: Array,
+        how: Mapping[str, float],
     ) -> NnpPotential:
         """Unfold the whitening, and put the networks of each element side by side."""
         members = tuple(
@@ -226,14 +245,13 @@ class NnpModel(Model):
             "energy_weight_per_A": setting.weights.energy,
             "stress_weight_per_A": setting.weights.stress,
             "ridge": setting.ridge,
-            "settings_tried": float(len(self.grid)),
             "n_networks": float(len(members)),
             "n_parameters": float(trainings[0].problem.n_parameters),
             "iterations": float(np.mean([training.run.iteration for training in trainings])),
             "best_iteration": float(np.mean([training.run.best_iteration for training in trainings])),
             "held_out_energy_rmse_meV_per_atom": float(rmse[0]) * MEV_PER_EV,
             "held_out_force_rmse_eV_per_A": float(rmse[1]),
-        }
+        } | dict(how)
         return NnpPotential(
             table=self.basis.table,
             scalings=tuple(whitening.scaling for whitening in whitenings),
@@ -275,7 +293,7 @@ class Training:
         return float(squares[1] / rows[1])
 
     def _held_out_score(self, parameters: Array) -> float:
-        return _log_errors(*self.mean_squares(parameters))
+        return float(_log_errors(*self.mean_squares(parameters)))
 
 
 def _pooled(trainings: Sequence[Training]) -> tuple[Array, Array]:
@@ -283,16 +301,19 @@ def _pooled(trainings: Sequence[Training]) -> tuple[Array, Array]:
     return np.sum(squares, axis=0), np.sum(rows, axis=0)
 
 
-def _score(trainings: Sequence[Training]) -> float:
-    """``_log_errors`` of all held-out structures."""
-    return _log_errors(*_pooled(trainings))
+def _losses(settings: Sequence[Sequence[Training]]) -> Losses:
+    """Squared errors of each network's held-out structures, setting by setting."""
+    found = [[training.mean_squares(training.run.best) for training in members] for members in settings]
+    sums = np.array([[squares for squares, _ in members] for members in found])
+    rows = np.array([rows for _, rows in found[0]])
+    return Losses(sums.transpose(1, 2, 0), rows, _log_errors)
 
 
-def _log_errors(squares: Array, rows: Array) -> float:
-    """Sum of log RMSE of energies, forces and (where labelled) stresses, as for linear models."""
-    energy, force, stress = squares / np.maximum(rows, 1.0)
+def _log_errors(squares: Array, rows: Array) -> Array:
+    """Sum of log RMSE of energies, forces and (where labelled) stresses, as for linear models; (n,) of (3, n)."""
+    energy, force, stress = squares / np.maximum(rows, 1.0).reshape(3, *[1] * (squares.ndim - 1))
     terms = [energy + LUCK**2 * force, force, *([stress] if rows[2] else [])]
-    return float(0.5 * np.log(np.array(terms) + TINY_SQUARE).sum())
+    return np.asarray(0.5 * np.log(np.array(terms) + TINY).sum(axis=0))
 
 
 def _mean_square_force(dataset: Dataset) -> float:

@@ -12,8 +12,6 @@ from tamis.models.normal_equations import Weights
 
 KEPT, POOL_VALIDATION = "kept", "pool_validation"
 """Folds of the kept structures; a labelled set of its own, taken from the pool."""
-TINY_SQUARE = 1e-12
-"""Added to mean squares before the logarithm: errors below 1e-6 eV, eV/Å are as good as none."""
 ENERGY_WEIGHTS, STRESS_WEIGHTS = (1e-2, 1e4), (1e-3, 1e3)
 """1/Å, how far a grid may widen: beyond, one kind of label decides alone."""
 RIDGES = (1e-14, 1.0)
