@@ -33,6 +33,8 @@ SHORTEST_REACH = 1.0
 """Å; a shorter one would cut a wide vacuum into too many boxes."""
 LARGEST_STRESS = 3.0
 """eV/Å³ (480 GPa); above it a unit or sign is the likelier explanation."""
+ONE_ENERGY = 1e-3
+"""eV/atom, by which energies of one structure may differ."""
 FAR_OUT = 15.0
 """Robust standard deviations at which an energy is an outlier; the mlearn sets reach 5.2."""
 
@@ -87,6 +89,7 @@ def check_dataset(dataset: Dataset, elements: Sequence[str], tolerances: Toleran
         problems += [f"{dataset.ids[i]}: {text}" for text in found]
         if not found:
             sound.append(i)
+    _ = dataset.copies  # found once, for all parts
     remaining = dataset.subset(sound)
     problems += repeated_structures(remaining) + foreign_energies(remaining, tolerances.energy_window)
     raise_problems(problems)
@@ -212,11 +215,27 @@ def repeated_structures(dataset: Dataset) -> list[str]:
                 f"{', '.join(names)}: one structure for training and for testing; keep it in one of them"
             )
         spread = np.ptp(dataset.energies[members]) / dataset.n_atoms[first]
-        if spread > 1e-3:
+        if spread > ONE_ENERGY:
             found.append(
                 f"{', '.join(names)}: one structure with energies {spread:.3g} eV/atom apart; keep the right one"
             )
+    if dataset.test_kind == "file":
+        known = {name for text in found for name in text.split(": ")[0].split(", ")}
+        found += [
+            f"{', '.join(names)}: one structure for training and for testing, up to symmetry or the size of the cell; "
+            "keep it in one of them"
+            for names in shared_copies(dataset)
+            if not known.intersection(names)
+        ]
     return found
+
+
+def shared_copies(dataset: Dataset) -> list[list[str]]:
+    """Ids of copies with one energy per atom, of which some are for training and some for testing."""
+    energies = dataset.energies / dataset.n_atoms
+    shared = set(dataset.copies[dataset.is_test]) & set(dataset.copies[~dataset.is_test])
+    members = [np.flatnonzero(dataset.copies == number) for number in sorted(shared)]
+    return [[dataset.ids[i] for i in m] for m in members if np.ptp(energies[m]) <= ONE_ENERGY]
 
 
 def same_geometry(dataset: Dataset) -> list[list[int]]:
@@ -304,8 +323,19 @@ def warn_of_doubts(dataset: Dataset, elements: Sequence[str], tolerances: Tolera
     _warn(
         dataset, np.flatnonzero(largest > LARGEST_STRESS), f"stress above {LARGEST_STRESS} eV/Å³: which unit?"
     )
-    for members in same_geometry(dataset):
-        _warn(dataset, members, "the same structure more than once")
+    sizes = np.bincount(dataset.copies)
+    _warn(
+        dataset,
+        np.flatnonzero(sizes[dataset.copies] > 1),
+        f"{int((sizes > 1).sum())} structure(s) more than once, up to symmetry; copies are held out together",
+    )
+    if dataset.test_kind != "file" and (shared := shared_copies(dataset)):
+        LOG.warning(
+            "copies, up to symmetry, of training structures are among the test structures, such as %s: %d of %d sets",
+            ", ".join(shared[0][:SHOWN]),
+            len(shared),
+            int((sizes > 1).sum()),
+        )
     if np.isnan(dataset.stresses).all():
         LOG.warning("no structure has a stress label; models are fitted and judged without stress")
     absent = sorted(set(elements) - set(dataset.elements))

@@ -13,10 +13,16 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
+from tamis.copies import copies_of
+from tamis.dealing import bundles_of, first_members, hold_out
 from tamis.exceptions import TamisError
+from tamis.signal import root_mean_squares, still_force
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
+
+FEWEST_BLOCKS = 5
+"""With fewer, holding out a whole one takes away more than a fifth of what there is to learn from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +37,8 @@ class Dataset:
     blocks: n names of trajectories or strain modes: structures of one block are not independent of each other.
     ids: n unique names ("training.json#12"), used in messages and selections.
     is_test: (n,) True where the source says that a structure is for testing only.
+    test_kind: how these were chosen: "published", "file", "random", "blocks" (whole ones), "none".
+    blocks_whole: whether a block is held out whole, for validation and in folds, as for testing.
     """
 
     structures: tuple[Atoms, ...]
@@ -41,6 +49,8 @@ class Dataset:
     blocks: tuple[str, ...]
     ids: tuple[str, ...]
     is_test: NDArray[np.bool_]
+    test_kind: str = "published"
+    blocks_whole: bool = False
 
     def __post_init__(self) -> None:
         n = len(self.structures)
@@ -81,10 +91,37 @@ class Dataset:
         digest.update(np.ascontiguousarray(self.is_test, dtype="u1").tobytes())
         return digest.hexdigest()[:16]
 
+    @cached_property
+    def copies(self) -> Indices:
+        """Number of the set of copies that each structure belongs to, (n,), see ``tamis.copies``."""
+        return copies_of(self.structures)
+
+    @property
+    def bundles(self) -> Indices:
+        """Number of each structure's bundle, (n,): what is held out together, see ``tamis.dealing``.
+
+        Blocks where these are held out whole and there are enough of them, else copies.
+        """
+        if self.deals_blocks:
+            return bundles_of(self.copies, self.blocks)
+        return self.copies
+
+    @property
+    def deals_blocks(self) -> bool:
+        """Whether bundles are blocks: with fewer, one would take away too much of what is there to learn from."""
+        return self.blocks_whole and len(set(self.blocks)) >= FEWEST_BLOCKS
+
+    def with_test(self, is_test: NDArray[np.bool_], test_kind: str, blocks_whole: bool) -> Dataset:
+        """The same structures with others for testing."""
+        return self._with_copies(
+            replace(self, is_test=is_test, test_kind=test_kind, blocks_whole=blocks_whole),
+            np.arange(len(self)),
+        )
+
     def subset(self, indices: Sequence[int] | Indices) -> Dataset:
         """The structures ``indices`` in that order."""
         chosen = np.asarray(indices, dtype=np.intp)
-        return replace(
+        part = replace(
             self,
             structures=tuple(self.structures[i] for i in chosen),
             energies=self.energies[chosen],
@@ -95,6 +132,13 @@ class Dataset:
             ids=tuple(self.ids[i] for i in chosen),
             is_test=self.is_test[chosen],
         )
+        return self._with_copies(part, chosen)
+
+    def _with_copies(self, part: Dataset, chosen: Indices) -> Dataset:
+        """``part``, told what is known of ``copies``: they are found once for a data set and all its parts."""
+        if "copies" in self.__dict__:
+            part.__dict__["copies"] = self.copies[chosen]
+        return part
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +154,11 @@ class Split:
     validation: Indices
     test: Indices
 
+    @property
+    def trained(self) -> Indices:
+        """All that is not for testing."""
+        return np.concatenate([self.pool, self.tuning, self.validation])
+
 
 def structure_key(atoms: Atoms) -> str:
     """SHA-256 (hex) of what a basis sees: elements, positions, cell, periodicity."""
@@ -121,48 +170,17 @@ def structure_key(atoms: Atoms) -> str:
     return digest.hexdigest()
 
 
-def deal_into_folds(strata: Sequence[str], n_folds: int, rng: np.random.Generator) -> Indices:
-    """Fold number of each structure, (n,): every stratum is shuffled and dealt out over the folds in turn."""
-    folds = np.empty(len(strata), dtype=np.intp)
-    next_fold = 0
-    for stratum in sorted(set(strata)):
-        members = rng.permutation([i for i, s in enumerate(strata) if s == stratum])
-        folds[members] = (next_fold + np.arange(len(members))) % n_folds
-        next_fold += len(members)
-    return folds
-
-
-def hold_out(strata: Sequence[str], fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """True for ``fraction`` of the structures, (n,), spread over the strata in proportion.
-
-    Every stratum gives the whole part of its share; the strata with the largest remainders give one more until the
-    total is right. A stratum with one member gives none: what there is only once is needed for training.
-
-    Parameters
-    ----------
-    strata : name of each structure's stratum. fraction : from 0 to less than 1. rng : draws within strata.
-    """
-    held_out = np.zeros(len(strata), dtype=np.bool_)
-    members = {name: np.flatnonzero([s == name for s in strata]) for name in sorted(set(strata))}
-    shares = {name: fraction * len(found) for name, found in members.items() if len(found) > 1}
-    counts = {name: int(share) for name, share in shares.items()}
-    missing = round(fraction * len(strata)) - sum(counts.values())
-    for name in sorted(shares, key=lambda name: (counts[name] - shares[name], name))[: max(missing, 0)]:
-        counts[name] = min(counts[name] + 1, len(members[name]) - 1)
-    for name, count in counts.items():
-        held_out[rng.permutation(members[name])[:count]] = True
-    return held_out
-
-
 def split_dataset(
     dataset: Dataset, validation_fraction: float, rng: np.random.Generator, with_tuning: bool = False
 ) -> Split:
-    """Set aside a validation set, stratified by group, from all that is not for testing.
+    """Set aside a validation set, stratified by group, from all that is not for testing; bundles stay together.
+
+    A set that would hold no forces, or no stress labels, gets a bundle that has them, where two have.
 
     Parameters
     ----------
-    dataset : with at least two structures that are not for testing.
-    validation_fraction : part of these structures, more than 0 and less than 1; at least one structure is taken.
+    dataset : with at least two distinct structures that are not for testing.
+    validation_fraction : part of these structures, more than 0 and less than 1; at least one bundle is taken.
     rng : draws within groups.
     with_tuning : take a tuning set of the same size, too.
     """
@@ -170,29 +188,56 @@ def split_dataset(
         raise TamisError(
             f"validation_fraction is {validation_fraction}; it must lie between 0 and 1, say 0.1"
         )
+    _ = dataset.copies  # found once, for all parts
     available = np.flatnonzero(~dataset.is_test)
     needed = 3 if with_tuning else 2
-    if len(available) < needed:
+    n_distinct = len(set(dataset.copies[available].tolist()))
+    if n_distinct < needed:
+        copies = f" ({len(available)} with copies)" if len(available) > n_distinct else ""
         raise TamisError(
-            f"the data set has {len(available)} structure(s) for training; at least {needed} are needed, one to "
-            f"train on and one to validate{', and one to tune on' if with_tuning else ''}"
+            f"the data set has {n_distinct} distinct structure(s) for training{copies}; at least {needed} are needed, "
+            f"one to train on and one to validate{', and one to tune on' if with_tuning else ''}"
         )
-    rest, validation = _take(dataset, available, validation_fraction, rng)
+    rest, validation = _take(dataset, available, validation_fraction, rng, left=needed - 1)
     tuning = np.empty(0, dtype=np.intp)
     if with_tuning:
-        rest, tuning = _take(dataset, rest, len(validation) / len(rest), rng)
+        rest, tuning = _take(dataset, rest, min(len(validation) / len(rest), 0.5), rng, left=1)
     return Split(pool=rest, tuning=tuning, validation=validation, test=np.flatnonzero(dataset.is_test))
 
 
+def draw_test(dataset: Dataset, fraction: float, seed: int) -> Dataset:
+    """``dataset`` with about ``fraction`` of every group for testing.
+
+    Whole blocks where a block has several structures, and copies together; a group with one of these stays in training.
+    """
+    blocks_whole = has_blocks(dataset.blocks)
+    kind = "none" if fraction == 0.0 else "blocks" if blocks_whole else "random"
+    bundles = bundles_of(dataset.copies, dataset.blocks) if blocks_whole else dataset.copies
+    is_test = hold_out(dataset.groups, fraction, np.random.default_rng(seed), bundles)
+    return dataset.with_test(is_test, kind if is_test.any() else "none", blocks_whole)
+
+
+def has_blocks(blocks: Sequence[str]) -> bool:
+    """Whether some block has more than one structure."""
+    return len(set(blocks)) < len(blocks)
+
+
 def _take(
-    dataset: Dataset, available: Indices, fraction: float, rng: np.random.Generator
+    dataset: Dataset, available: Indices, fraction: float, rng: np.random.Generator, left: int
 ) -> tuple[Indices, Indices]:
-    """What stays and what is taken of ``available``; at least one structure is taken, and one stays."""
-    taken = hold_out([dataset.groups[i] for i in available], fraction, rng)
+    """What stays and what is taken of ``available``; at least one bundle is taken, and ``left`` of them stay."""
+    part = dataset.subset(available)
+    bundles = part.bundles if len(np.unique(part.bundles)) > left else part.copies
+    taken = hold_out(part.groups, fraction, rng, bundles)
     if not taken.any():
-        taken[rng.integers(len(available))] = True
-    if taken.all():
-        taken[rng.integers(len(available))] = False
+        taken = bundles == bundles[rng.choice(first_members(bundles)[0])]
+    moving = root_mean_squares(part.forces) > still_force(part.forces)
+    for signal in (moving, np.isfinite(part.stresses).any(axis=1)):
+        with_signal = np.unique(bundles[signal])
+        if len(with_signal) > 1 and not (signal & taken).any():
+            taken |= bundles == rng.choice(with_signal)
+    while len(np.unique(bundles[~taken])) < left:
+        taken &= bundles != rng.choice(np.unique(bundles[taken]))
     return available[~taken], available[taken]
 
 

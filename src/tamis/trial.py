@@ -20,6 +20,7 @@ from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
 from tamis.exceptions import NotApplicableError, StoppedError, TamisError
 from tamis.models.base import Potential
+from tamis.models.judging import FEW
 from tamis.parts import Parts, Seeds, check_trial, plain, trial_part
 from tamis.pruners.base import Selection
 from tamis.pruners.budget import select_all
@@ -212,6 +213,7 @@ def _retrain(
             folder,
         )
     _check_finite(metrics)
+    record.problems |= _doubts(potential, metrics, record.dataset, len(kept))
     metrics |= {f"fit/{name}": value for name, value in potential.diagnostics.items() if np.isfinite(value)}
     metrics |= {
         "kept/structures": float(len(kept)),
@@ -223,6 +225,25 @@ def _retrain(
     point: dict[str, Any] = {"n_structures": len(kept), "metrics": metrics}
     record.curve.append(point if parts.pruner.nested else point | {"ids": list(kept.ids)})
     return potential
+
+
+def _doubts(
+    potential: Potential, metrics: Mapping[str, float], dataset: Mapping[str, Any], n_kept: int
+) -> dict[str, str]:
+    """What decides here and rests on too little."""
+    doubts = {f"fit of {n_kept} structures": potential.problem} if potential.problem else {}
+    if dataset["n_distinct_validation"] < FEW:
+        doubts["validation"] = (
+            f"errors rest on {dataset['n_distinct_validation']} distinct structure(s); take a larger "
+            "validation_fraction before anything is chosen by them"
+        )
+    for part in ("validation", "test"):
+        if dataset[f"n_{part}"] and f"{part}/force_mae_eV_per_A" not in metrics:
+            doubts[part] = (
+                f"no force error: forces of all {dataset[f'n_{part}']} structures are zero, in the labels and, by "
+                "symmetry, in any potential; choose by energies, or hold out structures with forces"
+            )
+    return doubts
 
 
 def _write_potential(potential: Potential, folder: Path) -> None:
@@ -254,4 +275,8 @@ def _describe(dataset: Dataset, split: Split) -> dict[str, Any]:
         "n_validation": len(split.validation),
         "n_test": len(split.test),
         "n_pool_atoms": int(dataset.n_atoms[split.pool].sum()),
+        "n_distinct_pool": len(np.unique(dataset.copies[split.pool])),
+        "n_distinct_validation": len(np.unique(dataset.copies[split.validation])),
+        "test": dataset.test_kind,
+        "validation": "blocks" if dataset.subset(split.trained).deals_blocks else "structures",
     }

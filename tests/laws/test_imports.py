@@ -8,8 +8,8 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "tamis"
 FLOORS = (
     ("exceptions", "units", "configuration", "files", "progress", "secrets", "geometry", "trust"),
-    ("lammps", "statistics"),
-    ("dataset", "crystal"),
+    ("lammps", "statistics", "copies", "dealing", "signal"),
+    ("dataset", "crystal", "trajectories"),
     ("checks", "sources"),
     ("bases",),
     ("store", "memory"),

@@ -327,7 +327,7 @@ def test_very_few_structures_give_a_sound_fit(model, rattled, warm, n_kept, pair
     """Fewer rows than points of the distances, one group, nothing to judge by: the prior holds."""
     sound = replace(model, pair=pair).fit(rattled.subset(range(n_kept)), rattled, warm, rng())
     said = sound.predict(rattled, warm)
-    assert sound.diagnostics["settings_tried"] == 4
+    assert sound.diagnostics["settings_tried"] == (4 if n_kept > 1 else 1)
     assert np.abs(said.energies / rattled.n_atoms + 4.6).max() < 1.0
     assert max(np.abs(f).max() for f in said.forces) < 20.0
 
@@ -396,10 +396,10 @@ def test_the_chosen_setting_predicts_held_out_structures_best(prepared, rattled,
     """The score against folds predicted one after the other, by fits on the others."""
     monkeypatch.setattr("tamis.models.grids.Losses.standard_errors", lambda losses, best: 0.0)
     monkeypatch.setattr("tamis.models.grids.LEAST_GAIN", 0.0)
-    from tamis.dataset import deal_into_folds
+    from tamis.dealing import deal_into_folds
 
     kept = rattled.subset(range(12))
-    fold = deal_into_folds(kept.groups, 3, rng())
+    fold = deal_into_folds(kept.groups, 3, rng(), kept.copies)
     chosen = prepared.fit(kept, rattled, warm, rng()).diagnostics
     basis, owned = prepared._candidates_of(kept, warm)
     columns, factor = prepared._sparse_points(basis, owned, warm.memory)

@@ -3,9 +3,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from scipy.linalg import LinAlgError
 
 from tamis.exceptions import TamisError
+from tamis.models.judging import judges_by_folds
 from tamis.models.linear import LinearModel
 from tamis.models.normal_equations import (
     Block,
@@ -152,8 +154,9 @@ def test_a_settings_score_is_that_of_fits_to_the_other_folds(rattled, snap_basis
     rows = rows_of(rattled, snap_basis, store)
     parts = [np.arange(k, len(rattled), 3) for k in range(3)]
     rests = [np.setdiff1d(np.arange(len(rattled)), part) for part in parts]
+    judges = judges_by_folds(rattled, 3, np.random.default_rng(0))
     judged = [(rows.terms(r), [rows.terms(p)]) for r, p in zip(rests, parts, strict=True)]
-    scores = model._losses(judged, points_of(model)).scores
+    scores = model._losses(judged, points_of(model), judges).scores
     assert len(scores) == len(model.grid)
     for setting, score in zip(model.grid, scores, strict=True):
         solutions = [solve_rows(rows, rest, setting.weights, setting.ridge, 1) for rest in rests]
@@ -185,8 +188,31 @@ def test_a_setting_without_a_solution_has_the_worst_score(rattled, snap_basis, s
         return found
 
     monkeypatch.setattr("tamis.models.linear.solve_ridges", without_the_first)
-    scores = model._losses([(terms, [terms])], points_of(model)).scores
+    judges = judges_by_folds(rattled, 3, np.random.default_rng(0))
+    scores = model._losses([(terms, [terms])], points_of(model), judges).scores
     assert np.isinf(scores).tolist() == [True, False, False] * 2
+
+
+def test_the_only_forces_are_trained_on_in_every_fold(rattled, snap_basis, store, model):
+    """All other cells are crystals: energies choose, and the record says so."""
+    structures = [bulk("Si", "diamond", a=a) for a in np.linspace(5.2, 5.7, 8)]
+    still = replace(
+        rattled.subset(range(8)),
+        structures=tuple(structures),
+        energies=np.array([2 * (a.cell.volume / 40 - 1) ** 2 - 9.0 for a in structures]),
+        forces=(np.zeros((2, 3)),) * 8,
+    )
+    both = replace(
+        rattled.subset(range(9)),
+        structures=(*still.structures, rattled.structures[0]),
+        energies=np.append(still.energies, rattled.energies[0]),
+        forces=(*still.forces, rattled.forces[0]),
+    )
+    for kept in (still, both):
+        potential = model.fit(kept, kept.subset([]), store, np.random.default_rng(0))
+        assert "forces choose nothing" in potential.problem
+        assert potential.diagnostics["judged_structures"] == 8
+        assert potential.diagnostics["judged_force_structures"] == 0
 
 
 def test_weights_do_not_depend_on_how_often_a_structure_is_there(rattled, snap_basis, store, model):
@@ -271,7 +297,14 @@ def test_two_elements_of_fixed_composition_have_a_solution(store):
 
 @pytest.mark.parametrize(
     "change",
-    [{"tuning": "test"}, {"ridges": ()}, {"ridges": (0.0,)}, {"energy_weights": (-1.0,)}, {"n_folds": 1}, {"widenings": -1}],
+    [
+        {"tuning": "test"},
+        {"ridges": ()},
+        {"ridges": (0.0,)},
+        {"energy_weights": (-1.0,)},
+        {"n_folds": 1},
+        {"widenings": -1},
+    ],
 )
 def test_arguments_are_checked(model, change):
     with pytest.raises(TamisError, match=next(iter(change))):

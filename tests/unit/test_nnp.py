@@ -10,6 +10,7 @@ from ase.build import bulk
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
+from tests import copper
 
 from tamis.bases.acsf import AcsfBasis
 from tamis.dataset import Dataset
@@ -28,6 +29,7 @@ SETTINGS = {
     "energy_weights": (14.0,),
     "stress_weights": (1.0,),
     "ridges": (1e-4, 1e-2),
+    "widenings": 0,
     "rows_per_parameter": 3.0,
     "tuning_iterations": 3,
     "max_iterations": 12,
@@ -258,6 +260,30 @@ def test_a_tuning_set_is_used_where_asked_for(labelled, shared_store):
     potential = a_model.fit(labelled.subset(range(12)), labelled.subset(range(12, 20)), shared_store, rng)
     squares = potential.members[0]
     assert len(squares) == 1 and potential.diagnostics["held_out_force_rmse_eV_per_A"] > 0
+
+
+def energy_error(potential, data, store):
+    errors = potential.predict(data, store).energies - data.energies
+    return float(np.sqrt(np.mean((errors / data.n_atoms) ** 2)))
+
+
+@pytest.mark.parametrize("n_moved", [0, 1, 6])
+def test_crystals_without_forces_do_not_stop_a_network_early(n_moved, store):
+    """Their force errors are rounding, whose least value comes at any iteration; energies go on to fall."""
+    kept = copper.labelled(copper.force_free(12) + copper.moved(n_moved))
+    fresh = copper.labelled([*copper.force_free(5), *copper.moved(min(n_moved, 3), seed=1)])
+    long = {"n_networks": 1, "max_iterations": 40, "tuning_iterations": 10, "patience": 40, "ridges": (1e-3,)}
+    potential = fit(model("Cu", **long), kept, store)
+    assert potential.diagnostics["judged_force_structures"] == (3 if n_moved > 1 else 0)
+    assert ("held_out_force_rmse_eV_per_A" in potential.diagnostics) == (n_moved > 1)
+    assert bool(potential.problem) == (n_moved < 2)
+    early = fit(model("Cu", **long | {"max_iterations": 4}), kept, store)
+    assert energy_error(potential, fresh, store) < 0.5 * energy_error(early, fresh, store)
+
+
+def test_copies_of_a_crystal_are_a_fit_without_choice(store):
+    potential = fit(model("Cu"), copper.labelled([*copper.force_free(1)] * 4), store)
+    assert "chosen by 0 distinct structure(s)" in potential.problem and potential.diagnostics["ridge"] == 1e-2
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -12,6 +12,7 @@ from tamis.bases.acsf_table import SymmetryFunction
 from tamis.bases.chimes import ChimesBasis
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
+from tamis.models.judging import Judges
 from tamis.models.trainers import chimes_lsq, n2p2
 
 KCAL_PER_MOL = 23.060547830619026
@@ -364,22 +365,39 @@ ERRORS = {
 }
 
 
+def judges(n: int, kinds=(True, True, False)) -> Judges:
+    """Of ``n`` structures, the first of them held out; of one, none."""
+    folds = np.minimum(np.arange(n), 1) if n > 1 else np.full(1, -1)
+    return Judges(folds, np.array([1, 1, 0]), np.array(kinds), 1e-6, ())
+
+
 def test_the_epoch_is_chosen_on_held_out_frames(tmp_path):
     table = n2p2.read_curve(curve(tmp_path, ERRORS, NAMES))
     assert table == ERRORS
-    assert n2p2.best_epoch(table, tmp_path, ["weights.014"], True) == 2
-    assert n2p2.best_epoch(table, tmp_path, ["weights.014"], False) == 3  # nothing was held out
+    assert n2p2.best_epoch(table, tmp_path, ["weights.014"], judges(9)) == 2
+    assert n2p2.best_epoch(table, tmp_path, ["weights.014"], judges(1)) == 3  # nothing was held out
+
+
+def test_forces_that_are_zero_choose_no_epoch(tmp_path):
+    """Held-out frames without forces: the errors of these are rounding, least in the worst epoch."""
+    rounding = {1: 1e-16, 2: 1e-8, 3: 1e-7}
+    table = {
+        epoch: (e_train, e_test, f_train, rounding.get(epoch, 1e-8))
+        for epoch, (e_train, e_test, f_train, _) in n2p2.read_curve(curve(tmp_path, ERRORS, NAMES)).items()
+    }
+    no_forces = judges(9, (True, False, False))
+    assert n2p2.best_epoch(table, tmp_path, ["weights.014"], no_forces) == 2
 
 
 def test_epochs_without_weights_of_every_element_or_with_nan_are_no_choice(tmp_path):
     table = n2p2.read_curve(curve(tmp_path, ERRORS, NAMES))
     (tmp_path / "weights.032.000002.out").unlink()
-    assert n2p2.best_epoch(table, tmp_path, ["weights.014"], True) == 2
-    assert n2p2.best_epoch(table, tmp_path, ["weights.014", "weights.032"], True) == 1
+    assert n2p2.best_epoch(table, tmp_path, ["weights.014"], judges(9)) == 2
+    assert n2p2.best_epoch(table, tmp_path, ["weights.014", "weights.032"], judges(9)) == 1
     table[1] = (np.nan, np.nan, np.nan, np.nan)
-    assert n2p2.best_epoch(table, tmp_path, ["weights.014", "weights.032"], True) == 3
+    assert n2p2.best_epoch(table, tmp_path, ["weights.014", "weights.032"], judges(9)) == 3
     with pytest.raises(TamisError, match="diverged"):
-        n2p2.best_epoch({1: (np.nan,) * 4}, tmp_path, ["weights.014"], True)
+        n2p2.best_epoch({1: (np.nan,) * 4}, tmp_path, ["weights.014"], judges(9))
 
 
 def test_a_table_without_the_columns_is_a_reason(tmp_path):
@@ -387,13 +405,13 @@ def test_a_table_without_the_columns_is_a_reason(tmp_path):
         n2p2.read_curve(curve(tmp_path, ERRORS, NAMES[:2]))
 
 
-def test_held_out_frames_are_some_of_each_group_and_none_of_one_structure():
+def test_held_out_frames_are_some_of_each_group_and_none_of_one_structure(rattled):
     rng = np.random.default_rng(0)
-    groups = ("A",) * 20 + ("B",) * 20
-    held_out = n2p2.choose_validation(groups, 0.1, rng)
-    assert held_out[:20].sum() == held_out[20:].sum() == 2
-    assert n2p2.choose_validation(("A", "B"), 0.1, rng).sum() == 1
-    assert n2p2.choose_validation(("A",), 0.1, rng).sum() == 0
+    groups = np.array(rattled.groups)
+    held_out = n2p2.choose_validation(rattled, 0.2, rng).folds == 0
+    assert {sum(held_out[groups == group]) for group in set(groups)} <= {2, 3}
+    assert (n2p2.choose_validation(rattled.subset([0, 1]), 0.1, rng).folds == 0).sum() == 1
+    assert (n2p2.choose_validation(rattled.subset([0, 0, 0]), 0.1, rng).folds == 0).sum() == 0
 
 
 def test_the_trainer_of_n2p2_takes_the_weights_of_the_best_epoch(tmp_path):

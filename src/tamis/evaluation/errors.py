@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tamis.dataset import Dataset
 from tamis.models.base import Predictions
+from tamis.signal import negligible_error, root_mean_squares, still_force
 from tamis.units import GPA_PER_EV_PER_A3, MEV_PER_EV
 
 Array = NDArray[np.float64]
@@ -32,31 +33,39 @@ class Residuals:
     """Prediction less reference of each structure.
 
     energies: (n,) meV/atom; forces: n arrays (3 n_atoms,), eV/Å; stresses: n arrays (number of labelled
-    components,), GPa.
+    components,), GPa. has_forces: (n,) False where forces are zero by symmetry, so that their residuals are rounding.
     """
 
     energies: Array
     forces: tuple[Array, ...]
     stresses: tuple[Array, ...]
+    has_forces: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, predictions: Predictions, dataset: Dataset) -> Residuals:
-        """Residuals in the units in which they are reported."""
+    def of(cls, predictions: Predictions, dataset: Dataset, still: float = 0.0) -> Residuals:
+        """Residuals in the units in which they are reported; ``still``: see ``tamis.signal.still_force``."""
+        asked = root_mean_squares(dataset.forces) > still
+        given = root_mean_squares(predictions.forces) > negligible_error(still)
         stresses = (predictions.stresses - dataset.stresses) * GPA_PER_EV_PER_A3
         return cls(
             energies=(predictions.energies - dataset.energies) / dataset.n_atoms * MEV_PER_EV,
             forces=tuple((p - r).ravel() for p, r in zip(predictions.forces, dataset.forces, strict=True)),
             stresses=tuple(row[np.isfinite(row)] for row in stresses),
+            has_forces=asked | given,
         )
 
     def metrics(self, members: NDArray[np.intp]) -> Iterator[tuple[str, float]]:
-        """MAE and RMSE over the structures ``members``; no stress metric where no stress has a label."""
+        """MAE and RMSE over the structures ``members``.
+
+        No stress metric where no stress has a label, and no force metric where all forces are zero by symmetry: these
+        errors are rounding, and would decide by it.
+        """
         for quantity, unit, residuals in (
             ("energy", "meV_per_atom", self.energies[members]),
             ("force", "eV_per_A", np.concatenate([self.forces[i] for i in members])),
             ("stress", "GPa", np.concatenate([self.stresses[i] for i in members])),
         ):
-            if residuals.size:
+            if residuals.size and (quantity != "force" or self.has_forces[members].any()):
                 yield f"{quantity}_mae_{unit}", float(np.mean(np.abs(residuals)))
                 yield f"{quantity}_rmse_{unit}", float(np.sqrt(np.mean(residuals**2)))
 
@@ -111,13 +120,14 @@ class Errors:
         Appends to test_errors.csv and draws parity_<kept structures>.png in ``folder``.
         """
         n_kept = len(parts["train"])
+        still = still_force(parts["train"].forces)
         metrics: dict[str, float] = {}
         drawn: dict[str, tuple[Predictions, Dataset]] = {}
         for part, dataset in parts.items():
             if len(dataset) == 0:
                 continue
             predictions = predict(dataset)
-            residuals = Residuals.of(predictions, dataset)
+            residuals = Residuals.of(predictions, dataset, still)
             metrics |= error_metrics(residuals, dataset, part, self.by_group)
             drawn[part] = (predictions, dataset)
             if part == "test":

@@ -38,6 +38,11 @@ class Potential(ABC):
     def diagnostics(self) -> Mapping[str, float]:
         """What the fit chose and found (weights, ridge, fold errors), as metrics without a prefix."""
 
+    @property
+    def problem(self) -> str:
+        """Why what the fit chose rests on too little, in a sentence; "" where it does not."""
+        return ""
+
     @abstractmethod
     def calculator(self) -> Calculator:
         """An ASE calculator with energy, forces and stress."""

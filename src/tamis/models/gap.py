@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ from scipy.linalg import LinAlgError, solve_triangular
 from tamis.bases.gap import GapBasis
 from tamis.bases.pair_kernel import PairKernel
 from tamis.bases.soap import SoapBasis
-from tamis.dataset import Dataset, deal_into_folds, structure_key
+from tamis.dataset import Dataset, structure_key
+from tamis.dealing import ALWAYS_TRAINED
 from tamis.exceptions import TamisError
 from tamis.memory import Memory
 from tamis.models.base import Array, Model
 from tamis.models.gap_candidates import choose_candidates
-from tamis.models.grids import TINY, Axis, Choice, Losses, Point, choose
+from tamis.models.grids import NOT_JUDGED, Axis, Choice, Losses, Point, choose
+from tamis.models.judging import ENERGY, FORCE, Judges, judges_by_folds, judges_by_tuning, parts_of
 from tamis.models.linear import LinearPotential
 from tamis.models.normal_equations import Indices, Terms, element_counts
 from tamis.models.settings import POOL_VALIDATION, check_tuning
@@ -37,6 +40,8 @@ from tamis.store import Store
 
 JUDGED_POINTS = 300
 """Settings are compared with so many sparse points, the first of the nested order; the last fit takes all."""
+AS_GOOD_AS_NONE = 1e-12
+"""eV per atom; smaller errors are rounding."""
 FORCE_SIGMAS, RATIOS = (1e-4, 1.0), (1e-3, 1e2)
 """eV/Å, and Å per square root of an atom: how far a grid may widen."""
 
@@ -147,20 +152,18 @@ class GapModel(Model):
                 store.memory.reserve(8 * (len(columns) + 1) * others, title)
                 return whiten(design, dataset, columns, factor, np.array(free))
 
-        folds = deal_into_folds(kept.groups, min(self.n_folds, len(kept)), rng)
+        by_folds = judges_by_folds(kept, self.n_folds, rng)
+        judges = judges_by_tuning(kept, tuning) if self.needs_tuning_set else by_folds
         n_pair_points = basis.n_features - basis.n_candidates
         with store.memory.holding():
-            parts = [whitened(kept.subset(np.flatnonzero(folds == k))) for k in range(folds.max() + 1)]
-            total = parts[0].terms
-            for part in parts[1:]:
-                total = total.plus(part.terms)
-            judging = parts
+            numbers = np.unique(by_folds.folds).tolist()
+            parts = {k: whitened(kept.subset(np.flatnonzero(by_folds.folds == k))) for k in numbers}
+            total = functools.reduce(Terms.plus, [part.terms for part in parts.values()])
+            judging = [part for k, part in parts.items() if k != ALWAYS_TRAINED]
             if self.needs_tuning_set:
-                folds = deal_into_folds(tuning.groups, min(self.n_folds, len(tuning)), rng)
-                judging = [
-                    whitened(tuning.subset(np.flatnonzero(folds == k))) for k in range(folds.max() + 1)
-                ]
-            choice = self._choose(total, judging, min(len(columns), n_pair_points + JUDGED_POINTS))
+                judging = [whitened(tuning.subset(part)) for part in parts_of(tuning, self.n_folds, rng)]
+            n_points = min(len(columns), n_pair_points + JUDGED_POINTS)
+            choice = self._choose(total, judging, n_points, judges) if judging else None
         sigmas = self.grid[len(self.grid) // 2] if choice is None else _sigmas(choice.point)
         coefficients = np.zeros(basis.n_features)
         coefficients[columns] = solve_triangular(factor, self._final(total, sigmas))
@@ -168,13 +171,14 @@ class GapModel(Model):
             "energy_sigma_eV": sigmas.energy,
             "force_sigma_eV_per_A": sigmas.force,
             "virial_sigma_eV": sigmas.virial,
-            "settings_tried": float(len(self.grid)),
             "structures_tuned_on": float(len(tuning) if self.needs_tuning_set else len(kept)),
             "n_candidates": float(owned.sum()),
             "n_sparse": float(len(columns) - n_pair_points),
             "n_pair_points": float(n_pair_points),
-        } | ({} if choice is None else choice.report)
-        return LinearPotential(basis, coefficients, offsets, report)
+            **judges.report,
+            **(NOT_JUDGED if choice is None else choice.report),
+        }
+        return LinearPotential(basis, coefficients, offsets, report, judges.problem)
 
     def _candidates_of(self, kept: Dataset, store: Store) -> tuple[GapBasis, NDArray[np.bool_]]:
         """The prepared basis, and which of its candidates come from ``kept``."""
@@ -202,10 +206,10 @@ class GapModel(Model):
         prior[np.diag_indices_from(prior)] += self.jitter / deltas**4
         return columns, prior_factor(prior)
 
-    def _choose(self, total: Terms, parts: Sequence[WhitenedRows], size: int) -> Choice | None:
-        """What the held-out parts say with ``size`` points; None for one structure, and without any solution."""
-        if not self.needs_tuning_set and len(parts) < 2:
-            return None
+    def _choose(
+        self, total: Terms, parts: Sequence[WhitenedRows], size: int, judges: Judges
+    ) -> Choice | None:
+        """What the held-out parts say with ``size`` points; None where no setting has a solution."""
         whole, judged = leading(total, size), [leading(part.terms, size) for part in parts]
         trains = [whole if self.needs_tuning_set else whole.minus(own) for own in judged]
 
@@ -216,7 +220,7 @@ class GapModel(Model):
                     with suppress(LinAlgError):
                         sums[k, :, i] = held_out_errors(part, own.force, posterior(train, _sigmas(point)))
             rows = np.array([[own.energy.rows, own.force.rows] for own in judged], dtype=float)
-            return Losses(sums, rows, _log_errors)
+            return Losses(sums, rows, functools.partial(_log_errors, judges))
 
         return choose(self._axes, self.widenings, losses)
 
@@ -234,13 +238,15 @@ def _sigmas(point: Point) -> Sigmas:
     return Sigmas(energy=force * energy_ratio, force=force, virial=force * virial_ratio)
 
 
-def _log_errors(sums: Array, rows: Array) -> Array:
+def _log_errors(judges: Judges, sums: Array, rows: Array) -> Array:
     """log(energy MAE per atom) + log(force RMSE), (n,), of sums of |energy errors| and squared force errors (2, n).
 
     Of energies the MAE: there is one a structure, and some surface or defect whose kind is rare, held out, would
-    decide the mean square alone, although the last fit will have seen it.
+    decide the mean square alone, although the last fit will have seen it. Forces count where there are some to judge
+    by (see ``judging``).
     """
-    return np.asarray([1.0, 0.5] @ np.log(sums / rows[:, None] + TINY))
+    least = np.array([[AS_GOOD_AS_NONE], [judges.negligible_force**2]])
+    return np.asarray((judges.kinds[[ENERGY, FORCE]] * [1.0, 0.5]) @ np.log(sums / rows[:, None] + least))
 
 
 def _free_atom_energies(counts: Array, dataset: Dataset) -> Array:

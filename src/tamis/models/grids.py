@@ -8,9 +8,10 @@ ratio, what is new is judged, and the choice made again, for as many rounds as t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,6 @@ Array = NDArray[np.float64]
 Point = tuple[float, ...]
 """A value of each axis."""
 
-TINY = 1e-12
-"""Added to mean losses before the logarithm: errors below 1e-6 eV, eV/Å are as good as none."""
 LEAST_GAIN = 0.01
 """Scores that differ by less are equal, whatever the standard error: a hundredth of the product of all errors."""
 
@@ -59,15 +58,6 @@ class Axis:
 
 Score = Callable[[Array, Array], Array]
 """Of sums (n_kinds, n) of the errors of n settings and their numbers (n_kinds,): one number a setting, low is good."""
-
-
-def log_root_mean_squares(squares: Array, rows: Array) -> Array:
-    """Sum of log root mean squares over the kinds that have rows, (n,).
-
-    Logarithms ask for relative improvements of each kind, so there is no unit to choose.
-    """
-    labelled = rows > 0
-    return np.asarray(0.5 * np.log(squares[labelled] / rows[labelled, None] + TINY).sum(axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +122,10 @@ class Choice:
             "at_edge": float(self.at_edge),
             "fold_score": self.score,
         }
+
+
+NOT_JUDGED: Mapping[str, float] = MappingProxyType({"settings_tried": 1.0})
+"""The report of a fit that has nothing to choose by, and takes the setting that its model calls the most cautious."""
 
 
 def choose(axes: Sequence[Axis], rounds: int, judge: Callable[[Sequence[Point]], Losses]) -> Choice | None:

@@ -12,10 +12,12 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 
 from tamis.bases.base import LinearBasis
-from tamis.dataset import Dataset, deal_into_folds
+from tamis.dataset import Dataset
+from tamis.dealing import ALWAYS_TRAINED
 from tamis.exceptions import TamisError
 from tamis.models.base import Array, Model, Potential, Predictions
-from tamis.models.grids import Choice, Losses, Point, choose, log_root_mean_squares
+from tamis.models.grids import NOT_JUDGED, Choice, Losses, Point, choose
+from tamis.models.judging import Judges, judges_by_folds, judges_by_tuning, parts_of
 from tamis.models.normal_equations import (
     Quadratic,
     Rows,
@@ -35,12 +37,21 @@ Judged = tuple[Terms, list[Terms]]
 
 @dataclass(frozen=True, eq=False)
 class LinearPotential(Potential):
-    """A basis with coefficients (K,), eV, and free-atom energies ``offsets`` (n_elements,), eV."""
+    """A basis with coefficients (K,), eV, and free-atom energies ``offsets`` (n_elements,), eV.
+
+    fit_report: what the fit chose and found. doubt: why that rests on too little.
+    """
 
     basis: LinearBasis
     coefficients: Array
     offsets: Array
     fit_report: Mapping[str, float]
+    doubt: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Why the choice of the setting rests on too little."""
+        return self.doubt
 
     @property
     def diagnostics(self) -> Mapping[str, float]:
@@ -123,12 +134,14 @@ class LinearModel(Model):
         if self.needs_tuning_set:
             # of the tuning set's rows the products stay; the kept ones' take their place
             with store.memory.holding():
-                held_out = self._parts(self._rows(tuning, store, offsets), tuning.groups, rng)
+                of_tuning = self._rows(tuning, store, offsets)
+                held_out = [of_tuning.terms(part) for part in parts_of(tuning, self.n_folds, rng)]
         n_free = len(self.basis.elements)
+        judges = self._judges(kept, tuning, rng)
         with store.memory.holding():
             rows = self._rows(kept, store, offsets)
-            total, judged = self._judged(rows, held_out, kept.groups, rng)
-            choice = self._choose(judged)
+            total, judged = self._judged(rows, held_out, judges)
+            choice = self._choose(judged, judges)
             setting = self._most_cautious if choice is None else setting_at(choice.point)
             everything = np.arange(len(kept))
             solution, by_qr = solve_checked(rows, total, everything, setting.weights, setting.ridge, n_free)
@@ -136,36 +149,37 @@ class LinearModel(Model):
             "energy_weight_per_A": setting.weights.energy,
             "stress_weight_per_A": setting.weights.stress,
             "ridge": setting.ridge,
-            "settings_tried": float(len(self.grid)),
             "structures_tuned_on": float(len(tuning) if self.needs_tuning_set else len(kept)),
             "solved_by_qr": float(by_qr),
             "n_columns": float(len(solution)),
-        } | ({} if choice is None else choice.report)
-        return LinearPotential(self.basis, solution[:-n_free], offsets + solution[-n_free:], report)
+            **judges.report,
+            **(NOT_JUDGED if choice is None else choice.report),
+        }
+        final = offsets + solution[-n_free:]
+        return LinearPotential(self.basis, solution[:-n_free], final, report, judges.problem)
 
-    def _judged(
-        self, rows: Rows, held_out: list[Terms], groups: Sequence[str], rng: np.random.Generator
-    ) -> tuple[Terms, list[Judged]]:
-        """The terms of all rows, and what judges settings; nothing does where there is one structure."""
-        everything = np.arange(len(groups))
+    def _judges(self, kept: Dataset, tuning: Dataset, rng: np.random.Generator) -> Judges:
+        if self.needs_tuning_set:
+            return judges_by_tuning(kept, tuning)
+        return judges_by_folds(kept, self.n_folds, rng)
+
+    def _judged(self, rows: Rows, held_out: list[Terms], judges: Judges) -> tuple[Terms, list[Judged]]:
+        """The terms of all rows, and what judges settings; none where nothing does."""
         if held_out:
-            total = rows.terms(everything)
+            total = rows.terms(np.arange(len(judges.folds)))
             return total, [(total, held_out)]
-        if len(groups) == 1:
-            return rows.terms(everything), []
-        parts = self._parts(rows, groups, rng)
-        total = functools.reduce(Terms.plus, parts)
+        parts = [rows.terms(np.flatnonzero(judges.folds == k)) for k in range(judges.n_folds)]
+        always = np.flatnonzero(judges.folds == ALWAYS_TRAINED)
+        rest = [rows.terms(always)] if len(always) else []
+        total = functools.reduce(Terms.plus, [*parts, *rest])
         return total, [(total.minus(part), [part]) for part in parts]
 
-    def _parts(self, rows: Rows, groups: Sequence[str], rng: np.random.Generator) -> list[Terms]:
-        """The terms of each fold."""
-        folds = deal_into_folds(groups, min(self.n_folds, len(groups)), rng)
-        return [rows.terms(np.flatnonzero(folds == k)) for k in range(folds.max() + 1)]
-
-    def _choose(self, judged: Sequence[Judged]) -> Choice | None:
-        """What the folds say; None where there are none, and where no setting has a solution."""
+    def _choose(self, judged: Sequence[Judged], judges: Judges) -> Choice | None:
+        """What the held-out parts say; None where there are none, and where no setting has a solution."""
+        if not judged:
+            return None
         axes = axes_of(self.energy_weights, self.stress_weights, self.ridges)
-        return choose(axes, self.widenings, lambda points: self._losses(judged, points)) if judged else None
+        return choose(axes, self.widenings, lambda points: self._losses(judged, points, judges))
 
     @property
     def _most_cautious(self) -> Setting:
@@ -178,7 +192,7 @@ class LinearModel(Model):
         store.memory.reserve(n_bytes, f"energy and stress rows of {len(dataset)} structures")
         return gather_rows(design, dataset, self.basis.elements, offsets)
 
-    def _losses(self, judged: Sequence[Judged], points: Sequence[Point]) -> Losses:
+    def _losses(self, judged: Sequence[Judged], points: Sequence[Point], judges: Judges) -> Losses:
         """Squared errors of energies, forces and strain derivatives of held-out parts; infinity: no solution."""
         held_out = [part for _, parts in judged for part in parts]
         rows = np.array([[term.rows for term in _kinds(part)] for part in held_out], dtype=float)
@@ -192,7 +206,7 @@ class LinearModel(Model):
                     if term.rows:
                         found = term.mean_squares(np.where(solved, coefficients, 0.0)) * term.rows
                         own[kind] = np.where(solved, found, np.inf)
-        return Losses(sums, rows, log_root_mean_squares)
+        return Losses(sums, rows, judges.score)
 
     def _solutions(self, train: Terms, points: Sequence[Point]) -> Array:
         """Coefficients with every setting, (K, n_settings); NaN where there are none."""

@@ -5,17 +5,19 @@ Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tamis.bases.acsf import AcsfBasis
-from tamis.dataset import Dataset, deal_into_folds
+from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 from tamis.memory import Memory
 from tamis.models.base import Model
-from tamis.models.grids import TINY, Losses, Point, choose
+from tamis.models.grids import NOT_JUDGED, Losses, Point, choose
+from tamis.models.judging import ENERGY, FORCE, Judges, judges_by_folds, judges_by_tuning
 from tamis.models.levenberg_marquardt import Run
 from tamis.models.network import Network, mean_of, n_parameters
 from tamis.models.nnp_data import (
@@ -130,17 +132,18 @@ class NnpModel(Model):
             data = gather(kept, self.basis, store, whitenings, offsets)
             if self.needs_tuning_set:
                 judged = gather(tuning, self.basis, store, whitenings, offsets)
-                everything = np.arange(len(kept)), np.arange(len(tuning))
-                folds = [everything] * self.n_networks
+                judges = judges_by_tuning(kept, tuning)
+                folds = [(np.arange(len(kept)), np.arange(len(tuning)))] * self.n_networks
             else:
-                judged, folds = data, self._folds(kept, rng)
+                judged, judges = data, self._judges(kept, rng)
+                folds = self._folds(judges)
             seed, unit = int(rng.integers(2**62)), _mean_square_force(kept)
             tried: dict[Point, list[Training]] = {}
 
             def losses(points: Sequence[Point]) -> Losses:
                 for point in points:
                     tried[point] = [
-                        self._training(setting_at(point), unit, data, judged, fold, (seed, member))
+                        self._training(setting_at(point), unit, data, judged, judges, fold, (seed, member))
                         for member, fold in enumerate(folds)
                     ]
                     for training in tried[point]:
@@ -148,12 +151,11 @@ class NnpModel(Model):
                         training.advance(until, self.patience, self.check_every)
                 return _losses([tried[point] for point in points])
 
-            can_judge = self.needs_tuning_set or len(kept) > 1
-            chosen, how = self._choose(losses, tried, can_judge)
+            chosen, how = self._choose(losses, tried, can_judge=judges.counts[ENERGY] > 0)
             for training in chosen:
                 training.advance(self.max_iterations, self.patience, self.check_every)
                 training.finish(self.final_iterations)
-            return self._potential(chosen, whitenings, offsets, how)
+            return self._potential(chosen, whitenings, offsets, judges, how)
 
     @property
     def _sizes(self) -> tuple[int, ...]:
@@ -176,18 +178,25 @@ class NnpModel(Model):
             values = own_values(self.basis, store.lazy_values(self.basis, kept.structures), species)
             return [Whitening.of(values[species == element]) for element in range(len(self.basis.elements))]
 
-    def _folds(self, kept: Dataset, rng: np.random.Generator) -> list[tuple[Integers, Integers]]:
-        """Structures to train on and to judge by, for each network; the same where there is only one structure."""
-        n = len(kept)
-        everything = np.arange(n)
-        if n == 1:
+    def _judges(self, kept: Dataset, rng: np.random.Generator) -> Judges:
+        """Folds that each hold forces to stop a network by; copies of one structure judge themselves."""
+        judges = judges_by_folds(
+            kept,
+            self.n_folds,
+            rng,
+            at_least=max(2, self.n_networks),
+            per_fold=STRUCTURES_PER_FOLD,
+            n_used=self.n_networks,
+        )
+        return judges if judges.n_folds else judges.of_itself(kept)
+
+    def _folds(self, judges: Judges) -> list[tuple[Integers, Integers]]:
+        """Structures to train on and to judge by, for each network; the same where nothing can be held out."""
+        if judges.n_folds == 0:
+            everything = np.arange(len(judges.folds))
             return [(everything, everything)] * self.n_networks
-        n_folds = min(n, max(2, self.n_networks, min(self.n_folds, n // STRUCTURES_PER_FOLD)))
-        folds = deal_into_folds(kept.groups, n_folds, rng)
-        return [
-            (np.flatnonzero(folds != k % n_folds), np.flatnonzero(folds == k % n_folds))
-            for k in range(self.n_networks)
-        ]
+        fold_of_each = [k % judges.n_folds for k in range(self.n_networks)]
+        return [(np.flatnonzero(judges.folds != k), np.flatnonzero(judges.folds == k)) for k in fold_of_each]
 
     def _training(
         self,
@@ -195,6 +204,7 @@ class NnpModel(Model):
         unit: float,
         data: TrainingData,
         judged: TrainingData,
+        judges: Judges,
         fold: tuple[Integers, Integers],
         seed: tuple[int, int],
     ) -> Training:
@@ -204,14 +214,15 @@ class NnpModel(Model):
         first = [first_parameters(sizes, rng) for _ in self.basis.elements]
         problem = NetworkProblem(sizes, data, fold[0], setting.weights, self.rows_per_parameter)
         judge = NetworkProblem(sizes, judged, fold[1], setting.weights, self.rows_per_parameter)
-        return Training(setting, setting.ridge * unit, problem, judge, Run.start(np.concatenate(first), rng))
+        run = Run[Integers].start(np.concatenate(first), rng)
+        return Training(setting, setting.ridge * unit, problem, judge, judges, run)
 
     def _choose(
         self,
         losses: Callable[[Sequence[Point]], Losses],
         tried: Mapping[Point, list[Training]],
         can_judge: bool,
-    ) -> tuple[list[Training], dict[str, float]]:
+    ) -> tuple[list[Training], Mapping[str, float]]:
         """The networks of the chosen setting and how it was; with nothing to judge by, those of the largest ridge."""
         axes = axes_of(self.energy_weights, self.stress_weights, self.ridges)
         if can_judge and (choice := choose(axes, self.widenings, losses)) is not None:
@@ -219,13 +230,14 @@ class NnpModel(Model):
         cautious = max(self.grid, key=lambda setting: setting.ridge)
         point = (cautious.weights.energy, cautious.weights.stress, cautious.ridge)
         losses([point])
-        return tried[point], {"settings_tried": 1.0}
+        return tried[point], NOT_JUDGED
 
     def _potential(
         self,
         trainings: Sequence[Training],
         whitenings: Sequence[Whitening],
         offsets: Array,
+        judges: Judges,
         how: Mapping[str, float],
     ) -> NnpPotential:
         """Unfold the whitening, and put the networks of each element side by side."""
@@ -250,8 +262,10 @@ class NnpModel(Model):
             "iterations": float(np.mean([training.run.iteration for training in trainings])),
             "best_iteration": float(np.mean([training.run.best_iteration for training in trainings])),
             "held_out_energy_rmse_meV_per_atom": float(rmse[0]) * MEV_PER_EV,
-            "held_out_force_rmse_eV_per_A": float(rmse[1]),
-        } | dict(how)
+            **({"held_out_force_rmse_eV_per_A": float(rmse[1])} if judges.kinds[FORCE] else {}),
+            **judges.report,
+            **how,
+        }
         return NnpPotential(
             table=self.basis.table,
             scalings=tuple(whitening.scaling for whitening in whitenings),
@@ -259,6 +273,7 @@ class NnpModel(Model):
             offsets=offsets,
             members=members,
             fit_report=report,
+            doubt=judges.problem,
         )
 
 
@@ -270,11 +285,13 @@ class Training:
     ridge: float
     problem: NetworkProblem
     judge: NetworkProblem
+    judges: Judges
     run: Run[Integers]
 
     def advance(self, until: int, patience: int, check_every: int) -> None:
         """Iterate further (see ``Run.advance``)."""
-        self.run.advance(self.problem, self.ridge, self._force_error, until, patience, check_every)
+        judge = self._force_error if self.judges.kinds[FORCE] else self._held_out_score
+        self.run.advance(self.problem, self.ridge, judge, until, patience, check_every)
 
     def finish(self, iterations: int) -> None:
         """Iterate on all force rows from the best result; iterations are few, so that no mean is taken."""
@@ -293,7 +310,7 @@ class Training:
         return float(squares[1] / rows[1])
 
     def _held_out_score(self, parameters: Array) -> float:
-        return float(_log_errors(*self.mean_squares(parameters)))
+        return float(_log_errors(self.judges, *self.mean_squares(parameters)))
 
 
 def _pooled(trainings: Sequence[Training]) -> tuple[Array, Array]:
@@ -306,14 +323,14 @@ def _losses(settings: Sequence[Sequence[Training]]) -> Losses:
     found = [[training.mean_squares(training.run.best) for training in members] for members in settings]
     sums = np.array([[squares for squares, _ in members] for members in found])
     rows = np.array([rows for _, rows in found[0]])
-    return Losses(sums.transpose(1, 2, 0), rows, _log_errors)
+    return Losses(sums.transpose(1, 2, 0), rows, functools.partial(_log_errors, settings[0][0].judges))
 
 
-def _log_errors(squares: Array, rows: Array) -> Array:
-    """Sum of log RMSE of energies, forces and (where labelled) stresses, as for linear models; (n,) of (3, n)."""
-    energy, force, stress = squares / np.maximum(rows, 1.0).reshape(3, *[1] * (squares.ndim - 1))
-    terms = [energy + LUCK**2 * force, force, *([stress] if rows[2] else [])]
-    return np.asarray(0.5 * np.log(np.array(terms) + TINY).sum(axis=0))
+def _log_errors(judges: Judges, squares: Array, rows: Array) -> Array:
+    """As for linear models, see ``Judges.score``; but no energies luckier than the forces allow."""
+    lucky = squares.copy()
+    lucky[ENERGY] += rows[ENERGY] * LUCK**2 * squares[FORCE] / max(rows[FORCE], 1.0)
+    return judges.score(lucky, rows)
 
 
 def _mean_square_force(dataset: Dataset) -> float:

@@ -29,7 +29,7 @@ class NnpPotential(Potential):
     offsets: (n_elements,) eV.
     energy_unit: eV per unit of the networks.
     members: networks of which ``networks`` are the mean, each one per element; empty where there is one network.
-    fit_report: what the fit chose and found.
+    fit_report: what the fit chose and found. doubt: why that rests on too little.
     """
 
     table: SymmetryFunctionTable
@@ -39,6 +39,12 @@ class NnpPotential(Potential):
     energy_unit: float = 1.0
     members: tuple[tuple[Network, ...], ...] = ()
     fit_report: Mapping[str, float] = field(default_factory=dict)
+    doubt: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Why what the fit chose rests on too little."""
+        return self.doubt
 
     @property
     def diagnostics(self) -> Mapping[str, float]:

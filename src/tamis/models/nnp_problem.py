@@ -21,6 +21,8 @@ from tamis.models.network_jacobian import energy_rows, forward_and_back, gradien
 from tamis.models.nnp_data import Array, Integers, Single, TrainingData
 from tamis.models.normal_equations import Weights
 
+WORK = 1.6e9
+"""Multiplications that the algebra of an iteration may take: what three rows a parameter take for 810 parameters."""
 CHUNK = 500
 """Groups whose rows are held at a time; sums within a chunk are in single, over chunks in double precision."""
 
@@ -30,7 +32,8 @@ class NetworkProblem:
     """Networks of one shape, one per element, on some structures of ``data``.
 
     sizes: neurons of each layer. structures: those trained on. weights: of the loss.
-    rows_per_parameter: force rows drawn in an iteration, for each parameter; strain rows in proportion.
+    rows_per_parameter: force rows drawn in an iteration, for each parameter; strain rows in proportion. Fewer where
+        their products would take more than ``WORK``, as with the parameters of several elements; infinity: all.
     """
 
     sizes: tuple[int, ...]
@@ -42,7 +45,7 @@ class NetworkProblem:
     def draw(self, rng: np.random.Generator) -> Integers:
         """Groups of gradients: as many of forces as asked for, the same fraction of those of strains."""
         force, strain = self._pools
-        wanted = max(1.0, self.rows_per_parameter * self.n_parameters / 3)
+        wanted = max(1.0, min(self.rows_per_parameter * self.n_parameters, self._affordable_rows) / 3)
         fraction = min(1.0, wanted / max(len(force), 1))
         chosen = [
             rng.permutation(pool)[: int(np.ceil(fraction * len(pool)))] if fraction < 1.0 else pool
@@ -115,6 +118,14 @@ class NetworkProblem:
     def n_parameters(self) -> int:
         """Of the networks of all elements."""
         return self._n_own * self._n_elements
+
+    @property
+    def _affordable_rows(self) -> float:
+        """n rows of P parameters take n P² multiplications in the space of the parameters, n² P in that of the rows."""
+        if np.isinf(self.rows_per_parameter):
+            return np.inf
+        n = self.n_parameters
+        return WORK / n**2 if n**3 <= WORK else np.sqrt(WORK / n)
 
     @property
     def _n_own(self) -> int:

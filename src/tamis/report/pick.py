@@ -18,6 +18,7 @@ from rich.console import Console
 from tamis.endings import in_a_sentence
 from tamis.exceptions import TamisError
 from tamis.files import write_atomically
+from tamis.models.judging import FEW
 from tamis.report.arguments import appears_whole, new_name, number_of, read_arguments
 from tamis.report.pick_files import retrain
 from tamis.report.study import Curve, Ground, Seeds, study_of
@@ -129,6 +130,11 @@ def weigh(curves: Sequence[Curve], wish: Wish) -> list[Candidate]:
         for point in curve.points:
             if point["kept/fraction_of_structures"] >= WHOLE and wish.judges(point):
                 whole[curve.model, curve.seeds[0]] = {**whole.get((curve.model, curve.seeds[0]), {}), **point}
+    if not whole and any(p["kept/fraction_of_structures"] >= WHOLE for curve in curves for p in curve.points):
+        raise TamisError(
+            "the trials that kept the whole pool have no validation error of energies or of forces to compare with "
+            "(see their problems); leave it out with energy_weight=0 or force_weight=0"
+        )
     if not whole:
         raise TamisError(
             "no trial kept the whole pool, so there is no error to compare with; run one with budget=all "
@@ -261,6 +267,9 @@ def _lines(
         f"whole pool's, geometric mean over {len(_splits(picked))} splits; up to {1 + wish.within / 100:.3f} "
         "was allowed."
     )
+    if (n := curve.source[i][0].dataset.get("n_distinct_validation")) is not None:
+        few = "; that is too few to decide anything" if n < FEW else ""
+        yield f"* A validation set has {n} distinct structures{few}."
     kept = "kept, where they were measured" if len(picked.unknown) < 2 else "not measured"
     yield f"* Properties and stability: {kept}."
     for what in picked.unknown:

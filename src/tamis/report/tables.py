@@ -116,7 +116,7 @@ def _trial_table(record: TrialRecord, title: str) -> Table:
         return _curve_table(record, title)
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("MAE (RMSE)")
-    parts = [p for p in ("train", "validation", "test") if f"{p}/force_mae_eV_per_A" in record.metrics]
+    parts = [p for p in ("train", "validation", "test") if f"{p}/energy_mae_meV_per_atom" in record.metrics]
     sizes = {"train": int(record.curve[-1]["n_structures"])} | {
         p: record.dataset[f"n_{p}"] for p in parts[1:]
     }

@@ -16,9 +16,11 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.checks import Tolerances, raise_problems
-from tamis.dataset import Dataset, hold_out
+from tamis.dataset import Dataset, draw_test, has_blocks
+from tamis.dealing import named
 from tamis.exceptions import TamisError
 from tamis.sources.base import Source
+from tamis.trajectories import warn_of_trajectories
 
 Array = NDArray[np.float64]
 
@@ -41,7 +43,9 @@ class Extxyz(Source):
     group_key : name of the kind of structure; a structure without it belongs to "all". None: not read.
     block_key : name of the trajectory or strain mode; a structure without it is a block of its own. None: not read.
     test_fraction : part of every group set aside for testing where there is no ``test``; 0: no test set.
+        Whole blocks, where a block has several structures; copies of a structure stay together.
     test_seed : of that choice, which belongs to the data and so is none of the trial's seeds.
+    held_out : blocks or groups to test on instead of ``test_fraction``; None: that fraction.
     shortest_distance, net_force, energy_window : see ``tamis.checks.Tolerances``.
     """
 
@@ -56,6 +60,7 @@ class Extxyz(Source):
     block_key: str | None = None
     test_fraction: float = 0.1
     test_seed: int = 0
+    held_out: tuple[str, ...] | None = None
     shortest_distance: float = Tolerances.shortest_distance
     net_force: float = Tolerances.net_force
     energy_window: float = Tolerances.energy_window
@@ -72,6 +77,10 @@ class Extxyz(Source):
             )
         if self.test_seed < 0:
             raise TamisError(f"dataset.test_seed is {self.test_seed}; it must be a whole number from 0 on")
+        if self.held_out is not None:
+            object.__setattr__(self, "held_out", as_patterns(self.held_out))
+            if self.test:
+                raise TamisError("dataset.held_out and dataset.test are both set; leave one of them null")
         _ = self.tolerances  # checks its numbers
 
     @property
@@ -87,20 +96,35 @@ class Extxyz(Source):
         testing = [frame for path in matching(self.test or ()) for frame in self._frames(path)]
         frames = training + testing
         raise_problems([f"{frame.name}: {problem}" for frame in frames for problem in frame.problems])
-        groups = tuple(frame.group for frame in frames)
-        is_test = np.arange(len(frames)) >= len(training)
-        if self.test is None:
-            is_test = draw_test(groups, self.test_fraction, self.test_seed)
-        return Dataset(
+        dataset = Dataset(
             structures=tuple(frame.atoms for frame in frames),
             energies=np.array([frame.energy for frame in frames]),
             forces=tuple(frame.forces for frame in frames),
             stresses=np.array([frame.stress for frame in frames]).reshape(-1, 6),
-            groups=groups,
+            groups=tuple(frame.group for frame in frames),
             blocks=tuple(frame.block for frame in frames),
             ids=tuple(frame.name for frame in frames),
-            is_test=is_test,
+            is_test=np.arange(len(frames)) >= len(training),
+            test_kind="file",
+            blocks_whole=has_blocks(tuple(frame.block for frame in training)),
         )
+        return dataset if self.test else self._with_drawn_test(dataset)
+
+    def _with_drawn_test(self, dataset: Dataset) -> Dataset:
+        """``dataset``, of which what ``held_out`` names, or ``test_fraction``, is for testing."""
+        if self.held_out is not None:
+            is_test = named(self.held_out, dataset.groups, dataset.blocks)
+            # what is trained on as well is no test: several trajectories may begin with the same structure
+            is_test &= ~np.isin(dataset.copies, dataset.copies[~is_test])
+            if not is_test.any():
+                raise TamisError(
+                    f"dataset.held_out={list(self.held_out)} has only copies of training structures"
+                )
+            return dataset.with_test(is_test, "blocks", has_blocks(dataset.blocks))
+        drawn = draw_test(dataset, self.test_fraction, self.test_seed)
+        if drawn.test_kind == "random":
+            warn_of_trajectories(drawn)
+        return drawn
 
     def _frames(self, path: Path) -> Iterator[Frame]:
         for i, atoms in enumerate(read_frames(path, self.format)):
@@ -297,10 +321,3 @@ def voigt(values: Any) -> Array | None:
     full = found.reshape(3, 3)
     full = 0.5 * (full + full.T)
     return np.array([full[0, 0], full[1, 1], full[2, 2], full[1, 2], full[0, 2], full[0, 1]])
-
-
-def draw_test(groups: tuple[str, ...], fraction: float, seed: int) -> NDArray[np.bool_]:
-    """True for about ``fraction`` of every group, (n,); a lone structure stays in training."""
-    if fraction == 0.0 or len(groups) < 2:
-        return np.zeros(len(groups), dtype=bool)
-    return hold_out(groups, fraction, np.random.default_rng(seed))

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.dataset import Dataset
+from tamis.dealing import named
 from tamis.exceptions import TamisError
 from tamis.sources.base import Source
 from tamis.units import EV_PER_A3_PER_KBAR
@@ -282,24 +283,9 @@ def block_of(group: str, description: str) -> str:
 def hold_out(dataset: Dataset, held_out: tuple[str, ...] | None) -> Dataset:
     """The same structures, of which those in the blocks or groups ``held_out`` (and no others) are for testing."""
     chosen = default_held_out(dataset) if held_out is None else held_out
-    unknown = sorted(set(chosen) - set(dataset.blocks) - set(dataset.groups))
-    if unknown:
-        raise TamisError(
-            f"dataset.held_out has {', '.join(unknown)}; choose among the groups "
-            f"{', '.join(sorted(set(dataset.groups)))} and the blocks {', '.join(sorted(set(dataset.blocks)))}"
-        )
-    is_test = np.array(
-        [
-            block in chosen or group in chosen
-            for block, group in zip(dataset.blocks, dataset.groups, strict=True)
-        ]
-    )
-    if is_test.all() or not is_test.any():
-        raise TamisError(
-            f"dataset.held_out={list(chosen)} leaves {'no structure for training' if is_test.all() else 'no test set'}"
-        )
+    is_test = named(chosen, dataset.groups, dataset.blocks)
     LOG.info("held out for testing: %s", ", ".join(sorted(chosen)))
-    return replace(dataset, is_test=is_test)
+    return dataset.with_test(is_test, "blocks", blocks_whole=True)
 
 
 def default_held_out(dataset: Dataset) -> tuple[str, ...]:

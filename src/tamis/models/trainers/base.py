@@ -33,7 +33,7 @@ class FilePotential(Potential):
     files: name -> content of all that an evaluation needs. logs: name -> what the programs said.
     reader: makes an ASE calculator from a folder with the files, and needs the folder no longer afterwards.
     pair_lines: LAMMPS' pair_style and pair_coeff lines for files in a folder; gives None where tamis has no style.
-    fit_report: metrics of the fit.
+    fit_report: metrics of the fit. doubt: why what the trainer chose rests on too little.
     """
 
     files: Mapping[str, bytes]
@@ -41,6 +41,12 @@ class FilePotential(Potential):
     reader: Callable[[Path], Calculator]
     pair_lines: Callable[[Path], tuple[str, ...] | None]
     fit_report: Mapping[str, float]
+    doubt: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Why what the trainer chose rests on too little."""
+        return self.doubt
 
     @property
     def diagnostics(self) -> Mapping[str, float]:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from tamis.bases.acsf import AcsfBasis
 from tamis.bases.acsf_table import CUTOFF_TYPES, RADIAL, SymmetryFunction
-from tamis.dataset import Dataset, deal_into_folds
+from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
+from tamis.models.judging import Judges, judges_by_folds
 from tamis.models.nnp_files import read_n2p2, weight_file
 from tamis.models.trainers.base import (
     FilePotential,
@@ -128,7 +129,8 @@ class N2p2(Trainer):
 
     def train(self, kept: Dataset, shop: Workshop, rng: np.random.Generator) -> FilePotential:
         """nnp-scaling, nnp-train, then the epoch that is best on the held-out frames."""
-        held_out = choose_validation(kept.groups, self.validation_fraction, rng)
+        judges = choose_validation(kept, self.validation_fraction, rng)
+        held_out = judges.folds == 0
         functions = self.varying_functions(kept)
         offsets = reference_energies(kept, self.elements, self.reference_energies)
         (shop.folder / SETTINGS).write_text(self.settings(functions, offsets, draw_seed(rng)))
@@ -137,7 +139,7 @@ class N2p2(Trainer):
         shop.run(scale, HISTOGRAM_BINS, makes=(SCALING,))
         weights = [weight_file(element).removesuffix(".data") for element in self.elements]
         shop.run(train, makes=(CURVE, *(f"{name}.*.out" for name in weights)))
-        epoch = best_epoch(read_curve(shop.folder / CURVE), shop.folder, weights, bool(held_out.any()))
+        epoch = best_epoch(read_curve(shop.folder / CURVE), shop.folder, weights, judges)
         for name in weights:
             (shop.folder / f"{name}.data").write_bytes((shop.folder / f"{name}.{epoch:06d}.out").read_bytes())
         return FilePotential(
@@ -150,7 +152,9 @@ class N2p2(Trainer):
                 "epoch": float(epoch),
                 "n_held_out": float(held_out.sum()),
                 "n_functions": float(len(functions)),
+                **judges.report,
             },
+            doubt=judges.problem,
         )
 
     def varying_functions(self, kept: Dataset) -> tuple[SymmetryFunction, ...]:
@@ -252,13 +256,10 @@ def function_line(function: SymmetryFunction) -> str:
     return f"{head} {function.eta!r} {function.lambda_!r} {function.zeta!r} {function.r_cut!r}{shift}"
 
 
-def choose_validation(
-    groups: tuple[str, ...], fraction: float, rng: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Which kept structures choose the epoch: one fold by group, at least one structure where there are two."""
-    if len(groups) < 2:
-        return np.zeros(len(groups), dtype=bool)
-    return deal_into_folds(groups, min(len(groups), max(2, round(1.0 / fraction))), rng) == 0
+def choose_validation(kept: Dataset, fraction: float, rng: np.random.Generator) -> Judges:
+    """What chooses the epoch: fold 0 of the kept structures by group; all of them where they are copies of one."""
+    judges = judges_by_folds(kept, max(2, round(1.0 / fraction)), rng, n_used=1)
+    return judges if judges.n_folds else judges.of_itself(kept)
 
 
 def write_structures(path: Path, kept: Dataset, held_out: NDArray[np.bool_], r_cut: float) -> None:
@@ -304,18 +305,24 @@ def best_epoch(
     curve: Mapping[int, tuple[float, float, float, float]],
     folder: Path,
     weights: list[str],
-    held_out: bool,
+    judges: Judges,
 ) -> int:
     """The epoch with the least log(energy RMSE) + log(force RMSE) on held-out frames, on training frames without any.
 
-    Only epochs whose weights of every element are there, and whose errors are numbers.
+    Forces count where there are some to judge by. Only epochs whose weights of every element are there, and whose
+    errors are numbers.
 
     Raises
     ------
     TamisError : no such epoch.
     """
+    held_out = int(judges.n_folds > 0)
     scores = {
-        epoch: float(np.log(errors[int(held_out)] + 1e-12) + np.log(errors[2 + int(held_out)] + 1e-12))
+        epoch: float(
+            judges.score(
+                np.array([errors[held_out] ** 2, errors[2 + held_out] ** 2, 0.0]), np.array([1.0, 1.0, 0.0])
+            )
+        )
         for epoch, errors in curve.items()
         if all((folder / f"{name}.{epoch:06d}.out").is_file() for name in weights)
     }

@@ -1,0 +1,189 @@
+"""By what the fits choose: which structures they hold out, and what of them can tell one setting from another.
+
+A score decides nothing where it rests on nothing. Forces that are zero by symmetry are met by every potential, so that
+their error is rounding; a label that only one structure has would be judged by fits that saw none of its kind. Folds
+are dealt so that each holds forces to judge, as far as the data allow; what has no signal is left out of the score, and
+``Judges`` says what the score rests on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.dataset import Dataset
+from tamis.dealing import ALWAYS_TRAINED, deal_into_folds
+from tamis.signal import negligible_error, root_mean_squares, still_force
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+
+ENERGY, FORCE, STRESS = range(3)
+FEW = 3
+"""An error on fewer structures says little."""
+AS_GOOD_AS_NONE = 1e-6
+"""eV per atom; errors below it are rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judges:
+    """What a fit is judged by.
+
+    folds: (n,) of the kept structures; ``ALWAYS_TRAINED`` where a structure is never held out. Empty of other numbers
+        where a tuning set judges, or nothing does.
+    counts: (3,) distinct structures whose energies, forces and stresses tell settings apart.
+    kinds: (3,) True for what the score sums over.
+    negligible_force: eV/Å, errors of forces below it are as good as none.
+    doubts: in which ways the choice rests on too little, in words.
+    of_blocks: whether folds are of whole blocks; else of structures, copies together.
+    """
+
+    folds: Indices
+    counts: Indices
+    kinds: Mask
+    negligible_force: float
+    doubts: tuple[str, ...]
+    of_blocks: bool = False
+
+    @property
+    def n_folds(self) -> int:
+        """How many folds there are; 0: nothing is held out."""
+        return int(self.folds.max(initial=ALWAYS_TRAINED)) + 1
+
+    def score(self, squares: Array, rows: Array) -> Array:
+        """Sum of log root mean squares over the kinds that are judged, (...).
+
+        The sum of logarithms asks for relative improvements of each, so it has no unit to choose.
+
+        Parameters
+        ----------
+        squares : (3, ...) sums of squared errors of energies (eV per atom), forces (eV/Å), strain derivatives (eV per
+            atom). rows : (3,) how many errors these are.
+        """
+        least = np.array([AS_GOOD_AS_NONE, self.negligible_force, AS_GOOD_AS_NONE]) ** 2
+        judged = np.flatnonzero(self.kinds & (rows > 0))
+        per_row = np.array([squares[k] / rows[k] + least[k] for k in judged])
+        return np.asarray(0.5 * np.log(per_row).sum(axis=0))
+
+    def of_itself(self, kept: Dataset) -> Judges:
+        """For when to stop, where nothing is held out: what ``kept`` has of each kind; it chooses no setting."""
+        moving = root_mean_squares(kept.forces) > still_force(kept.forces)
+        return replace(self, kinds=np.array([True, moving.any(), has_stress(kept).any()]))
+
+    @property
+    def report(self) -> Mapping[str, float]:
+        """What the choice rests on, as diagnostics of a fit: distinct structures that judge each quantity."""
+        names = ("judged_structures", "judged_force_structures", "judged_stress_structures")
+        counts = {name: float(count) for name, count in zip(names, self.counts, strict=True)}
+        return counts | {"folds": float(self.n_folds), "folds_of_blocks": float(self.of_blocks)}
+
+    @property
+    def problem(self) -> str:
+        """Why the choice rests on too little, in a sentence; "" where it does not."""
+        return "; ".join(self.doubts)
+
+
+def judges_by_folds(
+    kept: Dataset,
+    n_folds: int,
+    rng: np.random.Generator,
+    at_least: int = 2,
+    per_fold: int = 1,
+    n_used: int | None = None,
+) -> Judges:
+    """Deal ``kept`` into folds of whole bundles, by group.
+
+    Where a fold would hold no forces, or no stress labels, though there are enough of them, all is dealt again so that
+    they are spread over the folds. The only one with forces is always trained on: what there is only once is needed.
+
+    Parameters
+    ----------
+    n_folds : at most so many; fewer where there are fewer bundles. at_least : so many, where there are as many bundles.
+    per_fold : bundles that a fold should have. n_used : how many of the folds are ever held out, the first ones, each
+        judging a fit of its own, so that bundles with forces are counted; None: all, and the score sums over them.
+    """
+    bundles = kept.bundles
+    still = still_force(kept.forces)
+    moving = _any_of(bundles, root_mean_squares(kept.forces) > still)
+    labelled = _any_of(bundles, has_stress(kept))
+    n_bundles, n_moving = _distinct(bundles), _distinct(bundles[moving])
+    folds = np.full(len(kept), ALWAYS_TRAINED, dtype=np.intp)
+    dealt = ~moving if n_moving == 1 else np.ones(len(kept), dtype=np.bool_)
+    if n_bundles > 1:
+        n = _distinct(bundles[dealt]) if n_used is None or n_moving < 2 else n_moving
+        chosen = np.flatnonzero(dealt)
+        folds[chosen] = _dealt(
+            [kept.groups[i] for i in chosen],
+            bundles[chosen],
+            min(n, max(at_least, min(n_folds, n // per_fold))),
+            rng,
+            [moving[chosen], labelled[chosen]],
+        )
+    if _distinct(bundles[labelled]) < 2:  # fits that saw no stress would be judged by the only ones
+        labelled = np.zeros(len(kept), dtype=np.bool_)
+    used = (folds != ALWAYS_TRAINED) & (folds < (len(kept) if n_used is None else n_used))
+    found = _judges(kept, folds, used, moving, labelled, still)
+    return replace(found, of_blocks=kept.deals_blocks)
+
+
+def judges_by_tuning(kept: Dataset, tuning: Dataset) -> Judges:
+    """All of ``tuning`` judges fits to all of ``kept``."""
+    still = still_force(kept.forces)
+    moving = root_mean_squares(tuning.forces) > still
+    everything = np.ones(len(tuning), dtype=np.bool_)
+    found = _judges(tuning, everything.astype(np.intp), everything, moving, has_stress(tuning), still)
+    return replace(found, folds=np.full(len(kept), ALWAYS_TRAINED, dtype=np.intp))
+
+
+def parts_of(tuning: Dataset, n_folds: int, rng: np.random.Generator) -> list[Indices]:
+    """A tuning set in at most ``n_folds`` parts of whole bundles, by group: they tell how sure its score is."""
+    bundles = tuning.bundles
+    folds = deal_into_folds(tuning.groups, min(n_folds, _distinct(bundles)), rng, bundles)
+    return [np.flatnonzero(folds == k) for k in np.unique(folds)]
+
+
+def has_stress(dataset: Dataset) -> Mask:
+    """Structures with a stress label, (n,)."""
+    return np.isfinite(dataset.stresses).any(axis=1) & np.isfinite(dataset.volumes)
+
+
+def _dealt(
+    groups: Sequence[str], bundles: Indices, n_folds: int, rng: np.random.Generator, signals: Sequence[Mask]
+) -> Indices:
+    folds = deal_into_folds(groups, n_folds, rng, bundles)
+    for signal in signals:
+        if _distinct(bundles[signal]) >= n_folds > len(np.unique(folds[signal])):
+            # strata with a signal come first, so that turns go on from one to the next
+            strata = ["".join("01"[not s[i]] for s in signals) + group for i, group in enumerate(groups)]
+            return deal_into_folds(strata, n_folds, rng, bundles)
+    return folds
+
+
+def _judges(
+    judging: Dataset, folds: Indices, used: Mask, moving: Mask, labelled: Mask, still: float
+) -> Judges:
+    signals = (used, used & moving, used & labelled)
+    counts = np.array([_distinct(judging.copies[signal]) for signal in signals])
+    doubts = []
+    if counts[ENERGY] < FEW:
+        doubts.append(f"settings are chosen by {counts[ENERGY]} distinct structure(s)")
+    if counts[FORCE] == 0:
+        doubts.append(f"forces choose nothing: fewer than two structures have any above {still:.2g} eV/Å")
+    elif counts[FORCE] < min(FEW, counts[ENERGY]):
+        doubts.append(f"forces are judged by {counts[FORCE]} distinct structure(s)")
+    if has_stress(judging).any() and counts[STRESS] < min(FEW, counts[ENERGY]):
+        doubts.append(f"stresses are judged by {counts[STRESS]} distinct structure(s)")
+    return Judges(folds, counts, counts > 0, negligible_error(still), tuple(doubts))
+
+
+def _any_of(bundles: Indices, signal: Mask) -> Mask:
+    """True for all of a bundle where it is for one of it, (n,)."""
+    return np.isin(bundles, bundles[signal])
+
+
+def _distinct(numbers: Indices) -> int:
+    return len(np.unique(numbers))
