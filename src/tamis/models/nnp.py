@@ -162,12 +162,17 @@ class NnpModel(Model):
         return self.basis.n_own, *self.hidden, 1
 
     def _reserve_work(self, memory: Memory, kept: Dataset, tuning: Dataset) -> None:
-        """What one iteration of one network takes: layers of all atoms, residuals, rows of energies."""
+        """What one iteration of one network takes: layers of all atoms, residuals, energy rows, few rows at once."""
         n_atoms = max(int(kept.n_atoms.sum()), int(tuning.n_atoms.sum()))
-        n_rows = len(kept) * len(self.basis.elements)
+        n_own, n_elements = n_parameters(self._sizes), len(self.basis.elements)
+        n_all = n_own * n_elements
+        n_together = min(
+            n_all, 3 * n_atoms + 7 * len(kept)
+        )  # fewer than parameters: all rows and their products
         memory.reserve(
             n_atoms * (4 * LAYERS_HELD * sum(self._sizes) + RESIDUALS_HELD)
-            + 4 * n_parameters(self._sizes) * n_rows,
+            + 4 * n_all * len(kept)
+            + (4 * n_all + 12 * n_together) * n_together,
             f"layers and rows of networks for {n_atoms} atoms",
         )
 
