@@ -100,7 +100,7 @@ def test_an_edge_wins_only_by_more_than_the_standard_error(noise, wanted):
 
 
 def test_a_plateau_is_settled_in_the_middle():
-    """Ridges that change a score by less than a hundredth are equal, though every fold says the same."""
+    """Ridges that change a score by less than two hundredths are equal, though every fold says the same."""
     choice = choose((WEIGHTS, RIDGES), 4, judge_of(lambda p: away_from(20.0)(p[:1]) + 1e-4 * np.log10(p[1])))
     assert (choice.point, choice.rounds) == ((20.0, 1e-7), 0)
 

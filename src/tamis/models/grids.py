@@ -20,8 +20,8 @@ Array = NDArray[np.float64]
 Point = tuple[float, ...]
 """A value of each axis."""
 
-LEAST_GAIN = 0.01
-"""Scores that differ by less are equal, whatever the standard error: a hundredth of the product of all errors."""
+LEAST_GAIN = 0.02
+"""Scores that differ by less are equal, whatever the standard error: less than a hundredth of each kind of error."""
 
 
 @dataclass(frozen=True)
