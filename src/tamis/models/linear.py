@@ -134,8 +134,7 @@ class LinearModel(Model):
         if self.needs_tuning_set:
             # of the tuning set's rows the products stay; the kept ones' take their place
             with store.memory.holding():
-                of_tuning = self._rows(tuning, store, offsets)
-                held_out = [of_tuning.terms(part) for part in parts_of(tuning, self.n_folds, rng)]
+                held_out = self._terms_of_parts(tuning, store, offsets, rng)
         n_free = len(self.basis.elements)
         judges = self._judges(kept, tuning, rng)
         with store.memory.holding():
@@ -157,6 +156,13 @@ class LinearModel(Model):
         }
         final = offsets + solution[-n_free:]
         return LinearPotential(self.basis, solution[:-n_free], final, report, judges.problem)
+
+    def _terms_of_parts(
+        self, tuning: Dataset, store: Store, offsets: Array, rng: np.random.Generator
+    ) -> list[Terms]:
+        parts = parts_of(tuning, self.n_folds, rng)  # before the rows: comparing structures takes memory, too
+        rows = self._rows(tuning, store, offsets)
+        return [rows.terms(part) for part in parts]
 
     def _judges(self, kept: Dataset, tuning: Dataset, rng: np.random.Generator) -> Judges:
         if self.needs_tuning_set:
