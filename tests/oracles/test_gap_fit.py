@@ -70,6 +70,7 @@ def model(elements: tuple[str, ...], pair: PairKernel | None = None, **changes) 
         "virial_ratios": (virial / force,),
         "tuning": "kept",
         "n_folds": 3,
+        "widenings": 0,
     }
     return GapModel(**arguments | changes)
 

@@ -28,6 +28,7 @@ def model(snap_basis):
         energy_weights=(3.0, 30.0),
         stress_weights=(1.0,),
         ridges=(1e-10, 1e-6, 1e-3),
+        widenings=2,
         tuning="kept",
         n_folds=4,
     )
@@ -52,6 +53,10 @@ def exact(rattled, snap_basis, store):
 
 def rows_of(dataset, basis, store):
     return gather_rows(store.design(basis, dataset.structures), dataset, basis.elements, np.zeros(1))
+
+
+def points_of(model):
+    return [(s.weights.energy, s.weights.stress, s.ridge) for s in model.grid]
 
 
 def predictions(rows, coefficients):
@@ -150,8 +155,8 @@ def test_a_settings_score_is_that_of_fits_to_the_other_folds(rattled, snap_basis
     parts = [np.arange(k, len(rattled), 3) for k in range(3)]
     rests = [np.setdiff1d(np.arange(len(rattled)), part) for part in parts]
     judges = judges_by_folds(rattled, 3, np.random.default_rng(0))
-    pairs = [(rows.terms(r), rows.terms(p)) for r, p in zip(rests, parts, strict=True)]
-    scores = model._scores(pairs, judges)
+    judged = [(rows.terms(r), [rows.terms(p)]) for r, p in zip(rests, parts, strict=True)]
+    scores = model._losses(judged, points_of(model), judges).scores
     assert len(scores) == len(model.grid)
     for setting, score in zip(model.grid, scores, strict=True):
         solutions = [solve_rows(rows, rest, setting.weights, setting.ridge, 1) for rest in rests]
@@ -184,7 +189,8 @@ def test_a_setting_without_a_solution_has_the_worst_score(rattled, snap_basis, s
 
     monkeypatch.setattr("tamis.models.linear.solve_ridges", without_the_first)
     judges = judges_by_folds(rattled, 3, np.random.default_rng(0))
-    assert np.isinf(model._scores([(terms, terms)], judges)).tolist() == [True, False, False] * 2
+    scores = model._losses([(terms, [terms])], points_of(model), judges).scores
+    assert np.isinf(scores).tolist() == [True, False, False] * 2
 
 
 def test_the_only_forces_are_trained_on_in_every_fold(rattled, snap_basis, store, model):
@@ -243,6 +249,21 @@ def test_tuning_on_kept_never_looks_at_validation(rattled, model, store):
     )
 
 
+def test_a_grid_far_from_what_the_labels_ask_for_widens(exact, model, store):
+    """Labels without noise ask for as small a ridge as there is; the given ones are far too large."""
+    _, dataset = exact
+    model = replace(model, energy_weights=(10.0,), ridges=(1e-3, 1e-2, 1e-1))
+    fits = [
+        replace(model, widenings=n).fit(dataset, dataset, store, np.random.default_rng(0)).diagnostics
+        for n in (0, 3)
+    ]
+    assert [found["at_edge"] for found in fits] == [1.0, 1.0]
+    assert [found["grid_widened"] for found in fits] == [0.0, 3.0]
+    assert [found["settings_tried"] for found in fits] == [3.0, 6.0]
+    assert [found["ridge"] for found in fits] == pytest.approx([1e-3, 1e-6])
+    assert fits[1]["fold_score"] < fits[0]["fold_score"] - 1.0
+
+
 def test_two_elements_of_fixed_composition_have_a_solution(store):
     """The atom counts of the elements are collinear: only their sum is determined, and must not blow up."""
     from ase.build import bulk
@@ -268,7 +289,7 @@ def test_two_elements_of_fixed_composition_have_a_solution(store):
         tuple(map(str, range(n))),
         np.zeros(n, dtype=bool),
     )
-    model = LinearModel(basis, (10.0,), (1.0,), (1e-8,), "kept", 4)
+    model = LinearModel(basis, (10.0,), (1.0,), (1e-8,), 2, "kept", 4)
     potential = model.fit(dataset, dataset, store, np.random.default_rng(0))
     assert np.abs(potential.offsets).max() < 100
     assert np.abs(potential.predict(dataset, store).energies + 40.0).max() < 2.0
@@ -276,7 +297,14 @@ def test_two_elements_of_fixed_composition_have_a_solution(store):
 
 @pytest.mark.parametrize(
     "change",
-    [{"tuning": "test"}, {"ridges": ()}, {"ridges": (0.0,)}, {"energy_weights": (-1.0,)}, {"n_folds": 1}],
+    [
+        {"tuning": "test"},
+        {"ridges": ()},
+        {"ridges": (0.0,)},
+        {"energy_weights": (-1.0,)},
+        {"n_folds": 1},
+        {"widenings": -1},
+    ],
 )
 def test_arguments_are_checked(model, change):
     with pytest.raises(TamisError, match=next(iter(change))):

@@ -101,6 +101,9 @@ class Line:
     def draw(self, rng):
         return rng.permutation(50)[:20]
 
+    def n_rows(self, part):
+        return len(part)
+
     def _residuals(self, parameters, part):
         return parameters[0] + parameters[1] * self.x[part] - (2.0 - 3.0 * self.x[part])
 

@@ -29,6 +29,7 @@ SETTINGS = {
     "energy_weights": (14.0,),
     "stress_weights": (1.0,),
     "ridges": (1e-4, 1e-2),
+    "widenings": 0,
     "rows_per_parameter": 3.0,
     "tuning_iterations": 3,
     "max_iterations": 12,
@@ -191,6 +192,26 @@ def test_training_lowers_the_errors(labelled, shared_store):
     for name in ("held_out_energy_rmse_meV_per_atom", "held_out_force_rmse_eV_per_A"):
         assert many.diagnostics[name] < 0.3 * few.diagnostics[name]
     assert many.diagnostics["settings_tried"] == 2.0
+
+
+def test_an_iteration_of_many_parameters_draws_fewer_rows(labelled, shared_store, monkeypatch):
+    """So many that their products are within what three rows for each of 810 parameters take; in the end all."""
+    monkeypatch.setattr("tamis.models.nnp_problem.WORK", 2e5)
+    seen = []
+
+    def watched(problem, rng):
+        part = draw(problem, rng)
+        forces = int(np.sum(~problem.data.groups.of_strain[part]))  # strains come in proportion
+        seen.append((np.isinf(problem.rows_per_parameter), forces))
+        return part
+
+    draw = NetworkProblem.draw
+    monkeypatch.setattr(NetworkProblem, "draw", watched)
+    potential = fit(model("Si"), labelled, shared_store)
+    drawn = {forces for everything, forces in seen if not everything}
+    assert drawn == {16}  # whole triples; 47² times 89 parameters is nearly 2e5
+    assert potential.diagnostics["n_parameters"] == 89
+    assert min(forces for everything, forces in seen if everything) > 60
 
 
 def test_same_seed_same_potential(labelled, shared_store):

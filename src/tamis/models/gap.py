@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 
@@ -20,7 +21,8 @@ from tamis.exceptions import TamisError
 from tamis.memory import Memory
 from tamis.models.base import Array, Model
 from tamis.models.gap_candidates import choose_candidates
-from tamis.models.judging import ENERGY, FORCE, Judges, judges_by_folds, judges_by_tuning
+from tamis.models.grids import NOT_JUDGED, Axis, Choice, Losses, Point, choose
+from tamis.models.judging import ENERGY, FORCE, Judges, judges_by_folds, judges_by_tuning, parts_of
 from tamis.models.linear import LinearPotential
 from tamis.models.normal_equations import Indices, Terms, element_counts
 from tamis.models.settings import POOL_VALIDATION, check_tuning
@@ -38,6 +40,10 @@ from tamis.store import Store
 
 JUDGED_POINTS = 300
 """Settings are compared with so many sparse points, the first of the nested order; the last fit takes all."""
+AS_GOOD_AS_NONE = 1e-12
+"""eV per atom; smaller errors are rounding."""
+FORCE_SIGMAS, RATIOS = (1e-4, 1.0), (1e-3, 1e2)
+"""eV/Å, and Å per square root of an atom: how far a grid may widen."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ class GapModel(Model):
     force_sigmas: noise of the forces to try, eV/Å; with delta fixed, also how much the prior counts.
     energy_ratios, virial_ratios: noise of energies and virials to try, each over that of the forces, Å per square
         root of an atom (gap_fit's default_sigma is force_sigma times the ratio, for one atom).
+    widenings: rounds, at most, in which a fit adds a value beyond an edge that was chosen (see ``grids``).
     tuning: "kept" chooses by folds of the kept structures; "pool_validation" by a labelled set taken from the pool.
     n_folds: folds of the kept structures, dealt out by group.
     """
@@ -69,6 +76,7 @@ class GapModel(Model):
     force_sigmas: tuple[float, ...]
     energy_ratios: tuple[float, ...]
     virial_ratios: tuple[float, ...]
+    widenings: int
     tuning: str
     n_folds: int
 
@@ -88,14 +96,19 @@ class GapModel(Model):
                 raise TamisError(f"{name} is {getattr(self, name)}; it must be at least {least}")
         if int(self.zeta) != self.zeta or self.zeta < 1:
             raise TamisError(f"zeta is {self.zeta}; it must be a whole number from 1 on, say 4")
-        check_tuning(self.tuning, self.n_folds)
+        check_tuning(self.tuning, self.n_folds, self.widenings)
 
     @property
     def grid(self) -> tuple[Sigmas, ...]:
-        """Every setting that a fit tries, the same for any subset."""
-        return tuple(
-            Sigmas(energy=force * energy, force=force, virial=force * virial)
-            for force, energy, virial in product(self.force_sigmas, self.energy_ratios, self.virial_ratios)
+        """Every setting that a fit tries before the grid widens, the same for any subset."""
+        return tuple(map(_sigmas, product(*(axis.values for axis in self._axes))))
+
+    @property
+    def _axes(self) -> tuple[Axis, Axis, Axis]:
+        return (
+            Axis.of(self.force_sigmas, *FORCE_SIGMAS),
+            Axis.of(self.energy_ratios, *RATIOS),
+            Axis.of(self.virial_ratios, *RATIOS),
         )
 
     def prepare(self, dataset: Dataset, store: Store) -> None:
@@ -151,23 +164,22 @@ class GapModel(Model):
             total = functools.reduce(Terms.plus, [part.terms for part in parts.values()])
             judging = [part for k, part in parts.items() if k != ALWAYS_TRAINED]
             if self.needs_tuning_set:
-                judging = [whitened(tuning)]
-            scores = self._scores(total, judging, min(len(columns), n_pair_points + JUDGED_POINTS), judges)
-        best = len(self.grid) // 2 if np.isnan(scores).all() else int(np.nanargmin(scores))
-        sigmas = self.grid[best]
+                judging = [whitened(tuning.subset(part)) for part in parts_of(tuning, self.n_folds, rng)]
+            n_points = min(len(columns), n_pair_points + JUDGED_POINTS)
+            choice = self._choose(total, judging, n_points, judges) if judging else None
+        sigmas = self.grid[len(self.grid) // 2] if choice is None else _sigmas(choice.point)
         coefficients = np.zeros(basis.n_features)
         coefficients[columns] = solve_triangular(factor, self._final(total, sigmas))
         report = {
             "energy_sigma_eV": sigmas.energy,
             "force_sigma_eV_per_A": sigmas.force,
             "virial_sigma_eV": sigmas.virial,
-            "settings_tried": float(len(self.grid)),
             "structures_tuned_on": float(len(tuning) if self.needs_tuning_set else len(kept)),
-            "fold_score": float(scores[best]),
             "n_candidates": float(owned.sum()),
             "n_sparse": float(len(columns) - n_pair_points),
             "n_pair_points": float(n_pair_points),
             **judges.report,
+            **(NOT_JUDGED if choice is None else choice.report),
         }
         return LinearPotential(basis, coefficients, offsets, report, judges.problem)
 
@@ -197,28 +209,23 @@ class GapModel(Model):
         prior[np.diag_indices_from(prior)] += self.jitter / deltas**4
         return columns, prior_factor(prior)
 
-    def _scores(self, total: Terms, parts: Sequence[WhitenedRows], size: int, judges: Judges) -> Array:
-        """log(energy MAE per atom) + log(force RMSE) over the held-out parts, one a setting, with ``size`` points.
+    def _choose(
+        self, total: Terms, parts: Sequence[WhitenedRows], size: int, judges: Judges
+    ) -> Choice | None:
+        """What the held-out parts say with ``size`` points; None where no setting has a solution."""
+        whole, judged = leading(total, size), [leading(part.terms, size) for part in parts]
+        trains = [whole if self.needs_tuning_set else whole.minus(own) for own in judged]
 
-        Of energies the MAE: there is one a structure, and some surface or defect whose kind is rare, held out, would
-        decide the mean square alone, although the last fit will have seen it. Forces count where
-        there are some to judge by (see ``judging``). Infinity: no solution.
-        """
-        if not parts:
-            return np.full(len(self.grid), np.nan)  # copies of one structure: nothing to judge by
-        whole = leading(total, size)
-        sums, n_rows = np.zeros((len(self.grid), 2)), np.zeros(2)  # of |energy errors|, squared force errors
-        for part in parts:
-            judged = leading(part.terms, size)
-            train = whole if self.needs_tuning_set else whole.minus(judged)
-            n_rows += [judged.energy.rows, judged.force.rows]
-            for i, sigmas in enumerate(self.grid):
-                try:
-                    sums[i] += held_out_errors(part, judged.force, posterior(train, sigmas))
-                except LinAlgError:
-                    sums[i] = np.inf
-        least = np.array([1e-12, judges.negligible_force**2])
-        return np.log(sums / n_rows + least) @ (judges.kinds[[ENERGY, FORCE]] * [1.0, 0.5])
+        def losses(points: Sequence[Point]) -> Losses:
+            sums = np.full((len(parts), 2, len(points)), np.inf)
+            for k, (part, own, train) in enumerate(zip(parts, judged, trains, strict=True)):
+                for i, point in enumerate(points):
+                    with suppress(LinAlgError):
+                        sums[k, :, i] = held_out_errors(part, own.force, posterior(train, _sigmas(point)))
+            rows = np.array([[own.energy.rows, own.force.rows] for own in judged], dtype=float)
+            return Losses(sums, rows, functools.partial(_log_errors, judges))
+
+        return choose(self._axes, self.widenings, losses)
 
     def _final(self, total: Terms, sigmas: Sigmas) -> Array:
         try:
@@ -227,6 +234,22 @@ class GapModel(Model):
             raise TamisError(
                 f"the fit with {sigmas} has no finite solution ({error}); raise the smallest of model.force_sigmas"
             ) from error
+
+
+def _sigmas(point: Point) -> Sigmas:
+    force, energy_ratio, virial_ratio = point
+    return Sigmas(energy=force * energy_ratio, force=force, virial=force * virial_ratio)
+
+
+def _log_errors(judges: Judges, sums: Array, rows: Array) -> Array:
+    """log(energy MAE per atom) + log(force RMSE), (n,), of sums of |energy errors| and squared force errors (2, n).
+
+    Of energies the MAE: there is one a structure, and some surface or defect whose kind is rare, held out, would
+    decide the mean square alone, although the last fit will have seen it. Forces count where there are some to judge
+    by (see ``judging``).
+    """
+    least = np.array([[AS_GOOD_AS_NONE], [judges.negligible_force**2]])
+    return np.asarray((judges.kinds[[ENERGY, FORCE]] * [1.0, 0.5]) @ np.log(sums / rows[:, None] + least))
 
 
 def _free_atom_energies(counts: Array, dataset: Dataset) -> Array:

@@ -139,6 +139,13 @@ def judges_by_tuning(kept: Dataset, tuning: Dataset) -> Judges:
     return replace(found, folds=np.full(len(kept), ALWAYS_TRAINED, dtype=np.intp))
 
 
+def parts_of(tuning: Dataset, n_folds: int, rng: np.random.Generator) -> list[Indices]:
+    """A tuning set in at most ``n_folds`` parts of whole bundles, by group: they tell how sure its score is."""
+    bundles = tuning.bundles
+    folds = deal_into_folds(tuning.groups, min(n_folds, _distinct(bundles)), rng, bundles)
+    return [np.flatnonzero(folds == k) for k in np.unique(folds)]
+
+
 def has_stress(dataset: Dataset) -> Mask:
     """Structures with a stress label, (n,)."""
     return np.isfinite(dataset.stresses).any(axis=1) & np.isfinite(dataset.volumes)

@@ -1,5 +1,6 @@
 """Levenberg-Marquardt on random parts of the rows of a large least-squares problem, with averaged parameters.
 
+With fewer rows than parameters a step is found in the space of the rows, where it is the same and costs less.
 Levenberg, Q. Appl. Math. 2, 164 (1944); Marquardt, J. Soc. Ind. Appl. Math. 11, 431 (1963). A step is judged on rows
 that it was made from. Parameters follow the part that was drawn; their running mean does not, and is what counts.
 """
@@ -12,9 +13,10 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError, blas, lapack
 
 Array = NDArray[np.float64]
+Single = NDArray[np.float32]
 Part = TypeVar("Part")
 
 FIRST_DAMPING, SMALLEST_DAMPING, LARGEST_DAMPING = 1e-2, 1e-9, 1e6
@@ -36,8 +38,14 @@ class Problem(Protocol[Part]):
     def loss(self, parameters: Array, part: Part) -> float:
         """|r|² of the chosen rows."""
 
+    def n_rows(self, part: Part) -> int:
+        """How many rows these are."""
+
     def normal_equations(self, parameters: Array, part: Part) -> tuple[float, Array, Array]:
         """|r|², J'J (P, P; upper triangle) and J'r (P,) of the chosen rows."""
+
+    def jacobian(self, parameters: Array, part: Part) -> tuple[Single, Array]:
+        """J (n_rows, P), single precision, and r (n_rows,) of the chosen rows."""
 
 
 @dataclass
@@ -87,12 +95,11 @@ class Run(Generic[Part]):
 
     def _step(self, problem: Problem[Part], ridge: float) -> None:
         part = problem.draw(self.rng)
-        loss, gram, moment = problem.normal_equations(self.parameters, part)
-        loss += ridge * float(self.parameters @ self.parameters)
-        gradient = moment + ridge * self.parameters
-        gram[np.diag_indices_from(gram)] += ridge + self.damping
+        by_rows = problem.n_rows(part) < len(self.parameters)
         try:
-            step = -cho_solve(cho_factor(gram, lower=False, overwrite_a=True), gradient)
+            loss, gradient, step = (_step_by_rows if by_rows else _step_by_parameters)(
+                problem, self.parameters, part, ridge, self.damping
+            )
         except LinAlgError:  # single-precision rows can leave the matrix slightly indefinite
             self._damp(MUCH_MORE)
             return
@@ -111,3 +118,45 @@ class Run(Generic[Part]):
 
     def _damp(self, factor: float) -> None:
         self.damping = float(np.clip(self.damping * factor, SMALLEST_DAMPING, LARGEST_DAMPING))
+
+
+def _step_by_parameters(
+    problem: Problem[Part], parameters: Array, part: Part, ridge: float, damping: float
+) -> tuple[float, Array, Array]:
+    """Loss with the ridge, half its gradient g, and the step -(J'J + (ridge + damping) I)^-1 g."""
+    loss, gram, moment = problem.normal_equations(parameters, part)
+    gradient = moment + ridge * parameters
+    gram[np.diag_indices_from(gram)] += ridge + damping
+    step = -_solve(gram.T, gradient, lower=1)
+    return loss + ridge * float(parameters @ parameters), gradient, step
+
+
+def _step_by_rows(
+    problem: Problem[Part], parameters: Array, part: Part, ridge: float, damping: float
+) -> tuple[float, Array, Array]:
+    """The same from a matrix of the rows' size: with m = ridge + damping and g = J'r + ridge p,
+
+    (J'J + m I)^-1 g = J' (J J' + m I)^-1 (r - ridge / m J p) + ridge / m p.
+    """
+    jacobian, residuals = problem.jacobian(parameters, part)
+    single = parameters.astype(np.float32)
+    part_of_ridge = ridge / (ridge + damping)
+    gram = blas.ssyrk(1.0, jacobian.T, trans=1).astype(np.float64)
+    gram[np.diag_indices_from(gram)] += ridge + damping
+    solution = _solve(gram, residuals - part_of_ridge * (jacobian @ single), lower=0)
+    step = -(solution.astype(np.float32) @ jacobian) - part_of_ridge * parameters
+    gradient = residuals.astype(np.float32) @ jacobian + ridge * parameters
+    return float(residuals @ residuals) + ridge * float(parameters @ parameters), gradient, step
+
+
+def _solve(matrix: Array, target: Array, lower: int) -> Array:
+    """Solution with a symmetric matrix in Fortran order, of which a triangle is used, and overwritten.
+
+    Raises
+    ------
+    LinAlgError : not positive definite to rounding.
+    """
+    factor, info = lapack.dpotrf(matrix, lower=lower, clean=0, overwrite_a=1)
+    if info != 0:
+        raise LinAlgError("the damped matrix is not positive definite")
+    return np.asarray(lapack.dpotrs(factor, target, lower=lower)[0])

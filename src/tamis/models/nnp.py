@@ -5,7 +5,8 @@ Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 from tamis.memory import Memory
 from tamis.models.base import Model
+from tamis.models.grids import NOT_JUDGED, Losses, Point, choose
 from tamis.models.judging import ENERGY, FORCE, Judges, judges_by_folds, judges_by_tuning
 from tamis.models.levenberg_marquardt import Run
 from tamis.models.network import Network, mean_of, n_parameters
@@ -30,7 +32,7 @@ from tamis.models.nnp_data import (
 from tamis.models.nnp_potential import NnpPotential
 from tamis.models.nnp_problem import NetworkProblem, first_parameters
 from tamis.models.normal_equations import free_atom_energies
-from tamis.models.settings import POOL_VALIDATION, Setting, check_tuning, grid_of
+from tamis.models.settings import POOL_VALIDATION, Setting, axes_of, check_tuning, grid_of, setting_at
 from tamis.models.whitening import Whitening
 from tamis.store import Store
 from tamis.units import MEV_PER_EV
@@ -63,6 +65,7 @@ class NnpModel(Model):
     energy_weights, stress_weights: what to try, 1/Å, relative to forces (see nnp_problem).
     ridges: what to try, factor of the sum of squared weights in the loss, in units of the mean square force of the
         kept structures: the same number then means the same for soft lithium and for stiff molybdenum.
+    widenings: rounds, at most, in which a fit adds a value beyond an edge that was chosen (see ``grids``).
     rows_per_parameter: force rows drawn in an iteration, for each parameter.
     tuning_iterations: iterations with every setting; then the best one is continued.
     max_iterations: all iterations of that one. patience: stop after so many without a better result.
@@ -78,6 +81,7 @@ class NnpModel(Model):
     energy_weights: tuple[float, ...]
     stress_weights: tuple[float, ...]
     ridges: tuple[float, ...]
+    widenings: int
     rows_per_parameter: float
     tuning_iterations: int
     max_iterations: int
@@ -103,11 +107,11 @@ class NnpModel(Model):
             raise TamisError(f"final_iterations is {self.final_iterations}; it must be at least 0")
         if not self.rows_per_parameter > 0:
             raise TamisError(f"rows_per_parameter is {self.rows_per_parameter}; it must be above 0, say 5")
-        check_tuning(self.tuning, self.n_folds)
+        check_tuning(self.tuning, self.n_folds, self.widenings)
 
     @property
     def grid(self) -> tuple[Setting, ...]:
-        """Every setting that a fit tries, the same for any subset."""
+        """Every setting that a fit tries before the grid widens, the same for any subset."""
         return grid_of(self.energy_weights, self.stress_weights, self.ridges)
 
     def prepare(self, dataset: Dataset, store: Store) -> None:
@@ -134,37 +138,40 @@ class NnpModel(Model):
                 judged, judges = data, self._judges(kept, rng)
                 folds = self._folds(judges)
             seed, unit = int(rng.integers(2**62)), _mean_square_force(kept)
-            trainings = [
-                [
-                    self._training(setting, unit, data, judged, judges, fold, (seed, member))
-                    for member, fold in enumerate(folds)
-                ]
-                for setting in self.grid
-            ]
-            for training in (one for members in trainings for one in members):
-                training.advance(
-                    min(self.tuning_iterations, self.max_iterations), self.patience, self.check_every
-                )
-            chosen = self._choose(trainings, can_judge=judges.counts[ENERGY] > 0)
+            tried: dict[Point, list[Training]] = {}
+
+            def losses(points: Sequence[Point]) -> Losses:
+                for point in points:
+                    tried[point] = [
+                        self._training(setting_at(point), unit, data, judged, judges, fold, (seed, member))
+                        for member, fold in enumerate(folds)
+                    ]
+                    for training in tried[point]:
+                        until = min(self.tuning_iterations, self.max_iterations)
+                        training.advance(until, self.patience, self.check_every)
+                return _losses([tried[point] for point in points])
+
+            chosen, how = self._choose(losses, tried, can_judge=judges.counts[ENERGY] > 0)
             for training in chosen:
                 training.advance(self.max_iterations, self.patience, self.check_every)
                 training.finish(self.final_iterations)
-            return self._potential(chosen, whitenings, offsets, judges)
+            return self._potential(chosen, whitenings, offsets, judges, how)
 
     @property
     def _sizes(self) -> tuple[int, ...]:
         return self.basis.n_own, *self.hidden, 1
 
     def _reserve_work(self, memory: Memory, kept: Dataset, tuning: Dataset) -> None:
-        """What one iteration takes: normal equations, layers of all atoms, residuals, rows of energies."""
+        """What one iteration of one network takes: normal equations, layers of all atoms, residuals, energy rows."""
         n_atoms = max(int(kept.n_atoms.sum()), int(tuning.n_atoms.sum()))
-        n_rows = len(kept) * len(self.basis.elements)
-        # J'J in double precision, of a piece of rows in single precision, and the copy that is factorised
-        size = n_parameters(self._sizes) * len(self.basis.elements)
-        memory.reserve((8 + 4 + 8) * size**2, f"normal equations of {size} weights of networks")
+        n_all = n_parameters(self._sizes) * len(self.basis.elements)
+        # fewer rows than weights are held all at once, and it is their products that are factorised
+        n_together = min(n_all, 3 * n_atoms + 7 * len(kept))
+        # products in double precision, of a piece of rows in single precision, and the copy that is factorised
+        n_bytes = (8 + 4 + 8) * n_together**2 + 4 * n_all * n_together
+        memory.reserve(n_bytes, f"normal equations of {n_all} weights of networks")
         memory.reserve(
-            n_atoms * (4 * LAYERS_HELD * sum(self._sizes) + RESIDUALS_HELD)
-            + 4 * n_parameters(self._sizes) * n_rows,
+            n_atoms * (4 * LAYERS_HELD * sum(self._sizes) + RESIDUALS_HELD) + 4 * n_all * len(kept),
             f"layers and rows of networks for {n_atoms} atoms",
         )
 
@@ -214,11 +221,20 @@ class NnpModel(Model):
         run = Run[Integers].start(np.concatenate(first), rng)
         return Training(setting, setting.ridge * unit, problem, judge, judges, run)
 
-    def _choose(self, trainings: Sequence[list[Training]], can_judge: bool) -> list[Training]:
-        """The networks of the best setting; with nothing to judge by, of the one with the largest ridge."""
-        if can_judge:
-            return min(trainings, key=_score)
-        return max(trainings, key=lambda members: members[0].setting.ridge)
+    def _choose(
+        self,
+        losses: Callable[[Sequence[Point]], Losses],
+        tried: Mapping[Point, list[Training]],
+        can_judge: bool,
+    ) -> tuple[list[Training], Mapping[str, float]]:
+        """The networks of the chosen setting and how it was; with nothing to judge by, those of the largest ridge."""
+        axes = axes_of(self.energy_weights, self.stress_weights, self.ridges)
+        if can_judge and (choice := choose(axes, self.widenings, losses)) is not None:
+            return tried[choice.point], choice.report
+        cautious = max(self.grid, key=lambda setting: setting.ridge)
+        point = (cautious.weights.energy, cautious.weights.stress, cautious.ridge)
+        losses([point])
+        return tried[point], NOT_JUDGED
 
     def _potential(
         self,
@@ -226,6 +242,7 @@ class NnpModel(Model):
         whitenings: Sequence[Whitening],
         offsets: Array,
         judges: Judges,
+        how: Mapping[str, float],
     ) -> NnpPotential:
         """Unfold the whitening, and put the networks of each element side by side."""
         members = tuple(
@@ -244,7 +261,6 @@ class NnpModel(Model):
             "energy_weight_per_A": setting.weights.energy,
             "stress_weight_per_A": setting.weights.stress,
             "ridge": setting.ridge,
-            "settings_tried": float(len(self.grid)),
             "n_networks": float(len(members)),
             "n_parameters": float(trainings[0].problem.n_parameters),
             "iterations": float(np.mean([training.run.iteration for training in trainings])),
@@ -252,6 +268,7 @@ class NnpModel(Model):
             "held_out_energy_rmse_meV_per_atom": float(rmse[0]) * MEV_PER_EV,
             **({"held_out_force_rmse_eV_per_A": float(rmse[1])} if judges.kinds[FORCE] else {}),
             **judges.report,
+            **how,
         }
         return NnpPotential(
             table=self.basis.table,
@@ -297,7 +314,7 @@ class Training:
         return float(squares[1] / rows[1])
 
     def _held_out_score(self, parameters: Array) -> float:
-        return _log_errors(*self.mean_squares(parameters), self.judges)
+        return float(_log_errors(self.judges, *self.mean_squares(parameters)))
 
 
 def _pooled(trainings: Sequence[Training]) -> tuple[Array, Array]:
@@ -305,17 +322,19 @@ def _pooled(trainings: Sequence[Training]) -> tuple[Array, Array]:
     return np.sum(squares, axis=0), np.sum(rows, axis=0)
 
 
-def _score(trainings: Sequence[Training]) -> float:
-    """``_log_errors`` of all held-out structures."""
-    return _log_errors(*_pooled(trainings), trainings[0].judges)
+def _losses(settings: Sequence[Sequence[Training]]) -> Losses:
+    """Squared errors of each network's held-out structures, setting by setting."""
+    found = [[training.mean_squares(training.run.best) for training in members] for members in settings]
+    sums = np.array([[squares for squares, _ in members] for members in found])
+    rows = np.array([rows for _, rows in found[0]])
+    return Losses(sums.transpose(1, 2, 0), rows, functools.partial(_log_errors, settings[0][0].judges))
 
 
-def _log_errors(squares: Array, rows: Array, judges: Judges) -> float:
+def _log_errors(judges: Judges, squares: Array, rows: Array) -> Array:
     """As for linear models, see ``Judges.score``; but no energies luckier than the forces allow."""
-    force = squares[FORCE] / max(rows[FORCE], 1.0)
     lucky = squares.copy()
-    lucky[ENERGY] += rows[ENERGY] * LUCK**2 * force
-    return float(judges.score(lucky, rows))
+    lucky[ENERGY] += rows[ENERGY] * LUCK**2 * squares[FORCE] / max(rows[FORCE], 1.0)
+    return judges.score(lucky, rows)
 
 
 def _mean_square_force(dataset: Dataset) -> float:

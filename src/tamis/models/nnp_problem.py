@@ -7,6 +7,7 @@ The loss is the one of the linear models (``normal_equations``), a weighted sum 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -20,6 +21,8 @@ from tamis.models.network_jacobian import energy_rows, forward_and_back, gradien
 from tamis.models.nnp_data import Array, Integers, Single, TrainingData
 from tamis.models.normal_equations import Weights
 
+WORK = 1.6e9
+"""Multiplications that the algebra of an iteration may take: what three rows a parameter take for 810 parameters."""
 CHUNK = 500
 """Groups whose rows are held at a time; sums within a chunk are in single, over chunks in double precision."""
 
@@ -29,7 +32,8 @@ class NetworkProblem:
     """Networks of one shape, one per element, on some structures of ``data``.
 
     sizes: neurons of each layer. structures: those trained on. weights: of the loss.
-    rows_per_parameter: force rows drawn in an iteration, for each parameter; strain rows in proportion.
+    rows_per_parameter: force rows drawn in an iteration, for each parameter; strain rows in proportion. Fewer where
+        their products would take more than ``WORK``, as with the parameters of several elements; infinity: all.
     """
 
     sizes: tuple[int, ...]
@@ -41,7 +45,7 @@ class NetworkProblem:
     def draw(self, rng: np.random.Generator) -> Integers:
         """Groups of gradients: as many of forces as asked for, the same fraction of those of strains."""
         force, strain = self._pools
-        wanted = max(1.0, self.rows_per_parameter * self.n_parameters / 3)
+        wanted = max(1.0, min(self.rows_per_parameter * self.n_parameters, self._affordable_rows) / 3)
         fraction = min(1.0, wanted / max(len(force), 1))
         chosen = [
             rng.permutation(pool)[: int(np.ceil(fraction * len(pool)))] if fraction < 1.0 else pool
@@ -54,45 +58,47 @@ class NetworkProblem:
         energy, gradient, _ = self._residuals(parameters, part)
         return float(energy @ energy + np.sum(gradient**2))
 
+    def n_rows(self, part: Integers) -> int:
+        """Energies of all structures, three components of each chosen group."""
+        return len(self.structures) + 3 * len(part)
+
     def normal_equations(self, parameters: Array, part: Integers) -> tuple[float, Array, Array]:
         """|r|², J'J (upper triangle) and J'r."""
+        gram, moment, loss = np.zeros((self.n_parameters,) * 2), np.zeros(self.n_parameters), 0.0
+        for rows, residuals in self._rows(parameters, part):
+            gram += blas.ssyrk(1.0, rows.T)
+            moment += rows.T @ residuals.astype(np.float32)
+            loss += float(residuals @ residuals)
+        return loss, gram, moment
+
+    def jacobian(self, parameters: Array, part: Integers) -> tuple[Single, Array]:
+        """J (n_rows, n_parameters) and r."""
+        jacobian = np.empty((self.n_rows(part), self.n_parameters), dtype=np.float32)
+        residuals, done = np.empty(len(jacobian)), 0
+        for rows, found in self._rows(parameters, part):
+            chunk = slice(done, done := done + len(found))
+            jacobian[chunk], residuals[chunk] = rows, found
+        return jacobian, residuals
+
+    def _rows(self, parameters: Array, part: Integers) -> Iterator[tuple[Single, Array]]:
+        """Weighted rows of J and their residuals: the energies', then those of one chunk of groups after the other."""
         energy, gradient, (nodes, deltas) = self._residuals(parameters, part)
-        n = self.n_parameters
-        gram, moment = np.zeros((n, n)), np.zeros(n)
-        rows = np.empty((len(self.structures), n), dtype=np.float32)
-        energy_rows(
-            *self._layout,
-            self.structures,
-            self.data.start,
-            self.data.species,
-            self._n_own,
-            nodes,
-            deltas,
-            rows,
-        )
-        _add_rows(gram, moment, rows, energy, self._energy_factors)
-        own = self._per_element(parameters)
+        (sizes, first), own, data = self._layout, self._per_element(parameters), self.data
+        rows = np.empty((len(self.structures), self.n_parameters), dtype=np.float32)
+        energy_rows(sizes, first, self.structures, data.start, data.species, self._n_own, nodes, deltas, rows)
+        rows *= self._energy_factors[:, None].astype(np.float32)
+        yield rows, energy
         # gradients by strains are compared per atom
-        factors = self._group_factors(part) / self._divisors(part)[:, None]
+        factors = (self._group_factors(part) / self._divisors(part)[:, None]).astype(np.float32)
+        groups = data.groups
         for begin in range(0, len(part), CHUNK):
-            chunk = slice(begin, begin + CHUNK)
-            rows = np.empty((3 * len(part[chunk]), n), dtype=np.float32)
-            sizes, first = self._layout
-            groups = self.data.groups
+            some = part[begin : begin + CHUNK]
+            rows = np.empty((3 * len(some), self.n_parameters), dtype=np.float32)
             gradient_rows(
-                sizes,
-                own,
-                first,
-                part[chunk],
-                groups.start,
-                groups.atoms,
-                groups.directions,
-                nodes,
-                deltas,
-                rows,
+                sizes, own, first, some, groups.start, groups.atoms, groups.directions, nodes, deltas, rows
             )
-            _add_rows(gram, moment, rows, gradient[chunk].ravel(), factors[chunk].ravel())
-        return float(energy @ energy + np.sum(gradient**2)), gram, moment
+            rows *= factors[begin : begin + CHUNK].reshape(-1, 1)
+            yield rows, gradient[begin : begin + CHUNK].ravel()
 
     def mean_squares(self, parameters: Array, structures: Integers) -> tuple[Array, Array]:
         """Sums of squares and numbers of rows of energies per atom, forces, strain derivatives per atom, (3,) each."""
@@ -112,6 +118,14 @@ class NetworkProblem:
     def n_parameters(self) -> int:
         """Of the networks of all elements."""
         return self._n_own * self._n_elements
+
+    @property
+    def _affordable_rows(self) -> float:
+        """n rows of P parameters take n P² multiplications in the space of the parameters, n² P in that of the rows."""
+        if np.isinf(self.rows_per_parameter):
+            return np.inf
+        n = self.n_parameters
+        return WORK / n**2 if n**3 <= WORK else np.sqrt(WORK / n)
 
     @property
     def _n_own(self) -> int:
@@ -183,13 +197,6 @@ class NetworkProblem:
         target = np.nan_to_num(self.data.groups.target[part])
         gradient = (self._gradients(nodes_and_deltas[1], part) - target) * self._group_factors(part)
         return energy, gradient, nodes_and_deltas
-
-
-def _add_rows(gram: Array, moment: Array, rows: Single, residuals: Array, factors: Array) -> None:
-    """Add the products of weighted rows to J'J and J'r; ``rows`` is overwritten."""
-    rows *= factors[:, None].astype(np.float32)
-    gram += blas.ssyrk(1.0, rows.T)
-    moment += rows.T @ residuals.astype(np.float32)
 
 
 def first_parameters(sizes: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
