@@ -106,7 +106,7 @@ def check_dataset(
     problems += impossible_stresses(remaining) + filler_problems(bonded, tolerances.zero_forces)
     units = unit_doubts(bonded)
     raise_problems(problems, units)
-    doubts = [*doubts_of(dataset, elements, tolerances), *filler_doubts(bonded), *units]
+    doubts = [*doubts_of(bonded, elements, tolerances), *filler_doubts(bonded), *units]
     for doubt in doubts:
         LOG.warning("%s", doubt)
     return tuple(doubts)

@@ -2,11 +2,13 @@
 
 ``_target_`` names what is called, so a configuration is a program. One that a person composes (conf/, the command line)
 is theirs; one in a ``record.json`` may come from anybody. From such a file only tamis' own classes are built, and no
-program is run that has to be looked for outside the PATH.
+program is run that has to be looked for outside the PATH. Of pickled data nothing is read that is not plain.
 """
 
 from __future__ import annotations
 
+import io
+import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from typing import Any
@@ -78,3 +80,25 @@ def _is_bare(program: Any) -> bool:
         and "\\" not in program
         and not program.endswith(".py")
     )
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Makes numbers, texts, tuples, lists, sets and dictionaries, and nothing that a module defines."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise TamisError(
+            f"the pickled data name {module}.{name}; only numbers, texts and containers are read"
+        )
+
+
+def plain_data(pickled: bytes) -> Any:
+    """What a pickle holds that is plain data: loading it runs nothing.
+
+    Raises
+    ------
+    TamisError : it names a class or a function, or is no pickle.
+    """
+    try:
+        return _PlainUnpickler(io.BytesIO(pickled)).load()
+    except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, AttributeError) as error:
+        raise TamisError(f"the pickled data cannot be read ({type(error).__name__}: {error})") from error

@@ -558,10 +558,12 @@ def test_lammps_lines_name_the_label_of_the_file(model, rattled, warm, tmp_path)
 
 
 def test_candidates_are_chosen_one_structure_at_a_time(model, rattled, warm):
-    """The values of all of them together need not fit."""
-    small = replace(warm, memory_gib=1e-6)
-    expected = choose_candidates(model.basis, rattled.structures, 4, warm)
-    found = choose_candidates(model.basis, rattled.structures, 4, small)
+    """The values of all of them together need not fit, the candidates have to."""
+    expected = choose_candidates(model.basis, rattled.structures, 1, warm)
+    candidates = 2 * expected.points.nbytes
+    assert candidates < 0.5 * sum(8 * len(a) * model.basis.n_features for a in rattled.structures)
+    small = replace(warm, memory_gib=1.1 * candidates / 2**30)
+    found = choose_candidates(model.basis, rattled.structures, 1, small)
     np.testing.assert_array_equal(found.points, expected.points)
 
 
@@ -570,4 +572,4 @@ def test_covariances_of_the_candidates_count(model, rattled, warm):
     with pytest.raises(
         TamisError, match=r"covariances of \d+ candidates \(model.candidates_per_structure\) take"
     ):
-        model.fit(rattled, rattled, replace(warm, memory_gib=1e-5), np.random.default_rng(0))
+        model.fit(rattled, rattled, replace(warm, memory_gib=3e-5), np.random.default_rng(0))

@@ -85,7 +85,7 @@ def test_a_set_of_free_atoms_is_left_whole():
 
 
 def test_free_atoms_change_neither_the_fingerprint_nor_what_the_checks_say(tmp_path, caplog):
-    from tamis.dataset import write_extxyz
+    from tamis.extxyz_writer import write_extxyz
 
     bonded = copper(10)
     check_dataset(together(bonded, free_atoms()), ["Cu"])

@@ -121,7 +121,7 @@ def test_names_in_the_table_of_test_errors(tmp_path):
         ids=tuple(f"{group}#{i}" for i, group in enumerate(groups)),
         is_test=np.ones(n, dtype=bool),
     )
-    residuals = Residuals(np.arange(n) * 1.0, tuple(np.ones(6) for _ in groups), ())
+    residuals = Residuals(np.arange(n) * 1.0, tuple(np.ones(6) for _ in groups), (), np.ones(n, dtype=bool))
     write_per_structure(tmp_path / ERRORS_FILE, residuals, dataset, 5)
     found = Reader().read(SimpleNamespace(folder=tmp_path, points=[0]))
     assert found.layout.groups == dataset.groups == (*groups[:-1], r"\xfc")

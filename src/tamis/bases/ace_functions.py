@@ -7,12 +7,13 @@ kept. Here the functions of a block are gone through from the shortest on, until
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from itertools import chain, combinations, combinations_with_replacement, groupby, product
 from typing import NamedTuple
+
+from tamis.trust import plain_data
 
 Whole = tuple[int, ...]
 Block = tuple[str, ...]
@@ -143,5 +144,5 @@ def independent_functions() -> Mapping[Whole, Sequence[tuple[Whole, Whole]]]:
     table = files("pyace.data").joinpath("mus_ns_uni_to_rawlsLS_np_rank.pckl").read_bytes()
     return {
         pattern: [(tuple(ls), tuple(between)) for ls, between in functions]
-        for pattern, functions in pickle.loads(table).items()
+        for pattern, functions in plain_data(table).items()
     }

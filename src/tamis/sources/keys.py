@@ -12,6 +12,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from tamis.checks import IMPOSSIBLE_STRESS
 from tamis.configuration import suggest
 from tamis.file_units import FileUnits
 from tamis.sources.labels import (
@@ -244,8 +245,16 @@ def _stress_against_virial(frames: Named, stress: str, virial: str, units: FileU
         f"{pairs[worst][0]}: {stress} and {virial} contradict each other: component {COMPONENTS[k]} of the stress is "
         f"{ours[worst, k]:.4g} eV/Å³, and minus virial over volume is {theirs[worst, k]:.4g} (they differ in "
         f"{len(wrong)} of {len(pairs)} structures that have both){_explained(ours, theirs, volumes)}; set "
-        f"dataset.stress_key=null to take {virial}, or dataset.virial_key=null to take {stress}"
+        f"{_advice(ours, theirs, stress, virial)}"
     ]
+
+
+def _advice(ours: Array, theirs: Array, stress: str, virial: str) -> str:
+    """Which of the two may be taken: not the one that holds nothing, nor one in a unit that is not said."""
+    left_out = [f"dataset.stress_key=null to take {virial}"] * bool(theirs.any())
+    if ours.any() and float(np.abs(ours).max()) < IMPOSSIBLE_STRESS:
+        left_out.append(f"dataset.virial_key=null to take {stress}")
+    return ", or ".join(left_out)
 
 
 def _explained(stress: Array, by_virial: Array, volumes: Array) -> str:
