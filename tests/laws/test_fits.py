@@ -135,12 +135,18 @@ FEW_ITERATIONS = {"tuning_iterations": 2, "max_iterations": 2, "final_iterations
 
 
 def large_cells(pool: Dataset, times: int) -> Dataset:
-    """Cells of 16 atoms from those of 2, all of them ``times`` times: rows outweigh what does not grow with them."""
+    """Cells of 16 atoms from those of 2, all of them ``times`` times, none quite like another.
+
+    Rows outweigh what does not grow with them.
+    """
     small = np.flatnonzero(pool.n_atoms == 2)
     some = pool.subset(np.tile(small, times))
+    cells = tuple(atoms.repeat(2) for atoms in some.structures)
+    for i, atoms in enumerate(cells):
+        atoms.rattle(0.02, seed=i)
     return replace(
         some,
-        structures=tuple(atoms.repeat(2) for atoms in some.structures),
+        structures=cells,
         energies=8 * some.energies,
         forces=tuple(np.tile(forces, (8, 1)) for forces in some.forces),
         ids=tuple(map(str, range(len(some)))),
@@ -172,6 +178,10 @@ def test_a_fit_takes_no_more_memory_than_it_reserves(model, tuning, pool, store)
     fewer = FEW_ITERATIONS if hasattr(model, "max_iterations") else {}
     model = replace(model, tuning=tuning, **fewer)
     few, many = large_cells(pool, 8), large_cells(pool, 16)
+    assert len(set(many.copies)) == len(
+        many
+    )  # else folds are of copies; found once, before any fit, as in a trial
+    assert len(set(few.copies)) == len(few)
     model.prepare(few, store)
     measured(model, few, few, store)  # what is imported and compiled does not count
     (few_taken, few_counted), (taken, counted) = (measured(model, kept, kept, store) for kept in (few, many))

@@ -98,7 +98,7 @@ def fits(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pote
             made.prepare(kept, store)
             potential = made.fit(kept, kept.subset([]), store, np.random.default_rng(0))
             folder = tmp_path_factory.mktemp(model) / "potential"
-            _write_potential(potential, folder)
+            _write_potential(potential, ELEMENTS, folder)
             known[model] = potential, folder
         return known[model]
 

@@ -30,7 +30,7 @@ from tamis.models.nnp_data import (
     species_of,
 )
 from tamis.models.nnp_potential import NnpPotential
-from tamis.models.nnp_problem import NetworkProblem, first_parameters
+from tamis.models.nnp_problem import ROWS_AT_ONCE, NetworkProblem, first_parameters
 from tamis.models.normal_equations import free_atom_energies
 from tamis.models.settings import POOL_VALIDATION, Setting, axes_of, check_tuning, grid_of, setting_at
 from tamis.models.whitening import Whitening
@@ -166,9 +166,10 @@ class NnpModel(Model):
         n_atoms = max(int(kept.n_atoms.sum()), int(tuning.n_atoms.sum()))
         n_all = n_parameters(self._sizes) * len(self.basis.elements)
         # fewer rows than weights are held all at once, and it is their products that are factorised
-        n_together = min(n_all, 3 * n_atoms + 7 * len(kept))
+        n_rows = 3 * n_atoms + 7 * len(kept)
+        n_together = min(n_all, n_rows)
         # products in double precision, of a piece of rows in single precision, and the copy that is factorised
-        n_bytes = (8 + 4 + 8) * n_together**2 + 4 * n_all * n_together
+        n_bytes = (8 + 4 + 8) * n_together**2 + 4 * n_all * max(n_together, min(n_rows, ROWS_AT_ONCE))
         memory.reserve(n_bytes, f"normal equations of {n_all} weights of networks")
         memory.reserve(
             n_atoms * (4 * LAYERS_HELD * sum(self._sizes) + RESIDUALS_HELD) + 4 * n_all * len(kept),

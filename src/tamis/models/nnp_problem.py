@@ -25,6 +25,8 @@ WORK = 1.6e9
 """Multiplications that the algebra of an iteration may take: what three rows a parameter take for 810 parameters."""
 CHUNK = 500
 """Groups whose rows are held at a time; sums within a chunk are in single, over chunks in double precision."""
+ROWS_AT_ONCE = 3 * CHUNK
+"""Rows of these."""
 
 
 @dataclass(frozen=True, eq=False)

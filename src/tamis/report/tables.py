@@ -62,6 +62,8 @@ def print_trial(record: TrialRecord, folder: Path, alone: bool, shown: Sequence[
     seconds = [
         f"{k.removeprefix('seconds/')} {v:.2f}" for k, v in record.metrics.items() if k.startswith("seconds/")
     ]
+    if read_as := record.dataset.get("read_as"):
+        console.print(f"data:    {escape(printable(read_as))}", highlight=False, soft_wrap=True)
     if record.status == COMPLETE:
         console.print(f"seconds: {', '.join(seconds)}", highlight=False)
     console.print(f"files:   {escape(str(folder))}", highlight=False, soft_wrap=True)
@@ -150,6 +152,8 @@ def print_sweep(records: Mapping[str, TrialRecord], folder: Path, tracking_uri: 
     """
     console = _console()
     counts = Counter(record.status for record in records.values())
+    for read_as in sorted({str(record.dataset.get("read_as", "")) for record in records.values()} - {""}):
+        console.print(f"data: {escape(printable(read_as))}", highlight=False, soft_wrap=True)
     if counts[COMPLETE]:
         points = list(points_of(list(records.values())))
         console.print(sweep_table(points))

@@ -171,7 +171,7 @@ class Extxyz(Source):
         text = (
             f"{', '.join(files[:3])}{f' and {len(files) - 3} more files' if len(files) > 3 else ''}: {line}"
         )
-        LOG.warning("%s", text)
+        LOG.info("%s", text)
         return text
 
 
