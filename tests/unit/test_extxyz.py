@@ -79,10 +79,11 @@ def test_extxyz_labels_under_other_names(tmp_path):
     symmetric = np.array([0.0, 4.0, 8.0, 6.0, 4.0, 2.0])
     np.testing.assert_allclose(data.stresses[1], -symmetric / frames[1].cell.volume, atol=1e-9)
     with pytest.raises(
-        TamisError, match=r"4 problem.*\n.*#0: has no energy; it has .*dft_energy.* set dataset.energy_key"
+        TamisError,
+        match=r"1 problem.*\n.*no structure has energy .*did you mean dft_energy.* correct dataset.energy_key",
     ):
         extxyz(path, forces_key="dft_forces").load()
-    with pytest.raises(TamisError, match="has no force; .* set dataset.forces_key"):
+    with pytest.raises(TamisError, match="no structure has force .* correct dataset.forces_key"):
         extxyz(path, energy_key="dft_energy", forces_key="force").load()
 
 

@@ -117,14 +117,20 @@ def _usual(what: str, counts: Mapping[str, int]) -> str | None:
 
 
 def _missing(counts: Mapping[str, int], wanted: Mapping[str, str | None], n_frames: int) -> Iterator[str]:
-    """Names that the user gave and no structure has; energy and forces are missed structure by structure."""
-    for what, name in wanted.items():
-        if name in (None, AUTO, *counts) or what in ("energy", "forces") or not n_frames:
+    """Names that no structure has: those that the user gave, and those of energy and forces in any case."""
+    known = sorted(set(counts) - {"nothing"})
+    for what, given in wanted.items():
+        needed = what in ("energy", "forces")
+        name = _usual(what, counts) if given == AUTO and needed else given
+        if name in (None, AUTO, *counts) or not n_frames:
             continue
-        known = sorted(set(counts) - {"nothing"})
+        if given == AUTO and what == "energy" and "free_energy" in counts:  # taken in its place
+            continue
+        alike = sorted(spellings(what, known)) if given == AUTO else []
+        hint = f"did you mean {alike[0]}? " if alike else suggest(str(name), known)
         yield (
-            f"no structure has {name} (dataset.{what}_key); {suggest(str(name), known)}they have "
-            f"{', '.join(known) or 'nothing'}: correct dataset.{what}_key, or set it to null"
+            f"no structure has {name} (dataset.{what}_key); {hint}they have {', '.join(known) or 'nothing'}: "
+            f"correct dataset.{what}_key{'' if needed else ', or set it to null'}"
         )
 
 
