@@ -256,7 +256,11 @@ def test_labels_that_have_other_names_throughout_are_asked_for_once(tmp_path):
     with pytest.raises(TamisError) as caught:
         Extxyz(train=path).load()
     said = str(caught.value)
-    assert "has 2 problem(s)" in said and "did you mean dft_energy?" in said and "did you mean dft_force?" in said
+    assert (
+        "has 2 problem(s)" in said
+        and "did you mean dft_energy?" in said
+        and "did you mean dft_force?" in said
+    )
     assert len(Extxyz(train=path, energy_key="dft_energy", forces_key="dft_force").load()) == 12
 
 

@@ -324,7 +324,9 @@ def test_advised_tolerances_and_keys_work(tmp_path):
         atoms.info["E"] = atoms.calc.results.pop("energy")
 
     path = written(tmp_path, renamed)
-    with pytest.raises(TamisError, match=r"no structure has energy .*they have E, .*: correct dataset.energy_key"):
+    with pytest.raises(
+        TamisError, match=r"no structure has energy .*they have E, .*: correct dataset.energy_key"
+    ):
         Extxyz(train=path).load()
     assert len(Extxyz(train=path, energy_key="E").load()) == 12
     with pytest.raises(TamisError, match="has Cu, but dataset.elements is Au; add what is missing"):

@@ -54,9 +54,10 @@ class Source(ABC):
     def __post_init__(self) -> None:
         object.__setattr__(self, "drop", tuple(self.drop))
         if self.elements is not None:
-            if isinstance(self.elements, str):
+            given: object = self.elements
+            if isinstance(given, str):  # elements=Cu, which would be C and u
                 raise TamisError(
-                    f"dataset.elements is {self.elements}; a list of chemical symbols is needed, such as [Si]"
+                    f"dataset.elements is {given}; a list of chemical symbols is needed, such as [Si]"
                 )
             object.__setattr__(self, "elements", tuple(sorted(set(self.elements))))
             if not self.elements or any(atomic_numbers.get(symbol, 0) == 0 for symbol in self.elements):
