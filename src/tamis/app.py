@@ -114,7 +114,7 @@ def without_objective(record: TrialRecord, name: str) -> str:
     """
     never = {"train", "test"} - {name.split("/")[0]}
     known = [metric for metric in record.metrics if metric.split("/")[0] not in never]
-    why = "; ".join(record.problems.values()) or f"{suggest(name, known)}see record.json"
+    why = "; ".join(dict.fromkeys(record.problems.values())) or f"{suggest(name, known)}see record.json"
     return f"objective={name} is none of the trial's metrics; {why}"
 
 

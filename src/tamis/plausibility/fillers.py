@@ -51,8 +51,8 @@ def filler_problems(dataset: Dataset, zero_forces: bool = False) -> list[str]:
     if len(stressed) >= FEWEST and all_zero(list(dataset.stresses[labelled])):
         found.append(
             f"every stress is 0, which cannot be for {len(stressed)} structures, such as "
-            f"{names(dataset, stressed[:1])}: a filler? leave it out with dataset.stress_key=null (a virial is then "
-            "read, where there is one; dataset.virial_key=null leaves it out, too)"
+            f"{names(dataset, stressed[:1])}: a filler? leave it out with dataset.stress_key=null "
+            "dataset.virial_key=null; one of them alone takes the other label, where there is one"
         )
     constant = constant_energies(dataset)
     if len(constant) > 2 and len(constant) == len(dataset):

@@ -167,7 +167,10 @@ def _checked(
     if atom_spacing is not None and (doubt := _spacing_doubt(dataset, atom_spacing)):
         LOG.warning("%s", doubt)
         doubts = (*doubts, doubt)
-    return set_isolated_apart(replace(dataset, notes=(*dataset.notes, *doubts)))
+    checked = set_isolated_apart(replace(dataset, notes=(*dataset.notes, *doubts)))
+    if checked.isolated is not None:
+        LOG.warning("%s", checked.notes[-1])
+    return checked
 
 
 def _spacing_doubt(dataset: Dataset, given: float) -> str:
