@@ -130,7 +130,7 @@ def _missing(counts: Mapping[str, int], wanted: Mapping[str, str | None], n_fram
         hint = f"did you mean {alike[0]}? " if alike else suggest(str(name), known)
         yield (
             f"no structure has {name} (dataset.{what}_key); {hint}they have {', '.join(known) or 'nothing'}: "
-            f"correct dataset.{what}_key{'' if needed else ', or set it to null'}"
+            f"correct dataset.{what}_key{'; each needs energy and forces' if needed else ', or set it to null'}"
         )
 
 
