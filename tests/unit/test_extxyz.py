@@ -1,8 +1,10 @@
 """A user's own files: what is read, and what is refused."""
 
+import gzip
 from collections import Counter
 from pathlib import Path
 
+import ase.db
 import ase.io
 import numpy as np
 import pytest
@@ -213,3 +215,14 @@ def test_tolerances_reach_the_checks(tmp_path):
         extxyz(path, net_force=-1.0)
     with pytest.raises(TamisError, match="train is empty"):
         extxyz([])
+
+
+def test_a_compressed_database_is_told_from_a_damaged_one(tmp_path):
+    with ase.db.connect(tmp_path / "a.json") as database:
+        database.write(labelled(1)[0])
+    packed = tmp_path / "a.json.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "a.json").read_bytes()))
+    with pytest.raises(
+        TamisError, match=r"a.json.gz is a compressed database, .* unpack it and name .*a.json"
+    ):
+        extxyz(str(packed)).load()

@@ -274,7 +274,10 @@ def test_energy_and_forces_under_a_name_that_no_structure_has(plain, key):
         Extxyz(train=plain(), **{key: "enrgy"}).load()
     said = str(caught.value)
     assert "has 1 problem" in said and f"no structure has enrgy (dataset.{key})" in said
-    assert "they have config_type, energy, forces" in said and f"correct dataset.{key}; each needs energy and forces" in said
+    assert (
+        "they have config_type, energy, forces" in said
+        and f"correct dataset.{key}; each needs energy and forces" in said
+    )
     with pytest.raises(TamisError, match=f"dataset.{key} is .*; give a name, or auto"):
         Extxyz(train="a.xyz", **{key: ""})
 

@@ -20,7 +20,7 @@ from tamis.dataset import Dataset, draw_test, has_blocks
 from tamis.dealing import named
 from tamis.exceptions import TamisError
 from tamis.file_units import FileUnits
-from tamis.sources.ase_database import DATABASES, read_database
+from tamis.sources.ase_database import DATABASES, read_database, refuse_compressed
 from tamis.sources.base import Source, refuse_unknown_ids
 from tamis.sources.keys import AUTO, USUAL, Choice, choose_keys
 from tamis.sources.labels import Frame, labelled
@@ -209,6 +209,8 @@ def read_frames(path: Path, file_format: str | None) -> Iterator[Atoms]:
     known = known_format(path, file_format)
     refuse_missing_lines(path, known)
     database = known in DATABASES
+    if database:
+        refuse_compressed(path)
     frames = read_database(path, str(known)) if database else iread(path, index=":", format=file_format)
     count = 0
     while True:
