@@ -202,3 +202,18 @@ def test_a_study_composes_what_follows_from_the_data_and_reads_once(file, monkey
             typed = [f"{key}={value}" for key, value in overrides]
             assert composer._from_parts(overrides) == composed_whole([*fixed, *typed])
     assert len(read) == 1
+
+
+def test_a_misspelt_setting_of_a_data_set_is_told_in_its_own_words(file):
+    with pytest.raises(Exception, match="unit") as caught:
+        resolved(composed("dataset=extxyz", f"dataset.train='{file}'", "+dataset.unit.energy=hartree"))
+    assert explain(caught.value).startswith("dataset.unit is no setting; did you mean units?")
+
+
+@pytest.mark.parametrize("part", ["descriptor", "model.basis"])
+def test_the_mapping_that_is_advised_in_place_of_a_list_can_be_typed(file, part):
+    given = ("dataset=extxyz", f"dataset.train='{file}'", "descriptor=snap", "model=snap")
+    with pytest.raises(TamisError, match=f"'{part}.weights={{Cu: 1.0}}'") as caught:
+        resolved(composed(*given, f"{part}.weights=[1.0]"))
+    advised = str(caught.value).split("'")[1]
+    assert resolved(composed(*given, advised))
