@@ -78,7 +78,8 @@ def _of_data(what: str, *, _parent_: DictConfig) -> Any:
         for key, node in nodes.items()
     }
     try:
-        check_config(OmegaConf.create(plain), "dataset.")  # what is misspelt is told in its own words
+        named = {key: value for key, value in plain.items() if key != "_convert_"}  # instantiate adds it
+        check_config(OmegaConf.create(named), "dataset.")  # what is misspelt is told in its own words
         source = instantiate(plain, _convert_="all")
         found = source.elements_of_data() if what == "elements" else source.spacing_of_data()
     except TamisError as error:

@@ -217,3 +217,8 @@ def test_the_mapping_that_is_advised_in_place_of_a_list_can_be_typed(file, part)
         resolved(composed(*given, f"{part}.weights=[1.0]"))
     advised = str(caught.value).split("'")[1]
     assert resolved(composed(*given, advised))
+
+
+def test_what_hydra_adds_to_a_data_set_is_no_misspelling(file):
+    config = composed("dataset=extxyz", f"dataset.train='{file}'", "+dataset._convert_=all")
+    assert list(config.dataset.elements) == ["Cu"]
