@@ -103,9 +103,19 @@ def leave_curve(record: TrialRecord, folder: Path) -> None:
 def _objective(config: DictConfig, record: TrialRecord) -> float | None:
     for name in objectives(config):
         if name not in record.metrics:
-            hint = suggest(name, record.metrics)
-            log.warning("objective=%s is none of the trial's metrics; %ssee record.json", name, hint)
+            log.warning("%s", without_objective(record, name))
     return record.metrics.get(objectives(config)[0])
+
+
+def without_objective(record: TrialRecord, name: str) -> str:
+    """Why a trial has no metric ``name``.
+
+    Where it chooses by another set, no error of the training or the test set is advised: nothing is chosen by them.
+    """
+    never = {"train", "test"} - {name.split("/")[0]}
+    known = [metric for metric in record.metrics if metric.split("/")[0] not in never]
+    why = "; ".join(dict.fromkeys(record.problems.values())) or f"{suggest(name, known)}see record.json"
+    return f"objective={name} is none of the trial's metrics; {why}"
 
 
 def for_search(record: TrialRecord, names: list[str]) -> dict[str, Any]:
@@ -114,14 +124,7 @@ def for_search(record: TrialRecord, names: list[str]) -> dict[str, Any]:
     reason = record.reason
     missing = [name for name in names if name not in record.metrics]
     if status == "complete" and missing:
-        problems = "; ".join(record.problems.values())
-        status, reason = (
-            "failed",
-            (
-                f"objective={missing[0]} is none of the trial's metrics; {suggest(missing[0], record.metrics)}"
-                f"{problems or 'see record.json'}"
-            ),
-        )
+        status, reason = "failed", without_objective(record, missing[0])
     values = None if missing else [record.metrics[name] for name in names]
     return {"status": status, "reason": redacted(reason), "values": values, "measured": dict(record.metrics)}
 

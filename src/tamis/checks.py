@@ -229,8 +229,9 @@ def impossible_stresses(dataset: Dataset) -> list[str]:
     largest = largest_stress(dataset)
     return [
         f"{dataset.ids[i]}: stress reaches {largest[i]:.3g} eV/Å³ ({largest[i] * GPA_PER_EV_PER_A3 / 1000:.3g} TPa), "
-        f"allowed is {IMPOSSIBLE_STRESS:g}; set its unit, such as dataset.units.stress=kbar, or leave it out with "
-        "dataset.stress_key=null dataset.virial_key=null"
+        f"allowed is {IMPOSSIBLE_STRESS:g}; set its unit with dataset.units.stress (gpa, kbar, bar; a minus "
+        "in front, such as -kbar, where it is positive under pressure), or leave it out with dataset.stress_key=null "
+        "dataset.virial_key=null"
         for i in np.flatnonzero(largest > IMPOSSIBLE_STRESS)
     ]
 

@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra.errors import (
     HydraException,
@@ -78,6 +78,8 @@ def _of_data(what: str, *, _parent_: DictConfig) -> Any:
         for key, node in nodes.items()
     }
     try:
+        named = {key: value for key, value in plain.items() if key != "_convert_"}  # instantiate adds it
+        check_config(OmegaConf.create(named), "dataset.")  # what is misspelt is told in its own words
         source = instantiate(plain, _convert_="all")
         found = source.elements_of_data() if what == "elements" else source.spacing_of_data()
     except TamisError as error:
@@ -139,6 +141,8 @@ def _fits(value: Any, kind: Any) -> bool:
         return any(_fits(value, one) for one in inner)
     if isinstance(value, DictConfig):
         return _fits_mapping(value, origin or kind)
+    if origin is Literal:  # which words there are is told by who knows what they mean
+        return any(type(value) is type(word) for word in inner)
     if origin is tuple:
         if isinstance(value, str):
             return inner[0] is str  # one file stands for a list of one
@@ -175,6 +179,8 @@ def _expected(kind: Any) -> str:
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return " or ".join(_expected(one) for one in inner)
+    if origin is Literal:
+        return " or ".join(map(str, inner))
     if origin is tuple:
         return f"a list, each entry {_expected(inner[0])},"
     if _is_part(kind):

@@ -16,6 +16,8 @@ from tamis.exceptions import TamisError
 Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
+SHOWN = 20
+"""Names in a message."""
 ALWAYS_TRAINED = -1
 """Fold of what is never held out."""
 
@@ -113,9 +115,14 @@ def named(names: Sequence[str], groups: Sequence[str], blocks: Sequence[str]) ->
     """
     unknown = sorted(set(names) - set(blocks) - set(groups))
     if unknown:
+        of_blocks = len(set(blocks)) < len(blocks)
+        others = (
+            f" and the blocks {_listed(blocks)}"
+            if of_blocks
+            else "; there are no blocks: see dataset.block_key"
+        )
         raise TamisError(
-            f"dataset.held_out has {', '.join(unknown)}; choose among the groups "
-            f"{', '.join(sorted(set(groups)))} and the blocks {', '.join(sorted(set(blocks)))}"
+            f"dataset.held_out has {', '.join(unknown)}; choose among the groups {_listed(groups)}{others}"
         )
     found = np.array([b in names or g in names for b, g in zip(blocks, groups, strict=True)], dtype=np.bool_)
     if found.all() or not found.any():
@@ -123,3 +130,10 @@ def named(names: Sequence[str], groups: Sequence[str], blocks: Sequence[str]) ->
             f"dataset.held_out={list(names)} leaves {'no structure for training' if found.all() else 'no test set'}"
         )
     return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Up to SHOWN of the different names, and how many more there are."""
+    different = sorted(set(names))
+    more = f" and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
+    return ", ".join(different[:SHOWN]) + more

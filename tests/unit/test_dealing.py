@@ -189,6 +189,10 @@ def test_blocks_by_name_are_tested_on(tmp_path):
     assert np.flatnonzero(data.is_test).tolist() == [5, 6, 7] and data.test_kind == "blocks"
     with pytest.raises(TamisError, match=r"held_out has run 7; choose among .* the blocks run 0, run 1"):
         own_files(path, block_key="run", held_out=["run 7"]).load()
+    with pytest.raises(
+        TamisError, match=r"choose among the groups \w+; there are no blocks: see dataset.block_key"
+    ):
+        own_files(path, held_out=["run 7"]).load()
     with pytest.raises(TamisError, match="held_out and dataset.test are both set"):
         own_files(path, test=str(path), held_out="run 1")
 

@@ -1,5 +1,6 @@
 """Commands end in a sentence; what is a mistake of the program's own keeps its traceback."""
 
+from dataclasses import replace
 from errno import ENOSPC
 from logging.config import dictConfig
 
@@ -7,8 +8,10 @@ import pytest
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
+from tamis.app import without_objective
 from tamis.endings import in_a_sentence
 from tamis.exceptions import TamisError
+from tamis.record import TrialRecord
 
 
 def full_disk() -> None:
@@ -58,3 +61,15 @@ def test_what_goes_wrong_is_told(failing, status, words, capsys):
 def test_a_mistake_of_the_program_is_not_hidden():
     with pytest.raises(ValueError, match="our own"), in_a_sentence():
         raise ValueError("our own")
+
+
+def test_errors_of_the_test_set_are_never_advised_as_objective():
+    metrics = {"test/force_mae_eV_per_A": 1.0, "train/force_mae_eV_per_A": 1.0, "validation/energy_mae": 1.0}
+    record = TrialRecord({}, metrics=metrics)
+    said = without_objective(record, "validation/force_mae_eV_per_A")
+    assert "force_mae_eV_per_A is none" in said and "test/" not in said and "train/" not in said
+    assert "did you mean validation/energy_mae?" in without_objective(record, "validation/energy_maee")
+    told = without_objective(
+        replace(record, problems={"validation": "no forces"}), "validation/force_mae_eV_per_A"
+    )
+    assert told.endswith("; no forces")

@@ -1,8 +1,10 @@
 """A user's own files: what is read, and what is refused."""
 
+import gzip
 from collections import Counter
 from pathlib import Path
 
+import ase.db
 import ase.io
 import numpy as np
 import pytest
@@ -79,10 +81,11 @@ def test_extxyz_labels_under_other_names(tmp_path):
     symmetric = np.array([0.0, 4.0, 8.0, 6.0, 4.0, 2.0])
     np.testing.assert_allclose(data.stresses[1], -symmetric / frames[1].cell.volume, atol=1e-9)
     with pytest.raises(
-        TamisError, match=r"4 problem.*\n.*#0: has no energy; it has .*dft_energy.* set dataset.energy_key"
+        TamisError,
+        match=r"1 problem.*\n.*no structure has energy .*did you mean dft_energy.* correct dataset.energy_key",
     ):
         extxyz(path, forces_key="dft_forces").load()
-    with pytest.raises(TamisError, match="has no force; .* set dataset.forces_key"):
+    with pytest.raises(TamisError, match="no structure has force .* correct dataset.forces_key"):
         extxyz(path, energy_key="dft_energy", forces_key="force").load()
 
 
@@ -212,3 +215,14 @@ def test_tolerances_reach_the_checks(tmp_path):
         extxyz(path, net_force=-1.0)
     with pytest.raises(TamisError, match="train is empty"):
         extxyz([])
+
+
+def test_a_compressed_database_is_told_from_a_damaged_one(tmp_path):
+    with ase.db.connect(tmp_path / "a.json") as database:
+        database.write(labelled(1)[0])
+    packed = tmp_path / "a.json.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "a.json").read_bytes()))
+    with pytest.raises(
+        TamisError, match=r"a.json.gz is a compressed database, .* unpack it and name .*a.json"
+    ):
+        extxyz(str(packed)).load()

@@ -18,8 +18,9 @@ from tamis.bases.pair_kernel import PairKernel
 from tamis.bases.soap import SoapBasis
 from tamis.dataset import structure_key
 from tamis.exceptions import MissingEngineError, TamisError
-from tamis.models.gap import GapModel
+from tamis.models.gap import GapModel, log_errors
 from tamis.models.gap_candidates import choose_candidates, farthest_apart
+from tamis.models.judging import Judges
 from tamis.models.normal_equations import Block, Quadratic, Terms
 from tamis.models.sparse_gp import Sigmas, leading, pivoted_order, posterior, prior_factor, whiten
 from tamis.store import Store, basis_identity, basis_key
@@ -573,3 +574,12 @@ def test_covariances_of_the_candidates_count(model, rattled, warm):
         TamisError, match=r"covariances of \d+ candidates \(model.candidates_per_structure\) take"
     ):
         model.fit(rattled, rattled, replace(warm, memory_gib=3e-5), np.random.default_rng(0))
+
+
+def test_what_nothing_judges_leaves_the_score_a_number():
+    """Without forces to judge by there are no rows of them; the energies choose."""
+    judges = Judges(np.zeros(4, dtype=int), np.array([4, 0, 4]), np.array([True, False, True]), 1e-6, ())
+    sums = np.array([[1.0, 2.0, 4.0], [0.0, np.inf, 1.0]])
+    for rows in ([2.0, 0.0], [2.0, 12.0]):
+        score = log_errors(judges, sums, np.array(rows))
+        assert np.diff(score) == pytest.approx(np.log([2.0, 2.0]), rel=1e-4)

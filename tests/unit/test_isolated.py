@@ -99,6 +99,7 @@ def test_free_atoms_change_neither_the_fingerprint_nor_what_the_checks_say(tmp_p
             )
         )
     without, loaded = (source.load() for source in sources)
+    assert sum("isolated atoms, neither fitted nor tested" in one.message for one in caplog.records) == 1
     np.testing.assert_array_equal(without.energies, loaded.energies)
     assert (
         loaded.isolated is not None

@@ -150,6 +150,15 @@ def scaled_stress(factor: float) -> Callable[[int, Atoms], None]:
     return change
 
 
+def doubled_virials(i: int, atoms: Atoms) -> None:
+    atoms.info["dft_virials"] = -2.0 * atoms.cell.volume * atoms.info["stress"]
+
+
+def stress_beside_a_virial(i: int, atoms: Atoms) -> None:
+    atoms.info["REF_stress"] = atoms.info.pop("stress")
+    atoms.info["virial"] = -2.0 * atoms.cell.volume * atoms.info["REF_stress"]
+
+
 def stress_called_virial(i: int, atoms: Atoms) -> None:
     atoms.info["virial"] = -atoms.info["stress"]
 
@@ -167,6 +176,14 @@ CONTRADICTIONS = {
     "zeros": (
         zero_stress_and_virial,
         r"stress is 0 eV/Å³.* 12 of 12 .*every stress is zero.* set dataset.stress_key=null to take virial\n",
+    ),
+    "other virial": (
+        doubled_virials,
+        r"set dataset.virial_key=dft_virials .* or dataset.stress_key=stress to take",
+    ),
+    "other stress": (
+        stress_beside_a_virial,
+        r"set dataset.virial_key=virial .* or dataset.stress_key=REF_stress to",
     ),
     "zero virial": (zero_virial, r"every virial is zero.* dataset.virial_key=null to take stress"),
     "sign": (scaled_stress(-1.0), r"with dataset.units.stress=-ev/angstrom3 they agree"),
@@ -189,6 +206,29 @@ def test_labels_that_contradict_each_other_are_refused_and_every_advice_works(pl
         told = None if value == "null" else value
         wanted = {"units": {"stress": told}} if key == "units.stress" else {key: told}
         assert len(Extxyz(train=path, **wanted).load()) == 12
+
+
+def test_of_two_that_contradict_each_other_the_typed_one_is_read(plain):
+    true = np.array([atoms.info["stress"] for atoms in copper()])
+    wrong = Extxyz(train=plain(scaled_stress(2.0)), virial_key="virial").load()
+    np.testing.assert_allclose(wrong.stresses, true, atol=1e-7)
+    assert (
+        "stress from virial" in wrong.read_as and "[stress contradicts it and is not read]" in wrong.read_as
+    )
+    path = plain(zero_virial)
+    assert "[virial contradicts it and is not read]" in Extxyz(train=path, stress_key="stress").load().read_as
+
+
+def test_a_stress_that_is_there_under_another_name_is_told(plain):
+    def renamed(i: int, atoms: Atoms) -> None:
+        atoms.info["REF_stress"] = atoms.info.pop("stress")
+
+    path = plain(renamed)
+    assert (
+        "stress of no structure [to be read with dataset.stress_key=REF_stress]"
+        in Extxyz(train=path).load().read_as
+    )
+    assert "no structure;" in Extxyz(train=path, stress_key=None).load().read_as
 
 
 @pytest.mark.parametrize(
@@ -229,10 +269,14 @@ def test_a_name_that_no_structure_has_is_an_error(plain, key):
 
 @pytest.mark.parametrize("key", ["energy_key", "forces_key"])
 def test_energy_and_forces_under_a_name_that_no_structure_has(plain, key):
-    with pytest.raises(
-        TamisError, match=rf"#0: has no enrgy; it has config_type, energy.*: set dataset.{key}"
-    ):
+    with pytest.raises(TamisError) as caught:
         Extxyz(train=plain(), **{key: "enrgy"}).load()
+    said = str(caught.value)
+    assert "has 1 problem" in said and f"no structure has enrgy (dataset.{key})" in said
+    assert (
+        "they have config_type, energy, forces" in said
+        and f"correct dataset.{key}; each needs energy and forces" in said
+    )
     with pytest.raises(TamisError, match=f"dataset.{key} is .*; give a name, or auto"):
         Extxyz(train="a.xyz", **{key: ""})
 
@@ -243,6 +287,23 @@ def test_a_default_that_nobody_typed_may_be_missing(tmp_path):
 
     data = Extxyz(train=written(tmp_path, changed(bare))).load()
     assert set(data.groups) == {"all"} and "stress of no structure" in data.read_as
+
+
+def test_labels_that_have_other_names_throughout_are_asked_for_once(tmp_path):
+    def renamed(i: int, atoms: Atoms) -> None:
+        atoms.info["dft_energy"], atoms.info["energy_mace"] = atoms.info.pop("energy"), 0.0
+        atoms.arrays["dft_force"] = atoms.arrays.pop("forces")
+
+    path = written(tmp_path, changed(renamed))
+    with pytest.raises(TamisError) as caught:
+        Extxyz(train=path).load()
+    said = str(caught.value)
+    assert (
+        "has 2 problem(s)" in said
+        and "did you mean dft_energy?" in said
+        and "did you mean dft_force?" in said
+    )
+    assert len(Extxyz(train=path, energy_key="dft_energy", forces_key="dft_force").load()) == 12
 
 
 def test_spellings_of_a_reference():

@@ -309,6 +309,12 @@ def test_a_structure_that_is_left_out_is_as_good_as_not_there(tmp_path):
     assert dropped.groups == without.groups
 
 
+def test_an_id_to_leave_out_that_is_one_off_is_told_first(tmp_path):
+    path = written(tmp_path, no_forces)
+    with pytest.raises(TamisError, match=rf"dataset.drop names {path}#12, .* the last is {path}#11"):
+        Extxyz(train=path, drop=[f"{path}#12"]).load()
+
+
 def test_advised_tolerances_and_keys_work(tmp_path):
     for spoil, change in ((drifting, {"net_force": 2.0}), (touching, {"shortest_distance": 0.1})):
         assert len(Extxyz(train=written(tmp_path, spoil), **change).load()) == 12
@@ -318,7 +324,9 @@ def test_advised_tolerances_and_keys_work(tmp_path):
         atoms.info["E"] = atoms.calc.results.pop("energy")
 
     path = written(tmp_path, renamed)
-    with pytest.raises(TamisError, match=r"#0: has no energy; it has E, .*: set dataset.energy_key"):
+    with pytest.raises(
+        TamisError, match=r"no structure has energy .*they have E, .*: correct dataset.energy_key"
+    ):
         Extxyz(train=path).load()
     assert len(Extxyz(train=path, energy_key="E").load()) == 12
     with pytest.raises(TamisError, match="has Cu, but dataset.elements is Au; add what is missing"):

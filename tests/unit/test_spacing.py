@@ -172,10 +172,10 @@ def test_a_file_that_cannot_be_read_is_told_in_its_own_words(tmp_path):
     for atoms in frames:
         del atoms.arrays["forces"], atoms.info["stress"]
     ase.io.write(path, frames, format="extxyz")
-    with pytest.raises(Exception, match="has no forces") as caught:
+    with pytest.raises(Exception, match="no structure has forces") as caught:
         resolved(composed("dataset=extxyz", f"dataset.train='{path}'"))
     said = explain(caught.value)
-    assert said.startswith("the data set has 12 problem(s):\n") and said.endswith("in dataset.drop.")
+    assert said.startswith("the data set has 1 problem(s):\n") and said.endswith("in dataset.drop.")
 
 
 def test_a_spacing_far_from_the_datas_is_warned_of(file, caplog):
@@ -202,3 +202,23 @@ def test_a_study_composes_what_follows_from_the_data_and_reads_once(file, monkey
             typed = [f"{key}={value}" for key, value in overrides]
             assert composer._from_parts(overrides) == composed_whole([*fixed, *typed])
     assert len(read) == 1
+
+
+def test_a_misspelt_setting_of_a_data_set_is_told_in_its_own_words(file):
+    with pytest.raises(Exception, match="unit") as caught:
+        resolved(composed("dataset=extxyz", f"dataset.train='{file}'", "+dataset.unit.energy=hartree"))
+    assert explain(caught.value).startswith("dataset.unit is no setting; did you mean units?")
+
+
+@pytest.mark.parametrize("part", ["descriptor", "model.basis"])
+def test_the_mapping_that_is_advised_in_place_of_a_list_can_be_typed(file, part):
+    given = ("dataset=extxyz", f"dataset.train='{file}'", "descriptor=snap", "model=snap")
+    with pytest.raises(TamisError, match=f"'{part}.weights={{Cu: 1.0}}'") as caught:
+        resolved(composed(*given, f"{part}.weights=[1.0]"))
+    advised = str(caught.value).split("'")[1]
+    assert resolved(composed(*given, advised))
+
+
+def test_what_hydra_adds_to_a_data_set_is_no_misspelling(file):
+    config = composed("dataset=extxyz", f"dataset.train='{file}'", "+dataset._convert_=all")
+    assert list(config.dataset.elements) == ["Cu"]

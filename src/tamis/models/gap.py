@@ -223,7 +223,7 @@ class GapModel(Model):
                     with suppress(LinAlgError):
                         sums[k, :, i] = held_out_errors(part, own.force, posterior(train, _sigmas(point)))
             rows = np.array([[own.energy.rows, own.force.rows] for own in judged], dtype=float)
-            return Losses(sums, rows, functools.partial(_log_errors, judges))
+            return Losses(sums, rows, functools.partial(log_errors, judges))
 
         return choose(self._axes, self.widenings, losses)
 
@@ -241,15 +241,18 @@ def _sigmas(point: Point) -> Sigmas:
     return Sigmas(energy=force * energy_ratio, force=force, virial=force * virial_ratio)
 
 
-def _log_errors(judges: Judges, sums: Array, rows: Array) -> Array:
+def log_errors(judges: Judges, sums: Array, rows: Array) -> Array:
     """log(energy MAE per atom) + log(force RMSE), (n,), of sums of |energy errors| and squared force errors (2, n).
 
     Of energies the MAE: there is one a structure, and some surface or defect whose kind is rare, held out, would
     decide the mean square alone, although the last fit will have seen it. Forces count where there are some to judge
     by (see ``judging``).
     """
-    least = np.array([[AS_GOOD_AS_NONE], [judges.negligible_force**2]])
-    return np.asarray((judges.kinds[[ENERGY, FORCE]] * [1.0, 0.5]) @ np.log(sums / rows[:, None] + least))
+    powers, least = (1.0, 0.5), (AS_GOOD_AS_NONE, judges.negligible_force**2)
+    judged = np.flatnonzero(judges.kinds[[ENERGY, FORCE]] & (rows > 0))
+    return np.sum([powers[k] * np.log(sums[k] / rows[k] + least[k]) for k in judged], axis=0) + np.zeros(
+        sums.shape[1]
+    )
 
 
 def _free_atom_energies(counts: Array, dataset: Dataset) -> Array:

@@ -51,8 +51,8 @@ def filler_problems(dataset: Dataset, zero_forces: bool = False) -> list[str]:
     if len(stressed) >= FEWEST and all_zero(list(dataset.stresses[labelled])):
         found.append(
             f"every stress is 0, which cannot be for {len(stressed)} structures, such as "
-            f"{names(dataset, stressed[:1])}: a filler? leave it out with dataset.stress_key=null (a virial is then "
-            "read, where there is one; dataset.virial_key=null leaves it out, too)"
+            f"{names(dataset, stressed[:1])}: a filler? leave it out with dataset.stress_key=null "
+            "dataset.virial_key=null; one of them alone takes the other label, where there is one"
         )
     constant = constant_energies(dataset)
     if len(constant) > 2 and len(constant) == len(dataset):
@@ -68,13 +68,22 @@ def filler_doubts(dataset: Dataset) -> list[str]:
     found = []
     silent = zero_force_fillers(dataset)
     if len(silent) >= FEWEST:
-        found.append(f"all forces are 0 where neighbours do not balance, fillers? {names(dataset, silent)}")
+        found.append(
+            "all forces are 0 where neighbours do not balance, fillers? leave these structures out with dataset.drop, "
+            f"or name the true ones with dataset.forces_key: {names(dataset, silent)}"
+        )
     stressed = zero_stress_fillers(dataset)
     if len(stressed) >= FEWEST:
-        found.append(f"stress is 0 where it cannot be, a filler? {names(dataset, stressed)}")
+        found.append(
+            "stress is 0 where it cannot be, a filler? take the stress out of these structures, or leave all out with "
+            f"dataset.stress_key=null dataset.virial_key=null: {names(dataset, stressed)}"
+        )
     constant = constant_energies(dataset)
     if len(constant) > 2:
-        found.append(f"one energy for structures whose forces differ, a filler? {names(dataset, constant)}")
+        found.append(
+            "one energy for structures whose forces differ, a filler? leave these out with dataset.drop, or name the "
+            f"true one with dataset.energy_key: {names(dataset, constant)}"
+        )
     forces = {i: force.tobytes() for i, force in enumerate(dataset.forces) if force.any()}
     found += [
         f"the same forces for different structures: {names(dataset, members)}"

@@ -9,8 +9,19 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from tamis.exceptions import TamisError
+
 DATABASES = ("db", "json")
 """ASE's names of the formats."""
+
+
+def refuse_compressed(path: Path) -> None:
+    """ASE opens databases by their names, and takes a compressed one for a damaged one."""
+    from ase.io.formats import get_compression
+
+    plain, packed = get_compression(str(path))
+    if packed is not None:
+        raise TamisError(f"{path} is a compressed database, which is not read; unpack it and name {plain}")
 
 
 def read_database(path: Path, file_format: str) -> Iterator[Atoms]:

@@ -54,6 +54,11 @@ class Source(ABC):
     def __post_init__(self) -> None:
         object.__setattr__(self, "drop", tuple(self.drop))
         if self.elements is not None:
+            given: object = self.elements
+            if isinstance(given, str):  # elements=Cu, which would be C and u
+                raise TamisError(
+                    f"dataset.elements is {given}; a list of chemical symbols is needed, such as [Si]"
+                )
             object.__setattr__(self, "elements", tuple(sorted(set(self.elements))))
             if not self.elements or any(atomic_numbers.get(symbol, 0) == 0 for symbol in self.elements):
                 raise TamisError(
@@ -162,7 +167,10 @@ def _checked(
     if atom_spacing is not None and (doubt := _spacing_doubt(dataset, atom_spacing)):
         LOG.warning("%s", doubt)
         doubts = (*doubts, doubt)
-    return set_isolated_apart(replace(dataset, notes=(*dataset.notes, *doubts)))
+    checked = set_isolated_apart(replace(dataset, notes=(*dataset.notes, *doubts)))
+    if checked.isolated is not None:
+        LOG.warning("%s", checked.notes[-1])
+    return checked
 
 
 def _spacing_doubt(dataset: Dataset, given: float) -> str:
@@ -190,12 +198,16 @@ def _stamp(path: Path) -> tuple[str, int, int]:
 
 def without(dataset: Dataset, drop: tuple[str, ...]) -> Dataset:
     """``dataset`` without the structures whose ids are in ``drop``; what goes is logged."""
-    unknown = sorted(set(drop) - set(dataset.ids))
-    if unknown:
-        raise TamisError(
-            f"dataset.drop names {', '.join(unknown)}, which the data set does not have; ids look like "
-            f"{', '.join(dataset.ids[:2])}"
-        )
+    refuse_unknown_ids(drop, dataset.ids)
     if drop:
         LOG.warning("dropped %d structure(s) on request: %s", len(set(drop)), ", ".join(sorted(set(drop))))
     return dataset.subset([i for i, name in enumerate(dataset.ids) if name not in drop])
+
+
+def refuse_unknown_ids(drop: Sequence[str], ids: Sequence[str]) -> None:
+    """Refuse to leave out what is not there: a number that is one off would leave the wrong structure in."""
+    if unknown := sorted(set(drop) - set(ids)):
+        raise TamisError(
+            f"dataset.drop names {', '.join(unknown)}, which the data set does not have; ids look like "
+            f"{', '.join(ids[:2])}, and the last is {ids[-1] if ids else 'none'}"
+        )

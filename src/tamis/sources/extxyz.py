@@ -20,8 +20,8 @@ from tamis.dataset import Dataset, draw_test, has_blocks
 from tamis.dealing import named
 from tamis.exceptions import TamisError
 from tamis.file_units import FileUnits
-from tamis.sources.ase_database import DATABASES, read_database
-from tamis.sources.base import Source
+from tamis.sources.ase_database import DATABASES, read_database, refuse_compressed
+from tamis.sources.base import Source, refuse_unknown_ids
 from tamis.sources.keys import AUTO, USUAL, Choice, choose_keys
 from tamis.sources.labels import Frame, labelled
 from tamis.sources.read_as import describe
@@ -111,16 +111,17 @@ class Extxyz(Source):
     def _read(self) -> Dataset:
         training = self._structures(matching(self.train))
         testing = self._structures(matching(self.test or ()))
+        refuse_unknown_ids(self.drop, [name for name, _ in training + testing])
         units = FileUnits.of(self.units)
         chosen = choose_keys(
             [(name, atoms) for name, atoms in training + testing if name not in self.drop],
             {key: getattr(self, f"{key}_key") for key in USUAL},
             units,
         )
+        raise_problems(chosen.problems)
         frames = [labelled(atoms, name, chosen.keys, units) for name, atoms in training + testing]
         used = [frame for frame in frames if frame.name not in self.drop]  # what is left out may be bad
-        told = [f"{frame.name}: {problem}" for frame in used for problem in frame.problems]
-        raise_problems([*chosen.problems, *told])
+        raise_problems([f"{frame.name}: {problem}" for frame in used for problem in frame.problems])
         return Dataset(
             structures=tuple(frame.atoms for frame in frames),
             energies=np.array([frame.energy for frame in frames]),
@@ -208,6 +209,8 @@ def read_frames(path: Path, file_format: str | None) -> Iterator[Atoms]:
     known = known_format(path, file_format)
     refuse_missing_lines(path, known)
     database = known in DATABASES
+    if database:
+        refuse_compressed(path)
     frames = read_database(path, str(known)) if database else iread(path, index=":", format=file_format)
     count = 0
     while True:

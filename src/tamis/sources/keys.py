@@ -104,9 +104,9 @@ def choose_keys(frames: Named, wanted: Mapping[str, str | None], units: FileUnit
     for what in CORES:
         if wanted[what] == AUTO and chosen[what] in counts:
             problems += _other_spellings(frames, what, str(chosen[what]), counts, units)
-    one_named = (wanted["stress"] in (AUTO, None)) != (wanted["virial"] in (AUTO, None))
-    if chosen["stress"] and chosen["virial"] and not one_named:
-        problems += _stress_against_virial(frames, chosen["stress"], chosen["virial"], units)
+    chosen, wrong, remark = _one_stress(frames, chosen, wanted, counts, units)
+    problems += wrong
+    remarks["stress"] = remark
     keys = Keys(**chosen)  # type: ignore[arg-type]
     return Choice(keys, tuple(problems), {what: text for what, text in remarks.items() if text})
 
@@ -117,14 +117,20 @@ def _usual(what: str, counts: Mapping[str, int]) -> str | None:
 
 
 def _missing(counts: Mapping[str, int], wanted: Mapping[str, str | None], n_frames: int) -> Iterator[str]:
-    """Names that the user gave and no structure has; energy and forces are missed structure by structure."""
-    for what, name in wanted.items():
-        if name in (None, AUTO, *counts) or what in ("energy", "forces") or not n_frames:
+    """Names that no structure has: those that the user gave, and those of energy and forces in any case."""
+    known = sorted(set(counts) - {"nothing"})
+    for what, given in wanted.items():
+        needed = what in ("energy", "forces")
+        name = _usual(what, counts) if given == AUTO and needed else given
+        if name in (None, AUTO, *counts) or not n_frames:
             continue
-        known = sorted(set(counts) - {"nothing"})
+        if given == AUTO and what == "energy" and "free_energy" in counts:  # taken in its place
+            continue
+        alike = sorted(spellings(what, known)) if given == AUTO else []
+        hint = f"did you mean {alike[0]}? " if alike else suggest(str(name), known)
         yield (
-            f"no structure has {name} (dataset.{what}_key); {suggest(str(name), known)}they have "
-            f"{', '.join(known) or 'nothing'}: correct dataset.{what}_key, or set it to null"
+            f"no structure has {name} (dataset.{what}_key); {hint}they have {', '.join(known) or 'nothing'}: "
+            f"correct dataset.{what}_key{'; each needs energy and forces' if needed else ', or set it to null'}"
         )
 
 
@@ -217,8 +223,45 @@ def spellings(what: str, names: Iterable[str]) -> set[str]:
     return {name for name in names if set(re.split(r"[_.\-\s]+", name.lower())) - REFERENCE_WORDS in cores}
 
 
-def _stress_against_virial(frames: Named, stress: str, virial: str, units: FileUnits) -> list[str]:
-    """Stress and virial that a structure has both, and that are not minus each other (times the volume)."""
+def _one_stress(
+    frames: Named,
+    chosen: dict[str, str | None],
+    wanted: Mapping[str, str | None],
+    counts: Iterable[str],
+    units: FileUnits,
+) -> tuple[dict[str, str | None], list[str], str]:
+    """``chosen``, so that stress and virial do not contradict each other; what is wrong, and a remark.
+
+    Of two that contradict each other the one that was typed is taken, and the other is not read.
+    """
+    stress, virial = chosen["stress"], chosen["virial"]
+    typed = [what for what in ("stress", "virial") if wanted[what] not in (AUTO, None)]
+    if stress and virial:
+        clash = _stress_against_virial(frames, stress, virial, units)
+        if not clash or len(typed) != 1:
+            return chosen, clash, ""
+        other = "virial" if typed == ["stress"] else "stress"
+        return chosen | {other: None}, [], f"{chosen[other]} contradicts it and is not read"
+    if typed or None in (wanted["stress"], wanted["virial"]):
+        return chosen, [], ""
+    stresses, virials = sorted(spellings("stress", counts)), sorted(spellings("virial", counts))
+    if not stress and not virial:
+        ways = [f"dataset.stress_key={name}" for name in stresses] + [
+            f"dataset.virial_key={name}" for name in virials
+        ]
+        return chosen, [], f"to be read with {' or '.join(ways)}" if ways else ""
+    pairs = [(stress, name) for name in virials] if stress else [(name, str(virial)) for name in stresses]
+    found = [text for pair in pairs for text in _stress_against_virial(frames, *pair, units, of_choice=True)]
+    return chosen, found, ""
+
+
+def _stress_against_virial(
+    frames: Named, stress: str, virial: str, units: FileUnits, of_choice: bool = False
+) -> list[str]:
+    """Stress and virial that a structure has both, and that are not minus each other (times the volume).
+
+    of_choice : one of them would not be read, since it has another name than usual; to name one is advised.
+    """
     pairs = []
     for name, source in frames:
         if label(source, stress) is None or label(source, virial) is None:
@@ -245,16 +288,18 @@ def _stress_against_virial(frames: Named, stress: str, virial: str, units: FileU
         f"{pairs[worst][0]}: {stress} and {virial} contradict each other: component {COMPONENTS[k]} of the stress is "
         f"{ours[worst, k]:.4g} eV/Å³, and minus virial over volume is {theirs[worst, k]:.4g} (they differ in "
         f"{len(wrong)} of {len(pairs)} structures that have both){_explained(ours, theirs, volumes)}; set "
-        f"{_advice(ours, theirs, stress, virial)}"
+        f"{_advice(ours, theirs, stress, virial, of_choice)}"
     ]
 
 
-def _advice(ours: Array, theirs: Array, stress: str, virial: str) -> str:
+def _advice(ours: Array, theirs: Array, stress: str, virial: str, of_choice: bool) -> str:
     """Which of the two may be taken: not the one that holds nothing, nor one in a unit that is not said."""
-    left_out = [f"dataset.stress_key=null to take {virial}"] * bool(theirs.any())
+    ways = []
+    if theirs.any():
+        ways.append(f"dataset.{f'virial_key={virial}' if of_choice else 'stress_key=null'} to take {virial}")
     if ours.any() and float(np.abs(ours).max()) < IMPOSSIBLE_STRESS:
-        left_out.append(f"dataset.virial_key=null to take {stress}")
-    return ", or ".join(left_out)
+        ways.append(f"dataset.{f'stress_key={stress}' if of_choice else 'virial_key=null'} to take {stress}")
+    return ", or ".join(ways)
 
 
 def _explained(stress: Array, by_virial: Array, volumes: Array) -> str:
