@@ -9,8 +9,9 @@ from ase.build import bulk, molecule
 from ase.io import write
 from tests.copper import disguised, force_free, labelled, moved, trajectory
 
+from tamis import copies
 from tamis.checks import check_dataset
-from tamis.copies import are_copies, copies_of
+from tamis.copies import _agree, are_copies, copies_of
 from tamis.dataset import draw_test, split_dataset
 from tamis.dealing import bundles_of, deal_into_folds, hold_out
 from tamis.exceptions import TamisError
@@ -71,6 +72,17 @@ def test_structures_that_cannot_be_searched_are_no_copies():
 def test_many_copies_of_many_structures():
     structures = [atoms for atoms in moved(20) for _ in range(10)]
     assert copies_of(structures).tolist() == [i // 10 for i in range(200)]
+
+
+def test_structures_that_are_no_copies_are_hardly_ever_compared_whole(monkeypatch):
+    rng, whole = np.random.default_rng(0), []
+    structures = [bulk("Cu", cubic=True).repeat(2) for _ in range(300)]
+    for atoms in structures:
+        atoms.positions += rng.normal(scale=0.01, size=atoms.positions.shape)
+    structures.append(disguised(structures[7], rng))
+    monkeypatch.setattr(copies, "_agree", lambda *a: whole.append(a) or _agree(*a))
+    assert copies_of(structures).tolist() == [*range(300), 7]
+    assert 0 < len(whole) < 10
 
 
 def test_draws_without_copies_are_those_of_single_structures():
