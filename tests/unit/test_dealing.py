@@ -10,6 +10,7 @@ from ase.io import write
 from tests.copper import disguised, force_free, labelled, moved, trajectory
 
 from tamis import copies
+from tamis import dataset as dataset_module
 from tamis.checks import check_dataset
 from tamis.copies import _agree, are_copies, copies_of
 from tamis.dataset import draw_test, split_dataset
@@ -231,3 +232,12 @@ def test_a_random_test_of_one_trajectory_is_told(tmp_path, caplog):
 def test_independent_frames_and_strain_series_are_no_trajectory():
     assert not list(trajectories(moved(30, size=2)))
     assert not list(trajectories(force_free(20))) and not list(trajectories(trajectory(4)))
+
+
+def test_copies_are_looked_for_once_for_a_set_and_all_its_parts(tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr(dataset_module, "copies_of", lambda some: looked.append(len(some)) or copies_of(some))
+    path = written(tmp_path / "a.xyz", labelled([*moved(12), Atoms("Cu", cell=[15.0] * 3, pbc=True)]))
+    dataset = own_files(path).load()
+    split_dataset(dataset, 0.2, rng(), with_tuning=True)
+    assert dataset.isolated is not None and looked == [13]

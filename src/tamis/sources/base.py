@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
@@ -162,7 +162,7 @@ def _checked(
     if atom_spacing is not None and (doubt := _spacing_doubt(dataset, atom_spacing)):
         LOG.warning("%s", doubt)
         doubts = (*doubts, doubt)
-    return set_isolated_apart(replace(dataset, notes=(*dataset.notes, *doubts)))
+    return set_isolated_apart(dataset.with_notes(doubts))
 
 
 def _spacing_doubt(dataset: Dataset, given: float) -> str:
