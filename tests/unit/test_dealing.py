@@ -12,7 +12,7 @@ from tests.copper import disguised, force_free, labelled, moved, trajectory
 from tamis import copies
 from tamis import dataset as dataset_module
 from tamis.checks import check_dataset
-from tamis.copies import _agree, are_copies, copies_of
+from tamis.copies import _agree, copies_of
 from tamis.dataset import draw_test, split_dataset
 from tamis.dealing import bundles_of, deal_into_folds, hold_out
 from tamis.exceptions import TamisError
@@ -30,7 +30,6 @@ def test_what_leaves_energies_equal_makes_a_copy(seed, repeat):
     first, other = moved(2, seed)
     copy = disguised(first, rng(seed), repeat)
     assert copies_of([first, other, copy]).tolist() == [0, 1, 0]
-    assert are_copies(first, copy) and not are_copies(first, other)
 
 
 def test_equal_energies_per_atom_go_with_copies():
@@ -227,6 +226,20 @@ def test_a_random_test_of_one_trajectory_is_told(tmp_path, caplog):
     own_files(written(tmp_path / "b.xyz", labelled(moved(20, size=2)))).load()
     own_files(written(tmp_path / "c.xyz", labelled(frames, None, ["a", "b"] * 10)), block_key="run").load()
     assert "trajectory" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("blocks", "told"),
+    [
+        (["a"] * 20, "no structure is for testing, although dataset.test_fraction is 0.1"),
+        (["a", "b"] * 10, "10 of 20 structures are for testing, although dataset.test_fraction is 0.1"),
+        ([str(i // 2) for i in range(20)], ""),
+    ],
+)
+def test_blocks_that_make_no_test_set_or_too_large_a_one_are_told(tmp_path, caplog, blocks, told):
+    path = written(tmp_path / "a.xyz", labelled(moved(20, size=2), None, blocks))
+    notes = "".join(own_files(path, block_key="run").load().notes)
+    assert told in notes and told in caplog.text and ("for testing" in notes) is bool(told)
 
 
 def test_independent_frames_and_strain_series_are_no_trajectory():
