@@ -53,13 +53,6 @@ def copies_of(structures: Sequence[Atoms]) -> Indices:
     return np.asarray(np.unique(first, return_inverse=True)[1], dtype=np.intp)
 
 
-def are_copies(one: Atoms, other: Atoms, reach: float = SHORTEST_REACH) -> bool:
-    """Whether two structures are copies, seen up to ``reach`` (Å)."""
-    if _composition(one) != _composition(other):
-        return False
-    return _agree(_spectrum(one, reach), len(one), _spectrum(other, reach), len(other), reach)
-
-
 def _find_copies(
     structures: Sequence[Atoms], members: Indices, marks: Array, reach: float, first: Indices
 ) -> None:
