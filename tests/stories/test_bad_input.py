@@ -178,7 +178,7 @@ def test_a_bad_structure_is_named(trial, spoil):
     [
         ("truncated.xyz", r"truncated.xyz, frame \d+ or later, cannot be read .*; is the file truncated\?"),
         ("empty.xyz", "empty.xyz(, frame 0 or later, cannot be read| holds no structure)"),
-        ("one.xyz", r"has 1 structure\(s\) for training; at least 2 are needed"),
+        ("one.xyz", r"has 1 distinct structure\(s\) for training; at least 2 are needed"),
         ("none.xyz", "no file matches .*none.xyz .*; correct dataset.train"),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_set_from_which_all_is_dropped(trial, place):
     [
         # a budget above the pool, or that leaves nothing
         (["budget.fraction=2"], "budget.fraction is 2; it must be a number above 0 and at most 1"),
-        (["budget.fraction=0.01"], "fraction of 0.01 of 16 structures leaves nothing; at least 0.0625"),
+        (["budget.fraction=0.01"], "0.01 allows 1 atoms, which leaves nothing: .* of the pool has 8"),
         (["budget=structures", "budget.n_structures=17"], "is 17, the pool has 16 structures; lower it"),
         (["budget=structures", "budget.n_structures=0"], "n_structures is 0; .* whole number of at least 1"),
         (["budget=atoms", "budget.n_atoms=129"], "is 129, the pool has 128 atoms; lower it"),
