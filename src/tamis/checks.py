@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 from tamis.geometry import check_geometry, in_vacuum, periodic_volume
-from tamis.plausibility import filler_doubts, filler_problems, set_isolated_apart, unit_doubts
+from tamis.plausibility import filler_doubts, filler_problems, is_isolated, set_isolated_apart, unit_doubts
 from tamis.units import GPA_PER_EV_PER_A3
 
 Array = NDArray[np.float64]
@@ -297,13 +297,6 @@ def foreign_energies(dataset: Dataset, window: float) -> list[str]:
         f"composition suggests (allowed: {window}); total energies with one reference are needed"
         for k in suspects
     ]
-
-
-def is_isolated(atoms: Atoms) -> bool:
-    """No two atoms nearer than twice their covalent radii: a free atom, whose energy is a reference itself."""
-    radii = 2.0 * covalent_radii[atoms.numbers]
-    first, second, distance = pairs_within(atoms, 2.0 * float(radii.max()))
-    return not (distance < radii[first] + radii[second]).any()
 
 
 def energy_residuals(dataset: Dataset) -> Array:

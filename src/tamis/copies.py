@@ -26,6 +26,8 @@ TOLERANCE = 5e-4
 """Å, by which distances of copies may differ: files keep positions to 1e-4 Å at worst."""
 SHORTEST_REACH, RADII = 5.0, 3.0
 """Distances up to 5 Å, or three covalent radii of the largest atom, are compared: two shells of a crystal or more."""
+PLACES = np.array([0, 1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256])
+"""Quarters of the number of atoms: places, in the sorted list of all distances, of those that are compared first."""
 
 Spectrum = dict[tuple[int, int], Array]
 """Numbers of two elements -> sorted distances between their atoms, Å; every distance twice, once from each end."""
@@ -40,40 +42,32 @@ def copies_of(structures: Sequence[Atoms]) -> Indices:
     reach = max([SHORTEST_REACH, *(RADII * float(covalent_radii[n]) for n in numbers)])
     alike: dict[tuple[tuple[int, int], ...], list[int]] = {}
     first = np.arange(len(structures))
-    sums = np.full((len(structures), 4), np.nan)
+    marks = np.full((len(structures), len(PLACES)), np.nan)
     for i, atoms in enumerate(structures):
         distances = _distances(atoms, reach)
         if distances is not None:
-            sums[i] = _sums(distances, len(atoms), reach)
+            marks[i] = _marks(distances, len(atoms), reach)
             alike.setdefault(_composition(atoms), []).append(i)
     for members in alike.values():
-        _find_copies(structures, np.array(members), sums, reach, first)
+        _find_copies(structures, np.array(members), marks, reach, first)
     return np.asarray(np.unique(first, return_inverse=True)[1], dtype=np.intp)
 
 
-def are_copies(one: Atoms, other: Atoms, reach: float = SHORTEST_REACH) -> bool:
-    """Whether two structures are copies, seen up to ``reach`` (Å)."""
-    if _composition(one) != _composition(other):
-        return False
-    return _agree(_spectrum(one, reach), len(one), _spectrum(other, reach), len(other), reach)
-
-
 def _find_copies(
-    structures: Sequence[Atoms], members: Indices, sums: Array, reach: float, first: Indices
+    structures: Sequence[Atoms], members: Indices, marks: Array, reach: float, first: Indices
 ) -> None:
     """Write into ``first`` the first copy of each of ``members``, which have one composition.
 
-    Sums over distances are compared before the distances themselves, so that few of these are compared.
+    Marks are compared before all distances, so that of structures that are no copies hardly any are compared whole.
     """
-    # each distance changes a sum by no more than twice the change of the distance over the reach
-    allowed = 2.0 * TOLERANCE / reach * (1.0 + float(sums[members, 3].max()))
-    order = members[np.argsort(sums[members, 0], kind="stable")]
-    key = sums[order]
+    column = int(np.argmax(np.std(marks[members], axis=0)))  # tells most of them apart
+    order = members[np.argsort(marks[members, column], kind="stable")]
+    key = marks[order]
     is_head = np.zeros(len(order), dtype=np.bool_)
     spectra: dict[int, Spectrum] = {}
-    for place, i in enumerate(order):
-        begin = int(np.searchsorted(key[:place, 0], key[place, 0] - allowed))
-        near = (np.abs(key[begin:place, :3] - key[place, :3]) <= allowed).all(axis=1) & is_head[begin:place]
+    begins = np.searchsorted(key[:, column], key[:, column] - TOLERANCE)
+    for place, (i, begin) in enumerate(zip(order, begins, strict=True)):
+        near = (np.abs(key[begin:place] - key[place]) <= TOLERANCE).all(axis=1) & is_head[begin:place]
         for head in order[begin + np.flatnonzero(near)]:
             for k in (head, i):
                 if k not in spectra:
@@ -82,7 +76,8 @@ def _find_copies(
                 first[i] = head
                 break
         is_head[place] = first[i] == i
-    for head in set(first[members].tolist()):  # the head came first in order of sums, not of the data set
+    later = members[first[members] != members]
+    for head in set(first[later].tolist()):  # the head came first in order of marks, not of the data set
         same = members[first[members] == head]
         first[same] = same.min()
 
@@ -105,11 +100,17 @@ def _distances(atoms: Atoms, reach: float) -> Array | None:
     return np.asarray(neighbour_list("d", in_vacuum(atoms, 1.0), reach))
 
 
-def _sums(distances: Array, n_atoms: int, reach: float) -> Array:
-    """Three smooth sums over all distances, which go to zero at the reach, and the number of distances, per atom."""
-    x = (distances / reach) ** 2
-    weight = (1.0 - x) ** 3
-    return np.array([weight.sum(), weight @ x, weight @ x**2, len(x)]) / n_atoms
+def _marks(distances: Array, n_atoms: int, reach: float) -> Array:
+    """The distances, Å, at PLACES of their sorted list; the reach behind its end.
+
+    Those of copies agree as all distances do, whatever the sizes of their cells: with r times the atoms every distance
+    is there r times, and floor(floor(r x) / r) = floor(x).
+    """
+    places = PLACES * n_atoms // 4
+    found = np.full(len(places), reach)
+    within = places < len(distances)
+    found[within] = np.sort(distances)[places[within]]
+    return found
 
 
 def _spectrum(atoms: Atoms, reach: float) -> Spectrum:

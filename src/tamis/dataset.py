@@ -126,10 +126,14 @@ class Dataset:
 
     def with_test(self, is_test: NDArray[np.bool_], test_kind: str, blocks_whole: bool) -> Dataset:
         """The same structures with others for testing."""
-        return self._with_copies(
+        return self.sharing_copies(
             replace(self, is_test=is_test, test_kind=test_kind, blocks_whole=blocks_whole),
             np.arange(len(self)),
         )
+
+    def with_notes(self, notes: Sequence[str]) -> Dataset:
+        """The same structures with more notes."""
+        return self.sharing_copies(replace(self, notes=(*self.notes, *notes)), np.arange(len(self)))
 
     def subset(self, indices: Sequence[int] | Indices) -> Dataset:
         """The structures ``indices`` in that order."""
@@ -146,10 +150,15 @@ class Dataset:
             is_test=self.is_test[chosen],
             frames=tuple(self.frames[i] for i in chosen) if self.frames else (),
         )
-        return self._with_copies(part, chosen)
+        return self.sharing_copies(part, chosen)
 
-    def _with_copies(self, part: Dataset, chosen: Indices) -> Dataset:
-        """``part``, told what is known of ``copies``: they are found once for a data set and all its parts."""
+    def sharing_copies(self, part: Dataset, chosen: Indices) -> Dataset:
+        """``part``, told what is known of ``copies``: they are found once for a data set and all its parts.
+
+        Parameters
+        ----------
+        part : a new set of the structures ``chosen``, whatever else differs.
+        """
         if "copies" in self.__dict__:
             part.__dict__["copies"] = self.copies[chosen]
         return part

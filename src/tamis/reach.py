@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 from tamis.plausibility.distances import nearest_distances, spread_out
 
+LOG = logging.getLogger(__name__)
+
 MOST_ATOMS = 5000
 """Whose neighbours are looked for."""
 FEW = 0.01
@@ -21,7 +24,7 @@ LARGEST = 20.0
 
 
 def cutoff_doubts(dataset: Dataset, parts: dict[str, Any]) -> list[str]:
-    """Sentences on cutoffs within which some atoms have no neighbours.
+    """Sentences on cutoffs within which some atoms have no neighbours, which are logged, too.
 
     Parameters
     ----------
@@ -42,6 +45,7 @@ def cutoff_doubts(dataset: Dataset, parts: dict[str, Any]) -> list[str]:
         if share == 1.0:
             raise TamisError(f"{text}: raise it, or dataset.atom_spacing, by which default cutoffs scale")
         if share > FEW:
+            LOG.warning("%s", text)
             found.append(text)
     return found
 

@@ -1,8 +1,7 @@
-"""Frames that follow each other in one trajectory: a random choice among them is no test of anything new."""
+"""What a drawn test set says of new structures: of frames that follow each other in time, nothing."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from tamis.dataset import Dataset
 
-LOG = logging.getLogger(__name__)
 Array = NDArray[np.float64]
 
 FEWEST_FRAMES = 5
@@ -20,21 +18,41 @@ CORRELATED = 0.3
 """Correlation of the displacements in frames that follow each other. Independent frames have less than 0.1."""
 SAME_CELL = 0.1
 """Relative change of a cell's lengths between frames of one trajectory, at most."""
+FAR_MORE = 2.0
+"""Times as many structures for testing as were asked for are told."""
 
 
-def warn_of_trajectories(dataset: Dataset) -> None:
-    """Tell that a random test set consists of frames whose neighbours in time are trained on."""
+def doubts_of_test(dataset: Dataset, fraction: float) -> tuple[str, ...]:
+    """What a drawn test set cannot show, or costs, in sentences.
+
+    Parameters
+    ----------
+    dataset : as ``tamis.dataset.draw_test`` gives it. fraction : of the structures, that was asked for.
+    """
+    n, whole = int(dataset.is_test.sum()), "blocks (dataset.block_key) are held out whole"
+    if dataset.blocks_whole and fraction > 0.0 and n == 0:
+        return (
+            f"no structure is for testing, although dataset.test_fraction is {fraction:g}: {whole}, and no group has "
+            "two; give another file as dataset.test, or set dataset.block_key=null",
+        )
+    if dataset.test_kind == "blocks" and n > FAR_MORE * fraction * len(dataset):
+        return (
+            f"{n} of {len(dataset)} structures are for testing, although dataset.test_fraction is {fraction:g}: "
+            f"{whole}, and they are large; choose some with dataset.held_out, or give another file as dataset.test",
+        )
+    return _of_trajectories(dataset) if dataset.test_kind == "random" else ()
+
+
+def _of_trajectories(dataset: Dataset) -> tuple[str, ...]:
+    """That a random test set consists of frames whose neighbours in time are trained on."""
     found = list(trajectories(dataset.structures))
     if not found:
-        return
-    first, last = found[0]
+        return ()
+    first, last = (dataset.ids[i] for i in found[0])
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    LOG.warning(
-        "the test set is a random choice of frames of one trajectory (%s to %s%s): errors on it are too small for "
-        "anything else; name the trajectories with dataset.block_key, or give another file as dataset.test",
-        dataset.ids[first],
-        dataset.ids[last],
-        more,
+    return (
+        f"the test set is a random choice of frames of one trajectory ({first} to {last}{more}): errors on it are too "
+        "small for anything else; name the trajectories with dataset.block_key, or give another file as dataset.test",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -32,8 +31,6 @@ from tamis.reach import cutoff_doubts
 from tamis.record import COMPLETE, FAILED, INTERRUPTED, SKIPPED, STOPPED, TrialRecord, versions
 from tamis.secrets import redacted
 from tamis.threads import limited
-
-LOG = logging.getLogger(__name__)
 
 Watch = Callable[[TrialRecord], None]
 SPLIT, SELECT, FIT = range(3)
@@ -129,10 +126,9 @@ def _run(
         split = split_dataset(dataset, config["validation_fraction"], rng, parts.model.needs_tuning_set)
         pool = dataset.subset(split.pool)
         record.dataset = _describe(dataset, split)
-        doubts = cutoff_doubts(dataset, {"model": parts.model, "descriptor": parts.descriptor})
-        record.dataset["notes"] += doubts
-        for doubt in doubts:
-            LOG.warning("%s", doubt)
+        record.dataset["notes"] += cutoff_doubts(
+            dataset, {"model": parts.model, "descriptor": parts.descriptor}
+        )
     with record.stage("rows"):  # before the features, which the rows of an own descriptor hold already
         parts.model.prepare(dataset, parts.store)
     with record.stage("features"):

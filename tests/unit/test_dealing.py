@@ -9,8 +9,10 @@ from ase.build import bulk, molecule
 from ase.io import write
 from tests.copper import disguised, force_free, labelled, moved, trajectory
 
+from tamis import copies
+from tamis import dataset as dataset_module
 from tamis.checks import check_dataset
-from tamis.copies import are_copies, copies_of
+from tamis.copies import _agree, copies_of
 from tamis.dataset import draw_test, split_dataset
 from tamis.dealing import bundles_of, deal_into_folds, hold_out
 from tamis.exceptions import TamisError
@@ -28,7 +30,6 @@ def test_what_leaves_energies_equal_makes_a_copy(seed, repeat):
     first, other = moved(2, seed)
     copy = disguised(first, rng(seed), repeat)
     assert copies_of([first, other, copy]).tolist() == [0, 1, 0]
-    assert are_copies(first, copy) and not are_copies(first, other)
 
 
 def test_equal_energies_per_atom_go_with_copies():
@@ -71,6 +72,17 @@ def test_structures_that_cannot_be_searched_are_no_copies():
 def test_many_copies_of_many_structures():
     structures = [atoms for atoms in moved(20) for _ in range(10)]
     assert copies_of(structures).tolist() == [i // 10 for i in range(200)]
+
+
+def test_structures_that_are_no_copies_are_hardly_ever_compared_whole(monkeypatch):
+    rng, whole = np.random.default_rng(0), []
+    structures = [bulk("Cu", cubic=True).repeat(2) for _ in range(300)]
+    for atoms in structures:
+        atoms.positions += rng.normal(scale=0.01, size=atoms.positions.shape)
+    structures.append(disguised(structures[7], rng))
+    monkeypatch.setattr(copies, "_agree", lambda *a: whole.append(a) or _agree(*a))
+    assert copies_of(structures).tolist() == [*range(300), 7]
+    assert 0 < len(whole) < 10
 
 
 def test_draws_without_copies_are_those_of_single_structures():
@@ -220,6 +232,29 @@ def test_a_random_test_of_one_trajectory_is_told(tmp_path, caplog):
     assert "trajectory" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("blocks", "told"),
+    [
+        (["a"] * 20, "no structure is for testing, although dataset.test_fraction is 0.1"),
+        (["a", "b"] * 10, "10 of 20 structures are for testing, although dataset.test_fraction is 0.1"),
+        ([str(i // 2) for i in range(20)], ""),
+    ],
+)
+def test_blocks_that_make_no_test_set_or_too_large_a_one_are_told(tmp_path, caplog, blocks, told):
+    path = written(tmp_path / "a.xyz", labelled(moved(20, size=2), None, blocks))
+    notes = "".join(own_files(path, block_key="run").load().notes)
+    assert told in notes and told in caplog.text and ("for testing" in notes) is bool(told)
+
+
 def test_independent_frames_and_strain_series_are_no_trajectory():
     assert not list(trajectories(moved(30, size=2)))
     assert not list(trajectories(force_free(20))) and not list(trajectories(trajectory(4)))
+
+
+def test_copies_are_looked_for_once_for_a_set_and_all_its_parts(tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr(dataset_module, "copies_of", lambda some: looked.append(len(some)) or copies_of(some))
+    path = written(tmp_path / "a.xyz", labelled([*moved(12), Atoms("Cu", cell=[15.0] * 3, pbc=True)]))
+    dataset = own_files(path).load()
+    split_dataset(dataset, 0.2, rng(), with_tuning=True)
+    assert dataset.isolated is not None and looked == [13]

@@ -398,6 +398,7 @@ def test_the_chosen_setting_predicts_held_out_structures_best(prepared, rattled,
     monkeypatch.setattr("tamis.models.grids.Losses.standard_errors", lambda losses, best: 0.0)
     monkeypatch.setattr("tamis.models.grids.LEAST_GAIN", 0.0)
     from tamis.dealing import deal_into_folds
+    from tamis.models.judging import AS_GOOD_AS_NONE
 
     kept = rattled.subset(range(12))
     fold = deal_into_folds(kept.groups, 3, rng(), kept.copies)
@@ -421,7 +422,7 @@ def test_the_chosen_setting_predicts_held_out_structures_best(prepared, rattled,
             ]
             forces += [(design[i].forces[..., columns] @ c - kept.forces[i]).ravel() for i in test]
         force_rmse = np.sqrt(np.mean(np.concatenate(forces) ** 2))
-        scores.append(np.log(np.mean(np.abs(energies)) * force_rmse))
+        scores.append(np.log((np.mean(np.abs(energies)) + AS_GOOD_AS_NONE) * force_rmse))
     assert chosen["fold_score"] == pytest.approx(min(scores), abs=1e-5)
     best = prepared.grid[int(np.argmin(scores))]
     assert (chosen["energy_sigma_eV"], chosen["force_sigma_eV_per_A"]) == (best.energy, best.force)

@@ -19,11 +19,12 @@ from tests.labelled import (
 
 from tamis.checks import check_dataset
 from tamis.exceptions import TamisError
+from tamis.file_units import FileUnits
 from tamis.plausibility import unit_doubts
 from tamis.plausibility.comparison import Comparison
 from tamis.plausibility.label_units import all_electron_energy
 from tamis.plausibility.quick_basis import QuickBasis
-from tamis.plausibility.unit_tables import ENERGIES, FORCES, STRESSES
+from tamis.plausibility.unit_tables import ENERGIES, FORCES, STRESSES, VIRIALS
 from tamis.sources.mlearn import Mlearn
 
 SOUND = {
@@ -72,6 +73,13 @@ def test_mlearn_is_left_in_peace(element, step, shared):
     )
     dataset = source.load()
     assert not unit_doubts(dataset.subset(np.arange(0, len(dataset), step)))
+
+
+def test_tables_of_units_are_those_by_which_files_are_read():
+    for key, table in (("energy", ENERGIES), ("forces", FORCES), ("stress", STRESSES), ("virial", VIRIALS)):
+        for unit, number in table.items():
+            factor = getattr(FileUnits(**{key: unit}), f"{key}_factor")
+            assert factor * number == pytest.approx(1.0, rel=1e-9), f"{key} in {unit}"
 
 
 @pytest.mark.parametrize("name", WITH_FORCES)

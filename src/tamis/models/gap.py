@@ -22,7 +22,15 @@ from tamis.memory import Memory
 from tamis.models.base import Array, Model
 from tamis.models.gap_candidates import choose_candidates
 from tamis.models.grids import NOT_JUDGED, Axis, Choice, Losses, Point, choose
-from tamis.models.judging import ENERGY, FORCE, Judges, judges_by_folds, judges_by_tuning, parts_of
+from tamis.models.judging import (
+    AS_GOOD_AS_NONE,
+    ENERGY,
+    FORCE,
+    Judges,
+    judges_by_folds,
+    judges_by_tuning,
+    parts_of,
+)
 from tamis.models.linear import LinearPotential
 from tamis.models.normal_equations import Indices, Terms, element_counts
 from tamis.models.settings import POOL_VALIDATION, check_tuning
@@ -40,8 +48,6 @@ from tamis.store import Store
 
 JUDGED_POINTS = 300
 """Settings are compared with so many sparse points, the first of the nested order; the last fit takes all."""
-AS_GOOD_AS_NONE = 1e-12
-"""eV per atom; smaller errors are rounding."""
 FORCE_SIGMAS, RATIOS = (1e-4, 1.0), (1e-3, 1e2)
 """eV/Å, and Å per square root of an atom: how far a grid may widen."""
 

@@ -1,7 +1,7 @@
 """Whether labels can be what they are taken for: fillers, units, signs, atoms alone (docs/plausibility.md)."""
 
 from tamis.plausibility.fillers import filler_doubts, filler_problems
-from tamis.plausibility.isolated import set_isolated_apart
+from tamis.plausibility.isolated import is_isolated, set_isolated_apart
 from tamis.plausibility.label_units import unit_doubts
 
-__all__ = ["filler_doubts", "filler_problems", "set_isolated_apart", "unit_doubts"]
+__all__ = ["filler_doubts", "filler_problems", "is_isolated", "set_isolated_apart", "unit_doubts"]

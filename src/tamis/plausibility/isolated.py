@@ -30,9 +30,10 @@ def set_isolated_apart(dataset: Dataset) -> Dataset:
     free = [i for i, atoms in enumerate(dataset.structures) if is_isolated(atoms)]
     if not free or 2 * len(free) >= len(dataset):
         return dataset
-    rest = sorted(set(range(len(dataset))) - set(free))
+    rest = np.setdiff1d(np.arange(len(dataset)), free)
     apart = dataset.subset(free)
-    return replace(dataset.subset(rest), isolated=apart, notes=(*dataset.notes, _note(apart)))
+    bonded = replace(dataset.subset(rest), isolated=apart, notes=(*dataset.notes, _note(apart)))
+    return dataset.sharing_copies(bonded, rest)
 
 
 def is_isolated(atoms: Atoms) -> bool:

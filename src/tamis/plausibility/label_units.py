@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-import ase.units
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
@@ -17,7 +16,6 @@ from tamis.plausibility.comparison import Comparison
 from tamis.plausibility.distances import spread_out, usual_bond
 from tamis.plausibility.scales import Scale
 from tamis.plausibility.unit_tables import (
-    BOHR,
     ENERGIES,
     PER_ATOM,
     Explanation,
@@ -26,6 +24,7 @@ from tamis.plausibility.unit_tables import (
     of_stresses_as_virials,
     of_virials_as_stresses,
 )
+from tamis.units import A_PER_BOHR, EV_PER_HARTREE
 
 Array = NDArray[np.float64]
 
@@ -82,18 +81,19 @@ def unit_doubts(dataset: Dataset) -> list[str]:
 
 def length_doubts(dataset: Dataset, bond: float) -> list[str]:
     """Distances that are too long for Å, and what labels would be beside lengths in bohr."""
-    comparison = Comparison.of(in_angstrom(dataset), bond * BOHR)
+    comparison = Comparison.of(in_angstrom(dataset), bond * A_PER_BOHR)
     energy = None if comparison is None else comparison.energy_to_force()
     others, forces = [], ""
     if comparison is not None and agrees(energy):
         forces = " dataset.units.forces=ev/angstrom dataset.units.stress=ev/angstrom3"
-    elif comparison is not None and not agrees(energy, BOHR):  # neither per Å nor per bohr
+    elif comparison is not None and not agrees(energy, A_PER_BOHR):  # neither per Å nor per bohr
         others = [f"if lengths are in bohr: {doubt}" for doubt in label_doubts(comparison)]
     elif median_force(dataset) < SMALLEST_FORCE:
         forces = ", and dataset.units.energy=hartree if all labels are in atomic units"
     return [
-        f"nearest neighbours are {bond:.2f} times the sum of two radii apart, where 0.8 to 1.3 is usual; in bohr it "
-        f"would be {bond * BOHR:.2f}: are positions and cells in bohr? then set dataset.units.length=bohr{forces}",
+        f"nearest neighbours are {bond:.2f} times the sum of two radii apart, where 0.8 to 1.3 is usual; in bohr "
+        f"it would be {bond * A_PER_BOHR:.2f}: are positions and cells in bohr? then set "
+        f"dataset.units.length=bohr{forces}",
         *others,
     ]
 
@@ -101,7 +101,8 @@ def length_doubts(dataset: Dataset, bond: float) -> list[str]:
 def in_angstrom(dataset: Dataset) -> Dataset:
     """``dataset`` with lengths that were in bohr."""
     structures = tuple(
-        Atoms(a.numbers, a.positions * BOHR, cell=a.cell.array * BOHR, pbc=a.pbc) for a in dataset.structures
+        Atoms(a.numbers, a.positions * A_PER_BOHR, cell=a.cell.array * A_PER_BOHR, pbc=a.pbc)
+        for a in dataset.structures
     )
     return replace(dataset, structures=structures)
 
@@ -249,7 +250,7 @@ def all_electron_energy(numbers: NDArray[np.intp]) -> float:
     """Energy of all electrons of the free atoms, eV, to 1 % (2 % for H): Schwinger, Phys. Rev. A 24, 2353 (1981)."""
     z = np.asarray(numbers, dtype=float)
     hartree = -0.768745 * z ** (7.0 / 3.0) + 0.5 * z**2 - 0.26990 * z ** (5.0 / 3.0)
-    return float(hartree.sum() * ase.units.Hartree)
+    return float(hartree.sum() * EV_PER_HARTREE)
 
 
 def median_force(dataset: Dataset) -> float:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, eigh
 
 Array = NDArray[np.float64]
 
@@ -102,6 +102,8 @@ class Trained:
     @classmethod
     def on(cls, first: Array, second: Array) -> Trained:
         """Of two ``gram``."""
+        from scipy.linalg import eigh  # brings a part of SciPy that most commands do without
+
         a, b = second[:-1, :-1], first[:-1, :-1]
         both = np.diag(a) / np.trace(a) + np.diag(b) / np.trace(b)  # no factor is favoured
         used = both > 1e-12 * both.max()

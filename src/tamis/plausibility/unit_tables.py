@@ -5,38 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import ase.units
 import numpy as np
 
-from tamis.units import EV_PER_A3_PER_KBAR, GPA_PER_EV_PER_A3, KCAL_PER_MOL_PER_EV, MEV_PER_EV
+from tamis import file_units
+from tamis.units import A_PER_BOHR
 
-BOHR = ase.units.Bohr
 ENERGIES = {
-    "hartree": 1.0 / ase.units.Hartree,
-    "rydberg": 1.0 / ase.units.Rydberg,
-    "kcal/mol": KCAL_PER_MOL_PER_EV,
-    "kj/mol": 4.184 * KCAL_PER_MOL_PER_EV,
-    "mev": MEV_PER_EV,
+    unit: 1.0 / file_units.ENERGIES[unit] for unit in ("hartree", "rydberg", "kcal/mol", "kj/mol", "mev")
 }
 """Of each in one eV."""
 FORCES = {
-    "hartree/bohr": BOHR / ase.units.Hartree,
-    "rydberg/bohr": BOHR / ase.units.Rydberg,
-    "kcal/mol/angstrom": KCAL_PER_MOL_PER_EV,
-    "kj/mol/angstrom": 4.184 * KCAL_PER_MOL_PER_EV,
-    "mev/angstrom": MEV_PER_EV,
-    "ev/bohr": BOHR,
-    "kj/mol/nm": 0.4184 * KCAL_PER_MOL_PER_EV,
+    **{f"{unit}/bohr": A_PER_BOHR * ENERGIES[unit] for unit in ("hartree", "rydberg")},
+    **{f"{unit}/angstrom": ENERGIES[unit] for unit in ("kcal/mol", "kj/mol", "mev")},
+    "ev/bohr": A_PER_BOHR,
+    "kj/mol/nm": file_units.LENGTHS["nm"] * ENERGIES["kj/mol"],
 }
 """Of each in one eV/Å."""
 STRESSES = {
-    "gpa": GPA_PER_EV_PER_A3,
-    "kbar": 1.0 / EV_PER_A3_PER_KBAR,
-    "bar": 1e3 / EV_PER_A3_PER_KBAR,
-    "mpa": 1e3 * GPA_PER_EV_PER_A3,
-    "pa": 1e9 * GPA_PER_EV_PER_A3,
-    "hartree/bohr3": BOHR**3 / ase.units.Hartree,
-    "rydberg/bohr3": BOHR**3 / ase.units.Rydberg,
+    **{unit: 1.0 / number for unit, number in file_units.STRESSES.items()},
+    **{f"{unit}/bohr3": A_PER_BOHR**3 * ENERGIES[unit] for unit in ("hartree", "rydberg")},
 }
 """Of each in one eV/Å³."""
 FAMILIES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
@@ -167,7 +167,7 @@ def _checked(
     if atom_spacing is not None and (doubt := _spacing_doubt(dataset, atom_spacing)):
         LOG.warning("%s", doubt)
         doubts = (*doubts, doubt)
-    checked = set_isolated_apart(replace(dataset, notes=(*dataset.notes, *doubts)))
+    checked = set_isolated_apart(dataset.with_notes(doubts))
     if checked.isolated is not None:
         LOG.warning("%s", checked.notes[-1])
     return checked

@@ -25,7 +25,7 @@ from tamis.sources.base import Source, refuse_unknown_ids
 from tamis.sources.keys import AUTO, USUAL, Choice, choose_keys
 from tamis.sources.labels import Frame, labelled
 from tamis.sources.read_as import describe
-from tamis.trajectories import warn_of_trajectories
+from tamis.trajectories import doubts_of_test
 
 LOG = logging.getLogger(__name__)
 
@@ -151,9 +151,10 @@ class Extxyz(Source):
                 )
             return dataset.with_test(is_test, "blocks", has_blocks(dataset.blocks))
         drawn = draw_test(dataset, self.test_fraction, self.test_seed)
-        if drawn.test_kind == "random":
-            warn_of_trajectories(drawn)
-        return drawn
+        doubts = doubts_of_test(drawn, self.test_fraction)
+        for doubt in doubts:
+            LOG.warning("%s", doubt)
+        return drawn.with_notes(doubts)
 
     def _structures(self, paths: Sequence[Path]) -> list[tuple[str, Atoms]]:
         """Ids and structures as in the files, in order."""

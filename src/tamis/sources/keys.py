@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tamis.checks import IMPOSSIBLE_STRESS
 from tamis.configuration import suggest
-from tamis.file_units import FileUnits
+from tamis.file_units import STRESSES, FileUnits
 from tamis.sources.labels import (
     Keys,
     bare,
@@ -26,7 +26,7 @@ from tamis.sources.labels import (
     stress_by_virial,
     voigt,
 )
-from tamis.units import GPA_PER_EV_PER_A3, MEV_PER_EV
+from tamis.units import MEV_PER_EV
 
 Array = NDArray[np.float64]
 Named = Sequence[tuple[str, Atoms]]
@@ -66,12 +66,7 @@ RELATIVE_ROUNDING = 1e-3
 SAME_ENERGY = 1e-6
 """eV; free energy and energy that are nearer are one number."""
 COMPONENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
-RATIOS: dict[float, str] = {
-    1.0: "",
-    GPA_PER_EV_PER_A3: "gpa",
-    10 * GPA_PER_EV_PER_A3: "kbar",
-    1e4 * GPA_PER_EV_PER_A3: "bar",
-}
+RATIOS: dict[float, str] = {1.0: "", **{1.0 / number: unit for unit, number in STRESSES.items()}}
 """What a stress in another unit is of one in eV/Å³."""
 
 

@@ -19,7 +19,7 @@ UNGROUPED = "all"
 
 @dataclass(frozen=True)
 class Keys:
-    """Names under which the files have the labels; None: not read. ``arguments`` are those of the data set."""
+    """Names under which the files have the labels; None: not read."""
 
     energy: str
     forces: str
