@@ -17,7 +17,9 @@ TABLES = [
 @pytest.mark.parametrize(("name", "file", "table", "lines"), TABLES, ids=[table for _, _, table, _ in TABLES])
 def test_a_table_is_what_its_numbers_give(name, file, table, lines):
     if not (CSVS / f"{name}.csv").is_file():
-        pytest.skip(f"docs/published/{name}.csv is not there: {file} says which state of the code its numbers are of")
+        pytest.skip(
+            f"docs/published/{name}.csv is not there: {file} says which state of the code its numbers are of"
+        )
     assert table_in(PROJECT / file, table) == list(lines(read_rows(CSVS / f"{name}.csv")))
 
 
