@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
 from tamis.geometry import check_geometry, in_vacuum, periodic_volume
-from tamis.plausibility import filler_doubts, filler_problems, is_isolated, set_isolated_apart, unit_doubts
+from tamis.plausibility import (
+    UNTYPED,
+    Factors,
+    filler_doubts,
+    filler_problems,
+    is_isolated,
+    set_isolated_apart,
+    unit_doubts,
+)
 from tamis.units import GPA_PER_EV_PER_A3
 
 Array = NDArray[np.float64]
@@ -71,7 +79,7 @@ class Tolerances:
 
 
 def check_dataset(
-    dataset: Dataset, elements: Sequence[str], tolerances: Tolerances | None = None
+    dataset: Dataset, elements: Sequence[str], tolerances: Tolerances | None = None, typed: Factors = UNTYPED
 ) -> tuple[str, ...]:
     """Refuse a data set that would give wrong numbers or crash an engine; log what is doubtful, and return it.
 
@@ -80,6 +88,7 @@ def check_dataset(
     dataset : as read.
     elements : chemical symbols that the configuration declares.
     tolerances : where doubt becomes refusal; the defaults suit DFT data of solids and liquids.
+    typed : what units that a user typed have multiplied energies, forces and stresses with.
 
     Raises
     ------
@@ -104,7 +113,7 @@ def check_dataset(
     bonded = set_isolated_apart(remaining)
     problems += repeated_structures(remaining) + foreign_energies(remaining, tolerances.energy_window)
     problems += impossible_stresses(remaining) + filler_problems(bonded, tolerances.zero_forces)
-    units = unit_doubts(bonded)
+    units = unit_doubts(bonded, typed)
     raise_problems(problems, units)
     doubts = [*doubts_of(bonded, elements, tolerances), *filler_doubts(bonded), *units]
     for doubt in doubts:
@@ -119,9 +128,9 @@ def raise_problems(problems: Sequence[str], hints: Sequence[str] = ()) -> None:
     shown = "\n  ".join(problems[:SHOWN])
     rest = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
     raise TamisError(
-        f"the data set has {len(problems)} problem(s):\n  {shown}{rest}\n"
+        "".join(f"of all structures: {hint}.\n" for hint in hints)
+        + f"the data set has {len(problems)} problem(s):\n  {shown}{rest}\n"
         "Correct the files, or leave structures out by listing their ids in dataset.drop."
-        + "".join(f"\nOf all structures: {hint}." for hint in hints)
     )
 
 

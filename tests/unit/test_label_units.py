@@ -172,7 +172,7 @@ def test_labels_that_belong_to_nothing_say_nothing():
 
 def test_a_refusal_for_impossible_stresses_names_the_unit():
     with pytest.raises(
-        TamisError, match=r"TPa[\s\S]*Of all structures: stresses[\s\S]*dataset.units.stress=-kbar"
+        TamisError, match=r"of all structures: stresses[\s\S]*dataset.units.stress=-kbar[\s\S]*TPa"
     ):
         check_dataset(in_units(copper(), stress=-STRESSES["kbar"]), ["Cu"])
 
@@ -223,3 +223,24 @@ def test_energies_of_all_electrons(number, hartree):
     assert all_electron_energy(np.array([number])) == pytest.approx(
         hartree * ase.units.Hartree, rel=0.08 if number == 1 else 0.01
     )
+
+
+@pytest.mark.parametrize(("unit", "sign"), [("kbar", -1.0), ("gpa", 1.0), ("bar", 1.0)])
+def test_advice_is_about_the_numbers_in_the_file(unit, sign):
+    """A set in kbar, read with a unit that was typed and is wrong: what is named is the unit of the file."""
+    in_file = in_units(copper(), stress=STRESSES["kbar"])
+    factor = sign / STRESSES[unit]
+    read = replace(in_file, stresses=in_file.stresses * factor)
+    (doubt,) = unit_doubts(read, (1.0, 1.0, factor))
+    assert doubt.startswith("the numbers in the file") and doubt.endswith(
+        "fits kbar (dataset.units.stress=kbar)"
+    )
+    right = 1.0 / STRESSES["kbar"]
+    assert not unit_doubts(replace(in_file, stresses=in_file.stresses * right), (1.0, 1.0, right))
+
+
+def test_a_unit_that_was_typed_for_nothing_is_to_be_left_out():
+    typed = 1.0 / STRESSES["kbar"]
+    wrong = replace(copper(), stresses=copper().stresses * typed)
+    (doubt,) = unit_doubts(wrong, (1.0, 1.0, typed))
+    assert "leave dataset.units out" in doubt

@@ -2,6 +2,14 @@
 
 from tamis.plausibility.fillers import filler_doubts, filler_problems
 from tamis.plausibility.isolated import is_isolated, set_isolated_apart
-from tamis.plausibility.label_units import unit_doubts
+from tamis.plausibility.label_units import UNTYPED, Factors, unit_doubts
 
-__all__ = ["filler_doubts", "filler_problems", "is_isolated", "set_isolated_apart", "unit_doubts"]
+__all__ = [
+    "UNTYPED",
+    "Factors",
+    "filler_doubts",
+    "filler_problems",
+    "is_isolated",
+    "set_isolated_apart",
+    "unit_doubts",
+]

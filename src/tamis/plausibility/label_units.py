@@ -58,13 +58,37 @@ SHOWN = 3
 """Explanations in a sentence."""
 
 
-def unit_doubts(dataset: Dataset) -> list[str]:
+Factors = tuple[float, float, float]
+"""Of energies, forces and stresses."""
+UNTYPED: Factors = (1.0, 1.0, 1.0)
+
+
+def unit_doubts(dataset: Dataset, typed: Factors = UNTYPED) -> list[str]:
     """Sentences on labels and lengths whose unit or sign seems to be another than it should be.
 
     Parameters
     ----------
     dataset : structures that passed the other checks, isolated atoms left out.
+    typed : what the units that a user typed have multiplied energies, forces and stresses with. The advice is about
+        the numbers in the file, which are what a unit that is typed belongs to.
     """
+    found = _doubts(dataset)
+    if not found or typed == UNTYPED:
+        return found
+    energy, forces, stress = typed
+    in_file = replace(
+        dataset,
+        energies=dataset.energies / energy,
+        forces=tuple(some / forces for some in dataset.forces),
+        stresses=dataset.stresses / stress,
+    )
+    return [f"the numbers in the file: {text}" for text in _doubts(in_file)] or [
+        f"{'; '.join(found)}; without the units that were typed the labels fit (eV, eV/Å, eV/Å³): leave dataset.units "
+        "out"
+    ]
+
+
+def _doubts(dataset: Dataset) -> list[str]:
     try:
         bonds = np.array([usual_bond(dataset.structures[i]) for i in spread_out(dataset, MOST_ATOMS)])
     except TamisError:  # cells that are refused by who looks for neighbours

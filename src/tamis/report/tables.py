@@ -62,6 +62,8 @@ def print_trial(record: TrialRecord, folder: Path, alone: bool, shown: Sequence[
     seconds = [
         f"{k.removeprefix('seconds/')} {v:.2f}" for k, v in record.metrics.items() if k.startswith("seconds/")
     ]
+    for note in record.dataset.get("notes", []):  # the warning has scrolled away
+        console.print(f"[yellow]data[/]: {escape(in_one_line(note))}", highlight=False, soft_wrap=True)
     if read_as := record.dataset.get("read_as"):
         console.print(f"data:    {escape(printable(read_as))}", highlight=False, soft_wrap=True)
     if record.status == COMPLETE:

@@ -18,7 +18,7 @@ from tamis.checks import Tolerances, check_dataset
 from tamis.crystal import Crystal
 from tamis.dataset import Dataset
 from tamis.exceptions import TamisError
-from tamis.plausibility import set_isolated_apart
+from tamis.plausibility import UNTYPED, Factors, set_isolated_apart
 from tamis.sources.spacing import FAR_OFF, spacing_of
 
 LOG = logging.getLogger(__name__)
@@ -86,6 +86,11 @@ class Source(ABC):
     def _with_test(self, dataset: Dataset) -> Dataset:
         """``dataset``, without what was dropped, with its test structures chosen where the files do not say."""
         return dataset
+
+    @property
+    def typed_factors(self) -> Factors:
+        """What units that a user typed have multiplied energies, forces and stresses with."""
+        return UNTYPED
 
     @property
     def tolerances(self) -> Tolerances:
@@ -163,7 +168,9 @@ def _checked(
     dataset = _as_read(source, stamps)
     for note in dataset.notes:
         LOG.info("%s", note)
-    doubts = check_dataset(dataset, elements or source.elements_of_data(), source.tolerances)
+    doubts = check_dataset(
+        dataset, elements or source.elements_of_data(), source.tolerances, source.typed_factors
+    )
     if atom_spacing is not None and (doubt := _spacing_doubt(dataset, atom_spacing)):
         LOG.warning("%s", doubt)
         doubts = (*doubts, doubt)

@@ -20,6 +20,7 @@ from tamis.dataset import Dataset, draw_test, has_blocks
 from tamis.dealing import named
 from tamis.exceptions import TamisError
 from tamis.file_units import FileUnits
+from tamis.plausibility import Factors
 from tamis.sources.ase_database import DATABASES, read_database, refuse_compressed
 from tamis.sources.base import Source, refuse_unknown_ids
 from tamis.sources.keys import AUTO, USUAL, Choice, choose_keys
@@ -99,6 +100,13 @@ class Extxyz(Source):
             if self.test:
                 raise TamisError("dataset.held_out and dataset.test are both set; leave one of them null")
         _ = self.tolerances  # checks its numbers
+
+    @property
+    def typed_factors(self) -> Factors:
+        """Of ``units``; stresses are those of the stress, or of the virial where this has a unit and that has none."""
+        units = FileUnits.of(self.units)
+        stress = units.stress_factor if units.stress_factor != 1.0 else units.virial_factor
+        return units.energy_factor, units.forces_factor, stress
 
     @property
     def tolerances(self) -> Tolerances:
