@@ -114,8 +114,10 @@ def without_objective(record: TrialRecord, name: str) -> str:
     """
     never = {"train", "test"} - {name.split("/")[0]}
     known = [metric for metric in record.metrics if metric.split("/")[0] not in never]
-    why = "; ".join(dict.fromkeys(record.problems.values())) or f"{suggest(name, known)}see record.json"
-    return f"objective={name} is none of the trial's metrics; {why}"
+    why = "; ".join(dict.fromkeys(record.problems.values())) or "see record.json"
+    is_spelt_right = any(metric.partition("/")[2] == name.partition("/")[2] for metric in record.metrics)
+    hint = "" if is_spelt_right else suggest(name, known)
+    return f"objective={name} is none of the trial's metrics; {hint}{why}"
 
 
 def for_search(record: TrialRecord, names: list[str]) -> dict[str, Any]:
