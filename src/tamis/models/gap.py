@@ -163,8 +163,7 @@ class GapModel(Model):
         n_pair_points = basis.n_features - basis.n_candidates
         with store.memory.holding():
             numbers = np.unique(by_folds.folds).tolist()
-            # each part, what is left without it, all of them, and what one judgement takes of these
-            n_sets = 2 * len(numbers) + 4
+            n_sets = len(numbers) + 4  # each part, all of them, and judgements, which look at fewer points
             n_bytes = Terms.n_bytes(len(columns), n_sets) + basis.candidates.points.nbytes
             store.memory.reserve(n_bytes, f"candidates and normal equations of {len(columns)} sparse points")
             parts = {k: whitened(kept.subset(np.flatnonzero(by_folds.folds == k))) for k in numbers}
