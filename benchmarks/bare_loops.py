@@ -12,16 +12,16 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.lammps import Prism
 
-from tamis.bases.ace import AceBasis
-from tamis.bases.acsf import AcsfBasis
+from tamis.bases.ace.basis import AceBasis
+from tamis.bases.acsf.basis import AcsfBasis
 from tamis.bases.base import Basis
-from tamis.bases.chimes import ChimesBasis
+from tamis.bases.chimes.basis import ChimesBasis
 from tamis.bases.dscribe_acsf import DscribeAcsfBasis
 from tamis.bases.dscribe_soap import DscribeSoapBasis
 from tamis.bases.quests import QuestsBasis
 from tamis.bases.snap import SnapBasis
 from tamis.bases.soap import SoapBasis
-from tamis.lammps import preload_mpi
+from tamis.engines.lammps import preload_mpi
 
 Loop = Callable[[Atoms], object]
 

@@ -27,9 +27,9 @@ from hydra.utils import instantiate
 from numpy.polynomial import polynomial
 from numpy.typing import NDArray
 
-from tamis.crystal import ATOMS_PER_CUBE
-from tamis.dataset import Dataset
-from tamis.units import GPA_PER_EV_PER_A3
+from tamis.core.units import GPA_PER_EV_PER_A3
+from tamis.data.crystal import ATOMS_PER_CUBE
+from tamis.data.dataset import Dataset
 
 Array = NDArray[np.float64]
 DEGREE = 3

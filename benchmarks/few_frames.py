@@ -14,10 +14,10 @@ import numpy as np
 from harness import RESULTS, configure, one_thread, report
 from hydra.utils import instantiate
 
-from tamis.dataset import Dataset
+from tamis.data.dataset import Dataset
+from tamis.data.sources.base import Source
 from tamis.evaluation.base import Subject
 from tamis.evaluation.dynamics import guards
-from tamis.sources.base import Source
 from tamis.store import Store
 
 FAMILIES = ("chimes", "ace", "gap")

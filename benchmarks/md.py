@@ -20,13 +20,13 @@ from ase import Atoms
 from harness import RESULTS, configure, one_thread, report
 from hydra.utils import instantiate
 
-from tamis.crystal import Crystal
+from tamis.data.crystal import Crystal
+from tamis.engines.lammps import start_lammps
 from tamis.evaluation.dynamics.engine import Integration, Task, integrate
 from tamis.evaluation.dynamics.forces import Forces
 from tamis.evaluation.dynamics.guards import Limits
 from tamis.evaluation.dynamics.plan import NVE, Run, supercell
 from tamis.evaluation.dynamics.trajectory import FINISHED, Trajectory
-from tamis.lammps import start_lammps
 from tamis.models.base import Potential
 from tamis.store import Store
 

@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tamis.files import write_atomically
-from tamis.report.averages import geometric_mean
+from tamis.analysis.averages import geometric_mean
+from tamis.analysis.points import Point
+from tamis.core.files import write_atomically
 from tamis.report.curves import draw_curves
-from tamis.report.points import Point
 
 PROJECT = Path(__file__).parent.parent
 CSVS = PROJECT / "docs" / "published"
@@ -108,7 +108,7 @@ def sweep(
 ) -> list[Row]:
     """The results of the sweep, or of the part that ``only`` leaves (overrides such as ``model=snap``)."""
     command = [
-        *(sys.executable, "-m", "tamis.app", "-m", f"experiment={publication.experiment}"),
+        *(sys.executable, "-m", "tamis.commands.run", "-m", f"experiment={publication.experiment}"),
         *(*publication.overrides, *only, f"hydra.sweep.dir={folder}", "tracking=null", "artifacts=false"),
         *([] if root is None else [f"dataset.root={root.absolute()}"]),
         f"store.root={store.absolute() if store else folder / 'store'}",

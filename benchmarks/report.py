@@ -34,7 +34,7 @@ def template(folder: Path) -> tuple[dict, list[str]]:
     command = [
         sys.executable,
         "-m",
-        "tamis.app",
+        "tamis.commands.run",
         "budget=curve",
         "model.basis.twojmax=4",
         "descriptor.twojmax=4",
@@ -85,7 +85,7 @@ def main() -> None:
         write_trials(record, lines, folder, arguments.n)
         size = sum(path.stat().st_size for path in folder.rglob("*.json")) / 2**20
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        command = [sys.executable, "-m", "tamis.report.command", str(folder), f"out={scratch}/report"]
+        command = [sys.executable, "-m", "tamis.commands.report", str(folder), f"out={scratch}/report"]
         done = subprocess.run(
             command, check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
         )

@@ -27,11 +27,11 @@ from harness import RESULTS, configure, cpu_seconds, dataset_overrides, on_cores
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from tamis.dataset import Dataset
+from tamis.core.errors import MissingEngineError, TamisError
+from tamis.data.dataset import Dataset
 from tamis.evaluation.errors import Residuals
-from tamis.exceptions import MissingEngineError, TamisError
 from tamis.models.base import Model, Potential
-from tamis.models.nnp import NnpModel
+from tamis.models.nnp.model import NnpModel
 from tamis.models.trainers.pacemaker import Pacemaker
 from tamis.store import Store
 

@@ -17,7 +17,7 @@ import numpy as np
 from harness import RESULTS, configure, dataset_overrides, interleave, on_cores, one_thread, report
 from hydra.utils import instantiate
 
-from tamis.dataset import Dataset
+from tamis.data.dataset import Dataset
 from tamis.models.linear import LinearModel, LinearPotential
 from tamis.models.normal_equations import Weights, element_counts, gather_rows, solve_rows
 from tamis.store import Store

@@ -29,9 +29,9 @@ from harness import RESULTS, configure, one_thread, report
 from hydra.utils import instantiate
 from numpy.typing import NDArray
 
-from tamis.latent import LatentSpace
-from tamis.pruners.base import Features, Limit
-from tamis.pruners.distance import by_distance
+from tamis.selection.base import Features, Limit
+from tamis.selection.distance import by_distance
+from tamis.selection.latent import LatentSpace
 from tamis.store import Store
 
 LIBRARIES = ("tamis", "fpsample", "skmatter")

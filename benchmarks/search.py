@@ -18,14 +18,14 @@ import numpy as np
 import optuna
 from harness import RESULTS, cpu_seconds, on_cores, one_thread, report
 
-from tamis.configuration import config_folder
+from tamis.core.configuration import config_folder
 
 APP = """
 from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
-from tamis.record import COMPLETE, TrialRecord
+from tamis.records.record import COMPLETE, TrialRecord
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config):

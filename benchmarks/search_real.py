@@ -30,8 +30,8 @@ from harness import RESULTS, configure, dataset_overrides, on_cores, one_thread,
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
-from tamis.configuration import config_folder
-from tamis.files import write_atomically
+from tamis.core.configuration import config_folder
+from tamis.core.files import write_atomically
 from tamis.parts import resolved
 from tamis.study.worker import SharedParts
 from tamis.trial import run_resolved

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness import RESULTS, cpu_seconds, on_cores, one_thread, report
 
-from tamis.record import COMPLETE, read_record
+from tamis.records.record import COMPLETE, read_record
 
 MODELS = ("snap", "ace", "chimes")
 MANY = 10_000

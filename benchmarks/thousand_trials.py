@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from harness import RESULTS, cpu_seconds, dataset_overrides, on_cores, one_thread, report
 
-from tamis.record import COMPLETE, TrialRecord, read_record
+from tamis.records.record import COMPLETE, TrialRecord, read_record
 
 FRACTIONS = ("0.05", "0.1", "0.25", "0.5")
 
@@ -62,7 +62,7 @@ def run_sweep(overrides: list[str], folder: Path) -> tuple[float, float]:
     start, cpu = time.perf_counter(), cpu_seconds()
     with on_cores(1), (folder / "output.txt").open("w") as output:
         finished = subprocess.run(
-            [sys.executable, "-m", "tamis.app", "-m", *overrides],
+            [sys.executable, "-m", "tamis.commands.run", "-m", *overrides],
             cwd=folder,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -70,7 +70,14 @@ def command(workers: int, trials: int, storage: str, tracking: str | None, store
         *("tracking.by_group=false", "tracking.artifacts=false"),
     ]
     return [
-        *(sys.executable, "-m", "tamis.app", "-m", "hydra/sweeper=study", "hydra/sweeper/sampler=random"),
+        *(
+            sys.executable,
+            "-m",
+            "tamis.commands.run",
+            "-m",
+            "hydra/sweeper=study",
+            "hydra/sweeper/sampler=random",
+        ),
         *("dataset=sw_silicon", "model=snap", "pruner=fps", "descriptor=snap", "artifacts=false"),
         *(
             "budget.fraction=interval(0.05,0.5)",

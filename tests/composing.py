@@ -3,7 +3,7 @@
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from tamis.configuration import config_folder, register_resolvers
+from tamis.core.configuration import config_folder, register_resolvers
 
 
 def composed(*overrides: str) -> DictConfig:

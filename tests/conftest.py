@@ -8,10 +8,10 @@ import pytest
 from ase.build import bulk
 
 from tamis.bases.snap import SnapBasis
-from tamis.dataset import Dataset
-from tamis.parents import Parent
+from tamis.data.dataset import Dataset
 from tamis.store import Store
 from tamis.tracking import Tracker
+from tamis.tracking.parents import Parent
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from tamis.dataset import Dataset
+from tamis.data.dataset import Dataset
 
 
 def force_free(n: int) -> list[Atoms]:

@@ -9,8 +9,8 @@ from hydra.utils import instantiate
 from tests.composing import choices, composed
 from tests.training import labelled
 
-from tamis.dataset import Dataset
-from tamis.sources.stillinger_weber import calculator
+from tamis.data.dataset import Dataset
+from tamis.data.sources.stillinger_weber import calculator
 
 FAMILIES = [name for name in choices("model") if "_" not in name]
 """One model of each family: a name with an underscore is a variant, or an outside trainer."""

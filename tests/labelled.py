@@ -10,7 +10,7 @@ from ase.build import bulk, fcc111, molecule
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 
-from tamis.dataset import Dataset
+from tamis.data.dataset import Dataset
 
 
 def labelled(structures: Sequence[Atoms], calculator: Callable[[], Calculator]) -> Dataset:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
-from tamis.lammps import LammpsCalculator
+from tamis.data.sources.stillinger_weber import R_CUT, pair_lines
+from tamis.engines.lammps import LammpsCalculator
 from tamis.models.base import Potential
-from tamis.sources.stillinger_weber import R_CUT, pair_lines
 
 
 @dataclass(frozen=True, eq=False)

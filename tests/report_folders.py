@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tamis.analysis.comparison import Comparison
+from tamis.commands.report import make_report
 from tamis.evaluation.errors import PER_STRUCTURE_FIELDS
-from tamis.report.command import make_report
-from tamis.report.comparison import Comparison
 from tamis.report.files import to_markdown
 from tamis.report.links import Links
 
@@ -60,7 +60,7 @@ def write_trial(
                 **{"model": model, "descriptor": descriptor, "pruner": pruner},
             },
             "dataset": {
-                "_target_": "tamis.sources.mlearn.Mlearn",
+                "_target_": "tamis.data.sources.mlearn.Mlearn",
                 "element": element,
                 "split": split,
                 "root": "/nowhere",
@@ -69,7 +69,7 @@ def write_trial(
             "descriptor": {}
             if descriptor == "none"
             else BASES[descriptor] | ({"r_cut": r_cut} if r_cut else {}),
-            "pruner": {"_target_": f"tamis.pruners.{pruner}"},
+            "pruner": {"_target_": f"tamis.selection.{pruner}"},
             "budget": {"fractions": list(fractions)},
             "model": {"basis": basis | ({"r_cut": model_r_cut} if model_r_cut else {})},
             "seed": {"split": seed, "select": seed, "fit": seed},

@@ -10,11 +10,11 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 
-from tamis.crystal import Crystal
+from tamis.data.crystal import Crystal
+from tamis.data.sources.stillinger_weber import calculator as stillinger_weber
 from tamis.evaluation.properties.base import Measured, Property, Sample
 from tamis.evaluation.properties.relaxation import Limits
 from tamis.models.base import Potential
-from tamis.sources.stillinger_weber import calculator as stillinger_weber
 
 SILICON = Crystal(structure="diamond", element="Si", a=5.5)
 COPPER = Crystal(structure="fcc", element="Cu", a=3.6)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tamis.statistics.endpoint import Range, area_weights
-from tamis.statistics.hypothesis import Arm
-from tamis.statistics.resampling import Curves, cells, draw_counts
+from tamis.analysis.endpoint import Range, area_weights
+from tamis.analysis.hypothesis import Arm
+from tamis.analysis.resampling import Curves, cells, draw_counts
 
 FRACTIONS = np.array([0.03, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0])
 

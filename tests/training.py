@@ -17,7 +17,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from tests.composing import composed
 
-from tamis.dataset import Dataset
+from tamis.data.dataset import Dataset
 from tamis.models.trainers.base import FilePotential
 from tamis.store import Store
 

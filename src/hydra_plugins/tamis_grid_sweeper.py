@@ -8,7 +8,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from tamis.secrets import redacted
+from tamis.core.secrets import redacted
 
 
 class GridSweeper(BasicSweeper):

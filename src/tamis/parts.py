@@ -11,14 +11,14 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from tamis.bases.base import Basis
-from tamis.configuration import check_config
+from tamis.core.configuration import check_config
+from tamis.core.errors import TamisError
+from tamis.data.sources.base import Source
 from tamis.evaluation.evaluation import Evaluation
-from tamis.exceptions import TamisError
-from tamis.latent import LatentSpace
 from tamis.models.base import Model
-from tamis.pruners.base import Pruner
-from tamis.pruners.budget import Budget
-from tamis.sources.base import Source
+from tamis.selection.base import Pruner
+from tamis.selection.budget import Budget
+from tamis.selection.latent import LatentSpace
 from tamis.store import Store
 
 NO_TRIAL = ("hydra", "tracking", "study", "search")

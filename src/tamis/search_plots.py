@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from tamis.files import write_atomically
+from tamis.core.files import write_atomically
 
 if TYPE_CHECKING:
     from optuna import Study

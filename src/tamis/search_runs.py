@@ -10,10 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tamis.parents import Parent, read_parent
-from tamis.record import COMPLETE, FAILED, RECORD_FILE, TrialRecord, read_record
+from tamis.records.record import COMPLETE, FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.search_plots import PAGE, draw_search
 from tamis.tracking import NoTracker, Tracker
+from tamis.tracking.parents import Parent, read_parent
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -16,16 +16,17 @@ from hydra.experimental.callback import Callback
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from tamis.configuration import register_resolvers
-from tamis.exceptions import TamisError
-from tamis.parents import MISSED, UNREACHABLE, Parent, hold, is_in_use, read_parent
-from tamis.record import RECORD_FILE, read_record
-from tamis.report.averages import AVERAGE
+from tamis.analysis.averages import AVERAGE
+from tamis.analysis.points import Point, points_of, write_table
+from tamis.commands.sync import sync
+from tamis.core.configuration import register_resolvers
+from tamis.core.errors import TamisError
+from tamis.core.locks import hold, is_in_use
+from tamis.records.record import RECORD_FILE, read_record
 from tamis.report.curves import draw_curves
-from tamis.report.points import Point, points_of, write_table
 from tamis.report.tables import in_one_line, print_sweep
-from tamis.sync import sync
 from tamis.tracking import NoTracker, Tracker, tracker_of
+from tamis.tracking.parents import MISSED, UNREACHABLE, Parent, read_parent
 
 log = logging.getLogger(__name__)
 

@@ -13,24 +13,24 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from tamis.bases.none import NoDescriptor
-from tamis.configuration import explain
-from tamis.dataset import Dataset, Split, split_dataset, with_isolated
-from tamis.elements import types_of_elements
+from tamis.core.configuration import explain
+from tamis.core.elements import types_of_elements
+from tamis.core.errors import NotApplicableError, StoppedError, TamisError
+from tamis.core.interrupts import heeding_interrupts
+from tamis.core.names import said_of
+from tamis.core.secrets import redacted
+from tamis.core.threads import limited
+from tamis.data.dataset import Dataset, Split, split_dataset, with_isolated
+from tamis.data.extxyz_writer import write_extxyz
+from tamis.data.reach import cutoff_doubts
 from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
-from tamis.exceptions import NotApplicableError, StoppedError, TamisError
-from tamis.extxyz_writer import write_extxyz
-from tamis.interrupts import heeding_interrupts
 from tamis.models.base import Potential
 from tamis.models.judging import FEW
-from tamis.names import said_of
 from tamis.parts import Parts, Seeds, check_trial, plain, trial_part
-from tamis.pruners.base import Selection
-from tamis.pruners.budget import select_all
-from tamis.reach import cutoff_doubts
-from tamis.record import COMPLETE, FAILED, INTERRUPTED, SKIPPED, STOPPED, TrialRecord, versions
-from tamis.secrets import redacted
-from tamis.threads import limited
+from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, SKIPPED, STOPPED, TrialRecord, versions
+from tamis.selection.base import Selection
+from tamis.selection.budget import select_all
 
 Watch = Callable[[TrialRecord], None]
 SPLIT, SELECT, FIT = range(3)

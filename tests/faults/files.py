@@ -14,11 +14,11 @@ import numpy as np
 from ase.build import bulk
 from tests.faults.scenario import Scenario
 
-from tamis.dataset import Dataset
-from tamis.exceptions import TamisError
-from tamis.record import RECORD_FILE, TrialRecord, read_record
-from tamis.sources.archive import read_archive, write_archive
-from tamis.sources.mlearn_files import Pin, download
+from tamis.core.errors import TamisError
+from tamis.data.dataset import Dataset
+from tamis.data.sources.archive import read_archive, write_archive
+from tamis.data.sources.mlearn_files import Pin, download
+from tamis.records.record import RECORD_FILE, TrialRecord, read_record
 
 
 class GrowingRecord(Scenario):

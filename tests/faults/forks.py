@@ -15,7 +15,7 @@ from typing import NamedTuple
 from hydra.errors import HydraException
 from tests.faults.injector import Fault, Injector
 
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
 
 LONGEST_S = 120
 """A program that takes longer hangs."""

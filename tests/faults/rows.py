@@ -9,7 +9,7 @@ from ase.build import bulk
 from tests.composing import composed
 from tests.faults.scenario import Scenario
 
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
 from tamis.parts import build_part
 from tamis.store import Store, read_block
 

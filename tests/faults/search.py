@@ -23,7 +23,7 @@ from tests.faults.scenario import Scenario
 from tests.studies import check_whole, load, make_app
 
 from hydra_plugins.tamis_study_sweeper._storage import open_storage
-from tamis.configuration import explain
+from tamis.core.configuration import explain
 
 N_TRIALS = 4
 REAL_SWEEPER = Plugins.instantiate_sweeper
@@ -90,7 +90,7 @@ class Search(Scenario):
     def run(self, folder: Path) -> None:
         try:
             self.sweeper.sweep(self.typed)
-        except OSError as error:  # as tamis.app.main does; of Hydra's errors the forks know
+        except OSError as error:  # as tamis.commands.run.main does; of Hydra's errors the forks know
             raise SystemExit(explain(error)) from error
 
     def _rows(self, folder: Path) -> list[tuple[object, ...]]:

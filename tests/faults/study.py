@@ -19,8 +19,9 @@ from tests.faults import databases
 from tests.faults.forks import LONGEST_S
 from tests.faults.scenario import Scenario
 
-from tamis.record import COMPLETE, FAILED, RECORD_FILE, RUNNING, read_record
-from tamis.study import cli, crew, selections
+from tamis.cli import selections
+from tamis.records.record import COMPLETE, FAILED, RECORD_FILE, RUNNING, read_record
+from tamis.study import cli, crew
 from tamis.tracking.connection import client_of
 
 COMMAND = (

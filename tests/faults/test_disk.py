@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tamis.configuration import explain
-from tamis.exceptions import TamisError
-from tamis.files import write_atomically
-from tamis.record import RECORD_FILE, TrialRecord, read_record
+from tamis.core.configuration import explain
+from tamis.core.errors import TamisError
+from tamis.core.files import write_atomically
+from tamis.records.record import RECORD_FILE, TrialRecord, read_record
 from tamis.store import Store
 
 KIB = 1024
@@ -105,7 +105,7 @@ def tamis(disk: Path, *more: str) -> subprocess.CompletedProcess[str]:
         "store.n_jobs=1",
         *more,
     ]
-    command = [sys.executable, "-m", "tamis.app", *typed]
+    command = [sys.executable, "-m", "tamis.commands.run", *typed]
     return subprocess.run(command, cwd=disk, capture_output=True, text=True)
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from tamis.exceptions import TamisError
-from tamis.parents import LOCK_FILE
-from tamis.record import FAILED, RECORD_FILE, TrialRecord, read_record
-from tamis.report.arguments import appears_whole
+from tamis.commands.arguments import appears_whole
+from tamis.core.errors import TamisError
+from tamis.core.locks import LOCK_FILE
+from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.study.cli import _alone
 from tamis.study.crew import clear_away
 from tamis.study.trials import Trial

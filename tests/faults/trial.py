@@ -13,8 +13,9 @@ from unittest import mock
 from tests.faults import databases
 from tests.faults.scenario import Scenario
 
-from tamis import app, sync
-from tamis.record import COMPLETE, FAILED, RECORD_FILE, STOPPED, read_record
+from tamis.commands import run as app
+from tamis.commands import sync
+from tamis.records.record import COMPLETE, FAILED, RECORD_FILE, STOPPED, read_record
 from tamis.tracking.connection import client_of
 
 TRIAL = ("model=snap", "model.basis.twojmax=2", "descriptor=none", "pruner=random", "store.n_jobs=1")

@@ -12,8 +12,8 @@ from tests.composing import choices
 from tests.fuzz.kinds import Kind, WrongAnswer, as_told
 from tests.fuzz.mutate import Rng, pick, word
 
-from tamis.configuration import config_folder, register_resolvers
-from tamis.exceptions import TamisError
+from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.errors import TamisError
 from tamis.parts import Parts, resolved
 
 GROUPS = (

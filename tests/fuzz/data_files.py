@@ -15,11 +15,11 @@ from tests.fuzz.kinds import Kind, WrongAnswer
 from tests.fuzz.mutate import Rng, pick, spoiled, spoiled_json
 
 from tamis.bases.snap import SnapBasis
-from tamis.dataset import Dataset
-from tamis.exceptions import TamisError
-from tamis.sources.archive import read_archive, write_archive
-from tamis.sources.extxyz import Extxyz
-from tamis.sources.mlearn import Mlearn
+from tamis.core.errors import TamisError
+from tamis.data.dataset import Dataset
+from tamis.data.sources.archive import read_archive, write_archive
+from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.mlearn import Mlearn
 from tamis.store import Store, make_block, read_block
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from tamis.configuration import explain, raised_by_hydra
-from tamis.exceptions import TamisError
+from tamis.core.configuration import explain, raised_by_hydra
+from tamis.core.errors import TamisError
 
 RIGHT, REFUSED = "right", "refused"
 """What may come of a case: an answer that was checked, or an error of ours."""
@@ -28,7 +28,7 @@ class WrongAnswer(Exception):  # noqa: N818 - it is no error of the program
 
 
 def as_told(error: Exception) -> Exception:
-    """What ``tamis.endings`` makes of an error; halves of characters cannot be typed."""
+    """What ``tamis.commands.endings`` makes of an error; halves of characters cannot be typed."""
     if not isinstance(error, (*OURS, OSError, UnicodeEncodeError)) and not raised_by_hydra(error):
         return error
     return TamisError(explain(error)) if explain(error).strip() else WrongAnswer(f"no words for {error!r}")

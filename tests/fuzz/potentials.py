@@ -18,7 +18,7 @@ from tests.fuzz.kinds import Kind, WrongAnswer
 from tests.fuzz.mutate import NUMBER, Rng, pick, spoiled
 
 from tamis.bases.base import LinearBasis
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
 
 Files = Mapping[str, bytes]
 
@@ -137,7 +137,7 @@ def counts(name: str, data: bytes, place: int) -> bool:
 
 
 def chimes(folder: Path) -> Format:
-    from tamis.bases.chimes_reader import read_params
+    from tamis.bases.chimes.reader import read_params
 
     orders = (
         "descriptor.order_2b=5",
@@ -160,10 +160,10 @@ def snap(folder: Path) -> Format:
 
 
 def nnp(folder: Path) -> Format:
-    from tamis.models.network import Network, n_parameters
-    from tamis.models.nnp_files import read_n2p2, write_n2p2
-    from tamis.models.nnp_potential import NnpPotential
-    from tamis.models.scaling import Scaling
+    from tamis.models.nnp.files import read_n2p2, write_n2p2
+    from tamis.models.nnp.network import Network, n_parameters
+    from tamis.models.nnp.potential import NnpPotential
+    from tamis.models.nnp.scaling import Scaling
 
     table = linear_basis("descriptor=acsf", "descriptor.angular_zeta=[1.0,4.0]").table  # type: ignore[attr-defined]
     rng, m = np.random.default_rng(4), len(table.functions)
@@ -182,7 +182,7 @@ def nnp(folder: Path) -> Format:
 
 
 def gap(folder: Path) -> Format:
-    from tamis.bases.gap_files import PairTerm, SoapTerm, quip_potential, write_gap
+    from tamis.bases.gap.files import PairTerm, SoapTerm, quip_potential, write_gap
     from tamis.bases.soap import SoapBasis
 
     soap = SoapBasis(("Si",), 4.0, 3, 2, 0.5, 0.5)

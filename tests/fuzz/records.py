@@ -17,7 +17,7 @@ from tests.fuzz.kinds import Kind, WrongAnswer
 from tests.fuzz.mutate import Rng, pick, spoiled, spoiled_json, word
 from tests.report_folders import write_trial
 
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
 
 SPACE = {"descriptor": "{}", "latent": "{}"}
 
@@ -35,7 +35,7 @@ def prepare_study(folder: Path) -> Path:
 
 def report_document(study: Path) -> str:
     """The report's page, as ``tamis-report`` makes it, without MLflow."""
-    from tamis.report.command import make_report
+    from tamis.commands.report import make_report
     from tamis.report.html import to_html
     from tamis.report.links import Links
 
@@ -44,14 +44,14 @@ def report_document(study: Path) -> str:
 
 def read_all(study: Path, folder: Path) -> None:
     """What needs the record of one trial: comparing, picking, estimating, running again."""
-    from tamis.report.compare import compare_runs
+    from tamis.analysis.arms import study_of
+    from tamis.analysis.trials import find_trials, read_trials
+    from tamis.commands.compare import compare_runs
+    from tamis.commands.pick import Wish, pick, weigh
     from tamis.report.html import to_html
     from tamis.report.links import Links
-    from tamis.report.pick import Wish, pick, weigh
-    from tamis.report.study import study_of
-    from tamis.report.trials import find_trials, read_trials
     from tamis.search_runs import merged, records_of
-    from tamis.study.estimate import estimate, measurements
+    from tamis.sweeps.estimate import estimate, measurements
 
     trials = read_trials(find_trials([study]))
     curves = study_of(trials).curves
@@ -119,8 +119,8 @@ def _rename(rng: Rng, content: dict[str, Any]) -> None:
 def prepare_beside(folder: Path) -> dict[str, bytes]:
     from dataclasses import asdict
 
+    from tamis.analysis.kept_sets import REVISION
     from tamis.evaluation.dynamics.reference import Averages, Reference
-    from tamis.report.kept_sets import REVISION
     from tamis.study.trials import write_composed
 
     study = prepare_study(folder)
@@ -163,12 +163,12 @@ def run_beside(rng: Rng, good: dict[str, bytes], folder: Path) -> None:
 
 
 def _read_beside(name: str, path: Path, trial: Path) -> None:
+    from tamis.analysis.kept import groups_of
+    from tamis.analysis.kept_sets import read_kept_sets
+    from tamis.analysis.test_errors import Reader
+    from tamis.analysis.trials import find_trials, read_trials
     from tamis.evaluation.dynamics import reference as md
     from tamis.evaluation.properties import reference as properties
-    from tamis.report.kept import groups_of
-    from tamis.report.kept_sets import read_kept_sets
-    from tamis.report.test_errors import Reader
-    from tamis.report.trials import find_trials, read_trials
     from tamis.study.trials import read_composed
 
     trials = read_trials(find_trials([trial.parent]))
@@ -220,9 +220,9 @@ OPTIONS = (
 
 
 def commands() -> dict[str, Callable[[], None]]:
-    from tamis import best
-    from tamis.report import command, compare, pick
-    from tamis.study import selections
+    from tamis.cli import compare, pick, selections
+    from tamis.cli import report as command
+    from tamis.commands import best
 
     return {
         "tamis-report": command.main,

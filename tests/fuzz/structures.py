@@ -17,9 +17,9 @@ from tests.fuzz.mutate import Rng, pick
 
 from tamis.bases.base import Basis, LinearBasis
 from tamis.bases.quests import QuestsBasis
-from tamis.checks import Tolerances, check_dataset, pairs_within
-from tamis.dataset import Dataset
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
+from tamis.data.checks import Tolerances, check_dataset, pairs_within
+from tamis.data.dataset import Dataset
 from tamis.store import Store
 
 ODD_NUMBERS = (np.nan, np.inf, -np.inf, 1e308, -1e200, 1e30, 1e16, 1e9, 1e6, 1e4, -1e5, 1e-300, 1e-12, 0.0)

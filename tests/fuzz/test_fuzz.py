@@ -14,10 +14,10 @@ from tests.fuzz.kinds import CRASH, HANG, LEAK, MEMORY, REFUSED, RIGHT, WRONG, K
 from tests.fuzz.mutate import spoiled, spoiled_json
 from tests.fuzz.workers import run_cases
 
-from tamis.exceptions import TamisError
-from tamis.record_shape import parsed, problem_of
-from tamis.sources.labels import voigt
-from tamis.trust import check_trusted
+from tamis.core.errors import TamisError
+from tamis.core.trust import check_trusted
+from tamis.data.sources.labels import voigt
+from tamis.records.shape import parsed, problem_of
 
 ROOT = Path(__file__).parents[2]
 FILES = ("extxyz", "mlearn json", "archive", "store block", "checks", "beside records", "record")

@@ -15,21 +15,21 @@ from tests.composing import composed
 from tests.fuzz.data_files import made
 from tests.report_folders import write_trial
 
-from tamis.bases.acsf_table import SymmetryFunction
+from tamis.analysis.kept_sets import read_file
+from tamis.analysis.trials import UNREADABLE, read_trials
+from tamis.bases.acsf.table import SymmetryFunction
 from tamis.bases.snap import SnapBasis, read_snap
-from tamis.checks import overlaps, unknown_elements
+from tamis.commands.arguments import read_arguments
+from tamis.commands.pick import Wish
+from tamis.core.errors import TamisError
+from tamis.core.geometry import check_geometry
+from tamis.data.checks import overlaps, unknown_elements
+from tamis.data.sources.extxyz import Extxyz
+from tamis.engines.lammps import LammpsCalculator, command_all, start_lammps
 from tamis.evaluation.dynamics import reference as md
-from tamis.exceptions import TamisError
-from tamis.geometry import check_geometry
-from tamis.lammps import LammpsCalculator, command_all, start_lammps
 from tamis.parts import resolved
-from tamis.record import read_record
-from tamis.report.arguments import read_arguments
-from tamis.report.kept_sets import read_file
-from tamis.report.pick import Wish
+from tamis.records.record import read_record
 from tamis.report.tables import print_failure
-from tamis.report.trials import UNREADABLE, read_trials
-from tamis.sources.extxyz import Extxyz
 from tamis.store import Store, read_block
 from tamis.study.trials import read_composed
 
@@ -291,7 +291,7 @@ def test_a_choice_that_is_a_number_ends_in_a_sentence(tmp_path):
     import sys
 
     done = subprocess.run(
-        [sys.executable, "-m", "tamis.app", "model=1.5"],
+        [sys.executable, "-m", "tamis.commands.run", "model=1.5"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -15,20 +15,20 @@ from tests.fuzz.data_files import made
 from tests.fuzz.potentials import energy_of, gap, linear_basis, silicon, written
 from tests.fuzz.structures import prepare_basis, settled_by_distance
 
-from tamis.bases.ace_check import read_b_basis
+from tamis.bases.ace.check import read_b_basis
 from tamis.bases.base import Basis
-from tamis.bases.chimes import LARGEST_ORDERS
-from tamis.bases.chimes_reader import read_params
+from tamis.bases.chimes.basis import LARGEST_ORDERS
+from tamis.bases.chimes.reader import read_params
 from tamis.bases.dscribe_soap import DscribeSoapBasis
-from tamis.bases.gap_check import check_gap
+from tamis.bases.gap.check import check_gap
 from tamis.bases.quests import QuestsBasis
 from tamis.bases.snap import SnapBasis, read_snap
 from tamis.bases.soap import CLOSEST, SoapBasis
-from tamis.checks import pairs_within
-from tamis.exceptions import TamisError
-from tamis.lammps import Box, start_lammps
+from tamis.core.errors import TamisError
+from tamis.data.checks import pairs_within
+from tamis.data.sources.extxyz import read_frames
+from tamis.engines.lammps import Box, start_lammps
 from tamis.models.trainers.pacemaker import OFFSETS, POTENTIAL, read_ace
-from tamis.sources.extxyz import read_frames
 
 # cells whose vectors along directions that are not periodic are odd: they say nothing
 

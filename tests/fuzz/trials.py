@@ -16,10 +16,10 @@ from tests.fuzz.data_files import made
 from tests.fuzz.kinds import Kind, WrongAnswer, as_told
 from tests.fuzz.mutate import Rng, pick
 
-from tamis.configuration import config_folder, register_resolvers
-from tamis.exceptions import TamisError
+from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.errors import TamisError
 from tamis.parts import NO_TRIAL
-from tamis.record import COMPLETE, FAILED, SKIPPED, read_record
+from tamis.records.record import COMPLETE, FAILED, SKIPPED, read_record
 from tamis.trial import run_trial
 
 DATA = ("dataset=extxyz", "dataset.train=good.xyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7")

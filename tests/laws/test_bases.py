@@ -14,9 +14,9 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 from scipy.spatial.transform import Rotation
 
-from tamis.bases.ace import AceBasis
+from tamis.bases.ace.basis import AceBasis
 from tamis.bases.base import Basis, LinearBasis
-from tamis.exceptions import MissingEngineError, TamisError
+from tamis.core.errors import MissingEngineError, TamisError
 
 CONF = Path(__file__).parents[2] / "conf" / "descriptor"
 CHOICES = sorted(path.stem for path in CONF.glob("*.yaml"))

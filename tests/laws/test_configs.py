@@ -8,8 +8,8 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from tests.composing import choices, composed
 
-from tamis.configuration import config_folder
-from tamis.exceptions import MissingEngineError
+from tamis.core.configuration import config_folder
+from tamis.core.errors import MissingEngineError
 
 GROUPS = ("dataset", "descriptor", "latent", "pruner", "budget", "model", "evaluation")
 FILES = [(group, choice) for group in GROUPS for choice in choices(group)]

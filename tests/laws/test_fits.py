@@ -10,9 +10,9 @@ from ase.build import bulk
 from tests.families import FAMILIES, rattled_silicon, small_model
 from tests.training import with_germanium
 
-from tamis.dataset import Dataset
-from tamis.exceptions import MissingEngineError, TamisError
-from tamis.memory import GIB, Memory
+from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.memory import GIB, Memory
+from tamis.data.dataset import Dataset
 from tamis.models.base import Potential
 from tamis.store import Store
 

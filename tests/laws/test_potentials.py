@@ -16,8 +16,8 @@ from ase.build import bulk
 from scipy.spatial.transform import Rotation
 from tests.families import FAMILIES, rattled_silicon, small_model
 
-from tamis.dataset import Dataset
-from tamis.exceptions import MissingEngineError
+from tamis.core.errors import MissingEngineError
+from tamis.data.dataset import Dataset
 from tamis.models.base import Array, Potential
 from tamis.store import Store
 

@@ -9,10 +9,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from tests.composing import choices, composed
 
-from tamis.exceptions import NotApplicableError, TamisError
-from tamis.latent import LatentSpace
-from tamis.pruners.base import Features, Limit, Pruner, within_atoms
-from tamis.pruners.budget import select_all
+from tamis.core.errors import NotApplicableError, TamisError
+from tamis.selection.base import Features, Limit, Pruner, within_atoms
+from tamis.selection.budget import select_all
+from tamis.selection.latent import LatentSpace
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "pruner").glob("*.yaml"))
 PRUNERS = {choice: instantiate(composed(f"pruner={choice}").pruner) for choice in choices("pruner")}

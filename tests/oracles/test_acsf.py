@@ -9,8 +9,8 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from tamis.bases.acsf import AcsfBasis
-from tamis.bases.acsf_table import CUTOFF_TYPES, SymmetryFunction, SymmetryFunctionTable
+from tamis.bases.acsf.basis import AcsfBasis
+from tamis.bases.acsf.table import CUTOFF_TYPES, SymmetryFunction, SymmetryFunctionTable
 from tamis.bases.dscribe_acsf import DscribeAcsfBasis
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "n2p2"

@@ -10,10 +10,10 @@ import pytest
 from ase import Atoms
 
 from tamis.bases.base import Array
-from tamis.bases.chimes import ChimesBasis
-from tamis.bases.chimes_clusters import SlotLimits
-from tamis.bases.chimes_reader import read_params
-from tamis.units import KCAL_PER_MOL_PER_EV
+from tamis.bases.chimes.basis import ChimesBasis
+from tamis.bases.chimes.clusters import SlotLimits
+from tamis.bases.chimes.reader import read_params
+from tamis.core.units import KCAL_PER_MOL_PER_EV
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "chimes"
 VOIGT_OF_GOLDEN_STRESS_ROWS = [0, 5, 4, 5, 1, 3, 4, 3, 2]  # xx xy xz yx yy yz zx zy zz

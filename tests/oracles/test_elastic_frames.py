@@ -12,8 +12,8 @@ from ase.units import GPa
 from hydra.utils import instantiate
 from tests.composing import composed
 
-from tamis.dataset import Dataset
-from tamis.sources.mlearn import Mlearn
+from tamis.data.dataset import Dataset
+from tamis.data.sources.mlearn import Mlearn
 
 ROOT = Path(__file__).parents[2].parent / "shared" / "mlearn"
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

@@ -12,11 +12,11 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io import write
 
-from tamis.bases.gap_files import quip_potential
+from tamis.bases.gap.files import quip_potential
 from tamis.bases.pair_kernel import PairKernel
 from tamis.bases.soap import SoapBasis
-from tamis.dataset import Dataset
-from tamis.models.gap import GapModel
+from tamis.data.dataset import Dataset
+from tamis.models.gap.model import GapModel
 
 pytest.importorskip("quippy")
 BESIDE = str(Path(sys.executable).parent)
@@ -219,7 +219,7 @@ def test_dynamics_keeps_its_energy(store):
     from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
     from ase.md.verlet import VelocityVerlet
 
-    from tamis.sources.sw_silicon import SwSilicon
+    from tamis.data.sources.sw_silicon import SwSilicon
 
     source = SwSilicon(elements=("Si",), atom_spacing=2.7155, cache=str(store.root / "data"))
     dataset = source.load()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tamis.bases.snap import SnapBasis
-from tamis.dataset import Dataset
-from tamis.sources.mlearn import Mlearn, read_list
+from tamis.data.dataset import Dataset
+from tamis.data.sources.mlearn import Mlearn, read_list
 
 ROOT = Path(__file__).parents[2].parent / "shared" / "mlearn"
 pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason="no copy of the mlearn data in ../shared/mlearn")
@@ -46,7 +46,7 @@ def test_counts(element):
 @pytest.mark.parametrize("element", COUNTS)
 def test_the_checks_have_nothing_to_say(element, caplog):
     load.__wrapped__(element)
-    said = [record.getMessage() for record in caplog.records if record.name == "tamis.checks"]
+    said = [record.getMessage() for record in caplog.records if record.name == "tamis.data.checks"]
     # strained cells of cubic crystals are there twice, turned; and nothing else is doubtful
     assert all("up to symmetry" in text for text in said) and len(said) <= 2
 

@@ -7,7 +7,7 @@ import yaml
 from tests.sampling import LOOSE, TIGHT, all_of, sw_sample
 
 from tamis.bases.snap import read_snap
-from tamis.crystal import Crystal
+from tamis.data.crystal import Crystal
 from tamis.evaluation.properties.base import Sample
 from tamis.evaluation.properties.elastic import Elastic
 from tamis.evaluation.properties.equation_of_state import EquationOfState

@@ -9,11 +9,11 @@ from ase import Atoms
 from ase.build import bulk
 
 from tamis.bases.snap import SnapBasis, read_snap
-from tamis.dataset import Dataset
+from tamis.core.errors import TamisError
+from tamis.data.dataset import Dataset
+from tamis.data.sources.mlearn import Mlearn
 from tamis.evaluation.errors import Residuals, error_metrics
-from tamis.exceptions import TamisError
 from tamis.models.linear import LinearPotential
-from tamis.sources.mlearn import Mlearn
 from tamis.store import Store
 from tamis.store.keys import basis_identity
 

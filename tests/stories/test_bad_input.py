@@ -25,11 +25,11 @@ from hydra.errors import HydraException
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
-from tamis.configuration import config_folder, explain, register_resolvers
-from tamis.exceptions import TamisError
+from tamis.core.configuration import config_folder, explain, register_resolvers
+from tamis.core.errors import TamisError
 from tamis.models.base import Predictions
 from tamis.models.linear import LinearPotential
-from tamis.record import COMPLETE, FAILED, INTERRUPTED, SKIPPED, TrialRecord, read_record
+from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, SKIPPED, TrialRecord, read_record
 from tamis.trial import run_trial
 
 Trial = Callable[..., TrialRecord]
@@ -380,7 +380,7 @@ def command(*arguments: str) -> list[str]:
     flags = [a for a in arguments if a == "-m"]
     rest = [a for a in arguments if a != "-m"]
     data = () if any(a.startswith("dataset.train=") for a in rest) else ("dataset.train=good.xyz",)
-    return [sys.executable, "-m", "tamis.app", *flags, *OWN_DATA, *data, *SMALL, *rest]
+    return [sys.executable, "-m", "tamis.commands.run", *flags, *OWN_DATA, *data, *SMALL, *rest]
 
 
 def tamis(folder: Path, *arguments: str) -> subprocess.CompletedProcess:

@@ -23,13 +23,13 @@ from ase.io import read, write
 from tests.families import small_model
 from tests.training import labelled
 
-from tamis.exceptions import MissingEngineError
-from tamis.lammps import start_lammps
+from tamis.core.errors import MissingEngineError
+from tamis.core.units import KCAL_PER_MOL_PER_EV
+from tamis.engines.lammps import start_lammps
 from tamis.models.base import Potential
 from tamis.models.trainers.n2p2 import write_structures
 from tamis.store import Store
 from tamis.trial import _write_potential
-from tamis.units import KCAL_PER_MOL_PER_EV
 
 TOP = Path(__file__).parents[2]
 DOCS = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]

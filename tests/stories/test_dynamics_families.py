@@ -7,7 +7,8 @@ import pytest
 from hydra.utils import instantiate
 from tests.composing import composed
 
-from tamis.dataset import Dataset
+from tamis.data.dataset import Dataset
+from tamis.data.sources.base import Source
 from tamis.evaluation.base import Subject
 from tamis.evaluation.dynamics import guards
 from tamis.evaluation.dynamics.engine import Integration, Task, integrate
@@ -17,7 +18,6 @@ from tamis.evaluation.dynamics.plan import NVE, Run, supercell
 from tamis.evaluation.dynamics.structure import energy_drift
 from tamis.evaluation.dynamics.trajectory import FINISHED, Trajectory
 from tamis.models.base import Potential
-from tamis.sources.base import Source
 from tamis.store import Store
 
 FAMILIES = ("snap", "ace", "chimes", "nnp", "gap")

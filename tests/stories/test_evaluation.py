@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 from tests.composing import composed
 
-from tamis.record import read_record
+from tamis.records.record import read_record
 from tamis.tracking import Tracker
 from tamis.trial import run_trial
 

@@ -11,9 +11,9 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 from tests.studies import environment, load
 
-from tamis.best import best_trials, different_metrics, main, open_study, table_of
-from tamis.exceptions import TamisError
-from tamis.record import read_record
+from tamis.commands.best import best_trials, different_metrics, main, open_study, table_of
+from tamis.core.errors import TamisError
+from tamis.records.record import read_record
 
 NAME = "curves"
 STARTS = "[{model.basis.twojmax:4},{model.basis.twojmax:4},{model.basis.twojmax:2}]"
@@ -38,7 +38,7 @@ SEARCH = (
 def place(tmp_path_factory) -> Path:
     """Where a search was run: two equal trials, and one with a poorer model that the stopper has no use for."""
     folder = tmp_path_factory.mktemp("place")
-    command = [sys.executable, "-m", "tamis.app", "-m", *SEARCH]
+    command = [sys.executable, "-m", "tamis.commands.run", "-m", *SEARCH]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tests.studies import check_whole, counted, environment, load, make_app, start
 
-from tamis.record import read_record
+from tamis.records.record import read_record
 
 
 def killed_until_whole(begin, n_kills: int, longest_s: float, rng: np.random.Generator) -> int:
@@ -49,7 +49,7 @@ def test_any_project_survives_kills(tmp_path, n_jobs):
 
 
 def tamis(folder: Path, n_trials: int, output) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tamis.app", "-m", "search=data_efficiency", "model=snap"]
+    command = [sys.executable, "-m", "tamis.commands.run", "-m", "search=data_efficiency", "model=snap"]
     command += ["model.basis.twojmax=2", f"hydra.sweeper.n_trials={n_trials}"]
     command += ["pruner=choice(random,fps)", "descriptor=snap", "hydra.sweeper.repeat={seed.split:[0,1]}"]
     return subprocess.Popen(

@@ -19,12 +19,12 @@ from mlflow.entities import Run
 from tests.servers import PASSWORD, Line, MlflowServer, Postgres, S3Store
 from tests.studies import check_whole, counted, environment, load, make_app, search_here
 
-from tamis.parents import Parent
-from tamis.record import COMPLETE, TrialRecord, read_record
+from tamis.commands.sync import sync, trials_below
+from tamis.records.record import COMPLETE, TrialRecord, read_record
 from tamis.study.publish import Publisher
-from tamis.sync import sync, trials_below
 from tamis.tracking import Tracker
 from tamis.tracking.content import ID
+from tamis.tracking.parents import Parent
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def check_once(tracker: Tracker, folder: Path) -> None:
 
 
 def syncing(folder: Path, tracker: Tracker) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tamis.sync", str(folder), tracker.uri]
+    command = [sys.executable, "-m", "tamis.commands.sync", str(folder), tracker.uri]
     command += [f"tracking.experiment={tracker.experiment}", "tracking.artifacts=false"]
     return subprocess.Popen(
         command,
@@ -157,7 +157,7 @@ QUICK = ["dataset=sw_silicon", "model=snap", "model.basis.twojmax=2", "pruner=ra
 
 
 def tamis(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tamis.app", *arguments]
+    command = [sys.executable, "-m", "tamis.commands.run", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment())
 
 
@@ -223,7 +223,7 @@ def test_a_sweep_whose_server_goes_away_and_returns_is_whole_in_the_end(tmp_path
             f"tracking.experiment={tracker.experiment}",
             "hydra.sweep.dir=sweep",
         ]
-        command = [sys.executable, "-m", "tamis.app", "-m", *QUICK, "seed.split=range(6)", *where]
+        command = [sys.executable, "-m", "tamis.commands.run", "-m", *QUICK, "seed.split=range(6)", *where]
         process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=said, stderr=said)
         while not list((tmp_path / "sweep").glob("1/record.json")):
             assert process.poll() is None

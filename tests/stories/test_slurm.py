@@ -13,8 +13,8 @@ import pytest
 from tests.slurm_cluster import Cluster, cluster, why_not
 from tests.studies import check_whole, counted, load
 
-from tamis.exceptions import MissingEngineError, TamisError
-from tamis.record import COMPLETE, FAILED, read_record
+from tamis.core.errors import MissingEngineError, TamisError
+from tamis.records.record import COMPLETE, FAILED, read_record
 from tamis.study import slurm_queue
 from tamis.study.slurm import Array, Watch, in_queue
 from tamis.study.slurm_settings import Resources, Slurm
@@ -269,23 +269,25 @@ def test_a_sweep_goes_on_after_killed_tasks_and_after_the_one_who_watches_is_kil
     sweep = tmp_path / "multirun" / "mine"
     words = ("-m", "model=nnp,snap", "pruner=random", "budget.fraction=0.9", "dataset.seed=0", *SLURM)
     words = (*words, f"hydra.sweep.dir={sweep}", "hydra.launcher.resources=null", "hydra.launcher.attempts=2")
-    running = start(slurm, tmp_path, "tamis.app", *words)
+    running = start(slurm, tmp_path, "tamis.commands.run", *words)
     for _ in range(2):
         until(lambda: "0" in trials_that_run(sweep), running)
         kill_task(sweep, "0")
         until(lambda: "0" not in trials_that_run(sweep), running)
     running.kill()
-    told = ended(slurm, start(slurm, tmp_path, "tamis.app", *words))
+    told = ended(slurm, start(slurm, tmp_path, "tamis.commands.run", *words))
     found = {path.parent.name: read_record(path.parent) for path in sweep.glob("*/record.json")}
     assert {name: record.status for name, record in found.items()} == {"0": FAILED, "1": COMPLETE}, told
     assert "it was begun 2 times" in found["0"].reason
     assert [found[name].config["choices"]["model"] for name in "01"] == ["nnp", "snap"]
     assert n_runs(tmp_path) == 3 and (sweep / "results.csv").exists()
     times = {path: path.stat().st_mtime_ns for path in sweep.glob("*/record.json")}
-    again = ended(slurm, start(slurm, tmp_path, "tamis.app", *words))
+    again = ended(slurm, start(slurm, tmp_path, "tamis.commands.run", *words))
     assert "2 of 2 trials have ended before" in again
     assert times == {path: path.stat().st_mtime_ns for path in sweep.glob("*/record.json")}
-    other = start(slurm, tmp_path, "tamis.app", *[word.replace("=random", "=stratified") for word in words])
+    other = start(
+        slurm, tmp_path, "tamis.commands.run", *[word.replace("=random", "=stratified") for word in words]
+    )
     assert "holds the trial of another sweep" in ended(slurm, other, status=1)
 
 
@@ -301,7 +303,7 @@ def test_a_task_that_reaches_its_limit_goes_back_to_the_queue_by_itself(slurm, t
         "hydra.launcher.signal_delay_s=10",  # which Slurm takes for 10 to 40
     )
     words = (*words, "hydra.launcher.resources=null", "hydra.launcher.attempts=1")
-    running = start(slurm, tmp_path, "tamis.app", *words)
+    running = start(slurm, tmp_path, "tamis.commands.run", *words)
     until(lambda: trials_that_run(sweep), running)
     task = that_runs(slurm)
     told = ended(slurm, running)
@@ -317,7 +319,7 @@ def test_a_signal_that_comes_before_a_task_is_ready_is_not_its_end(slurm, tmp_pa
     words = ("-m", "model=snap", "pruner=random", "budget.fraction=0.2", "dataset.seed=0", *SLURM)
     limits = ("timeout_min=1", "signal_delay_s=59", "resources=null")
     words = (*words, f"hydra.sweep.dir={sweep}", *(f"hydra.launcher.{limit}" for limit in limits))
-    told = ended(slurm, start(slurm, tmp_path, "tamis.app", *words))
+    told = ended(slurm, start(slurm, tmp_path, "tamis.commands.run", *words))
     assert read_record(sweep / "0").status == COMPLETE, told
 
 
@@ -370,7 +372,7 @@ def test_the_workers_of_a_search_share_one_study(slurm, tmp_path):
         "hydra.sweeper.n_jobs=2",
     )
     words = (*words, "model=snap", "pruner=random", "budget.fraction=interval(0.1,0.5)", "dataset.seed=0")
-    running = start(slurm, tmp_path, "tamis.app", *words, *SLURM)
+    running = start(slurm, tmp_path, "tamis.commands.run", *words, *SLURM)
     until(lambda: (tmp_path / "multirun" / "mine" / "0").exists(), running)
     slurm.run("scontrol", "requeue", that_runs(slurm))
     ended(slurm, running)
@@ -388,7 +390,7 @@ def test_a_search_finds_its_workers_again_after_ctrl_c_and_after_a_kill(slurm, t
     words = (*words, "model=snap", "pruner=random", "budget.fraction=interval(0.1,0.5)")
     words = (*words, "hydra.sweeper.n_jobs=2", *SLURM, "++hydra.launcher.array_parallelism=1")
     before = slurm.tasks().keys()
-    first = start(slurm, tmp_path, "tamis.app", *words)
+    first = start(slurm, tmp_path, "tamis.commands.run", *words)
     until(lambda: (tmp_path / "multirun" / "mine" / "0").exists(), first)
     waits = next(task for task, state in slurm.tasks().items() if state == "PENDING")
     slurm.run("scontrol", "hold", waits)
@@ -398,11 +400,11 @@ def test_a_search_finds_its_workers_again_after_ctrl_c_and_after_a_kill(slurm, t
     job = waits.partition("_")[0]
     assert f"jobs {job} stay in the queue" in told
     assert "CANCELLED" not in {slurm.tasks()[task] for task in handed_in}
-    second = start(slurm, tmp_path, "tamis.app", *words)
+    second = start(slurm, tmp_path, "tamis.commands.run", *words)
     until(lambda: f"jobs {job} are in the queue from an earlier start" in second.told, second)
     second.kill()
     slurm.run("scontrol", "release", waits)
-    ended(slurm, start(slurm, tmp_path, "tamis.app", *words))
+    ended(slurm, start(slurm, tmp_path, "tamis.commands.run", *words))
     assert slurm.tasks().keys() - before == handed_in, "more workers were handed in"
     check_whole(load(str(tmp_path / "multirun" / "mine" / "study.journal"), "mine"), 6)
     assert n_runs(tmp_path) == 7

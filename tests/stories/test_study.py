@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tamis.record import COMPLETE, FAILED, read_record
+from tamis.records.record import COMPLETE, FAILED, read_record
 
 pytestmark = pytest.mark.slow  # whole studies, each of dozens of trials
 
@@ -94,7 +94,7 @@ def test_a_changed_config_makes_new_trials_and_failures_wait_to_be_asked_for(pla
 
 
 def test_a_plan_is_not_run_as_one_trial(place):
-    plain = [sys.executable, "-m", "tamis.app", "experiment=study_quick"]
+    plain = [sys.executable, "-m", "tamis.commands.run", "experiment=study_quick"]
     done = subprocess.run(plain, cwd=place, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1 and "run it with tamis-study" in done.stdout + done.stderr
 

@@ -18,11 +18,11 @@ from tests.training import (
     with_germanium,
 )
 
-from tamis.bases.chimes import ChimesBasis
-from tamis.dataset import Dataset
+from tamis.bases.chimes.basis import ChimesBasis
+from tamis.core.errors import TamisError
+from tamis.data.dataset import Dataset
+from tamis.data.extxyz_writer import write_extxyz
 from tamis.evaluation.errors import Residuals
-from tamis.exceptions import TamisError
-from tamis.extxyz_writer import write_extxyz
 from tamis.models.base import Predictions
 from tamis.models.normal_equations import Weights, gather_rows, solve_rows
 from tamis.models.trainers.chimes_lsq import setup_text

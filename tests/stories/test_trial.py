@@ -12,10 +12,10 @@ import pytest
 from mlflow import MlflowClient
 
 from tamis.bases.snap import read_snap
+from tamis.data.sources.sw_silicon import SwSilicon
 from tamis.evaluation.errors import Residuals, error_metrics
 from tamis.models.linear import LinearPotential
-from tamis.record import TrialRecord
-from tamis.sources.sw_silicon import SwSilicon
+from tamis.records.record import TrialRecord
 from tamis.store import Store
 
 QUICK = ("model=snap", "model.basis.twojmax=4", "descriptor.twojmax=4")
@@ -32,7 +32,7 @@ CURVE = (
 
 
 def tamis(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "tamis.app", *arguments]
+    command = [sys.executable, "-m", "tamis.commands.run", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
@@ -148,7 +148,7 @@ def test_a_folder_that_holds_results_is_not_written_again(place):
 
 def test_commands_that_start_together_in_an_empty_folder_all_reach_mlflow(tmp_path):
     """The database is made and migrated by the first, while the others wait."""
-    command = [sys.executable, "-m", "tamis.sync", "trials"]
+    command = [sys.executable, "-m", "tamis.commands.sync", "trials"]
     (tmp_path / "trials" / "0").mkdir(parents=True)
     TrialRecord(config={"choices": {}}, status="complete").save(tmp_path / "trials" / "0")
     together = [subprocess.Popen(command, cwd=tmp_path) for _ in range(3)]
@@ -163,7 +163,7 @@ def test_runs_that_mlflow_lost_are_made_up_from_the_records(place, runs, tmp_pat
     command = [
         sys.executable,
         "-m",
-        "tamis.sync",
+        "tamis.commands.sync",
         "sweep",
         f"tracking.uri={uri}",
         f"tracking.artifact_root={tmp_path}/a",

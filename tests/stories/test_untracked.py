@@ -8,8 +8,8 @@ import ase.io
 import pytest
 from tests.fuzz.data_files import made
 
-from tamis.parents import UNREACHABLE, read_parent
-from tamis.record import COMPLETE, RECORD_FILE, read_record
+from tamis.records.record import COMPLETE, RECORD_FILE, read_record
+from tamis.tracking.parents import UNREACHABLE, read_parent
 
 DATA = ("dataset=extxyz", "dataset.train=good.xyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7")
 TRIAL = (*DATA, "model=snap", "model.basis.twojmax=2", "descriptor=none", "pruner=random", "store.n_jobs=1")
@@ -33,7 +33,7 @@ def typed(place: Path, *command: str) -> str:
 
 @pytest.mark.parametrize("more", [("hydra.run.dir=out",), ("-m", "seed.split=0,1", "hydra.sweep.dir=sweep")])
 def test_nothing_is_logged_and_nothing_said(place, more):
-    said = typed(place, "tamis.app", *more, *TRIAL, "tracking=null")
+    said = typed(place, "tamis.commands.run", *more, *TRIAL, "tracking=null")
     for word in ("MLflow", "mlflow", "NoneType", "WARNING", "Traceback"):
         assert word not in said, said
     folder = place / more[-1].partition("=")[2]

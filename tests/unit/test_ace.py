@@ -15,8 +15,8 @@ from ase.calculators.calculator import Calculator
 from numpy.testing import assert_allclose
 from omegaconf import OmegaConf
 
-from tamis.bases.ace import AceBasis
-from tamis.exceptions import MissingEngineError, TamisError
+from tamis.bases.ace.basis import AceBasis
+from tamis.core.errors import MissingEngineError, TamisError
 from tamis.models.trainers.pacemaker import read_ace
 
 pyace = pytest.importorskip("pyace", reason="python-ace is not installed")

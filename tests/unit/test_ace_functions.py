@@ -7,9 +7,9 @@ import pytest
 from ase.build import bulk
 from numpy.testing import assert_array_equal
 
-from tamis.bases.ace import AceBasis
-from tamis.bases.ace_functions import blocks_of
-from tamis.exceptions import TamisError
+from tamis.bases.ace.basis import AceBasis
+from tamis.bases.ace.functions import blocks_of
+from tamis.core.errors import TamisError
 
 pyace = pytest.importorskip("pyace", reason="python-ace is not installed")
 

@@ -5,8 +5,8 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from tamis.bases.acsf import AcsfBasis
-from tamis.bases.acsf_table import CUTOFF_TYPES
+from tamis.bases.acsf.basis import AcsfBasis
+from tamis.bases.acsf.table import CUTOFF_TYPES
 from tamis.bases.gradients import NORMAL_STRAINS, SHEAR_STRAINS
 
 STEP = 1e-5

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 from tests.composing import choices, composed
 
-from tamis.report.averages import alike, geometric_mean, size_words
-from tamis.report.matrix import matrices, ratios
-from tamis.report.points import Point
+from tamis.analysis.averages import alike, geometric_mean, size_words
+from tamis.analysis.matrix import matrices, ratios
+from tamis.analysis.points import Point
 from tamis.report.tables import sweep_table
 
 FORCE = "test/force_mae_eV_per_A"

@@ -8,9 +8,9 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from tamis.exceptions import TamisError
-from tamis.pruners.base import Features, Limit
-from tamis.pruners.budget import (
+from tamis.core.errors import TamisError
+from tamis.selection.base import Features, Limit
+from tamis.selection.budget import (
     AtomsBudget,
     Budget,
     CurveBudget,
@@ -19,8 +19,8 @@ from tamis.pruners.budget import (
     WholePool,
     select_all,
 )
-from tamis.pruners.keep_all import KeepAll
-from tamis.pruners.random_choice import RandomChoice
+from tamis.selection.keep_all import KeepAll
+from tamis.selection.random_choice import RandomChoice
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "budget").glob("*.yaml"))
 POOL = np.full(100, 8)

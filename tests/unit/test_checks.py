@@ -1,4 +1,4 @@
-"""Every guard of tamis.checks fires on what it guards against, and stays silent on sound data."""
+"""Every guard of tamis.data.checks fires on what it guards against, and stays silent on sound data."""
 
 import logging
 from dataclasses import replace
@@ -8,10 +8,10 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 
-from tamis.checks import Tolerances, check_dataset, unusable_cell
-from tamis.dataset import Dataset
-from tamis.exceptions import TamisError
-from tamis.geometry import check_geometry, periodic_volume
+from tamis.core.errors import TamisError
+from tamis.core.geometry import check_geometry, periodic_volume
+from tamis.data.checks import Tolerances, check_dataset, unusable_cell
+from tamis.data.dataset import Dataset
 
 
 def silicon(n: int = 8) -> Dataset:

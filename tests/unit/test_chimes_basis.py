@@ -13,10 +13,10 @@ from scipy.spatial.transform import Rotation
 from scipy.special import eval_chebyt
 
 from tamis.bases.base import Array
-from tamis.bases.chimes import ChimesBasis
-from tamis.bases.chimes_clusters import SlotLimits, half_neighbours, orbits_of_powers
-from tamis.bases.chimes_kernel import outer_exponentials, slot_functions
-from tamis.exceptions import TamisError
+from tamis.bases.chimes.basis import ChimesBasis
+from tamis.bases.chimes.clusters import SlotLimits, half_neighbours, orbits_of_powers
+from tamis.bases.chimes.kernel import outer_exponentials, slot_functions
+from tamis.core.errors import TamisError
 
 SILICON = ChimesBasis(
     elements=("Si",), r_cut=5.0, r_cut_3b=4.4, r_cut_4b=4.1, s_min=1.8, morse_lambda=2.35,

@@ -17,12 +17,12 @@ from hydra.utils import instantiate
 from tests.composing import composed
 
 from tamis.bases.base import Array
-from tamis.bases.chimes import ChimesBasis
-from tamis.bases.chimes_clusters import SlotLimits
-from tamis.bases.chimes_reader import read_params
-from tamis.exceptions import TamisError
+from tamis.bases.chimes.basis import ChimesBasis
+from tamis.bases.chimes.clusters import SlotLimits
+from tamis.bases.chimes.reader import read_params
+from tamis.core.errors import TamisError
+from tamis.core.units import KCAL_PER_MOL_PER_EV
 from tamis.store import Store
-from tamis.units import KCAL_PER_MOL_PER_EV
 
 SILICON = ChimesBasis(
     elements=("Si",), r_cut=5.0, r_cut_3b=4.4, r_cut_4b=4.1, s_min=1.8, morse_lambda=2.35,

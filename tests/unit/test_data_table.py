@@ -18,9 +18,9 @@ from tests.composing import composed
 from tests.labelled_copper import copper
 from tests.vasp_files import KBAR_PER_EV_PER_A3, full, write_outcar, write_vasprun
 
-from tamis.lammps import LammpsCalculator
-from tamis.record import COMPLETE
-from tamis.sources.extxyz import Extxyz
+from tamis.data.sources.extxyz import Extxyz
+from tamis.engines.lammps import LammpsCalculator
+from tamis.records.record import COMPLETE
 from tamis.trial import run_trial
 
 SMEARING = [0.02 + 0.001 * i for i in range(12)]

@@ -9,15 +9,15 @@ from ase.build import bulk, molecule
 from ase.io import write
 from tests.copper import disguised, force_free, labelled, moved, trajectory
 
-from tamis import copies
-from tamis import dataset as dataset_module
-from tamis.checks import check_dataset
-from tamis.copies import _agree, copies_of
-from tamis.dataset import draw_test, split_dataset
-from tamis.dealing import bundles_of, deal_into_folds, hold_out
-from tamis.exceptions import TamisError
-from tamis.sources.extxyz import Extxyz
-from tamis.trajectories import correlation, trajectories
+from tamis.core.errors import TamisError
+from tamis.data import copies
+from tamis.data import dataset as dataset_module
+from tamis.data.checks import check_dataset
+from tamis.data.copies import _agree, copies_of
+from tamis.data.dataset import draw_test, split_dataset
+from tamis.data.dealing import bundles_of, deal_into_folds, hold_out
+from tamis.data.sources.extxyz import Extxyz
+from tamis.data.trajectories import correlation, trajectories
 
 
 def rng(seed: int = 0) -> np.random.Generator:

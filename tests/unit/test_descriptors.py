@@ -9,17 +9,17 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from tamis.bases.acsf import AcsfBasis
-from tamis.bases.acsf_kernel import cutoff_function
-from tamis.bases.acsf_table import CUTOFF_TYPES, SymmetryFunction, SymmetryFunctionTable
+from tamis.bases.acsf.basis import AcsfBasis
+from tamis.bases.acsf.kernel import cutoff_function
+from tamis.bases.acsf.table import CUTOFF_TYPES, SymmetryFunction, SymmetryFunctionTable
 from tamis.bases.blocks import in_element_blocks
 from tamis.bases.dscribe_acsf import DscribeAcsfBasis
 from tamis.bases.dscribe_soap import DscribeSoapBasis
 from tamis.bases.none import NoDescriptor
 from tamis.bases.quests import QuestsBasis
 from tamis.bases.soap import SoapBasis
-from tamis.exceptions import MissingEngineError, TamisError
-from tamis.geometry import in_vacuum
+from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.geometry import in_vacuum
 
 ACSF = {
     "elements": ["Si"],

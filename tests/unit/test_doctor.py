@@ -3,13 +3,13 @@ import sys
 
 import yaml
 
-from tamis.configuration import config_folder
-from tamis.doctor import Finding, _package, _program, _run_python, engines, look_at_lammps
+from tamis.commands.doctor import Finding, _package, _program, _run_python, engines, look_at_lammps
+from tamis.core.configuration import config_folder
 
 
 def test_the_default_set_works_here():
     ended = subprocess.run(
-        [sys.executable, "-m", "tamis.doctor"], capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "tamis.commands.doctor"], capture_output=True, text=True, timeout=300
     )
     assert ended.returncode == 0, ended.stdout
     assert "the default set works" in ended.stdout

@@ -10,9 +10,9 @@ from hydra.utils import instantiate
 from tests.composing import composed
 from tests.potentials import Faulty, stillinger_weber, with_hole
 
+from tamis.data.sources.base import Source
 from tamis.evaluation.base import Subject
 from tamis.evaluation.dynamics import Dynamics, guards
-from tamis.sources.base import Source
 from tamis.store import Store
 
 SHORT = [

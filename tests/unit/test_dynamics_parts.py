@@ -12,8 +12,9 @@ from hydra.utils import instantiate
 from matscipy.neighbours import neighbour_list
 from tests.composing import composed
 
-from tamis.crystal import Crystal
-from tamis.dataset import Dataset
+from tamis.core.errors import TamisError
+from tamis.data.crystal import Crystal
+from tamis.data.dataset import Dataset
 from tamis.evaluation.dynamics import Dynamics, artifacts, guards, reference, structure
 from tamis.evaluation.dynamics.engine import Integration
 from tamis.evaluation.dynamics.extrapolation import Extrapolation, axes, nearest
@@ -21,7 +22,6 @@ from tamis.evaluation.dynamics.guards import Guards, Limits, cause_of, shortest_
 from tamis.evaluation.dynamics.plan import NPT, NVE, NVT, Plan, Run, supercell
 from tamis.evaluation.dynamics.reference import Averages, Reference
 from tamis.evaluation.dynamics.trajectory import FINISHED, OUT_OF_TIME, Piece, Trajectory
-from tamis.exceptions import TamisError
 
 SILICON = Crystal(structure="diamond", element="Si", a=5.431)
 PLAN = Plan(

@@ -8,7 +8,7 @@ import pytest
 from ase.calculators.lj import LennardJones
 from tests.potentials import Faulty, PairStyle, stillinger_weber, with_hole
 
-from tamis.crystal import Crystal
+from tamis.data.crystal import Crystal
 from tamis.evaluation.dynamics import guards
 from tamis.evaluation.dynamics.child import follow
 from tamis.evaluation.dynamics.engine import Integration, Task, integrate

@@ -8,10 +8,10 @@ import pytest
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from tamis.app import without_objective
-from tamis.endings import in_a_sentence
-from tamis.exceptions import TamisError
-from tamis.record import TrialRecord
+from tamis.commands.endings import in_a_sentence
+from tamis.commands.run import without_objective
+from tamis.core.errors import TamisError
+from tamis.records.record import TrialRecord
 
 
 def full_disk() -> None:

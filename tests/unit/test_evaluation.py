@@ -18,6 +18,8 @@ from tests.sampling import (
     Hanging,
 )
 
+from tamis.core.errors import TamisError
+from tamis.data.sources.stillinger_weber import calculator as stillinger_weber
 from tamis.evaluation.base import Findings, Subject
 from tamis.evaluation.errors import Errors
 from tamis.evaluation.evaluation import Evaluation, Rule
@@ -26,8 +28,6 @@ from tamis.evaluation.properties.equation_of_state import EquationOfState
 from tamis.evaluation.properties.lattice import Lattice
 from tamis.evaluation.properties.stage import error_of, measure_properties, with_errors
 from tamis.evaluation.properties.vacancy import Vacancy
-from tamis.exceptions import TamisError
-from tamis.sources.stillinger_weber import calculator as stillinger_weber
 
 QUICK = {
     "lattice": Lattice(0.7, 1.6, 5),

@@ -3,8 +3,8 @@
 import pytest
 from tests import sampling
 
-from tamis.evaluation.apart import StoppedError, gather, run_apart
 from tamis.evaluation.base import Findings
+from tamis.evaluation.isolate import StoppedError, gather, run_apart
 
 
 def collected(function, argument, limit_s, each=False):

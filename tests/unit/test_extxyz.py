@@ -13,9 +13,9 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from tests.vasp_files import full
 
-from tamis.exceptions import TamisError
-from tamis.sources.extxyz import Extxyz
-from tamis.sources.labels import voigt
+from tamis.core.errors import TamisError
+from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.labels import voigt
 
 
 def labelled(n: int = 4, seed: int = 0, **info: object) -> list[Atoms]:

@@ -9,9 +9,9 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from tests.labelled import copper, labelled, one_atom
 
-from tamis.checks import Tolerances, check_dataset
-from tamis.exceptions import TamisError
-from tamis.plausibility import filler_doubts, filler_problems
+from tamis.core.errors import TamisError
+from tamis.data.checks import Tolerances, check_dataset
+from tamis.data.plausibility import filler_doubts, filler_problems
 
 
 def zeroed(dataset, members):

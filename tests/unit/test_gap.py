@@ -12,17 +12,17 @@ from ase import Atoms
 from ase.build import bulk
 from threadpoolctl import threadpool_limits
 
-from tamis.bases.gap import Candidates, GapBasis
-from tamis.bases.gap_files import quip_potential
+from tamis.bases.gap.basis import Candidates, GapBasis
+from tamis.bases.gap.files import quip_potential
 from tamis.bases.pair_kernel import PairKernel
 from tamis.bases.soap import SoapBasis
-from tamis.dataset import structure_key
-from tamis.exceptions import MissingEngineError, TamisError
-from tamis.models.gap import GapModel, log_errors
-from tamis.models.gap_candidates import choose_candidates, farthest_apart
+from tamis.core.errors import MissingEngineError, TamisError
+from tamis.data.dataset import structure_key
+from tamis.models.gap.candidates import choose_candidates, farthest_apart
+from tamis.models.gap.model import GapModel, log_errors
+from tamis.models.gap.sparse_gp import Sigmas, leading, pivoted_order, posterior, prior_factor, whiten
 from tamis.models.judging import Judges
 from tamis.models.normal_equations import Block, Quadratic, Terms
-from tamis.models.sparse_gp import Sigmas, leading, pivoted_order, posterior, prior_factor, whiten
 from tamis.store import Store, basis_identity, basis_key
 
 pytest.importorskip("quippy")
@@ -397,7 +397,7 @@ def test_the_chosen_setting_predicts_held_out_structures_best(prepared, rattled,
     """The score against folds predicted one after the other, by fits on the others."""
     monkeypatch.setattr("tamis.models.grids.Losses.standard_errors", lambda losses, best: 0.0)
     monkeypatch.setattr("tamis.models.grids.LEAST_GAIN", 0.0)
-    from tamis.dealing import deal_into_folds
+    from tamis.data.dealing import deal_into_folds
     from tamis.models.judging import AS_GOOD_AS_NONE
 
     kept = rattled.subset(range(12))

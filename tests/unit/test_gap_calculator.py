@@ -7,15 +7,15 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 
-from tamis.bases.gap import GapBasis
-from tamis.bases.gap_calculator import expansion_of
-from tamis.bases.gap_files import quip_potential
-from tamis.bases.gap_kernel import expand, power_spectra
+from tamis.bases.gap.basis import GapBasis
+from tamis.bases.gap.calculator import expansion_of
+from tamis.bases.gap.files import quip_potential
+from tamis.bases.gap.kernel import expand, power_spectra
 from tamis.bases.pair_kernel import PairKernel
 from tamis.bases.soap import SoapBasis
 from tamis.bases.verlet import VerletList
-from tamis.exceptions import TamisError
-from tamis.models.gap_candidates import choose_candidates
+from tamis.core.errors import TamisError
+from tamis.models.gap.candidates import choose_candidates
 from tamis.store import Store
 
 pytest.importorskip("quippy")

@@ -13,16 +13,16 @@ from ase.build import bulk
 from tests.composing import composed
 
 from tamis import trial as story
-from tamis.interrupts import heeding_interrupts, interruptible_quip, remember_interrupts
-from tamis.lammps import ExternalForces
-from tamis.record import INTERRUPTED, read_record
+from tamis.core.interrupts import heeding_interrupts, interruptible_quip, remember_interrupts
+from tamis.engines.lammps import ExternalForces
+from tamis.records.record import INTERRUPTED, read_record
 from tamis.tracking.content import ENDED
 from tamis.trial import run_trial
 
 PROGRAM = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
-from tamis.app import main
+from tamis.commands.run import main
 sys.argv = ["tamis", *sys.argv[1:]]
 main()
 """

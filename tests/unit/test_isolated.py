@@ -9,11 +9,11 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from tests.labelled import copper, labelled
 
-from tamis.checks import check_dataset
-from tamis.dataset import with_isolated
-from tamis.plausibility import set_isolated_apart
-from tamis.plausibility.isolated import is_isolated
-from tamis.sources.extxyz import Extxyz
+from tamis.data.checks import check_dataset
+from tamis.data.dataset import with_isolated
+from tamis.data.plausibility import set_isolated_apart
+from tamis.data.plausibility.isolated import is_isolated
+from tamis.data.sources.extxyz import Extxyz
 
 
 def together(*datasets):
@@ -85,7 +85,7 @@ def test_a_set_of_free_atoms_is_left_whole():
 
 
 def test_free_atoms_change_neither_the_fingerprint_nor_what_the_checks_say(tmp_path, caplog):
-    from tamis.extxyz_writer import write_extxyz
+    from tamis.data.extxyz_writer import write_extxyz
 
     bonded = copper(10)
     check_dataset(together(bonded, free_atoms()), ["Cu"])

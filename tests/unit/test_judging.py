@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tests.copper import disguised, force_free, labelled, moved
 
-from tamis.dealing import ALWAYS_TRAINED
+from tamis.data.dealing import ALWAYS_TRAINED
+from tamis.data.signal import negligible_error, root_mean_squares, still_force
 from tamis.models.judging import ENERGY, FORCE, STRESS, Judges, judges_by_folds, judges_by_tuning
-from tamis.signal import negligible_error, root_mean_squares, still_force
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -13,10 +13,10 @@ from ase.constraints import FixAtoms, FixCartesian
 from tests.labelled_copper import copper
 from tests.vasp_files import full, write_vasprun
 
-from tamis.dataset import Dataset
-from tamis.extxyz_writer import quoted, write_extxyz
-from tamis.report.kept import _read
-from tamis.sources.extxyz import Extxyz
+from tamis.analysis.kept import _read
+from tamis.data.dataset import Dataset
+from tamis.data.extxyz_writer import quoted, write_extxyz
+from tamis.data.sources.extxyz import Extxyz
 
 ORDER = [5, 0, 3]
 

@@ -12,9 +12,9 @@ from ase import Atoms
 from tests.labelled_copper import copper
 from tests.vasp_files import full, write_outcar, write_vasprun
 
-from tamis.exceptions import TamisError
-from tamis.sources.extxyz import Extxyz
-from tamis.sources.keys import spellings
+from tamis.core.errors import TamisError
+from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.keys import spellings
 
 SMEARING = [0.05 + 0.01 * i for i in range(12)]
 """eV, of cells of 4 atoms: 12.5 to 40 meV/atom."""

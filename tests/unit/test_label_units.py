@@ -17,15 +17,15 @@ from tests.labelled import (
     water,
 )
 
-from tamis.checks import check_dataset
-from tamis.exceptions import TamisError
-from tamis.file_units import FileUnits
-from tamis.plausibility import unit_doubts
-from tamis.plausibility.comparison import Comparison
-from tamis.plausibility.label_units import all_electron_energy
-from tamis.plausibility.quick_basis import QuickBasis
-from tamis.plausibility.unit_tables import ENERGIES, FORCES, STRESSES, VIRIALS
-from tamis.sources.mlearn import Mlearn
+from tamis.core.errors import TamisError
+from tamis.data.checks import check_dataset
+from tamis.data.file_units import FileUnits
+from tamis.data.plausibility import unit_doubts
+from tamis.data.plausibility.comparison import Comparison
+from tamis.data.plausibility.label_units import all_electron_energy
+from tamis.data.plausibility.quick_basis import QuickBasis
+from tamis.data.plausibility.unit_tables import ENERGIES, FORCES, STRESSES, VIRIALS
+from tamis.data.sources.mlearn import Mlearn
 
 SOUND = {
     "copper": copper,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from tamis.lammps import LammpsCalculator
-from tamis.sources import stillinger_weber
+from tamis.data.sources import stillinger_weber
+from tamis.engines.lammps import LammpsCalculator
 
 FOLDERS = ("plain", "a b", "Müller", "硅 #1", "it's $x & 50%", os.fsdecode(b"M\xfcller"))
 

@@ -7,8 +7,8 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from tamis.exceptions import TamisError
-from tamis.latent import LatentSpace
+from tamis.core.errors import TamisError
+from tamis.selection.latent import LatentSpace
 
 pytestmark = pytest.mark.filterwarnings("error")
 

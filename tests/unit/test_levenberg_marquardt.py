@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from tamis.models.levenberg_marquardt import Run, _step_by_parameters, _step_by_rows
+from tamis.models.nnp.levenberg_marquardt import Run, _step_by_parameters, _step_by_rows
 
 
 @dataclass

@@ -6,7 +6,7 @@ import pytest
 from ase.build import bulk
 from scipy.linalg import LinAlgError
 
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
 from tamis.models.judging import judges_by_folds
 from tamis.models.linear import LinearModel
 from tamis.models.normal_equations import (
@@ -269,7 +269,7 @@ def test_two_elements_of_fixed_composition_have_a_solution(store):
     from ase.build import bulk
 
     from tamis.bases.snap import SnapBasis
-    from tamis.dataset import Dataset
+    from tamis.data.dataset import Dataset
 
     basis = SnapBasis(("Si", "Ge"), 4.2, 2, 0.99363, 0.0, None, {"Si": 1.0, "Ge": 1.0})
     structures = []

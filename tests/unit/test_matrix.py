@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tamis.report.matrix import METRIC, matrices, ratios
-from tamis.report.points import Point
+from tamis.analysis.matrix import METRIC, matrices, ratios
+from tamis.analysis.points import Point
 
 
 def point(

@@ -14,13 +14,13 @@ from ase.build import bulk
 from hydra.utils import instantiate
 from tests.composing import composed
 
-from tamis.dataset import split_dataset
-from tamis.exceptions import TamisError
-from tamis.record import TrialRecord, read_record
-from tamis.sources.mlearn import Frame, Mlearn, ase_stress, block_of
-from tamis.sources.mlearn_files import PINS, Pin, blob_id
+from tamis.core.errors import TamisError
+from tamis.core.units import GPA_PER_EV_PER_A3
+from tamis.data.dataset import split_dataset
+from tamis.data.sources.mlearn import Frame, Mlearn, ase_stress, block_of
+from tamis.data.sources.mlearn_files import PINS, Pin, blob_id
+from tamis.records.record import TrialRecord, read_record
 from tamis.trial import _describe
-from tamis.units import GPA_PER_EV_PER_A3
 
 
 def entry(

@@ -11,9 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric
 
-from tamis.dataset import Dataset
-from tamis.evaluation.errors import Residuals, write_per_structure
-from tamis.names import (
+from tamis.analysis.test_errors import ERRORS_FILE, Reader
+from tamis.core.names import (
     LONGEST_KEY,
     folder_name,
     in_figure,
@@ -22,8 +21,9 @@ from tamis.names import (
     printable,
     quoted,
 )
+from tamis.data.dataset import Dataset
+from tamis.evaluation.errors import Residuals, write_per_structure
 from tamis.report.style import label, legend, panel
-from tamis.report.test_errors import ERRORS_FILE, Reader
 
 HARD = (
     *("", " ", ".", "..", "/", "a//b", "x/", "/x", "./x", "x/..", "surface(110)", "a@b", "a,b", "50%", "T=300K"),

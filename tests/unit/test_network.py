@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tamis.exceptions import TamisError
-from tamis.models.levenberg_marquardt import Run
-from tamis.models.network import ACTIVATIONS, Network, energy_and_gradient, mean_of, n_parameters
-from tamis.models.scaling import KEYWORDS, Scaling
+from tamis.core.errors import TamisError
+from tamis.models.nnp.levenberg_marquardt import Run
+from tamis.models.nnp.network import ACTIVATIONS, Network, energy_and_gradient, mean_of, n_parameters
+from tamis.models.nnp.scaling import KEYWORDS, Scaling
 from tamis.models.whitening import Whitening
 
 

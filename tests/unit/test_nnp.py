@@ -12,13 +12,13 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 from tests import copper
 
-from tamis.bases.acsf import AcsfBasis
-from tamis.dataset import Dataset
-from tamis.exceptions import TamisError
-from tamis.models.nnp import NnpModel
-from tamis.models.nnp_data import gather, own_values, species_of
-from tamis.models.nnp_files import read_n2p2
-from tamis.models.nnp_problem import NetworkProblem, first_parameters
+from tamis.bases.acsf.basis import AcsfBasis
+from tamis.core.errors import TamisError
+from tamis.data.dataset import Dataset
+from tamis.models.nnp.data import gather, own_values, species_of
+from tamis.models.nnp.files import read_n2p2
+from tamis.models.nnp.model import NnpModel
+from tamis.models.nnp.problem import NetworkProblem, first_parameters
 from tamis.models.normal_equations import Weights
 from tamis.models.whitening import Whitening
 from tamis.store import Store
@@ -196,7 +196,7 @@ def test_training_lowers_the_errors(labelled, shared_store):
 
 def test_an_iteration_of_many_parameters_draws_fewer_rows(labelled, shared_store, monkeypatch):
     """So many that their products are within what three rows for each of 810 parameters take; in the end all."""
-    monkeypatch.setattr("tamis.models.nnp_problem.WORK", 2e5)
+    monkeypatch.setattr("tamis.models.nnp.problem.WORK", 2e5)
     seen = []
 
     def watched(problem, rng):

@@ -11,7 +11,10 @@ from ase.optimize import LBFGS
 from matscipy.elasticity import fit_elastic_constants
 from tests.sampling import COPPER, LOOSE, SILICON, TIGHT, Constant, all_of, emt_sample, sw_sample
 
-from tamis.crystal import Crystal
+from tamis.core.errors import TamisError
+from tamis.core.units import GPA_PER_EV_PER_A3, J_PER_M2_PER_EV_PER_A2
+from tamis.data.crystal import Crystal
+from tamis.data.sources.stillinger_weber import SIGMA
 from tamis.evaluation.properties.base import PropertyError, Sample
 from tamis.evaluation.properties.elastic import Elastic, deformed, isotropic, stiffness
 from tamis.evaluation.properties.equation_of_state import EquationOfState, birch_murnaghan, holes
@@ -22,9 +25,6 @@ from tamis.evaluation.properties.slab import slab
 from tamis.evaluation.properties.surfaces import Surfaces
 from tamis.evaluation.properties.vacancy import Vacancy
 from tamis.evaluation.properties.wall import Wall, last_of_rise
-from tamis.exceptions import TamisError
-from tamis.sources.stillinger_weber import SIGMA
-from tamis.units import GPA_PER_EV_PER_A3, J_PER_M2_PER_EV_PER_A2
 
 EPSILON = 2.1683
 """eV, of a bond in Stillinger-Weber silicon."""

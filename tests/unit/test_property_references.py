@@ -4,10 +4,10 @@ import pytest
 from hydra.utils import instantiate
 from tests.composing import composed
 
-from tamis.crystal import Crystal
-from tamis.exceptions import TamisError
-from tamis.sources.mlearn_files import PINS
-from tamis.sources.sw_silicon import SwSilicon
+from tamis.core.errors import TamisError
+from tamis.data.crystal import Crystal
+from tamis.data.sources.mlearn_files import PINS
+from tamis.data.sources.sw_silicon import SwSilicon
 
 SILICON = {"elements": ("Si",), "atom_spacing": 2.7}
 
@@ -39,7 +39,7 @@ def test_a_user_names_crystal_and_references_on_the_command_line():
         "dataset.train=some.xyz",
         "dataset.elements=[Mo]",
         "dataset.atom_spacing=2.5",
-        "dataset.crystal={_target_: tamis.crystal.Crystal, structure: bcc, element: Mo, a: 3.17}",
+        "dataset.crystal={_target_: tamis.data.crystal.Crystal, structure: bcc, element: Mo, a: 3.17}",
         "dataset.reference={properties/elastic_C11_GPa: 472.0, properties/vacancy_formation_eV: null}",
     )
     source = instantiate(composed(*overrides).dataset, _convert_="all")

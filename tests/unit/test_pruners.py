@@ -7,21 +7,21 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from tamis.exceptions import TamisError
-from tamis.latent import LatentSpace
-from tamis.pruners import msc as msc_module
-from tamis.pruners.anti import Anti
-from tamis.pruners.base import Features, Limit
-from tamis.pruners.cur import Cur
-from tamis.pruners.direct import Direct, birch_strata, weighted_components
-from tamis.pruners.distance import by_distance
-from tamis.pruners.fps import FarthestPointSampling
-from tamis.pruners.greedy import environments_by_structure
-from tamis.pruners.kmeans import KMeansMedoids
-from tamis.pruners.maxvol import MaxVol, greedy_log_det, informative_rows
-from tamis.pruners.msc import MinimumSetCover
-from tamis.pruners.random_choice import RandomChoice
-from tamis.pruners.stratified import Stratified
+from tamis.core.errors import TamisError
+from tamis.selection import msc as msc_module
+from tamis.selection.anti import Anti
+from tamis.selection.base import Features, Limit
+from tamis.selection.cur import Cur
+from tamis.selection.direct import Direct, birch_strata, weighted_components
+from tamis.selection.distance import by_distance
+from tamis.selection.fps import FarthestPointSampling
+from tamis.selection.greedy import environments_by_structure
+from tamis.selection.kmeans import KMeansMedoids
+from tamis.selection.latent import LatentSpace
+from tamis.selection.maxvol import MaxVol, greedy_log_det, informative_rows
+from tamis.selection.msc import MinimumSetCover
+from tamis.selection.random_choice import RandomChoice
+from tamis.selection.stratified import Stratified
 
 FPS = FarthestPointSampling(start="center")
 
@@ -342,7 +342,7 @@ def test_maxvol_leaves_out_what_the_pool_cannot_tell_from_the_prior():
 
 
 def test_maxvol_renews_few_gains(monkeypatch):
-    from tamis.pruners import maxvol
+    from tamis.selection import maxvol
 
     asked, gains = [], maxvol._gains
     monkeypatch.setattr(maxvol, "_gains", lambda b, w, which: asked.extend(which) or gains(b, w, which))

@@ -7,9 +7,9 @@ import pytest
 from tests.composing import composed
 from tests.labelled import copper
 
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
+from tamis.data.reach import cutoff_doubts, cutoffs_of
 from tamis.parts import build_part, resolved
-from tamis.reach import cutoff_doubts, cutoffs_of
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from tests.labelled_copper import copper
 from tests.vasp_files import full
 
-from tamis.exceptions import TamisError
-from tamis.file_units import FileUnits
-from tamis.sources.extxyz import Extxyz
+from tamis.core.errors import TamisError
+from tamis.data.file_units import FileUnits
+from tamis.data.sources.extxyz import Extxyz
 
 PACK = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from tests.report_folders import primary, report, write_study, write_trial
 
-from tamis.report.command import make_report
+from tamis.analysis.arms import study_of
+from tamis.analysis.hypothesis import BETTER
+from tamis.analysis.test_errors import Reader
+from tamis.analysis.trials import find_trials, read_trials
+from tamis.commands.report import make_report
 from tamis.report.context import target_of
 from tamis.report.files import write_document
 from tamis.report.links import Links
-from tamis.report.study import study_of
-from tamis.report.test_errors import Reader
-from tamis.report.trials import find_trials, read_trials
-from tamis.statistics.hypothesis import BETTER
 
 VOID = {"meta", "br", "img", "path", "use", "rect", "link", "input", "hr"}
 MD = {

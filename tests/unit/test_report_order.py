@@ -3,13 +3,13 @@
 import pytest
 from tests.report_folders import primary, write_study, write_trial
 
-from tamis.exceptions import TamisError
-from tamis.report.comparison import corrected, corrected_verdicts
-from tamis.report.names import name_variants
-from tamis.report.study import study_of
-from tamis.report.trials import find_trials, read_trials
+from tamis.analysis.arms import study_of
+from tamis.analysis.comparison import corrected, corrected_verdicts
+from tamis.analysis.hypothesis import BETTER
+from tamis.analysis.names import name_variants
+from tamis.analysis.trials import find_trials, read_trials
+from tamis.core.errors import TamisError
 from tamis.report.words import verdict_words
-from tamis.statistics.hypothesis import BETTER
 
 
 def test_configurations_are_named_by_what_differs_from_the_usual_one():

@@ -7,10 +7,10 @@ import sys
 import pytest
 from tests.report_folders import report, write_trial
 
-from tamis.exceptions import TamisError
-from tamis.record import read_record
-from tamis.report.arguments import new_name, number_of, read_arguments
-from tamis.report.command import make_report
+from tamis.commands.arguments import new_name, number_of, read_arguments
+from tamis.commands.report import make_report
+from tamis.core.errors import TamisError
+from tamis.records.record import read_record
 from tamis.report.document import Cell, Document, Paragraph, Section, Table
 from tamis.report.files import to_latex, to_markdown
 from tamis.report.html import to_html
@@ -90,7 +90,7 @@ def test_a_second_report_gets_another_name(tmp_path):
 
 def test_the_command_prints_verdict_and_path(tmp_path):
     write_trial(tmp_path / "study" / "0")
-    command = [sys.executable, "-m", "tamis.report.command", "study"]
+    command = [sys.executable, "-m", "tamis.commands.report", "study"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "mlearn Si: whether" in done.stdout and "cannot be decided" in done.stdout

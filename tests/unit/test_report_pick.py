@@ -11,15 +11,15 @@ import pytest
 from tests.composing import composed
 from tests.report_folders import write_trial
 
-from tamis.exceptions import TamisError
-from tamis.record import read_record
-from tamis.report.compare import compare_runs
+from tamis.analysis.arms import study_of
+from tamis.analysis.trials import find_trials, read_trials
+from tamis.commands.compare import compare_runs
+from tamis.commands.pick import Wish, pick, typical, weigh, write_pick
+from tamis.core.errors import TamisError
+from tamis.records.record import read_record
 from tamis.report.document import Paragraph, Table, text_of
 from tamis.report.html import to_html
 from tamis.report.links import Links
-from tamis.report.pick import Wish, pick, typical, weigh, write_pick
-from tamis.report.study import study_of
-from tamis.report.trials import find_trials, read_trials
 from tamis.trial import run_trial
 
 WISH = Wish(within=5.0, energy_weight=1.0, force_weight=1.0, properties=5.0, stability=0.02)
@@ -181,7 +181,7 @@ def test_a_set_that_comes_out_otherwise_than_it_was_is_refused(curve, tmp_path):
 def test_the_command_refuses_several_data_sets(tmp_path):
     write_trial(tmp_path / "0")
     write_trial(tmp_path / "1", element="Mo")
-    command = [sys.executable, "-m", "tamis.report.pick", str(tmp_path)]
+    command = [sys.executable, "-m", "tamis.commands.pick", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1 and "several data sets (mlearn Mo; mlearn Si)" in done.stderr
 
@@ -233,7 +233,7 @@ def test_comparing_needs_two_runs_that_can_be_read(tmp_path):
 def test_the_compare_command_writes_a_page_and_refuses_what_is_no_run(tmp_path):
     write_trial(tmp_path / "a")
     write_trial(tmp_path / "b", level=0.2)
-    command = [sys.executable, "-m", "tamis.report.compare", "a"]
+    command = [sys.executable, "-m", "tamis.commands.compare", "a"]
     done = subprocess.run([*command, "b"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "2.000" in done.stdout, done.stderr
     assert (tmp_path / "comparison.html").is_file()

@@ -8,16 +8,17 @@ from scipy.spatial.distance import cdist
 from tests.composing import composed
 from tests.report_folders import N_POOL, write_trial
 
+from tamis.analysis import coverage
+from tamis.analysis.coverage import CommonSpace
+from tamis.analysis.kept_sets import SELECTIONS_FILE, read_kept_sets
+from tamis.analysis.trials import find_trials, read_trials
+from tamis.cli import selections
+from tamis.commands.report import make_report
+from tamis.commands.selections import common_ruler, describe, flatten_to_map
+from tamis.data.extxyz_writer import write_extxyz
 from tamis.evaluation.dynamics.extrapolation import axes
-from tamis.extxyz_writer import write_extxyz
-from tamis.report.command import make_report
 from tamis.report.files import to_markdown
-from tamis.report.kept_sets import SELECTIONS_FILE, read_kept_sets
 from tamis.report.links import Links
-from tamis.report.trials import find_trials, read_trials
-from tamis.study import coverage, selections
-from tamis.study.coverage import CommonSpace
-from tamis.study.selections import common_ruler, describe, flatten_to_map
 from tamis.trial import run_trial
 
 N = 12

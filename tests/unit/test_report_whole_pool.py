@@ -3,13 +3,13 @@
 import pytest
 from tests.report_folders import report, write_trial
 
-from tamis.report.command import make_report
+from tamis.analysis.arms import study_of
+from tamis.analysis.trials import find_trials, read_trials
+from tamis.analysis.whole_pool import less_whole_pool
+from tamis.commands.report import make_report
 from tamis.report.document import Table
 from tamis.report.links import Links
 from tamis.report.sections.physics import section
-from tamis.report.study import study_of
-from tamis.report.trials import find_trials, read_trials
-from tamis.report.whole_pool import less_whole_pool
 
 C11, VACANCY = "properties/elastic_C11_GPa", "properties/vacancy_formation_eV"
 ERROR = "properties/elastic_C11_error_percent"

@@ -9,12 +9,12 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 from tests.composing import composed
 
-from tamis.best import run_again
+from tamis.analysis.trials import read_trials
+from tamis.commands.best import run_again
+from tamis.commands.pick_files import retrain
 from tamis.parts import resolved
-from tamis.record import COMPLETE, RECORD_FILE, read_record
-from tamis.report.pick_files import retrain
-from tamis.report.trials import read_trials
-from tamis.retired import RETIRED, in_todays_keys
+from tamis.records.record import COMPLETE, RECORD_FILE, read_record
+from tamis.records.retired import RETIRED, in_todays_keys
 from tamis.trial import run_trial
 
 STORE = "tamis.store.Store"
@@ -47,7 +47,7 @@ def test_a_configuration_of_today_stays_as_it_is():
 
 def test_names_of_labels_that_nobody_typed_may_be_missing_as_before():
     older = {
-        "_target_": "tamis.sources.extxyz.Extxyz",
+        "_target_": "tamis.data.sources.extxyz.Extxyz",
         "energy_key": "energy",
         "stress_key": "stress",
         "virial_key": None,

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from tamis.pruners import components, distance, greedy, maxvol, msc, rows
-from tamis.pruners.base import Features, Limit
-from tamis.pruners.cur import Cur
-from tamis.pruners.distance import by_distance
-from tamis.pruners.greedy import TIE, first_largest, first_of_equals, lazy_largest, spread
-from tamis.pruners.maxvol import greedy_log_det
-from tamis.pruners.msc import greedy_cover, nearest_distance
+from tamis.selection import components, distance, greedy, maxvol, msc, rows
+from tamis.selection.base import Features, Limit
+from tamis.selection.cur import Cur
+from tamis.selection.distance import by_distance
+from tamis.selection.greedy import TIE, first_largest, first_of_equals, lazy_largest, spread
+from tamis.selection.maxvol import greedy_log_det
+from tamis.selection.msc import greedy_cover, nearest_distance
 
 RNG = np.random.default_rng
 

@@ -11,14 +11,14 @@ from ase.build import bulk
 from hydra.utils import instantiate
 from tests.composing import choices, composed
 
-from tamis import latent as latent_module
-from tamis.exceptions import TamisError
-from tamis.latent import LatentSpace
-from tamis.memory import GIB, Memory
+from tamis.core.errors import TamisError
+from tamis.core.memory import GIB, Memory
 from tamis.models.normal_equations import Terms
-from tamis.pruners.base import Features, Limit
-from tamis.pruners.fps import FarthestPointSampling
-from tamis.pruners.msc import MinimumSetCover
+from tamis.selection import latent as latent_module
+from tamis.selection.base import Features, Limit
+from tamis.selection.fps import FarthestPointSampling
+from tamis.selection.latent import LatentSpace
+from tamis.selection.msc import MinimumSetCover
 from tamis.store import Store
 
 FPS, MSC = FarthestPointSampling(start="center"), MinimumSetCover(bandwidth=None, variance=1.0)
@@ -135,10 +135,10 @@ def test_peak_memory_of_features_beyond_memory():
     program = """
 import resource
 import numpy as np
-from tamis.latent import LatentSpace
-from tamis.memory import Memory
-from tamis.pruners.base import Limit
-from tamis.pruners.fps import FarthestPointSampling
+from tamis.selection.latent import LatentSpace
+from tamis.core.memory import Memory
+from tamis.selection.base import Limit
+from tamis.selection.fps import FarthestPointSampling
 
 some = np.random.default_rng(0).normal(size=(128, 64))
 
@@ -286,7 +286,7 @@ def test_remembered_values_and_features_share_the_memory(tmp_path, snap_basis):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Memory, "keep", watched)
-        patch.setattr("tamis.memory.PARTS", 2)
+        patch.setattr("tamis.core.memory.PARTS", 2)
         space.features(store.lazy_values(snap_basis, structures), ["a"] * 40, FPS, store.memory)
     assert 0 < most <= store.memory.limit
 

@@ -6,10 +6,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tamis.parents import UNREACHABLE, read_parent
-from tamis.record import COMPLETE, FAILED, STOPPED, TrialRecord
+from tamis.records.record import COMPLETE, FAILED, STOPPED, TrialRecord
 from tamis.search_runs import SearchRuns, merged, objective_names, record_of
 from tamis.tracking import Tracker
+from tamis.tracking.parents import UNREACHABLE, read_parent
 
 SIZES = {
     "kept/structures": 10.0,

@@ -8,15 +8,15 @@ import pytest
 from hydra import compose, initialize_config_dir
 from tests.studies import load, make_app, search_here
 
-from tamis.app import for_search
-from tamis.configuration import config_folder, register_resolvers
-from tamis.parents import Parent
-from tamis.record import COMPLETE, FAILED, TrialRecord
+from tamis.commands.run import for_search
+from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.secrets import RedactingFormatter, redacted
+from tamis.records.record import COMPLETE, FAILED, TrialRecord
 from tamis.report.tables import in_one_line, print_failure
-from tamis.secrets import RedactingFormatter, redacted
-from tamis.study.plan import Job
 from tamis.study.trials import trials_of
+from tamis.sweeps.plan import Job
 from tamis.tracking import Tracker
+from tamis.tracking.parents import Parent
 
 SECRET = "Xy7-hidden.word"
 
@@ -116,7 +116,7 @@ def test_logs_hold_none_and_neither_do_tracebacks(tmp_path):
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = compose("config", return_hydra_config=True)
     classes = {config.hydra[part].formatters.simple["class"] for part in ("job_logging", "hydra_logging")}
-    assert classes == {f"tamis.secrets.{RedactingFormatter.__name__}"}
+    assert classes == {f"tamis.core.secrets.{RedactingFormatter.__name__}"}
     try:
         raise ValueError(f"no http://me:{SECRET}@host")
     except ValueError:

@@ -15,23 +15,23 @@ from hydra.utils import instantiate
 from tests.composing import composed
 from tests.report_folders import write_trial
 
-from tamis.bases.gap_check import check_gap
-from tamis.configuration import config_folder
-from tamis.exceptions import TamisError
-from tamis.files import write_atomically
-from tamis.record import read_record
+from tamis.analysis.kept import groups_of
+from tamis.analysis.trials import read_trials
+from tamis.bases.gap.check import check_gap
+from tamis.commands.pick_files import retrain
+from tamis.commands.selections import describe
+from tamis.core.configuration import config_folder
+from tamis.core.errors import TamisError
+from tamis.core.files import write_atomically
+from tamis.core.trust import check_trusted, plain_data
+from tamis.data.sources.archive import read_archive
+from tamis.data.sources.mlearn_files import PINS
+from tamis.records.record import read_record
 from tamis.report.document import Cell, Document, Paragraph, Section, Table
 from tamis.report.files import to_latex
 from tamis.report.html import to_html
-from tamis.report.kept import groups_of
-from tamis.report.pick_files import retrain
-from tamis.report.trials import read_trials
-from tamis.sources.archive import read_archive
-from tamis.sources.mlearn_files import PINS
 from tamis.store import read_block
-from tamis.study.selections import describe
 from tamis.study.trials import read_composed, write_composed
-from tamis.trust import check_trusted, plain_data
 
 SOURCE = Path(__file__).parents[2] / "src"
 FORBIDDEN = {
@@ -110,7 +110,7 @@ def hostile(folder: Path, target: str = "subprocess.call", **arguments: Any) -> 
 
 TRAPS = {
     "elsewhere": ("subprocess.call", {"args": ["touch", "MARK"]}),
-    "through tamis": ("tamis.record.subprocess.call", {"args": ["touch", "MARK"]}),
+    "through tamis": ("tamis.records.record.subprocess.call", {"args": ["touch", "MARK"]}),
     "a path": ("pathlib.Path.touch", {"self": "MARK"}),
     "a test": ("tests.unit.test_security.Trap", {"path": "MARK"}),
 }
@@ -159,7 +159,7 @@ def test_the_trap_works(tmp_path):
         ({"model": {"train_program": "./evil"}}, "only programs on the PATH"),
         ({"model": {"solve_program": "evil.py"}}, "only programs on the PATH"),
         ({"model": {"_target_": 7}}, "model._target_ is 7"),
-        ({"model": {"_target_": "tamis.record.write_atomically"}}, "no class of tamis"),
+        ({"model": {"_target_": "tamis.records.record.write_atomically"}}, "no class of tamis"),
         ({"model": {"_target_": "tamis.trial.run_trial"}}, "no class of tamis"),
         ({"model": [{"deep": {"_target_": "os.getcwd"}}]}, r"model.0.deep._target_"),
     ],

@@ -11,8 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from hydra_plugins.tamis_slurm_launcher import SlurmLauncher
-from tamis.exceptions import TamisError
-from tamis.record import COMPLETE, FAILED, RUNNING, TrialRecord, read_record
+from tamis.core.errors import TamisError
+from tamis.records.record import COMPLETE, FAILED, RUNNING, TrialRecord, read_record
 from tamis.study import slurm_queue, slurm_task, slurm_workers
 from tamis.study.slurm import Array, Watch, in_queue, run_all
 from tamis.study.slurm_queue import TaskState, explained, last_words
@@ -96,7 +96,7 @@ def test_wrong_settings_are_told_by_their_names(given, told):
 def test_a_worker_is_told_nothing_that_is_for_the_launcher(tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(slurm_workers, "run_workers", lambda slurm, command, *others: told.extend(command))
-    kept = ["-m", "tamis.app", "-m", "search=fast", "+tracking.uri=here"]
+    kept = ["-m", "tamis.commands.run", "-m", "search=fast", "+tracking.uri=here"]
     for_launcher = ["hydra/launcher=slurm", "hydra.launcher.mem_gb=4", "++hydra.launcher.mem_gb=4"]
     for_launcher += ["+hydra.launcher.additional_parameters.nice=1", "~hydra.launcher.resources"]
     monkeypatch.setattr(sys, "orig_argv", ["python", *kept, *for_launcher])

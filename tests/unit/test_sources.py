@@ -10,9 +10,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from tamis.configuration import config_folder, register_resolvers
-from tamis.exceptions import TamisError
-from tamis.sources.sw_silicon import SwSilicon
+from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.errors import TamisError
+from tamis.data.sources.sw_silicon import SwSilicon
 
 
 def resolved(choice: str, **changes: object) -> object:
@@ -61,7 +61,7 @@ def test_what_a_source_refuses(change, message):
 
 
 def test_sources_do_not_start_engines_at_import():
-    modules = "tamis.sources.sw_silicon, tamis.sources.mlearn, tamis.sources.extxyz"
+    modules = "tamis.data.sources.sw_silicon, tamis.data.sources.mlearn, tamis.data.sources.extxyz"
     code = f"import sys, {modules}; print('lammps' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

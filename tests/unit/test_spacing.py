@@ -13,14 +13,14 @@ from omegaconf import OmegaConf
 from tests.composing import composed
 from tests.labelled_copper import copper
 
-from tamis.configuration import check_config, config_folder, explain, register_resolvers
-from tamis.dataset import Dataset
-from tamis.exceptions import TamisError
+from tamis.core.configuration import check_config, config_folder, explain, register_resolvers
+from tamis.core.errors import TamisError
+from tamis.data.dataset import Dataset
+from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.mlearn import Mlearn
+from tamis.data.sources.spacing import STEP, spacing_of, spacing_of_structure
 from tamis.parts import resolved, trial_part
-from tamis.sources.extxyz import Extxyz
-from tamis.sources.mlearn import Mlearn
-from tamis.sources.spacing import STEP, spacing_of, spacing_of_structure
-from tamis.study.composing import Composer, composed_whole
+from tamis.sweeps.composing import Composer, composed_whole
 
 MLEARN = Path(__file__).parents[3] / "shared" / "mlearn"
 

@@ -7,14 +7,12 @@ import pytest
 from scipy.stats import binom
 from tests.synthetic_study import World, resampled
 
-from tamis.exceptions import TamisError
-from tamis.report.words import factor_words
-from tamis.statistics import assignment
-from tamis.statistics.assignment import own_assignment
-from tamis.statistics.contrasts import contrast, holm, mean_effect, own_against_others
-from tamis.statistics.efficiency import factor
-from tamis.statistics.endpoint import Range, area_weights, common_range, interpolation
-from tamis.statistics.hypothesis import (
+from tamis.analysis import assignment
+from tamis.analysis.assignment import own_assignment
+from tamis.analysis.contrasts import contrast, holm, mean_effect, own_against_others
+from tamis.analysis.efficiency import factor
+from tamis.analysis.endpoint import Range, area_weights, common_range, interpolation
+from tamis.analysis.hypothesis import (
     ALPHA,
     BETTER,
     NOT_SHOWN,
@@ -23,7 +21,9 @@ from tamis.statistics.hypothesis import (
     Arm,
     judge,
 )
-from tamis.statistics.resampling import Curves, cells, codes, draw_counts, log_errors
+from tamis.analysis.resampling import Curves, cells, codes, draw_counts, log_errors
+from tamis.core.errors import TamisError
+from tamis.report.words import factor_words
 
 ATOMS = np.array([30.0, 50.0, 110.0, 190.0, 360.0, 480.0, 1000.0])
 

@@ -12,8 +12,8 @@ import pytest
 from ase.build import bulk
 
 from tamis.bases.base import Basis
-from tamis.exceptions import TamisError
-from tamis.files import write_atomically
+from tamis.core.errors import TamisError
+from tamis.core.files import write_atomically
 from tamis.store import Store, basis_key, read_block
 
 
@@ -184,7 +184,7 @@ def test_n_jobs_is_checked(tmp_path, n_jobs):
 
 def test_a_kill_while_writing_leaves_whole_files_or_none(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from tamis.files import write_atomically\n"
+        "import sys; from pathlib import Path; from tamis.core.files import write_atomically\n"
         "print('on', flush=True)\n"
         "for i in range(10**6): write_atomically(Path(sys.argv[1]) / f'{i % 50}.bin', bytes([i % 256]) * 200_000)"
     )

@@ -8,13 +8,13 @@ from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from tests.composing import choices, composed
 
-from tamis.configuration import config_folder, register_resolvers
-from tamis.exceptions import TamisError
+from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.errors import TamisError
 from tamis.parts import resolved
 from tamis.study.cli import chosen
 from tamis.study.crew import BATCH, batches_of
-from tamis.study.plan import Plan, typed
 from tamis.study.trials import Trial, identity, name_of, plan_of, read_composed, trials_of, write_composed
+from tamis.sweeps.plan import Plan, typed
 
 SETS = {"two": [{"pruner": "random", "descriptor": "none"}, {"pruner": "fps", "descriptor": "snap"}]}
 LARGE = {"seeds": 5, "product": {"model": ["snap", "ace"], "dataset.element": ["Si", "Mo"]}, "sets": ["two"]}

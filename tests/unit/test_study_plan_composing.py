@@ -7,13 +7,13 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.errors import HydraException
 
-from tamis.configuration import config_folder, explain, register_resolvers
-from tamis.exceptions import TamisError
-from tamis.study import composing
+from tamis.core.configuration import config_folder, explain, register_resolvers
+from tamis.core.errors import TamisError
 from tamis.study.cli import QUIET, chosen
-from tamis.study.composing import Composer, Overrides, composed_whole
-from tamis.study.plan import Job
 from tamis.study.trials import name_of, plan_of, trials_of
+from tamis.sweeps import composing
+from tamis.sweeps.composing import Composer, Overrides, composed_whole
+from tamis.sweeps.plan import Job
 
 STUDY = [*QUIET, "experiment=study"]
 USUAL = ["artifacts=false"]

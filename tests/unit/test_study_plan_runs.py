@@ -18,17 +18,17 @@ from mlflow.exceptions import MlflowException
 from omegaconf import OmegaConf
 from tests.composing import composed
 
-from tamis.exceptions import TamisError
-from tamis.parents import PARENT_FILE, read_parent
+from tamis.core.errors import TamisError
 from tamis.parts import resolved
-from tamis.record import COMPLETE, FAILED, SKIPPED, TrialRecord, read_record, versions
+from tamis.records.record import COMPLETE, FAILED, SKIPPED, TrialRecord, read_record, versions
 from tamis.study.cli import what_is_done
 from tamis.study.crew import bury, clear_away, run_all, start
-from tamis.study.estimate import Estimate, Measured, estimate, measurements
 from tamis.study.publish import JOURNAL, WRITTEN, Publisher
 from tamis.study.trials import Trial
 from tamis.study.worker import RUNNING_FOLDER, SharedParts, put_in_place
+from tamis.sweeps.estimate import Estimate, Measured, estimate, measurements
 from tamis.tracking import Tracker, tracker_of
+from tamis.tracking.parents import PARENT_FILE, read_parent
 
 
 def record(

@@ -10,10 +10,10 @@ from mlflow import MlflowClient
 from omegaconf import DictConfig, OmegaConf
 from tests.composing import composed
 
-from tamis.exceptions import TamisError
-from tamis.memory import PARTS, Memory
+from tamis.core.errors import TamisError
+from tamis.core.memory import PARTS, Memory
 from tamis.parts import NO_TRIAL, resolved
-from tamis.record import COMPLETE, TrialRecord
+from tamis.records.record import COMPLETE, TrialRecord
 from tamis.store import Store
 from tamis.study.worker import SharedParts
 from tamis.tracking import Tracker

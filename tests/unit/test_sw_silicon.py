@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from tamis.exceptions import MissingEngineError, TamisError
-from tamis.sources import sw_silicon
-from tamis.sources.archive import read_archive, write_archive
-from tamis.sources.sw_silicon import SwSilicon
-from tamis.units import GPA_PER_EV_PER_A3
+from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.units import GPA_PER_EV_PER_A3
+from tamis.data.sources import sw_silicon
+from tamis.data.sources.archive import read_archive, write_archive
+from tamis.data.sources.sw_silicon import SwSilicon
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def silicon(cache: Path, **changes: object) -> SwSilicon:
 
 def test_the_embedded_set(cache, caplog):
     data = silicon(cache).load()
-    assert not [record for record in caplog.records if record.name == "tamis.checks"]
+    assert not [record for record in caplog.records if record.name == "tamis.data.checks"]
     assert 100 <= len(data) <= 130 and 2500 <= data.n_atoms.sum() <= 3500
     assert {len(a) for a in data.structures} == {8, 24, 31, 32}
     assert Counter(data.groups) == {"MD": 50, "Elastic": 41, "Vacancy": 20, "Surface": 15}
@@ -52,7 +52,7 @@ def test_temperatures_and_melting_show_in_the_energies(cache):
 def test_the_same_seed_gives_the_same_bytes_in_another_process(cache, tmp_path):
     kept = silicon(cache)
     kept.load()
-    program = [sys.executable, "-m", "tamis.sources.sw_recipe", str(tmp_path / "again.npz"), "0"]
+    program = [sys.executable, "-m", "tamis.data.sources.sw_recipe", str(tmp_path / "again.npz"), "0"]
     subprocess.run(program, check=True, capture_output=True)
     assert (tmp_path / "again.npz").read_bytes() == kept.path.read_bytes()
 

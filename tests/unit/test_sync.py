@@ -12,13 +12,14 @@ import optuna
 import pytest
 from mlflow.entities import Run
 
-from tamis.exceptions import TamisError
-from tamis.parents import PARENT_FILE, Parent, alone_in, hold, is_in_use, read_parent
-from tamis.record import COMPLETE, FAILED, RECORD_FILE, RUNNING, SKIPPED, TrialRecord, read_record
+from tamis.commands.sync import AwayError, groups_of, read_command, run, sync, trials_below
+from tamis.core.errors import TamisError
+from tamis.core.locks import alone_in, hold, is_in_use
+from tamis.records.record import COMPLETE, FAILED, RECORD_FILE, RUNNING, SKIPPED, TrialRecord, read_record
 from tamis.search_runs import SearchRuns
-from tamis.sync import AwayError, groups_of, read_command, run, sync, trials_below
 from tamis.tracking import Tracker
 from tamis.tracking.content import ID
+from tamis.tracking.parents import PARENT_FILE, Parent, read_parent
 
 
 def record(number: int, status: str = COMPLETE, **more) -> TrialRecord:

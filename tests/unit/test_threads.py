@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_info
 
-from tamis import commands, threads
-from tamis.exceptions import TamisError
+from tamis import cli as commands
+from tamis.core import threads
+from tamis.core.errors import TamisError
 
 TRIAL = (
     *("dataset=sw_silicon", "descriptor=snap", "descriptor.twojmax=2", "model=snap", "model.basis.twojmax=2"),
@@ -33,8 +34,8 @@ def tell():
     print("\\nTHREADS", json.dumps([found, numba.get_num_threads()]))
 atexit.register(tell)
 """
-BY_SCRIPT = "from tamis.commands import tamis; tamis()"
-BY_MODULE = "import runpy; runpy.run_module('tamis.app', run_name='__main__')"
+BY_SCRIPT = "from tamis.cli import tamis; tamis()"
+BY_MODULE = "import runpy; runpy.run_module('tamis.commands.run', run_name='__main__')"
 
 
 def told(program: str, arguments: tuple[str, ...], folder: Path, **settings: str) -> tuple[list[int], int]:
@@ -101,16 +102,16 @@ def test_every_script_decides_before_it_loads_anything():
     scripts = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["scripts"]
     for name, place in scripts.items():
         module, function = place.split(":")
-        assert module == "tamis.commands", f"{name} begins elsewhere"
+        assert module == "tamis.cli", f"{name} begins elsewhere"
         assert callable(getattr(commands, function))
-    loaded = "import sys, tamis.commands; assert not {'numpy', 'scipy', 'hydra'} & set(sys.modules)"
+    loaded = "import sys, tamis.cli; assert not {'numpy', 'scipy', 'hydra'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", loaded], check=True)
 
 
 @pytest.mark.parametrize("name", [n for n in vars(commands) if n.islower() and not n.startswith("_")])
 def test_every_command_has_its_module(name, monkeypatch):
     function = getattr(commands, name)
-    if getattr(function, "__module__", "") != "tamis.commands":
+    if getattr(function, "__module__", "") != "tamis.cli":
         pytest.skip("no command")
     started = []
     monkeypatch.setattr(commands, "decide", lambda: started.append("decided"))

@@ -8,10 +8,10 @@ from ase import Atoms
 from ase.data import atomic_numbers
 from tests.training import built, fit, program, rattled_silicon, stand_ins
 
-from tamis.bases.acsf_table import SymmetryFunction
-from tamis.bases.chimes import ChimesBasis
-from tamis.dataset import Dataset
-from tamis.exceptions import TamisError
+from tamis.bases.acsf.table import SymmetryFunction
+from tamis.bases.chimes.basis import ChimesBasis
+from tamis.core.errors import TamisError
+from tamis.data.dataset import Dataset
 from tamis.models.judging import Judges
 from tamis.models.trainers import chimes_lsq, n2p2
 
@@ -460,7 +460,7 @@ def test_the_trainer_of_n2p2_takes_the_weights_of_the_best_epoch(tmp_path):
 @pytest.mark.parametrize("family", ["snap", "ace", "gap", "nnp", "chimes"])
 def test_in_potential_says_which_type_is_which_element(tmp_path, family):
     """Whatever lines the family has; they name the elements in the same order."""
-    from tamis.elements import types_of_elements
+    from tamis.core.elements import types_of_elements
     from tamis.trial import _write_potential
 
     class Lines:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.training import built, program, stand_ins
 
-from tamis.exceptions import MissingEngineError, TamisError
+from tamis.core.errors import MissingEngineError, TamisError
 from tamis.models.trainers.programs import find_program, workshop
 
 

@@ -18,8 +18,8 @@ from tests.training import (
     with_germanium,
 )
 
-from tamis.dataset import Dataset
-from tamis.exceptions import MissingEngineError, TamisError
+from tamis.core.errors import MissingEngineError, TamisError
+from tamis.data.dataset import Dataset
 from tamis.models.trainers import gap_fit, pacemaker
 from tamis.models.trainers.base import FilePotential, reference_energies
 from tamis.store import Store

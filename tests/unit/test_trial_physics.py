@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.record import COMPLETE, TrialRecord
+from tamis.records.record import COMPLETE, TrialRecord
 from tamis.report.tables import print_trial
 from tamis.report.trial_physics import physics_table
 

@@ -6,9 +6,9 @@ from ase import Atoms
 from ase.build import bulk
 
 from tamis.bases import verlet
-from tamis.bases.chimes_clusters import half_neighbours
+from tamis.bases.chimes.clusters import half_neighbours
 from tamis.bases.verlet import VerletList
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
 
 REACH = 5.0
 

@@ -8,16 +8,16 @@ import pytest
 from hydra.utils import instantiate
 from tests.composing import choices, composed
 
+from tamis.analysis.coverage import CommonSpace
 from tamis.bases.base import Array, DesignRows, LinearBasis
+from tamis.core.errors import TamisError
+from tamis.core.memory import Memory
 from tamis.evaluation.dynamics.extrapolation import axes
-from tamis.exceptions import TamisError
-from tamis.latent import LatentSpace
-from tamis.memory import Memory
 from tamis.models.linear import LinearModel
-from tamis.pruners.base import Limit
-from tamis.pruners.components import PrincipalAxes
+from tamis.selection.base import Limit
+from tamis.selection.components import PrincipalAxes
+from tamis.selection.latent import LatentSpace
 from tamis.store import Store
-from tamis.study.coverage import CommonSpace
 
 IN_SPACES = [c for c in choices("pruner") if c not in ("keep_all", "random", "stratified")]
 

@@ -28,7 +28,7 @@ from hydra_plugins.tamis_study_sweeper._progress import progress
 from hydra_plugins.tamis_study_sweeper._shared import CONSTRAINTS, ERROR, OVERRIDES, SharedStudy, end
 from hydra_plugins.tamis_study_sweeper._space import Space
 from hydra_plugins.tamis_study_sweeper._turns import Turns
-from tamis.secrets import redacted
+from tamis.core.secrets import redacted
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from tamis.parents import PAUSE_S
+from tamis.tracking.parents import PAUSE_S
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -32,8 +32,8 @@ from hydra_plugins.tamis_study_sweeper._shared import RETRY_OF, SharedStudy
 from hydra_plugins.tamis_study_sweeper._space import Space
 from hydra_plugins.tamis_study_sweeper._storage import is_server, open_storage, storage_address
 from hydra_plugins.tamis_study_sweeper._turns import Turns, usable_cores
-from tamis.names import printable, quoted
-from tamis.secrets import redacted
+from tamis.core.names import printable, quoted
+from tamis.core.secrets import redacted
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from hydra_plugins.tamis_study_sweeper._errors import StudyError
 from hydra_plugins.tamis_study_sweeper._patience import make_patient
-from tamis.secrets import redacted
+from tamis.core.secrets import redacted
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage

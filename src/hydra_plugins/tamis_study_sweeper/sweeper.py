@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.tamis_study_sweeper._errors import StudyError
 from hydra_plugins.tamis_study_sweeper._patience import reason_of
 from hydra_plugins.tamis_study_sweeper._space import Space
-from tamis.names import printable
-from tamis.secrets import redacted
+from tamis.core.names import printable
+from tamis.core.secrets import redacted
 
 log = logging.getLogger(__name__)
 LONGEST_NAME = 512

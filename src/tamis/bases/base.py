@@ -15,8 +15,8 @@ from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from tamis.exceptions import TamisError
-from tamis.geometry import check_geometry
+from tamis.core.errors import TamisError
+from tamis.core.geometry import check_geometry
 
 Array = NDArray[np.float64]
 

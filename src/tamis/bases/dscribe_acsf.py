@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.checks import pairs_within
-from tamis.exceptions import MissingEngineError, TamisError
-from tamis.geometry import heights, occupied_cell, wrapped
+from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.geometry import heights, occupied_cell, wrapped
+from tamis.data.checks import pairs_within
 
 CLOSEST = 1e-3
 """Å; the angle between neighbours nearer than that is made of rounding errors."""

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.exceptions import MissingEngineError, TamisError
-from tamis.geometry import wrapped
+from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.geometry import wrapped
 
 
 @dataclass(frozen=True)

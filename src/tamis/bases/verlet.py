@@ -8,8 +8,8 @@ from matscipy.neighbours import neighbour_list
 from numba import njit
 from numpy.typing import NDArray
 
-from tamis.exceptions import TamisError
-from tamis.geometry import check_geometry, in_vacuum
+from tamis.core.errors import TamisError
+from tamis.core.geometry import check_geometry, in_vacuum
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]

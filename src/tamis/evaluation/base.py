@@ -9,8 +9,8 @@ from pathlib import Path
 from ase.calculators.calculator import Calculator
 
 from tamis.bases.base import Basis
-from tamis.crystal import Crystal
-from tamis.dataset import Dataset
+from tamis.data.crystal import Crystal
+from tamis.data.dataset import Dataset
 from tamis.models.base import Potential
 from tamis.store import Store
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.dataset import Dataset
+from tamis.core.units import GPA_PER_EV_PER_A3, MEV_PER_EV
+from tamis.data.dataset import Dataset
+from tamis.data.signal import negligible_error, root_mean_squares, still_force
 from tamis.models.base import Predictions
-from tamis.signal import negligible_error, root_mean_squares, still_force
-from tamis.units import GPA_PER_EV_PER_A3, MEV_PER_EV
 
 Array = NDArray[np.float64]
 PER_STRUCTURE_FIELDS = (
@@ -43,7 +43,7 @@ class Residuals:
 
     @classmethod
     def of(cls, predictions: Predictions, dataset: Dataset, still: float = 0.0) -> Residuals:
-        """Residuals in the units in which they are reported; ``still``: see ``tamis.signal.still_force``."""
+        """Residuals in the units in which they are reported; ``still``: see ``tamis.data.signal.still_force``."""
         asked = root_mean_squares(dataset.forces) > still
         given = root_mean_squares(predictions.forces) > negligible_error(still)
         stresses = (predictions.stresses - dataset.stresses) * GPA_PER_EV_PER_A3

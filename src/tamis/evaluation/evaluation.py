@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from tamis.core.errors import TamisError
 from tamis.evaluation.base import Findings, Subject
 from tamis.evaluation.errors import Errors
 from tamis.evaluation.properties.base import Property
-from tamis.exceptions import TamisError
 
 RULE = re.compile(r"\s*(\S+)\s*([<>])\s*(\S+)\s*")
 COMPARE = {"<": operator.lt, ">": operator.gt}

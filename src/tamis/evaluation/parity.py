@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tamis.dataset import Dataset
+from tamis.core.units import GPA_PER_EV_PER_A3, MEV_PER_EV
+from tamis.data.dataset import Dataset
 from tamis.models.base import Predictions
-from tamis.units import GPA_PER_EV_PER_A3, MEV_PER_EV
 
 COLOURS = {"train": "#9aa5b1", "validation": "#e6a03c", "test": "#2f6fb0"}
 

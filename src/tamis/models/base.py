@@ -11,7 +11,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-from tamis.dataset import Dataset
+from tamis.data.dataset import Dataset
 from tamis.store import Store
 
 Array = NDArray[np.float64]

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.dataset import Dataset
-from tamis.dealing import ALWAYS_TRAINED, deal_into_folds
-from tamis.signal import negligible_error, root_mean_squares, still_force
+from tamis.data.dataset import Dataset
+from tamis.data.dealing import ALWAYS_TRAINED, deal_into_folds
+from tamis.data.signal import negligible_error, root_mean_squares, still_force
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]

@@ -12,9 +12,9 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 
 from tamis.bases.base import LinearBasis
-from tamis.dataset import Dataset
-from tamis.dealing import ALWAYS_TRAINED
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
+from tamis.data.dataset import Dataset
+from tamis.data.dealing import ALWAYS_TRAINED
 from tamis.models.base import Array, Model, Potential, Predictions
 from tamis.models.grids import NOT_JUDGED, Choice, Losses, Point, choose
 from tamis.models.judging import Judges, judges_by_folds, judges_by_tuning, parts_of

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, blas, lapack, solve_triangular
 
 from tamis.bases.base import DesignRows
-from tamis.dataset import Dataset
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
+from tamis.data.dataset import Dataset
 
 Array = NDArray[np.float64]
 

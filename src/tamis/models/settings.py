@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
 from tamis.models.grids import Axis, Point
 from tamis.models.normal_equations import Weights
 

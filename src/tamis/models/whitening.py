@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.models.network import Network
-from tamis.models.scaling import Scaling
+from tamis.models.nnp.network import Network
+from tamis.models.nnp.scaling import Scaling
 
 Array = NDArray[np.float64]
 

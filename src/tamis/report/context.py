@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tamis.report.comparison import ENERGIES, Comparison, compare
-from tamis.report.kept_sets import KeptSets
+from tamis.analysis.arms import Curve, Ground, Study
+from tamis.analysis.comparison import ENERGIES, Comparison, compare
+from tamis.analysis.kept_sets import KeptSets
+from tamis.analysis.test_errors import Reader
+from tamis.analysis.trials import Metrics
 from tamis.report.links import Links
-from tamis.report.study import Curve, Ground, Study
-from tamis.report.test_errors import Reader
-from tamis.report.trials import Metrics
 
 LONGEST_NAME = 80
 """Letters of a file's name: file systems take 255 bytes, and a letter may have four."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tamis.files import write_atomically
-from tamis.report.points import Point, average
+from tamis.analysis.points import Point, average
+from tamis.core.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

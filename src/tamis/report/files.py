@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from tamis.files import write_atomically
+from tamis.core.files import write_atomically
 from tamis.report.document import Document, Paragraph, Picture, Pictures, Table, text_of
 from tamis.report.html import to_html
 

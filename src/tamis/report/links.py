@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
 
 UI = "http://127.0.0.1:5000"
 """Where ``mlflow ui`` is, if not told otherwise."""

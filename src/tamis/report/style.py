@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from tamis.names import in_figure
+from tamis.core.names import in_figure
 from tamis.report.curves import COLOURS
 
 INK = "#10203f"

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tamis.names import printable
-from tamis.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, TrialRecord
-from tamis.report.averages import AVERAGE, alike
-from tamis.report.matrix import matrices
-from tamis.report.points import Point, average, points_of
+from tamis.analysis.averages import AVERAGE, alike
+from tamis.analysis.matrix import matrices
+from tamis.analysis.points import Point, average, points_of
+from tamis.core.names import printable
+from tamis.core.secrets import redacted
+from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, TrialRecord
 from tamis.report.trial_physics import physics_table
-from tamis.secrets import redacted
 
 ERRORS = {
     "energy_mae_meV_per_atom": "energy MAE\nmeV/atom",

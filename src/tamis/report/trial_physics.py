@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rich import box
 from rich.table import Table
 
-from tamis.record import TrialRecord
+from tamis.records.record import TrialRecord
 
 DYNAMICS = (
     "md/stable_fraction",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from tamis.report.averages import alike, size_words
-from tamis.report.comparison import Comparison
-from tamis.report.study import BASELINES
-from tamis.statistics.contrasts import FEWEST_BLOCKS, FEWEST_SEEDS, Effect
-from tamis.statistics.efficiency import Factor
-from tamis.statistics.endpoint import FIRST, LAST
-from tamis.statistics.hypothesis import ALPHA, BETTER, NOT_SHOWN, UNDECIDABLE, WORSE
+from tamis.analysis.arms import BASELINES
+from tamis.analysis.averages import alike, size_words
+from tamis.analysis.comparison import Comparison
+from tamis.analysis.contrasts import FEWEST_BLOCKS, FEWEST_SEEDS, Effect
+from tamis.analysis.efficiency import Factor
+from tamis.analysis.endpoint import FIRST, LAST
+from tamis.analysis.hypothesis import ALPHA, BETTER, NOT_SHOWN, UNDECIDABLE, WORSE
 
 NOTHING = ""
 ROUNDING = 1e-6

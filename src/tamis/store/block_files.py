@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tamis.exceptions import TamisError
-from tamis.files import write_atomically
-from tamis.memory import Block
+from tamis.core.errors import TamisError
+from tamis.core.files import write_atomically
+from tamis.core.memory import Block
 
 CHECKSUM_BYTES = 4
 SHORTEST_HEADER = 10

@@ -10,8 +10,8 @@ from ase import Atoms
 
 from tamis.bases.base import Array, Basis, DesignRows, LinearBasis
 from tamis.bases.gradients import GradientBasis
-from tamis.exceptions import TamisError
-from tamis.memory import Block
+from tamis.core.errors import TamisError
+from tamis.core.memory import Block
 from tamis.store.block_files import write_block
 
 VALUES, GRADIENTS, DESIGN = "values", "gradients", "design"

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from tamis.bases.base import Basis
-from tamis.elements import ByElement
+from tamis.core.elements import ByElement
 
 
 def basis_identity(basis: Basis) -> dict[str, object]:
@@ -21,7 +21,7 @@ def basis_identity(basis: Basis) -> dict[str, object]:
     """
     engine = type(basis).engine
     return {
-        "class": f"{type(basis).__module__}.{type(basis).__qualname__}",
+        "class": f"{_family_of(type(basis))}.{type(basis).__qualname__}",
         "revision": basis.values_revision,
         "engine": None if engine is None else f"{engine} {_version(engine)}",
         "config": _plain(basis),
@@ -32,6 +32,12 @@ def basis_key(basis: Basis) -> str:
     """SHA-256 (20 hex digits) of ``basis_identity``; the own descriptor of a model has the model's key."""
     text = json.dumps(basis_identity(basis), sort_keys=True, default=str)
     return f"{type(basis).__name__}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+
+
+def _family_of(kind: type[Basis]) -> str:
+    """The module of a class; of one in ``tamis.bases.<family>`` its family, in whichever file of that it stands."""
+    module = kind.__module__
+    return ".".join(module.split(".")[:3]) if module.startswith("tamis.") else module
 
 
 def _plain(value: Any) -> Any:

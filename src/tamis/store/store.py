@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Array, Basis, DesignRows, LinearBasis
 from tamis.bases.gradients import GradientBasis
-from tamis.dataset import structure_key
-from tamis.exceptions import TamisError
-from tamis.files import write_atomically
-from tamis.memory import GIB, Block, Memory
+from tamis.core.errors import TamisError
+from tamis.core.files import write_atomically
+from tamis.core.memory import GIB, Block, Memory
+from tamis.data.dataset import structure_key
 from tamis.store.block_files import Buffer, read_block
 from tamis.store.blocks import DESIGN, GRADIENTS, VALUES, design_rows, keeps_values
 from tamis.store.keys import basis_identity, basis_key

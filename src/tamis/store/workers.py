@@ -10,9 +10,9 @@ from pathlib import Path
 from ase import Atoms
 
 from tamis.bases.base import Basis
-from tamis.progress import progress
+from tamis.core.progress import progress
+from tamis.core.threads import environment
 from tamis.store.blocks import make_block
-from tamis.threads import environment
 
 Item = tuple[Atoms, Path]
 """A structure, and the file of its block."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # python -m: before the first numerical library is loaded
-    from tamis.threads import decide
+    from tamis.core.threads import decide
 
     decide()
 
@@ -22,23 +22,23 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
-from tamis.configuration import config_folder, register_resolvers
-from tamis.endings import in_a_sentence
-from tamis.exceptions import TamisError
-from tamis.parents import LOCK_FILE
-from tamis.progress import progress
-from tamis.record import COMPLETE, FAILED, INTERRUPTED, RECORD_FILE, SKIPPED, read_record, versions
+from tamis.commands.endings import in_a_sentence
+from tamis.commands.selections import tell
+from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.errors import TamisError
+from tamis.core.locks import LOCK_FILE
+from tamis.core.progress import progress
+from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RECORD_FILE, SKIPPED, read_record, versions
 from tamis.study.crew import clear_away, fill, kinds_of, run_all
-from tamis.study.estimate import estimate, measurements
-from tamis.study.plan import Job
 from tamis.study.publish import Publisher
-from tamis.study.selections import tell
 from tamis.study.slurm import in_queue
 from tamis.study.slurm import run_all as run_on_slurm
 from tamis.study.slurm_settings import Slurm
 from tamis.study.trials import Trial, plan_of, read_composed, trials_of, write_composed
 from tamis.study.worker import set_aside
 from tamis.sweep import is_on_cluster
+from tamis.sweeps.estimate import estimate, measurements
+from tamis.sweeps.plan import Job
 from tamis.tracking import tracker_of
 
 COMPOSED_FILE = ".composed.json"

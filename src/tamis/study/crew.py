@@ -17,11 +17,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from tamis.exceptions import TamisError
-from tamis.record import FAILED, RECORD_FILE, TrialRecord, read_record, versions
+from tamis.core.errors import TamisError
+from tamis.core.threads import asked, environment
+from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record, versions
 from tamis.study.trials import Trial
 from tamis.study.worker import OLD, RUNNING_FOLDER, fill_store, put_in_place, work
-from tamis.threads import asked, environment
 
 AHEAD = 2
 """Batches that a worker has at a time: it need not wait while the study writes to MLflow."""

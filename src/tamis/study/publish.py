@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tamis.parents import PAUSE_S, UNREACHABLE, Parent, read_parent
-from tamis.record import SKIPPED, read_record
+from tamis.records.record import SKIPPED, read_record
 from tamis.report.tables import in_one_line
 from tamis.tracking import NoTracker, Tracker
+from tamis.tracking.parents import PAUSE_S, UNREACHABLE, Parent, read_parent
 
 log = logging.getLogger(__name__)
 JOURNAL = "mlflow_runs.txt"

@@ -19,8 +19,8 @@ from typing import Any
 
 from rich.console import Console
 
-from tamis.exceptions import TamisError
-from tamis.files import write_atomically
+from tamis.core.errors import TamisError
+from tamis.core.files import write_atomically
 from tamis.study import slurm_queue as queue
 from tamis.study.crew import kinds_of
 from tamis.study.slurm_queue import TaskState

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tamis.exceptions import MissingEngineError, TamisError
+from tamis.core.errors import MissingEngineError, TamisError
 from tamis.study.slurm_settings import GROUP, Resources, Slurm
 
 log = logging.getLogger(__name__)

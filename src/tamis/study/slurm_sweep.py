@@ -11,19 +11,20 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from tamis.app import leave_curve
-from tamis.configuration import explain
-from tamis.exceptions import TamisError
-from tamis.parents import Parent, alone_in, read_parent
-from tamis.record import COMPLETE, FAILED, RECORD_FILE, TrialRecord, read_record, versions
+from tamis.commands.run import leave_curve
+from tamis.core.configuration import explain
+from tamis.core.errors import TamisError
+from tamis.core.locks import alone_in
+from tamis.core.secrets import redacted
+from tamis.records.record import COMPLETE, FAILED, RECORD_FILE, TrialRecord, read_record, versions
 from tamis.report.tables import print_trial
-from tamis.secrets import redacted
-from tamis.study.composing import Composer
 from tamis.study.publish import Publisher
 from tamis.study.slurm import run_all
 from tamis.study.slurm_settings import Slurm
 from tamis.study.trials import Trial
+from tamis.sweeps.composing import Composer
 from tamis.tracking import tracker_of
+from tamis.tracking.parents import Parent, read_parent
 
 log = logging.getLogger(__name__)
 BLOCK = "sweep"

@@ -19,9 +19,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from tamis.exceptions import TamisError
-from tamis.files import write_atomically
-from tamis.record import RECORD_FILE
+from tamis.core.errors import TamisError
+from tamis.core.files import write_atomically
+from tamis.records.record import RECORD_FILE
 from tamis.study.crew import fail, fill, run_all
 from tamis.study.slurm_settings import Resources
 from tamis.study.trials import Trial

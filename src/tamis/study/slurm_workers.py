@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
 from tamis.study import slurm_queue as queue
 from tamis.study.slurm import NOT_TO_BLAME, SURE, Array, Watch
 from tamis.study.slurm_queue import TaskState

@@ -12,14 +12,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tamis import configuration
-from tamis.configuration import config_folder
-from tamis.exceptions import TamisError
-from tamis.files import write_atomically
-from tamis.record_shape import decoded
-from tamis.study.composing import Composer
-from tamis.study.plan import Job, Plan, seeds_of
-from tamis.trust import check_trusted
+from tamis.core import configuration
+from tamis.core.configuration import config_folder
+from tamis.core.errors import TamisError
+from tamis.core.files import write_atomically
+from tamis.core.trust import check_trusted
+from tamis.records.shape import decoded
+from tamis.sweeps.composing import Composer
+from tamis.sweeps.plan import Job, Plan, seeds_of
 
 NO_RESULT = ("store", "objective", "artifacts", "choices")
 """Nodes of a configuration that change no result: where things are kept, and what names the choices had."""

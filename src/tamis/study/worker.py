@@ -14,10 +14,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tamis.configuration import register_resolvers
-from tamis.exceptions import TamisError
+from tamis.core.configuration import register_resolvers
+from tamis.core.errors import TamisError
 from tamis.parts import Parts, build_part
-from tamis.record import COMPLETE, RECORD_FILE, read_record
+from tamis.records.record import COMPLETE, RECORD_FILE, read_record
 from tamis.study.trials import Trial
 from tamis.trial import run_resolved
 

@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tamis.exceptions import TamisError
-from tamis.names import cut_short, printable
-from tamis.secrets import redacted
+from tamis.core.errors import TamisError
+from tamis.core.names import cut_short, printable
+from tamis.core.secrets import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tamis.names import LONGEST_KEY, cut_short, mlflow_key, mlflow_keys, printable
-from tamis.record import COMPLETE, INTERRUPTED, STOPPED, TrialRecord
-from tamis.secrets import redacted
+from tamis.core.names import LONGEST_KEY, cut_short, mlflow_key, mlflow_keys, printable
+from tamis.core.secrets import redacted
+from tamis.records.record import COMPLETE, INTERRUPTED, STOPPED, TrialRecord
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param

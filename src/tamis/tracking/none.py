@@ -9,8 +9,8 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from tamis.parents import UNREACHABLE, Parent
-from tamis.record import TrialRecord
+from tamis.records.record import TrialRecord
+from tamis.tracking.parents import UNREACHABLE, Parent
 from tamis.tracking.tracker import Child, ParentRun, Tracker, Written
 
 

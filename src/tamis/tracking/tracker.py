@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tamis.exceptions import TamisError
-from tamis.names import LONGEST_KEY, cut_short, printable
-from tamis.parents import Parent, alone_in
-from tamis.record import RECORD_FILE, TrialRecord, read_record_file
-from tamis.secrets import redacted
+from tamis.core.errors import TamisError
+from tamis.core.locks import alone_in
+from tamis.core.names import LONGEST_KEY, cut_short, printable
+from tamis.core.secrets import redacted
+from tamis.records.record import RECORD_FILE, TrialRecord, read_record_file
 from tamis.tracking.batches import send_all
 from tamis.tracking.connection import alone_at, client_of, experiment_id
 from tamis.tracking.content import (
@@ -29,6 +29,7 @@ from tamis.tracking.content import (
     run_name,
     tags_of,
 )
+from tamis.tracking.parents import Parent
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 
+from tamis.core.files import write_atomically
+from tamis.core.units import FS_PER_PS
 from tamis.evaluation.dynamics.reference import Averages, Reference
 from tamis.evaluation.dynamics.structure import squared_displacements
 from tamis.evaluation.dynamics.trajectory import POTENTIAL, TEMPERATURE, TIME, Trajectory
-from tamis.files import write_atomically
 from tamis.models.base import Array
-from tamis.units import FS_PER_PS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tamis.evaluation.apart import StoppedError, run_apart
 from tamis.evaluation.dynamics.engine import Task, integrate
 from tamis.evaluation.dynamics.guards import HUNG, cause_of
 from tamis.evaluation.dynamics.trajectory import Piece, Trajectory
+from tamis.evaluation.isolate import StoppedError, run_apart
 
 SILENCE = "not done after"
 """How ``run_apart`` begins to tell of a process that said nothing for too long."""

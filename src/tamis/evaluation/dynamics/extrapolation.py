@@ -11,11 +11,11 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
-from tamis.dataset import Dataset
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
+from tamis.data.dataset import Dataset
 from tamis.models.base import Array
-from tamis.pruners.components import PrincipalAxes, column_squares, numbers_for_components
-from tamis.pruners.rows import project
+from tamis.selection.components import PrincipalAxes, column_squares, numbers_for_components
+from tamis.selection.rows import project
 from tamis.store import Store
 
 AXES_VARIANCE = 0.999

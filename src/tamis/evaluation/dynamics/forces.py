@@ -11,8 +11,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers
 
-from tamis.exceptions import TamisError
-from tamis.lammps import Box, ExternalForces, LammpsCalculator, give
+from tamis.core.errors import TamisError
+from tamis.engines.lammps import Box, ExternalForces, LammpsCalculator, give
 from tamis.models.base import Potential
 
 if TYPE_CHECKING:

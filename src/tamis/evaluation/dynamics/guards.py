@@ -10,8 +10,8 @@ import numpy as np
 from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
-from tamis.dataset import Dataset
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
+from tamis.data.dataset import Dataset
 from tamis.models.base import Array
 
 NON_FINITE, TOO_CLOSE, TOO_HOT = "non_finite", "too_close", "too_hot"

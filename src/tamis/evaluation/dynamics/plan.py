@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-from tamis.crystal import Crystal
-from tamis.dataset import Dataset
-from tamis.exceptions import TamisError
-from tamis.units import FS_PER_PS
+from tamis.core.errors import TamisError
+from tamis.core.units import FS_PER_PS
+from tamis.data.crystal import Crystal
+from tamis.data.dataset import Dataset
 
 NVE, NVT, NPT, HEATING, COMPRESSION = "NVE", "NVT", "NPT", "heating", "compression"
 LARGEST_SEED = 900_000_000

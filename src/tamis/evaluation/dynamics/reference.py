@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from tamis.dataset import Dataset, structure_key
+from tamis.core.files import write_atomically
+from tamis.data.dataset import Dataset, structure_key
 from tamis.evaluation.dynamics import structure
 from tamis.evaluation.dynamics.engine import Integration
 from tamis.evaluation.dynamics.plan import NPT, NVT, Plan, Run
 from tamis.evaluation.dynamics.trajectory import Trajectory
-from tamis.files import write_atomically
 from tamis.models.base import Array
 
 REVISION = 2

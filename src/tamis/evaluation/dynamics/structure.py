@@ -8,9 +8,9 @@ import numpy as np
 from ase import Atoms
 from matscipy.neighbours import neighbour_list
 
+from tamis.core.units import MEV_PER_EV
 from tamis.evaluation.dynamics.trajectory import TIME, TOTAL, VOLUME, Trajectory
 from tamis.models.base import Array
-from tamis.units import MEV_PER_EV
 
 FEWEST_FRAMES = 10
 """Averages over fewer frames, or slopes through fewer points, are not reported."""

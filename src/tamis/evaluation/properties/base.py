@@ -12,8 +12,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-from tamis.crystal import Crystal
-from tamis.exceptions import TamisError
+from tamis.core.errors import TamisError
+from tamis.data.crystal import Crystal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from ase.calculators.calculator import Calculator
 
-from tamis.crystal import Crystal
-from tamis.evaluation.apart import StoppedError, run_apart
+from tamis.data.crystal import Crystal
+from tamis.evaluation.isolate import StoppedError, run_apart
 from tamis.evaluation.properties.base import Measured, Property, PropertyError, Sample
 from tamis.models.base import Potential
 

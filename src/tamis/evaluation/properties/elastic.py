@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 
+from tamis.core.errors import TamisError
+from tamis.core.units import GPA_PER_EV_PER_A3
 from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample, check_positive
 from tamis.evaluation.properties.relaxation import Limits, relax, relaxed_lattice_constant
-from tamis.exceptions import TamisError
-from tamis.units import GPA_PER_EV_PER_A3
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tamis.core.errors import TamisError
 from tamis.evaluation.properties.base import Measured, Property, Sample, check_positive
 from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
-from tamis.exceptions import TamisError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 
+from tamis.core.errors import TamisError
 from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample, check_positive
 from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
-from tamis.exceptions import TamisError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

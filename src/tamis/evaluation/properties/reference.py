@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tamis.core.files import write_atomically
 from tamis.evaluation.base import Subject
 from tamis.evaluation.properties.base import Measured, Property
 from tamis.evaluation.properties.collect import measure_apart
-from tamis.files import write_atomically
 
 LOG = logging.getLogger(__name__)
 

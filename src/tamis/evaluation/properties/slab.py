@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from ase import Atoms
 
-from tamis.crystal import Crystal
+from tamis.data.crystal import Crystal
 from tamis.evaluation.properties.base import Array
 
 REACH = range(-3, 4)

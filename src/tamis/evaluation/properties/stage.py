@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from tamis.core.files import write_atomically
 from tamis.evaluation.base import Findings, Subject
 from tamis.evaluation.properties.base import Measured, Property
 from tamis.evaluation.properties.collect import measure_apart
 from tamis.evaluation.properties.reference import STAGE, Reference, references_of
-from tamis.files import write_atomically
 
 IN_PERCENT = ("A3_per_atom", "J_per_m2", "GPa", "THz", "A")
 """Units of what is compared by its relative error."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tamis.core.errors import TamisError
+from tamis.core.units import J_PER_M2_PER_EV_PER_A2
 from tamis.evaluation.properties.base import Measured, Property, PropertyError, Sample, check_positive
 from tamis.evaluation.properties.relaxation import Limits, relax, relaxed_lattice_constant
 from tamis.evaluation.properties.slab import slab
-from tamis.exceptions import TamisError
-from tamis.units import J_PER_M2_PER_EV_PER_A2
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from ase.geometry import find_mic
 from ase.mep import NEB
 from ase.optimize import FIRE
 
-from tamis.crystal import ATOMS_PER_CUBE
+from tamis.core.errors import TamisError
+from tamis.data.crystal import ATOMS_PER_CUBE
 from tamis.evaluation.properties.base import Measured, Property, PropertyError, Sample, check_positive
 from tamis.evaluation.properties.relaxation import LONGEST_STEP, Limits, relax, relaxed_lattice_constant
-from tamis.exceptions import TamisError
 
 SHELL = 1.1
 """Neighbours of a site are nearer than this many nearest distances."""

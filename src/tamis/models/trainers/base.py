@@ -13,9 +13,9 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-from tamis.dataset import Dataset
-from tamis.exceptions import TamisError
-from tamis.geometry import in_vacuum
+from tamis.core.errors import TamisError
+from tamis.core.geometry import in_vacuum
+from tamis.data.dataset import Dataset
 from tamis.models.base import Model, Potential
 from tamis.models.normal_equations import element_counts
 from tamis.models.trainers.programs import Workshop, check_limit, workshop

@@ -13,13 +13,13 @@ from ase.calculators.calculator import Calculator
 from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
-from tamis.bases.chimes import PARAMETER_FILE, ChimesBasis
-from tamis.bases.chimes_reader import read_params
-from tamis.dataset import Dataset
-from tamis.exceptions import TamisError
+from tamis.bases.chimes.basis import PARAMETER_FILE, ChimesBasis
+from tamis.bases.chimes.reader import read_params
+from tamis.core.errors import TamisError
+from tamis.core.units import KCAL_PER_MOL_PER_EV
+from tamis.data.dataset import Dataset
 from tamis.models.trainers.base import FilePotential, Trainer, as_periodic
 from tamis.models.trainers.programs import Workshop, find_program
-from tamis.units import KCAL_PER_MOL_PER_EV
 
 Array = NDArray[np.float64]
 

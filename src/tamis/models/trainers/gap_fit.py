@@ -14,13 +14,13 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.data import atomic_numbers
 from ase.io import write
 
-from tamis.bases.gap_check import check_gap, read_xml
-from tamis.bases.gap_files import GAP_FILE, quip_potential
+from tamis.bases.gap.check import check_gap, read_xml
+from tamis.bases.gap.files import GAP_FILE, quip_potential
 from tamis.bases.soap import SoapBasis
-from tamis.dataset import Dataset
-from tamis.exceptions import TamisError
-from tamis.geometry import in_vacuum
-from tamis.interrupts import interruptible_quip
+from tamis.core.errors import TamisError
+from tamis.core.geometry import in_vacuum
+from tamis.core.interrupts import interruptible_quip
+from tamis.data.dataset import Dataset
 from tamis.models.trainers.base import (
     FilePotential,
     Trainer,

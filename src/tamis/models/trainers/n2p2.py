@@ -15,12 +15,12 @@ from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from tamis.bases.acsf import AcsfBasis
-from tamis.bases.acsf_table import CUTOFF_TYPES, RADIAL, SymmetryFunction
-from tamis.dataset import Dataset
-from tamis.exceptions import TamisError
+from tamis.bases.acsf.basis import AcsfBasis
+from tamis.bases.acsf.table import CUTOFF_TYPES, RADIAL, SymmetryFunction
+from tamis.core.errors import TamisError
+from tamis.data.dataset import Dataset
 from tamis.models.judging import Judges, judges_by_folds
-from tamis.models.nnp_files import read_n2p2, weight_file
+from tamis.models.nnp.files import read_n2p2, weight_file
 from tamis.models.trainers.base import (
     FilePotential,
     Trainer,

@@ -13,11 +13,11 @@ import numpy as np
 import yaml
 from ase import Atoms
 
-from tamis.bases.ace import AceBasis
-from tamis.bases.ace_check import read_b_basis, read_offsets
-from tamis.bases.ace_pyace import AceCalculator, import_pyace, write_offsets
-from tamis.dataset import Dataset
-from tamis.exceptions import MissingEngineError, TamisError
+from tamis.bases.ace.basis import AceBasis
+from tamis.bases.ace.check import read_b_basis, read_offsets
+from tamis.bases.ace.pyace import AceCalculator, import_pyace, write_offsets
+from tamis.core.errors import MissingEngineError, TamisError
+from tamis.data.dataset import Dataset
 from tamis.models.trainers.base import (
     FilePotential,
     Trainer,

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tamis.exceptions import MissingEngineError, TamisError
-from tamis.threads import environment
+from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.threads import environment
 
 LONGEST_LOG = 1_000_000
 """Bytes of a log that are kept: its end."""

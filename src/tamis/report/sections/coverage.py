@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.names import in_figure
+from tamis.analysis.arms import BASELINES, NO_DESCRIPTOR, Curve
+from tamis.analysis.kept_sets import COMMAND, Map, map_key
+from tamis.core.names import in_figure
 from tamis.report.context import Context, at_target, file_name
 from tamis.report.document import Paragraph, Part, Picture, Pictures, Row, Table
-from tamis.report.kept_sets import COMMAND, Map, map_key
-from tamis.report.study import BASELINES, NO_DESCRIPTOR, Curve
 from tamis.report.style import INK, colour, label, legend, log_axes, panel
 from tamis.report.words import number
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from tamis.report.comparison import Comparison
+from tamis.analysis.arms import BASELINES, RANDOM, STRATIFIED
+from tamis.analysis.comparison import Comparison
+from tamis.analysis.contrasts import FEWEST_SEEDS
 from tamis.report.context import Context, file_name
 from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table
-from tamis.report.study import BASELINES, RANDOM, STRATIFIED
 from tamis.report.style import colour, label, legend, log_axes, panel
 from tamis.report.words import count, factor_words
-from tamis.statistics.contrasts import FEWEST_SEEDS
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5)
 """At which data-efficiency factors are given."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tamis.analysis.arms import Curve, Ground
+from tamis.analysis.trials import Metrics
 from tamis.report.context import Context, file_name
 from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Section, Table
-from tamis.report.study import Curve, Ground
 from tamis.report.style import colour, label, log_axes, panel
-from tamis.report.trials import Metrics
 from tamis.report.words import number
 
 VALIDATION, TEST = "validation/force_mae_eV_per_A", "test/force_mae_eV_per_A"

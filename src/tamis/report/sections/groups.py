@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tamis.report.averages import AVERAGE, geometric_mean
-from tamis.report.comparison import Comparison
+from tamis.analysis.averages import AVERAGE, geometric_mean
+from tamis.analysis.comparison import Comparison
 from tamis.report.context import Context, at_target, by_arm, file_name, target_of
 from tamis.report.document import Cell, Part, Row, Section, Table
 from tamis.report.words import number

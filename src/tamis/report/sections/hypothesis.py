@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from tamis.report.comparison import Comparison, corrected
+from tamis.analysis.comparison import Comparison, corrected
+from tamis.analysis.contrasts import Effect, holm
+from tamis.analysis.hypothesis import ALPHA
 from tamis.report.context import Context, file_name
 from tamis.report.document import Cell, Paragraph, Part, Section, Table
 from tamis.report.words import number, p_value, ratio, tone
-from tamis.statistics.contrasts import Effect, holm
-from tamis.statistics.hypothesis import ALPHA
 
 METHOD = (
     "Differences of areas are mean log ratios of errors, paired by split. Intervals: splits and blocks of "

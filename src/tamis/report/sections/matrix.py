@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tamis.report.averages import alike
-from tamis.report.comparison import Comparison
+from tamis.analysis.arms import RANDOM, STRATIFIED
+from tamis.analysis.averages import alike
+from tamis.analysis.comparison import Comparison
+from tamis.analysis.trials import Trial
 from tamis.report.context import Context, file_name
 from tamis.report.document import Cell, Paragraph, Part, Pictures, Section, Table
 from tamis.report.heat import heat_map
-from tamis.report.study import RANDOM, STRATIFIED
-from tamis.report.trials import Trial
 from tamis.report.words import count, ratio, span_words, tone
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tamis.names import in_figure
+from tamis.analysis.arms import Curve, Ground
+from tamis.analysis.whole_pool import less_whole_pool
+from tamis.core.names import in_figure
 from tamis.report.context import Context, file_name
 from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table
 from tamis.report.sections.physics_matrix import STABLE, Measured, property_matrices, stability_matrices
-from tamis.report.study import Curve, Ground
 from tamis.report.style import colour, label, legend, log_axes, panel
-from tamis.report.whole_pool import less_whole_pool
 from tamis.report.words import number
 
 FORCE = "test/force_mae_eV_per_A"

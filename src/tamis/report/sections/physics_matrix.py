@@ -7,10 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.report.context import file_name
-from tamis.report.document import Picture
-from tamis.report.heat import heat_map
-from tamis.report.study import (
+from tamis.analysis.arms import (
     BASELINES,
     FAMILIES,
     MODELS,
@@ -21,7 +18,10 @@ from tamis.report.study import (
     Ground,
     in_order,
 )
-from tamis.report.trials import Metrics
+from tamis.analysis.trials import Metrics
+from tamis.report.context import file_name
+from tamis.report.document import Picture
+from tamis.report.heat import heat_map
 
 Measured = tuple[Curve, Metrics]
 STABLE = "md/stable_fraction"

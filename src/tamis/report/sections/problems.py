@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from tamis.record import FAILED, INTERRUPTED, RUNNING, SKIPPED, STOPPED
+from tamis.analysis.trials import UNREADABLE, Trial
+from tamis.records.record import FAILED, INTERRUPTED, RUNNING, SKIPPED, STOPPED
 from tamis.report.context import Context, file_name
 from tamis.report.document import Paragraph, Part, Section, Table
 from tamis.report.tables import in_one_line
-from tamis.report.trials import UNREADABLE, Trial
 
 
 def section(context: Context) -> Section:

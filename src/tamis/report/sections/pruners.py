@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tamis.report.comparison import Comparison
+from tamis.analysis.arms import RANDOM
+from tamis.analysis.comparison import Comparison
 from tamis.report.context import Context, file_name
 from tamis.report.document import Cell, Part, Row, Section, Table
-from tamis.report.study import RANDOM
 from tamis.report.words import ratio, span_words, tone
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from tamis.analysis.arms import Curve
 from tamis.report.context import Context
 from tamis.report.document import Cell, Paragraph, Part, Row, Section, Table
-from tamis.report.study import Curve
 from tamis.report.words import number
 
 FORCE, ENERGY = "test/force_mae_eV_per_A", "test/energy_mae_meV_per_atom"

@@ -7,13 +7,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from tamis.report.comparison import Comparison
+from tamis.analysis.arms import BASELINES, FAMILIES, Curve, in_order
+from tamis.analysis.comparison import Comparison
+from tamis.analysis.kept import groups_of
 from tamis.report.context import Context, at_target, file_name, target_of
 from tamis.report.document import Paragraph, Part, Picture, Pictures, Section, Table
 from tamis.report.heat import heat_map
-from tamis.report.kept import groups_of
 from tamis.report.sections.coverage import coverage, maps, outside_in_md
-from tamis.report.study import BASELINES, FAMILIES, Curve, in_order
 from tamis.report.style import INK, label, panel
 from tamis.report.words import number
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from tamis.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, STOPPED
-from tamis.report.comparison import corrected_verdicts
+from tamis.analysis.comparison import corrected_verdicts
+from tamis.analysis.contrasts import mean_effect
+from tamis.analysis.trials import UNREADABLE
+from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, STOPPED
 from tamis.report.context import Context
 from tamis.report.document import Paragraph, Section
-from tamis.report.trials import UNREADABLE
 from tamis.report.words import caveats, count, random_words, verdict_words
-from tamis.statistics.contrasts import mean_effect
 
 QUESTION = (
     "The question: is a training set that was pruned with a model's own descriptor better for that model than "

@@ -1,0 +1,111 @@
+"""The hypothesis: a set pruned with a model's own descriptor is better for it than one pruned with another's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.analysis.assignment import Assignment, own_assignment
+from tamis.analysis.contrasts import Effect, contrast, own_against_others
+
+Array = NDArray[np.float64]
+
+ALPHA = 0.05
+BETTER, WORSE, NOT_SHOWN, UNDECIDABLE = (
+    "own is better",
+    "own is worse",
+    "no difference shown",
+    "cannot be decided",
+)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Who chose for which model; ``own``: the model's own descriptor. Baselines are no descriptors: leave them out."""
+
+    model: str
+    descriptor: str
+    own: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of one data set.
+
+    by_model: own against the mean of the others, for each model that has both. pooled: the mean of these over models,
+    None where no seed has all of them. assignment: whether being own is what matters, None where it cannot be asked.
+    outcome: one of the four above. p: of both questions together, that is the larger; NaN where one cannot be asked.
+    """
+
+    by_model: Mapping[str, Effect]
+    pooled: Effect | None
+    assignment: Assignment | None
+    outcome: str
+    p: float
+
+
+def judge(
+    values: Array, arms: Sequence[Arm], seed_counts: Array, n_blocks: float, rng: np.random.Generator
+) -> Verdict:
+    """Ask both questions.
+
+    Parameters
+    ----------
+    values : (A, R, B), see ``resampling.cells``. arms : A of them; rows of models, columns of descriptors.
+    seed_counts : (B, R). n_blocks : effective test blocks. rng : for ``own_assignment``.
+
+    "Better" (or "worse") needs both: on this data the own descriptors' sets give smaller errors than the mean of the
+    others (crossed bootstrap over seeds and test blocks), and they do so beyond what any assignment of descriptors to
+    models would (permutation). The first alone is about these sets, not about what being own means.
+    """
+    weights = {}
+    for model in dict.fromkeys(arm.model for arm in arms):
+        mine = [i for i, arm in enumerate(arms) if arm.model == model]
+        own, others = [i for i in mine if arms[i].own], [i for i in mine if not arms[i].own]
+        if len(own) == 1 and others:
+            weights[model] = own_against_others(own[0], others, len(arms))
+    by_model = {model: contrast(values, w, seed_counts, n_blocks) for model, w in weights.items()}
+    if not weights:
+        return Verdict(by_model, None, None, UNDECIDABLE, np.nan)
+    pooled = contrast(values, np.mean(list(weights.values()), axis=0), seed_counts, n_blocks)
+    better, worse = (_assign(sign * values[..., 0], arms, list(weights), rng) for sign in (1.0, -1.0))
+    return Verdict(by_model, pooled, better, *_outcome(pooled, better, worse))
+
+
+def _assign(
+    values: Array, arms: Sequence[Arm], models: Sequence[str], rng: np.random.Generator
+) -> Assignment | None:
+    """The matrix of means over seeds that all its cells have, and the own assignment in it."""
+    columns = [
+        d
+        for d in dict.fromkeys(arm.descriptor for arm in arms)
+        if all(any(arm.model == m and arm.descriptor == d for arm in arms) for m in models)
+    ]
+    index = {(arm.model, arm.descriptor): i for i, arm in enumerate(arms)}
+    if len(columns) < 2:
+        return None
+    cells = np.array([[values[index[m, d]] for d in columns] for m in models])  # (M, D, R)
+    common = np.isfinite(cells).all(axis=(0, 1))
+    if not common.any():
+        return None
+    own = {
+        row: columns.index(arm.descriptor)
+        for row, model in enumerate(models)
+        for arm in arms
+        if arm.model == model and arm.own and arm.descriptor in columns
+    }
+    return own_assignment(cells[:, :, common].mean(axis=2), own, rng)
+
+
+def _outcome(pooled: Effect, better: Assignment | None, worse: Assignment | None) -> tuple[str, float]:
+    if not pooled.enough or better is None or worse is None or better.smallest > ALPHA / 2:
+        return UNDECIDABLE, np.nan
+    is_better = pooled.estimate < 0
+    # two directions are looked at: each may take half of the error rate
+    p = max(pooled.p, min(1.0, 2 * (better if is_better else worse).p))
+    if p > ALPHA:
+        return NOT_SHOWN, p
+    return BETTER if is_better else WORSE, p

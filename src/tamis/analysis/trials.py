@@ -1,0 +1,190 @@
+"""What a report needs of the trials' folders, in a form of which ten thousand fit into memory."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tamis.core.errors import TamisError
+from tamis.records.record import COMPLETE, RECORD_FILE
+from tamis.records.shape import decoded, problem_of
+
+WANTED = (
+    "test/energy_mae",
+    "test/force_mae",
+    "test/stress_mae",
+    "validation/energy_mae",
+    "validation/force_mae",
+    "kept/",
+    "properties/",
+    "md/",
+    "coverage/",
+)
+"""Beginnings of the names of metrics that reports show; others stay in the record."""
+WHERE = ("root", "base_url", "cache", "verify", "sha256", "reference", "reference_source")
+"""Keys of ``dataset`` that change no structure and no label."""
+PARTS = ("dataset", "latent", "descriptor", "pruner", "budget", "model")
+SIZES = ("kept/structures", "kept/atoms", "kept/fraction_of_structures", "kept/fraction_of_atoms")
+UNREADABLE = "unreadable"
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One trial's record, without what no report shows.
+
+    parts: configuration of each group as JSON text, without places of files. own: the descriptor is the model's basis,
+    configured the same. points: metrics at each point of the curve. ids: kept structures in the order of choice.
+    point_ids: those of each point where the pruner is not nested. choices, seeds, dataset, problems, versions: as in
+    ``TrialRecord``.
+    """
+
+    folder: Path
+    status: str
+    reason: str
+    problems: Mapping[str, str]
+    choices: Mapping[str, str]
+    parts: Mapping[str, str]
+    own: bool
+    element: str
+    validation_fraction: float
+    seeds: tuple[int, int, int]
+    dataset: Mapping[str, Any]
+    points: tuple[Metrics, ...]
+    ids: tuple[str, ...]
+    point_ids: tuple[tuple[str, ...], ...]
+    versions: Mapping[str, str]
+    seconds: float
+    started: float
+
+    def kept(self, i: int) -> tuple[str, ...]:
+        """Ids of the structures that were kept at point ``i``."""
+        return self.point_ids[i] if self.point_ids else self.ids[: int(self.points[i]["kept/structures"])]
+
+
+def find_trials(folders: Sequence[Path]) -> list[Path]:
+    """Folders of all trials below ``folders``, each once, 2 before 10.
+
+    Raises
+    ------
+    TamisError : a folder that is not there, or none of them holds a trial.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise TamisError(f"{folder} is no folder; give the folder of a trial, a sweep or a study")
+    paths = {path.parent.resolve() for folder in folders for path in folder.rglob(RECORD_FILE)}
+    if not paths:
+        raise TamisError(
+            f"no {RECORD_FILE} below {', '.join(map(str, folders))}; is this a folder of trials?"
+        )
+    return sorted(paths, key=lambda path: (str(path.parent), len(path.name), path.name))
+
+
+def read_trials(folders: Iterable[Path]) -> list[Trial]:
+    """The trials; one whose record cannot be read has the status ``unreadable``."""
+    shared: dict[
+        str, str
+    ] = {}  # equal texts once: a study has thousands of trials and some dozens of configurations
+    with _no_collector():
+        return [_read(folder, shared) for folder in folders]
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """No search for garbage meanwhile: what is read stays, and would be gone through again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _read(folder: Path, shared: dict[str, str]) -> Trial:
+    try:
+        record = decoded((folder / RECORD_FILE).read_bytes())
+        if problem := problem_of(record):
+            return _unreadable(folder, f"{RECORD_FILE}: {problem}")
+        return trial_of(record, folder, shared)
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        return _unreadable(folder, f"{RECORD_FILE}: {type(error).__name__}: {error}")
+
+
+def _unreadable(folder: Path, reason: str) -> Trial:
+    return Trial(
+        folder, UNREADABLE, reason, {}, {}, {}, False, "?", 0.0, (0, 0, 0), {}, (), (), (), {}, 0.0, 0.0
+    )
+
+
+def trial_of(record: Mapping[str, Any], folder: Path, shared: dict[str, str]) -> Trial:
+    """From the content of a record."""
+    config, dataset = record["config"], record["dataset"]
+    complete = record["status"] == COMPLETE
+    curve = record["curve"] if complete else []
+    if curve:
+        _check_sizes(dataset, curve)
+    data = config.get("dataset") or {}
+    parts = {}
+    for group in PARTS:
+        part = config.get(group) or {}
+        if group == "dataset":
+            part = {key: value for key, value in part.items() if key not in WHERE}
+        text = json.dumps(part, sort_keys=True)
+        parts[group] = shared.setdefault(text, text)
+    seed = config.get("seed") or {}
+    metrics = record["metrics"]
+    return Trial(
+        folder=folder,
+        status=record["status"],
+        reason=record["reason"],
+        problems=record.get("problems") or {},
+        choices=_choices(config),
+        parts=parts,
+        own=_is_own(config),
+        element=str(data.get("element") or "-".join(dataset.get("elements", [])) or "?"),
+        validation_fraction=float(config.get("validation_fraction") or 0.0),
+        seeds=(seed.get("split", 0), seed.get("select", 0), seed.get("fit", 0)),
+        dataset=dataset,
+        points=tuple(_slim(point["metrics"]) for point in curve),
+        ids=tuple(map(sys.intern, record["selection"].get("ids", []))) if complete else (),
+        point_ids=tuple(tuple(map(sys.intern, point["ids"])) for point in curve if "ids" in point),
+        versions=record["versions"],
+        seconds=sum(value for name, value in metrics.items() if name.startswith("seconds/")),
+        started=float(record.get("started", 0.0)),
+    )
+
+
+def _check_sizes(dataset: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> None:
+    """Raise KeyError or ValueError unless every point says how much was kept, and of how much."""
+    for name, metrics in [("n_pool_atoms", dataset), *((n, p["metrics"]) for p in curve for n in SIZES)]:
+        if not metrics[name] > 0.0:
+            raise ValueError(f"{name} is {metrics[name]}")
+
+
+def _choices(config: Mapping[str, Any]) -> Mapping[str, str]:
+    """What was chosen of each group; where that is not told, its module."""
+    targets = {group: str((config.get(group) or {}).get("_target_", "?.?")).split(".") for group in PARTS}
+    return {group: sys.intern(path[-2]) for group, path in targets.items()} | config["choices"]
+
+
+def _is_own(config: Mapping[str, Any]) -> bool:
+    basis = (config.get("model") or {}).get("basis")
+    return basis is not None and basis == config.get("descriptor")
+
+
+def _slim(metrics: Mapping[str, float]) -> Metrics:
+    return {kept: value for name, value in metrics.items() if (kept := _wanted(name))}
+
+
+@cache
+def _wanted(name: str) -> str:
+    """The name if a report shows it, always the same object; else empty."""
+    return sys.intern(name) if name.startswith(WANTED) else ""

@@ -1,0 +1,148 @@
+"""Which functions an ACE basis of several elements has: python-ace's choice, without making those that it leaves out.
+
+python-ace (``create_multispecies_basis_config``) makes every function that the bounds allow, checks them in a time that
+grows with the square of their number, and keeps the shortest of each block: of three elements 64,000 are made and 1,200
+kept. Here the functions of a block are gone through from the shortest on, until there are enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from itertools import chain, combinations, combinations_with_replacement, groupby, product
+from typing import NamedTuple
+
+from tamis.core.trust import plain_data
+
+Whole = tuple[int, ...]
+Block = tuple[str, ...]
+"""The element of the central atom, and the others of a function, sorted."""
+
+
+class Function(NamedTuple):
+    """One product of density projections.
+
+    elements: of the central atom, and of the neighbours of each factor. ns, ls: radial number, from 1, and angular
+    momentum of each factor. between: angular momenta to which the factors couple on the way.
+    """
+
+    elements: tuple[str, ...]
+    ns: Whole
+    ls: Whole
+    between: Whole
+
+    @property
+    def length(self) -> int:
+        """python-ace's "power order", by which it chooses."""
+        return len(self.ns) + sum(self.ns) + sum(self.ls)
+
+
+class Radial(NamedTuple):
+    """Elements of the neighbours and radial numbers of the factors of some functions, and their largest l."""
+
+    neighbours: Block
+    ns: Whole
+    l_max: int
+
+    @property
+    def length(self) -> int:
+        """The shortest function has this length, or more."""
+        return len(self.ns) + sum(self.ns)
+
+
+def blocks_of(elements: Sequence[str]) -> list[Block]:
+    """Every element with every set of the others, in python-ace's order."""
+    sizes = range(len(elements))
+    return [
+        block
+        for size in sizes
+        for block in sorted(
+            (center, *others)
+            for center in elements
+            for others in combinations(sorted(set(elements) - {center}), size)
+        )
+    ]
+
+
+def shortest_functions(block: Block, n: int, n_max: Whole, l_max: Whole) -> list[Function]:
+    """The ``n`` shortest functions of a block, of equally long ones those that python-ace makes first.
+
+    Parameters
+    ----------
+    n_max, l_max : largest radial number and angular momentum in products of 1, 2, 3 ... factors.
+
+    Returns
+    -------
+    As python-ace orders them: by number of factors, then radial numbers, then angular momenta.
+
+    Raises
+    ------
+    ValueError : python-ace does not know the independent ones of such products.
+    """
+    names = sorted(block)
+    places = (names.index(block[0]), *(i for i, name in enumerate(names) if name != block[0]))
+    return [
+        function._replace(elements=tuple(names[int(place)] for place in function.elements))
+        for function in _shortest(tuple(f"{place:03d}" for place in places), n, n_max, l_max)
+    ]
+
+
+@lru_cache(maxsize=64)
+def _shortest(block: Block, n: int, n_max: Whole, l_max: Whole) -> tuple[Function, ...]:
+    """``shortest_functions``, made once for all blocks that differ in the names of their elements only."""
+    radials = list(_radials(block, n_max, l_max))
+    # of all radial parts, so that what python-ace refuses is refused here
+    angular = [_angular_parts(radial) for radial in radials]
+    found: list[tuple[int, int, Function]] = []  # length, turn, function
+    turns = sorted(range(len(radials)), key=lambda turn: radials[turn].length)
+    for least, alike in groupby(turns, key=lambda turn: radials[turn].length):
+        if sum(length < least for length, _, _ in found) >= n:
+            break  # all others are as long as this, or longer
+        for turn in alike:
+            neighbours, ns, limit = radials[turn]
+            for ls, between in angular[turn]:
+                if max(ls) <= limit:
+                    function = Function((block[0], *neighbours), ns, ls, between)
+                    found.append((function.length, turn, function))
+    found.sort(key=lambda item: item[:2])
+    chosen = [function for _, _, function in found[:n]]
+    return tuple(sorted(chosen, key=lambda f: (len(f.ns), f.ns, f.ls, f.between, f.elements)))
+
+
+def _radials(block: Block, n_max: Whole, l_max: Whole) -> Iterator[Radial]:
+    """Those of functions that have every element of the block, in the order in which python-ace makes them."""
+    for rank, (most, limit) in enumerate(zip(n_max, l_max, strict=True), start=1):
+        for neighbours in combinations_with_replacement(sorted(block), rank):
+            if {block[0], *neighbours} == set(block):
+                yield from (Radial(neighbours, ns, limit) for ns in _radial_numbers(neighbours, most))
+
+
+def _radial_numbers(neighbours: Sequence[str], most: int) -> Iterator[Whole]:
+    """Radial numbers of the factors, up to ``most``; equal neighbours have them in rising order."""
+    runs = [len(list(equal)) for _, equal in groupby(neighbours)]
+    for parts in product(*(combinations_with_replacement(range(1, most + 1), run) for run in runs)):
+        yield tuple(chain.from_iterable(parts))
+
+
+def _angular_parts(radial: Radial) -> Sequence[tuple[Whole, Whole]]:
+    """Angular momenta, and those between, of the independent functions of a radial part."""
+    factors = list(zip(radial.neighbours, radial.ns, strict=True))
+    kinds = {factor: kind for kind, factor in enumerate(dict.fromkeys(factors))}
+    pattern, known = tuple(kinds[factor] for factor in factors), independent_functions()
+    if pattern not in known:
+        raise ValueError(f"it does not know the independent products of {len(factors)} factors {pattern}")
+    return known[pattern]
+
+
+@lru_cache(maxsize=1)
+def independent_functions() -> Mapping[Whole, Sequence[tuple[Whole, Whole]]]:
+    """(l of each factor, L between) of the independent functions, by which of the factors are of one kind.
+
+    A table that comes with python-ace; (0, 0, 1) stands for two equal projections and another.
+    """
+    table = files("pyace.data").joinpath("mus_ns_uni_to_rawlsLS_np_rank.pckl").read_bytes()
+    return {
+        pattern: [(tuple(ls), tuple(between)) for ls, between in functions]
+        for pattern, functions in plain_data(table).items()
+    }

@@ -1,0 +1,236 @@
+"""ChIMES potentials as an ASE calculator: coefficients are put into one table a kind of cluster before the loops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from numba import njit
+
+from tamis.bases.chimes.clusters import ClusterType, Indices, clusters_by_kind, without_range
+from tamis.bases.chimes.kernel import Array, outer_exponentials, slot_functions
+from tamis.bases.verlet import VerletList
+
+if TYPE_CHECKING:
+    from tamis.bases.chimes.basis import ChimesBasis
+
+
+class ChimesCalculator(Calculator):
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, ASE sign) as chimes_calculator gives them, penalty included.
+
+    Parameters
+    ----------
+    basis : the functions and the penalty.
+    coefficients : (n_features,) eV. offsets : (n_elements,) energies of the free atoms, eV.
+    """
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]
+
+    def __init__(self, basis: ChimesBasis, coefficients: Array, offsets: Array) -> None:
+        super().__init__()
+        self.basis = basis
+        self.offsets = dict(zip(basis.elements, (float(offset) for offset in offsets), strict=True))
+        self._list = VerletList(basis.r_cut, half=True)
+        self._tables = {
+            kind.atoms: _coefficient_table(kind, coefficients[kind.column : kind.column + len(kind.orbits)])
+            for kind in basis.types
+        }
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """All properties in one pass; the stress only where the cell is periodic in all directions."""
+        super().calculate(atoms, properties, system_changes)
+        basis, structure = self.basis, self.atoms
+        basis.check(structure)
+        symbols = structure.get_chemical_symbols()
+        energy = sum(self.offsets[symbol] for symbol in symbols)
+        forces, strain = np.zeros((len(structure), 3)), np.zeros((3, 3))
+        neighbours = self._list.neighbours(structure)[:3]
+        for kind, members, places in clusters_by_kind(symbols, neighbours, basis.types, basis.elements):
+            if kind.orbits:
+                energy += add_energies(
+                    members, places, kind.limits, basis.tersoff, kind.n_powers, self._tables[kind.atoms], forces,
+                    strain,
+                )  # fmt: skip
+            if len(kind.atoms) == 2 and not without_range(kind.limits):
+                reach = kind.limits[0, 0] + basis.penalty_distance
+                energy += add_penalties(members, places, reach, basis.penalty_scaling, forces, strain)
+        self.results = {"energy": energy, "free_energy": energy, "forces": forces}
+        if structure.pbc.all():
+            self.results["stress"] = strain[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]] / structure.cell.volume
+
+
+def _coefficient_table(kind: ClusterType, coefficients: Array) -> Array:
+    """The coefficient of each product, (powers of slot 0, of the last slots, of the slots 1 .. n_slots // 2)."""
+    n_slots = len(kind.limits)
+    table = np.zeros((kind.n_powers,) * n_slots)
+    powers = np.array([p for orbit in kind.orbits for p in orbit], dtype=np.int64).reshape(-1, n_slots)
+    table[tuple(powers.T)] = np.repeat(coefficients, np.diff(kind.starts))
+    table = table.reshape(kind.n_powers, kind.n_powers ** (n_slots // 2), -1)
+    return np.ascontiguousarray(table.transpose(0, 2, 1))
+
+
+@njit(cache=True)
+def _add_pair(arms: Array, row: int, pull: float, i: int, j: int, forces: Array, strain: Array) -> None:
+    """Add ``pull`` = (dE/dr) / r of the atoms i and j, arms[row] apart, to forces and strain derivative (3, 3)."""
+    for a in range(3):
+        component = pull * arms[row, a]
+        forces[i, a] += component
+        forces[j, a] -= component
+        for b in range(3):
+            strain[a, b] += component * arms[row, b]
+
+
+@njit(cache=True)
+def _contract_first(table: Array, g: Array, dg: Array, form: Array, slope_form: Array) -> None:
+    """form = sum over powers of g[power] table[power], and the same with dg."""
+    form[:] = 0.0
+    slope_form[:] = 0.0
+    for power in range(len(table)):
+        for row in range(form.shape[0]):
+            for column in range(form.shape[1]):
+                form[row, column] += g[power] * table[power, row, column]
+                slope_form[row, column] += dg[power] * table[power, row, column]
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _apply(
+    form: Array, slope_form: Array, upper: Array, lower: Array, by_upper: Array, by_lower: Array
+) -> float:
+    """by_upper = lower[0] @ form, by_lower = form @ upper[0]; returns lower[0] @ slope_form @ upper[0].
+
+    Sums may be reordered, so that they become vector operations.
+    """
+    by_upper[:] = 0.0
+    first_slope = 0.0
+    for row in range(lower.shape[1]):
+        total, slope, weight = 0.0, 0.0, lower[0, row]
+        for column in range(upper.shape[1]):
+            total += form[row, column] * upper[0, column]
+            slope += slope_form[row, column] * upper[0, column]
+            by_upper[column] += form[row, column] * weight
+        by_lower[row] = total
+        first_slope += slope * weight
+    return first_slope
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _scalar_product(vector: Array, table: Array, row: int) -> float:
+    total = 0.0
+    for place in range(len(vector)):
+        total += vector[place] * table[row, place]
+    return total
+
+
+@njit(cache=True)
+def _products(g: Array, dg: Array, n_powers: int, begin: int, end: int, table: Array) -> None:
+    """``half_products`` turned by 90 degrees, (1 + slots, products): here each of its columns is read as a whole."""
+    table[0, 0] = 1.0
+    filled = 1
+    for slot in range(begin, end):
+        own = 1 + slot - begin
+        # from the last product to the first, because one is written over only after those made of it
+        for code in range(filled - 1, -1, -1):
+            first = code * n_powers
+            for q in range(own):
+                factor = table[q, code]
+                if q == 0:
+                    for power in range(n_powers):
+                        table[own, first + power] = factor * dg[slot, power]
+                for power in range(n_powers):
+                    table[q, first + power] = factor * g[slot, power]
+        filled *= n_powers
+
+
+@njit(cache=True)
+def add_energies(
+    members: Indices,
+    places: Array,
+    limits: Array,
+    tersoff: float,
+    n_powers: int,
+    table: Array,
+    forces: Array,
+    strain: Array,
+) -> float:
+    """Energy of all clusters of one kind, eV; their forces and strain derivative are added.
+
+    With the functions of the first slot summed out, the energy of a cluster is a bilinear form of the products over
+    the two halves of its other slots (``_products``). Clusters come sorted, so that most have the first slot of
+    the one before, and its form. The form applied to either half gives every derivative as a scalar product.
+
+    Parameters
+    ----------
+    members : (n_clusters, size) atom numbers. places : (n_clusters, size, 3) Å.
+    limits : (n_slots, 3) s_min, s_max, Morse length, Å.
+    tersoff : smoothed fraction of the cutoff; 0 for the cubic one.
+    n_powers : powers run from 0 to n_powers - 1.
+    table : coefficients, eV (``_coefficient_table``).
+    forces : (n_atoms, 3) eV/Å. strain : (3, 3) eV.
+    """
+    size, n_slots = members.shape[1], len(limits)
+    begin_lower = 1 + n_slots // 2
+    n_lower, n_upper = table.shape[1:]
+    g, dg = np.empty((n_slots, max(2, n_powers))), np.empty((n_slots, max(2, n_powers)))
+    upper, lower = np.empty((begin_lower, n_upper)), np.empty((1 + n_slots - begin_lower, n_lower))
+    by_upper, by_lower = np.empty(n_upper), np.empty(n_lower)
+    form, slope_form = np.empty((n_lower, n_upper)), np.empty((n_lower, n_upper))
+    arms, distances, slopes = np.empty((n_slots, 3)), np.empty(n_slots), np.empty(n_slots)
+    low = outer_exponentials(limits)
+    energy, first_distance = 0.0, -1.0
+    for cluster in range(len(members)):
+        slot = 0
+        for m in range(size):
+            for k in range(m + 1, size):
+                square = 0.0
+                for c in range(3):
+                    arms[slot, c] = places[cluster, k, c] - places[cluster, m, c]
+                    square += arms[slot, c] ** 2
+                r = math.sqrt(square)
+                distances[slot] = r
+                if slot > 0 or r != first_distance:
+                    slot_functions(r, slot, limits, low, tersoff, g, dg)
+                    if slot == 0:
+                        _contract_first(table, g[0], dg[0], form, slope_form)
+                        first_distance = r
+                slot += 1
+        _products(g, dg, n_powers, 1, begin_lower, upper)
+        _products(g, dg, n_powers, begin_lower, n_slots, lower)
+        slopes[0] = _apply(form, slope_form, upper, lower, by_upper, by_lower)
+        energy += _scalar_product(by_lower, lower, 0)
+        for slot in range(1, begin_lower):
+            slopes[slot] = _scalar_product(by_upper, upper, slot)
+        for slot in range(begin_lower, n_slots):
+            slopes[slot] = _scalar_product(by_lower, lower, 1 + slot - begin_lower)
+        slot = 0
+        for m in range(size):
+            for k in range(m + 1, size):
+                pull = slopes[slot] / distances[slot]
+                _add_pair(arms, slot, pull, members[cluster, m], members[cluster, k], forces, strain)
+                slot += 1
+    return energy
+
+
+@njit(cache=True)
+def add_penalties(
+    members: Indices, places: Array, reach: float, scaling: float, forces: Array, strain: Array
+) -> float:
+    """Energy of scaling (reach - r)^3 of all pairs nearer than ``reach``, Å, eV; forces and strain are added to."""
+    energy, arms = 0.0, places[:, 1] - places[:, 0]
+    for row in range(len(members)):
+        r = math.sqrt(arms[row, 0] ** 2 + arms[row, 1] ** 2 + arms[row, 2] ** 2)
+        depth = reach - r
+        if depth > 0.0:
+            energy += scaling * depth**3
+            _add_pair(
+                arms, row, -3.0 * scaling * depth**2 / r, members[row, 0], members[row, 1], forces, strain
+            )
+    return energy

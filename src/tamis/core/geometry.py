@@ -1,0 +1,132 @@
+"""Which structures a search for neighbours can treat, and in what cell; on others engines hang or crash."""
+
+from __future__ import annotations
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from tamis.core.errors import TamisError
+
+Array = NDArray[np.float64]
+
+LARGEST = 1e5
+"""Å; positions and cells beyond it are no structures of atoms, and lose digits."""
+SMALLEST_VOLUME = 1e-6
+"""Å³ of a periodic cell."""
+MOST_NEIGHBOURS = 2000
+"""More neighbours than this an atom are a mistake in the cutoff or the cell, and would take hours."""
+MOST_IMAGES = 10_000
+"""Images of a cell within reach; a primitive cell has hundreds."""
+MOST_BINS = 1e6
+"""Cubes as wide as the reach that the box around a cell is cut into. Engines keep up to 130 bytes for each, empty or
+not, and quests does not recover where memory ends."""
+
+
+def check_geometry(atoms: Atoms, reach: float) -> None:
+    """Raise TamisError unless neighbours within ``reach`` (Å) of every atom can be found in moderate time and memory.
+
+    The volume of a structure that is not periodic in every direction is that of the atoms with half the reach around
+    them.
+    """
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+        raise TamisError("positions or cell hold NaN or infinity; correct or remove the structure")
+    if not 0.0 <= reach <= LARGEST:
+        raise TamisError(f"r_cut is {reach} Å; it must be from 0 to {LARGEST:g} Å, say 5 Å")
+    largest = max(np.abs(atoms.positions).max(initial=0.0), np.abs(atoms.cell.array).max())
+    if largest > LARGEST:
+        raise TamisError(
+            f"positions or cell reach {largest:.3g} Å; at most {LARGEST:g} can be treated: are they in Å? move the "
+            "structure to the origin, or make its cell smaller"
+        )
+    if atoms.pbc.any() and (volume := periodic_volume(atoms)) < SMALLEST_VOLUME:
+        raise TamisError(
+            f"a periodic cell of volume {volume} Å³ has no neighbours; give the cell vectors of all periodic directions"
+        )
+    if len(atoms) and reach > 0.0:
+        _check_cell(atoms, reach)
+
+
+def periodic_volume(atoms: Atoms) -> float:
+    """Volume of the cell, with vectors of 1 Å across where it is not periodic (a slab's area, a wire's length), Å³."""
+    vectors = atoms.cell.array[atoms.pbc]
+    if len(vectors) == 3:
+        return float(atoms.cell.volume)
+    return float(np.linalg.norm(np.cross(*vectors) if len(vectors) == 2 else vectors))
+
+
+def _check_cell(atoms: Atoms, reach: float) -> None:
+    cell = occupied_cell(atoms, reach)
+    volume = abs(float(np.linalg.det(cell)))
+    neighbours = len(atoms) / volume * 4.0 / 3.0 * np.pi * reach**3
+    if neighbours > MOST_NEIGHBOURS:
+        raise TamisError(
+            f"r_cut = {reach} Å gives about {neighbours:.0f} neighbours an atom in a structure of {len(atoms)} atoms "
+            f"in {volume:.4g} Å³; at most {MOST_NEIGHBOURS} can be treated: lower r_cut, or look at the cell"
+        )
+    in_reach = reach / heights(cell)
+    images = float(np.prod(2.0 * np.ceil(in_reach[atoms.pbc]) + 1.0))
+    if images > MOST_IMAGES:
+        raise TamisError(
+            f"{images:.3g} images of the cell lie within r_cut = {reach} Å; at most {MOST_IMAGES} can be treated: "
+            "lower r_cut, or take a less flat or skewed cell of the same crystal (ase.build.niggli_reduce)"
+        )
+    corners = np.indices((2, 2, 2)).reshape(3, 8).T @ cell
+    bins = float(np.prod(np.maximum(np.ptp(corners, axis=0) / reach, 1.0)))
+    if bins > MOST_BINS:
+        raise TamisError(
+            f"the box around {volume:.3g} Å³ for {len(atoms)} atoms is {bins:.3g} cubes of r_cut = {reach} Å; at most "
+            f"{MOST_BINS:g} can be treated: make the vacuum smaller, or the cell less skewed"
+        )
+
+
+def occupied_cell(atoms: Atoms, reach: float) -> Array:
+    """The cell (3, 3), Å; along directions that are not periodic as long as the atoms and ``reach``."""
+    if atoms.pbc.all():
+        return np.asarray(atoms.cell.array)
+    cell = atoms.cell.array.copy()
+    free = np.flatnonzero(~atoms.pbc)
+    cell[free] = 0.0
+    cell = atoms.cell.new(cell).complete().array  # unit vectors perpendicular to the periodic ones
+    for axis in free:
+        cell[axis] *= np.ptp(atoms.positions @ cell[axis]) + reach
+    return np.asarray(cell)
+
+
+def heights(cell: Array) -> Array:
+    """Distances between the opposite faces of a cell, (3,), Å."""
+    areas = np.array([np.linalg.norm(np.cross(cell[i - 2], cell[i - 1])) for i in range(3)])
+    return np.asarray(abs(float(np.linalg.det(cell))) / areas)
+
+
+def in_vacuum(atoms: Atoms, width: float) -> Atoms:
+    """A copy in a regular cell with vacuum where ``atoms`` is not periodic; the copy keeps its ``pbc`` flags.
+
+    Engines want a cell that can be inverted and holds all atoms, even for a free cluster. Only relative positions
+    enter a basis, so the atoms may be shifted.
+
+    Parameters
+    ----------
+    atoms : any structure that passed ``check_geometry``.
+    width : Å of vacuum on each side; with at least half the cutoff, images do not meet even if ``pbc`` is ignored.
+    """
+    if atoms.pbc.all():
+        return atoms
+    free = [axis for axis in range(3) if not atoms.pbc[axis]]
+    boxed = Atoms(atoms.symbols, positions=atoms.positions, pbc=atoms.pbc)
+    cell = atoms.cell.array.copy()
+    cell[free] = 0.0
+    boxed.cell = cell
+    boxed.cell = boxed.cell.complete()
+    boxed.center(vacuum=width, axis=free)
+    return boxed
+
+
+def wrapped(atoms: Atoms, width: float) -> Atoms:
+    """``in_vacuum``, with every atom inside the cell along its periodic directions.
+
+    dscribe takes images of cells, not of atoms: what is outside of the cell would miss neighbours.
+    """
+    inside = in_vacuum(atoms, width).copy()
+    inside.wrap(eps=0.0)
+    return inside

@@ -1,0 +1,104 @@
+"""What may be built from a configuration that is read from a file of results.
+
+``_target_`` names what is called, so a configuration is a program. One that a person composes (conf/, the command line)
+is theirs; one in a ``record.json`` may come from anybody. From such a file only tamis' own classes are built, and no
+program is run that has to be looked for outside the PATH. Of pickled data nothing is read that is not plain.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
+from typing import Any
+
+from hydra.utils import get_class
+
+from tamis.core.errors import TamisError
+
+OWN = "tamis."
+
+
+def check_trusted(config: Mapping[str, Any], where: object) -> None:
+    """Raise TamisError unless everything that ``config`` names may be built and run.
+
+    Parameters
+    ----------
+    config : resolved configuration, plain dictionaries and lists. where : the file, for the message.
+    """
+    for name, value in _leaves(config, ""):
+        key = name.rpartition(".")[2]
+        if isinstance(value, str) and "${" in value:
+            raise TamisError(
+                f"{where}: {name} is {value!r}, but records hold values and no interpolations; it is not run"
+            )
+        if key == "_target_":
+            _check_target(name, value, where)
+        elif key.startswith("_"):
+            raise TamisError(f"{where}: {name} is no argument of a class of tamis; the record is not run")
+        elif (key == "program" or key.endswith("_program")) and not _is_bare(value):
+            raise TamisError(
+                f"{where}: {name} is {value!r}; of a record only programs on the PATH are run: put it there and write "
+                "its bare name, or run tamis with this configuration yourself"
+            )
+
+
+def _leaves(node: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _leaves(value, f"{name}.{key}" if name else str(key))
+            if str(key).startswith("_") and isinstance(value, Mapping | list | tuple):
+                yield (f"{name}.{key}" if name else str(key)), value
+    elif isinstance(node, list | tuple):
+        for i, value in enumerate(node):
+            yield from _leaves(value, f"{name}.{i}")
+    else:
+        yield name, node
+
+
+def _check_target(name: str, target: Any, where: object) -> None:
+    """Allow only a dataclass of tamis; a path that begins there may lead elsewhere (tamis.core.trust.logging)."""
+    found = None
+    if isinstance(target, str) and target.startswith(OWN):
+        try:
+            found = get_class(target)
+        except Exception:  # whatever the import of a wrong name leads to: it is refused below
+            found = None
+    if found is None or not is_dataclass(found) or not found.__module__.startswith(OWN):
+        raise TamisError(
+            f"{where}: {name} is {target!r}, which is no class of tamis; a record from elsewhere could run any program "
+            "through it, so it is not run"
+        )
+
+
+def _is_bare(program: Any) -> bool:
+    """A name that is looked up on the PATH."""
+    return (
+        isinstance(program, str)
+        and "/" not in program
+        and "\\" not in program
+        and not program.endswith(".py")
+    )
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Makes numbers, texts, tuples, lists, sets and dictionaries, and nothing that a module defines."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise TamisError(
+            f"the pickled data name {module}.{name}; only numbers, texts and containers are read"
+        )
+
+
+def plain_data(pickled: bytes) -> Any:
+    """What a pickle holds that is plain data: loading it runs nothing.
+
+    Raises
+    ------
+    TamisError : it names a class or a function, or is no pickle.
+    """
+    try:
+        return _PlainUnpickler(io.BytesIO(pickled)).load()
+    except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, AttributeError) as error:
+        raise TamisError(f"the pickled data cannot be read ({type(error).__name__}: {error})") from error

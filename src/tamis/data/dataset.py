@@ -1,0 +1,302 @@
+"""Labelled structures, and the split of them into pool, validation and test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from tamis.core.errors import TamisError
+from tamis.core.names import printable
+from tamis.data.copies import copies_of
+from tamis.data.dealing import bundles_of, first_members, hold_out
+from tamis.data.signal import root_mean_squares, still_force
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+FEWEST_BLOCKS = 5
+"""With fewer, holding out a whole one takes away more than a fifth of what there is to learn from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Structures with reference labels.
+
+    structures: n ASE atoms; positions, cell, pbc and elements are used, attached calculators are not.
+    energies: (n,) total energies, eV.
+    forces: n arrays (n_atoms, 3), eV/Å.
+    stresses: (n, 6), eV/Å³, ASE sign, Voigt xx yy zz yz xz xy; NaN marks a component without a usable label.
+    groups: n names of kinds of structure ("Vacancy"), by which splits are stratified and errors reported.
+    blocks: n names of trajectories or strain modes: structures of one block are not independent of each other.
+    ids: n unique names ("training.json#12"), used in messages and selections.
+    is_test: (n,) True where the source says that a structure is for testing only.
+    notes: what was put right, unknown or doubtful when the set was read, a sentence each, for the record; no part of
+        the fingerprint.
+    test_kind: how these were chosen: "published", "file", "random", "blocks" (whole ones), "none".
+    blocks_whole: whether a block is held out whole, for validation and in folds, as for testing.
+    isolated: free atoms that were set apart; None: there are none. They are written with what is kept.
+    frames: n structures as they were in the files, with every key and column and in the files' units; empty: the
+        source keeps none. For writing alone: nothing is computed from them.
+    read_as: what was taken for energy, forces and stress, for the reader of a record.
+    """
+
+    structures: tuple[Atoms, ...]
+    energies: Array
+    forces: tuple[Array, ...]
+    stresses: Array
+    groups: tuple[str, ...]
+    blocks: tuple[str, ...]
+    ids: tuple[str, ...]
+    is_test: NDArray[np.bool_]
+    notes: tuple[str, ...] = ()
+    test_kind: str = "published"
+    blocks_whole: bool = False
+    isolated: Dataset | None = None
+    frames: tuple[Atoms, ...] = ()
+    read_as: str = ""
+
+    def __post_init__(self) -> None:
+        n = len(self.structures)
+        for name in ("energies", "forces", "stresses", "groups", "blocks", "ids", "is_test"):
+            if len(getattr(self, name)) != n:
+                raise TamisError(f"{name} has {len(getattr(self, name))} entries for {n} structures")
+        if len(self.frames) not in (0, n):
+            raise TamisError(f"frames has {len(self.frames)} entries for {n} structures")
+        if self.stresses.shape != (n, 6):
+            raise TamisError(f"stresses must have shape ({n}, 6), got {self.stresses.shape}")
+        for name in ("groups", "blocks", "ids"):  # they go into files and databases
+            object.__setattr__(self, name, tuple(map(printable, getattr(self, name))))
+
+    def __len__(self) -> int:
+        return len(self.structures)
+
+    @cached_property
+    def n_atoms(self) -> Indices:
+        """Number of atoms of each structure, (n,)."""
+        return np.array([len(atoms) for atoms in self.structures], dtype=np.intp)
+
+    @cached_property
+    def volumes(self) -> Array:
+        """Cell volumes, (n,), Å³; NaN for structures that are not periodic in all directions."""
+        return np.array([a.cell.volume if a.pbc.all() else np.nan for a in self.structures])
+
+    @cached_property
+    def elements(self) -> tuple[str, ...]:
+        """Chemical symbols that occur, sorted."""
+        return tuple(sorted({s for atoms in self.structures for s in atoms.get_chemical_symbols()}))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (16 hex digits) of geometry, labels, groups and split marks."""
+        digest = hashlib.sha256()
+        for atoms, forces in zip(self.structures, self.forces, strict=True):
+            digest.update(structure_key(atoms).encode())
+            digest.update(np.ascontiguousarray(forces, dtype="<f8").tobytes())
+        digest.update(np.ascontiguousarray(self.energies, dtype="<f8").tobytes())
+        digest.update(np.ascontiguousarray(self.stresses, dtype="<f8").tobytes())
+        digest.update("\0".join((*self.groups, *self.blocks, *self.ids)).encode())
+        digest.update(np.ascontiguousarray(self.is_test, dtype="u1").tobytes())
+        return digest.hexdigest()[:16]
+
+    @cached_property
+    def copies(self) -> Indices:
+        """Number of the set of copies that each structure belongs to, (n,), see ``tamis.data.copies``."""
+        return copies_of(self.structures)
+
+    @property
+    def bundles(self) -> Indices:
+        """Number of each structure's bundle, (n,): what is held out together, see ``tamis.data.dealing``.
+
+        Blocks where these are held out whole and there are enough of them, else copies.
+        """
+        if self.deals_blocks:
+            return bundles_of(self.copies, self.blocks)
+        return self.copies
+
+    @property
+    def deals_blocks(self) -> bool:
+        """Whether bundles are blocks: with fewer, one would take away too much of what is there to learn from."""
+        return self.blocks_whole and len(set(self.blocks)) >= FEWEST_BLOCKS
+
+    def with_test(self, is_test: NDArray[np.bool_], test_kind: str, blocks_whole: bool) -> Dataset:
+        """The same structures with others for testing."""
+        return self.sharing_copies(
+            replace(self, is_test=is_test, test_kind=test_kind, blocks_whole=blocks_whole),
+            np.arange(len(self)),
+        )
+
+    def with_notes(self, notes: Sequence[str]) -> Dataset:
+        """The same structures with more notes."""
+        return self.sharing_copies(replace(self, notes=(*self.notes, *notes)), np.arange(len(self)))
+
+    def subset(self, indices: Sequence[int] | Indices) -> Dataset:
+        """The structures ``indices`` in that order."""
+        chosen = np.asarray(indices, dtype=np.intp)
+        part = replace(
+            self,
+            structures=tuple(self.structures[i] for i in chosen),
+            energies=self.energies[chosen],
+            forces=tuple(self.forces[i] for i in chosen),
+            stresses=self.stresses[chosen],
+            groups=tuple(self.groups[i] for i in chosen),
+            blocks=tuple(self.blocks[i] for i in chosen),
+            ids=tuple(self.ids[i] for i in chosen),
+            is_test=self.is_test[chosen],
+            frames=tuple(self.frames[i] for i in chosen) if self.frames else (),
+        )
+        return self.sharing_copies(part, chosen)
+
+    def sharing_copies(self, part: Dataset, chosen: Indices) -> Dataset:
+        """``part``, told what is known of ``copies``: they are found once for a data set and all its parts.
+
+        Parameters
+        ----------
+        part : a new set of the structures ``chosen``, whatever else differs.
+        """
+        if "copies" in self.__dict__:
+            part.__dict__["copies"] = self.copies[chosen]
+        return part
+
+
+def with_isolated(dataset: Dataset) -> Dataset:
+    """The free atoms that were set apart, and then the structures."""
+    apart = dataset.isolated
+    if apart is None:
+        return dataset
+    return replace(
+        dataset,
+        structures=apart.structures + dataset.structures,
+        energies=np.concatenate([apart.energies, dataset.energies]),
+        forces=apart.forces + dataset.forces,
+        stresses=np.concatenate([apart.stresses, dataset.stresses]),
+        groups=apart.groups + dataset.groups,
+        blocks=apart.blocks + dataset.blocks,
+        ids=apart.ids + dataset.ids,
+        is_test=np.concatenate([apart.is_test, dataset.is_test]),
+        frames=apart.frames + dataset.frames,
+        isolated=None,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Indices into a Dataset.
+
+    pool: may be kept for training; validation: steers searches; test: judges, and decides nothing; tuning: chooses
+    the settings of models that tune on a labelled set of their own (else empty).
+    """
+
+    pool: Indices
+    tuning: Indices
+    validation: Indices
+    test: Indices
+
+    @property
+    def trained(self) -> Indices:
+        """All that is not for testing."""
+        return np.concatenate([self.pool, self.tuning, self.validation])
+
+
+def structure_key(atoms: Atoms) -> str:
+    """SHA-256 (hex) of what a basis sees: elements, positions, cell, periodicity."""
+    digest = hashlib.sha256()
+    digest.update(np.ascontiguousarray(atoms.numbers, dtype="<i4").tobytes())
+    digest.update(np.ascontiguousarray(atoms.positions, dtype="<f8").tobytes())
+    digest.update(np.ascontiguousarray(atoms.cell.array, dtype="<f8").tobytes())
+    digest.update(np.ascontiguousarray(atoms.pbc, dtype="u1").tobytes())
+    return digest.hexdigest()
+
+
+def split_dataset(
+    dataset: Dataset, validation_fraction: float, rng: np.random.Generator, with_tuning: bool = False
+) -> Split:
+    """Set aside a validation set, stratified by group, from all that is not for testing; bundles stay together.
+
+    A set that would hold no forces, or no stress labels, gets a bundle that has them, where two have.
+
+    Parameters
+    ----------
+    dataset : with at least two distinct structures that are not for testing.
+    validation_fraction : part of these structures, more than 0 and less than 1; at least one bundle is taken.
+    rng : draws within groups.
+    with_tuning : take a tuning set of the same size, too.
+    """
+    if not 0.0 < validation_fraction < 1.0:
+        raise TamisError(
+            f"validation_fraction is {validation_fraction}; it must lie between 0 and 1, say 0.1"
+        )
+    _ = dataset.copies  # found once, for all parts
+    available = np.flatnonzero(~dataset.is_test)
+    needed = 3 if with_tuning else 2
+    n_distinct = len(set(dataset.copies[available].tolist()))
+    if n_distinct < needed:
+        copies = f" ({len(available)} with copies)" if len(available) > n_distinct else ""
+        raise TamisError(
+            f"the data set has {n_distinct} distinct structure(s) for training{copies}; at least {needed} are needed, "
+            f"one to train on and one to validate{', and one to tune on' if with_tuning else ''}"
+        )
+    rest, validation = _take(dataset, available, validation_fraction, rng, left=needed - 1)
+    tuning = np.empty(0, dtype=np.intp)
+    if with_tuning:
+        rest, tuning = _take(dataset, rest, min(len(validation) / len(rest), 0.5), rng, left=1)
+    return Split(pool=rest, tuning=tuning, validation=validation, test=np.flatnonzero(dataset.is_test))
+
+
+def draw_test(dataset: Dataset, fraction: float, seed: int) -> Dataset:
+    """``dataset`` with about ``fraction`` of every group for testing.
+
+    Whole blocks where a block has several structures, and copies together; a group with one of these stays in training.
+    """
+    blocks_whole = has_blocks(dataset.blocks)
+    kind = "none" if fraction == 0.0 else "blocks" if blocks_whole else "random"
+    bundles = bundles_of(dataset.copies, dataset.blocks) if blocks_whole else dataset.copies
+    rng = np.random.default_rng(seed)
+    is_test = hold_out(dataset.groups, fraction, rng, bundles)
+    if is_test.any():
+        is_test = _with_signals(dataset, is_test, bundles, rng)
+    return dataset.with_test(is_test, kind if is_test.any() else "none", blocks_whole)
+
+
+def has_blocks(blocks: Sequence[str]) -> bool:
+    """Whether some block has more than one structure."""
+    return len(set(blocks)) < len(blocks)
+
+
+def _take(
+    dataset: Dataset, available: Indices, fraction: float, rng: np.random.Generator, left: int
+) -> tuple[Indices, Indices]:
+    """What stays and what is taken of ``available``; at least one bundle is taken, and ``left`` of them stay."""
+    part = dataset.subset(available)
+    bundles = part.bundles if len(np.unique(part.bundles)) > left else part.copies
+    taken = hold_out(part.groups, fraction, rng, bundles)
+    if not taken.any():
+        taken = bundles == bundles[rng.choice(first_members(bundles)[0])]
+    taken = _with_signals(part, taken, bundles, rng)
+    while len(np.unique(bundles[~taken])) < left:
+        taken &= bundles != rng.choice(np.unique(bundles[taken]))
+    return available[~taken], available[taken]
+
+
+def _with_signals(
+    dataset: Dataset, taken: NDArray[np.bool_], bundles: Indices, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """``taken``, with forces and stress labels to judge by where two bundles have them; the only ones stay."""
+    taken, only = taken.copy(), []
+    moving = root_mean_squares(dataset.forces) > still_force(dataset.forces)
+    for signal in (moving, np.isfinite(dataset.stresses).any(axis=1)):
+        with_signal = np.unique(bundles[signal])
+        if len(with_signal) > 1 and not (signal & taken).any():
+            taken |= bundles == rng.choice(with_signal)
+        elif len(with_signal) == 1:
+            only.append(with_signal[0])
+    others = np.setdiff1d(bundles, only)
+    if not len(others):
+        return taken
+    taken &= np.isin(bundles, others)
+    return taken if taken.any() else bundles == rng.choice(others)

@@ -1,0 +1,59 @@
+"""Free atoms among the structures: references of the energy, and nothing that a potential of bonds is fitted to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from ase import Atoms
+from matscipy.neighbours import neighbour_list
+
+from tamis.core.errors import TamisError
+from tamis.core.geometry import check_geometry, in_vacuum
+from tamis.data.dataset import Dataset
+from tamis.data.plausibility.distances import radius
+
+BEYOND_BONDS = 2.0
+"""Sums of two radii."""
+NO_REACH = 6.0
+"""Å; noble gases and stretched crystals are bound, or nearly so, at shorter distances."""
+MOST_ATOMS = 8
+"""Of a structure of free atoms; larger ones are not looked at."""
+SHOWN = 5
+
+
+def set_isolated_apart(dataset: Dataset) -> Dataset:
+    """``dataset`` without free atoms, which are in ``isolated``, with a note on them.
+
+    The whole set where half of it or more are free atoms: then something else is wrong, or they are what it is about.
+    """
+    free = [i for i, atoms in enumerate(dataset.structures) if is_isolated(atoms)]
+    if not free or 2 * len(free) >= len(dataset):
+        return dataset
+    rest = np.setdiff1d(np.arange(len(dataset)), free)
+    apart = dataset.subset(free)
+    bonded = replace(dataset.subset(rest), isolated=apart, notes=(*dataset.notes, _note(apart)))
+    return dataset.sharing_copies(bonded, rest)
+
+
+def is_isolated(atoms: Atoms) -> bool:
+    """One atom alone, or a few that are all farther apart than any bond, and than NO_REACH."""
+    if not 0 < len(atoms) <= MOST_ATOMS:
+        return False
+    radii = np.array([radius(int(number)) for number in atoms.numbers])
+    reach = max(NO_REACH, 2.0 * BEYOND_BONDS * float(radii.max()))
+    try:
+        check_geometry(atoms, reach)
+    except TamisError:  # whoever computes something from it says why it cannot be treated
+        return False
+    first, second, distance = neighbour_list("ijd", in_vacuum(atoms, 1.0), reach)
+    return not (distance < np.maximum(BEYOND_BONDS * (radii[first] + radii[second]), NO_REACH)).any()
+
+
+def _note(apart: Dataset) -> str:
+    named = [
+        f"{name} ({atoms.get_chemical_formula()}, {energy:.6g} eV)"
+        for name, atoms, energy in zip(apart.ids, apart.structures, apart.energies, strict=True)
+    ]
+    more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+    return f"isolated atoms, neither fitted nor tested, and kept in what is written: {', '.join(named[:SHOWN])}{more}"

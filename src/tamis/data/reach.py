@@ -1,0 +1,66 @@
+"""Cutoffs within which atoms have no neighbours in the data: a basis sees nothing there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from tamis.core.errors import TamisError
+from tamis.data.dataset import Dataset
+from tamis.data.plausibility.distances import nearest_distances, spread_out
+
+LOG = logging.getLogger(__name__)
+
+MOST_ATOMS = 5000
+"""Whose neighbours are looked for."""
+FEW = 0.01
+"""Share of atoms without neighbours that is not told: a gas atom above a surface, say."""
+LARGEST = 20.0
+"""Å; larger cutoffs are not looked at."""
+
+
+def cutoff_doubts(dataset: Dataset, parts: dict[str, Any]) -> list[str]:
+    """Sentences on cutoffs within which some atoms have no neighbours, which are logged, too.
+
+    Parameters
+    ----------
+    dataset : free atoms set apart. parts : objects with cutoffs, by what a user calls them ("model", "descriptor").
+
+    Raises
+    ------
+    TamisError : no atom has a neighbour within some cutoff.
+    """
+    found = []
+    chosen = spread_out(dataset, MOST_ATOMS)
+    for name, r_cut in [pair for part, value in parts.items() for pair in cutoffs_of(value, part)]:
+        if not 0.0 < r_cut < LARGEST:
+            continue
+        nearest = [nearest_distances(dataset.structures[i], r_cut) for i in chosen]
+        share = float(np.mean(np.isinf(np.concatenate(nearest))))
+        text = f"{name} is {r_cut:g} Å, within which {share:.1%} of the atoms have no neighbour"
+        if share == 1.0:
+            raise TamisError(f"{text}: raise it, or dataset.atom_spacing, by which default cutoffs scale")
+        if share > FEW:
+            LOG.warning("%s", text)
+            found.append(text)
+    return found
+
+
+def cutoffs_of(part: Any, name: str) -> Iterator[tuple[str, float]]:
+    """Names and values (Å) of all cutoffs of neighbours in a part and the parts in it."""
+    if not is_dataclass(part):
+        return
+    names = [field.name for field in fields(part)]
+    for field in names:
+        value = getattr(part, field, None)
+        order = field.replace(
+            "r_cut", "order", 1
+        )  # of ChIMES: without clusters of that size there is no cutoff
+        if field.startswith("r_cut") and isinstance(value, int | float) and getattr(part, order, 1) > 0:
+            yield f"{name}.{field}", float(value)
+        elif "r_cut" not in names:
+            yield from cutoffs_of(value, f"{name}.{field}")

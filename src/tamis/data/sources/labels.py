@@ -1,0 +1,186 @@
+"""What a file says of one structure, under which name, as labels in tamis' units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from tamis.data.file_units import FileUnits
+
+Array = NDArray[np.float64]
+
+UNGROUPED = "all"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Names under which the files have the labels; None: not read."""
+
+    energy: str
+    forces: str
+    stress: str | None
+    virial: str | None
+    group: str | None
+    block: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One structure with its labels (units of Dataset), what is wrong with it, and as it was in the file."""
+
+    name: str
+    atoms: Atoms
+    energy: float
+    forces: Array
+    stress: Array
+    group: str
+    block: str
+    problems: tuple[str, ...]
+    source: Atoms
+
+
+def labelled(source: Atoms, name: str, keys: Keys, units: FileUnits) -> Frame:
+    """The structure ``source`` of a file, with the id ``name``, and its labels."""
+    problems: list[str] = []
+    found = {}
+    for what, key in (("energy", keys.energy), ("forces", keys.forces)):
+        value = label(source, key)
+        found[what] = None if value is None else numbers(value)
+        if value is None:
+            problems.append(
+                f"has no {key}; it has {', '.join(names_of_labels(source))}: set dataset.{what}_key, or leave the "
+                "structure out"
+            )
+        elif found[what] is None:
+            problems.append(f"{key} is {str(value)[:60]!r}; numbers are needed")
+    energy, forces = found["energy"], found["forces"]
+    if energy is not None and energy.size != 1:
+        problems.append(f"{keys.energy} has {energy.size} numbers; one is needed")
+        energy = None
+    atoms = bare(source, units.length_factor)
+    stress, wrong = stress_of(source, atoms, keys, units)
+    group = label(source, keys.group) if keys.group else None
+    block = label(source, keys.block) if keys.block else None
+    return Frame(
+        name=name,
+        atoms=atoms,
+        energy=float(np.nan if energy is None else energy.item() * units.energy_factor),
+        forces=np.empty((0, 3)) if forces is None else forces * units.forces_factor,
+        stress=stress,
+        group=UNGROUPED if group is None else str(group),
+        block=name if block is None else str(block),
+        problems=(*problems, *wrong),
+        source=without_ballast(source),
+    )
+
+
+def bare(source: Atoms, angstrom: float) -> Atoms:
+    """Elements, positions, cell and periodicity alone, lengths times ``angstrom``.
+
+    Along a cell vector of length zero nothing is repeated, whatever the file says: files that give a cell and no
+    ``pbc`` are read as periodic in all directions.
+    """
+    periodic = source.pbc & source.cell.array.any(axis=1)
+    atoms = Atoms(source.numbers, cell=source.cell.array * angstrom, pbc=periodic)
+    positions = source.arrays["positions"]
+    atoms.arrays["positions"] = (
+        positions if angstrom == 1.0 else positions * angstrom
+    )  # shared: nobody writes to it
+    return atoms
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What is kept of a calculator: its results, as ASE names them."""
+
+    results: Mapping[str, Any]
+
+
+def without_ballast(source: Atoms) -> Atoms:
+    """``source`` without what its calculator has beside results: a second copy of the atoms, bands of every k point."""
+    if source.calc is not None:
+        source.calc = Results(source.calc.results)
+    return source
+
+
+def stress_of(source: Atoms, atoms: Atoms, keys: Keys, units: FileUnits) -> tuple[Array, list[str]]:
+    """Stress (6,), eV/Å³, ASE sign; NaN where there is no label. With it, what is wrong with the label."""
+    missing = np.full(6, np.nan)
+    if not has_volume(atoms):
+        return missing, []
+    for key, values in (
+        (keys.stress, stress_by_key(source, keys.stress, units)),
+        (keys.virial, stress_by_virial(source, atoms, keys.virial, units)),
+    ):
+        if values is not None:
+            return (values, []) if values.size else (missing, [f"{key} needs 6 or 9 numbers"])
+    return missing, []
+
+
+def has_volume(atoms: Atoms) -> bool:
+    """Whether a stress means something: periodic in all directions."""
+    return bool(atoms.pbc.all()) and atoms.cell.volume != 0.0
+
+
+def stress_by_key(source: Atoms, key: str | None, units: FileUnits) -> Array | None:
+    """The stress under ``key``, (6,), eV/Å³; empty where it is no tensor, None where there is none."""
+    value = label(source, key) if key else None
+    if value is None:
+        return None
+    values = voigt(value)
+    return np.empty(0) if values is None else values * units.stress_factor
+
+
+def stress_by_virial(source: Atoms, atoms: Atoms, key: str | None, units: FileUnits) -> Array | None:
+    """Minus the virial under ``key`` over the volume; else as ``stress_by_key``."""
+    value = label(source, key) if key else None
+    if value is None:
+        return None
+    values = voigt(value)
+    return np.empty(0) if values is None else -values * units.virial_factor / atoms.cell.volume
+
+
+def label(atoms: Atoms, key: str) -> Any:
+    """What the file says under ``key``; ASE keeps some names in a calculator, others with the atoms. None: nothing."""
+    if key in atoms.info:
+        return atoms.info[key]
+    if key in atoms.arrays:
+        return atoms.arrays[key]
+    return results_of(atoms).get(key)
+
+
+def results_of(atoms: Atoms) -> Mapping[str, Any]:
+    """What ASE keeps in a calculator."""
+    return {} if atoms.calc is None else atoms.calc.results
+
+
+def names_of_labels(atoms: Atoms) -> list[str]:
+    """Keys under which ``atoms`` has something."""
+    results = [key for key, value in results_of(atoms).items() if value is not None]
+    names = {*map(str, atoms.info), *results, *(set(atoms.arrays) - {"numbers", "positions"})}
+    return sorted(names) or ["nothing"]
+
+
+def numbers(values: Any) -> Array | None:
+    """``values`` as an array of float64; None where they are something else."""
+    try:
+        return np.array(values, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def voigt(values: Any) -> Array | None:
+    """Six numbers xx yy zz yz xz xy of a symmetric tensor given as 6, 9 or 3 x 3 numbers; None for anything else."""
+    found = numbers(values)
+    if found is None or found.size not in (6, 9):
+        return None
+    if found.size == 6:
+        return found.ravel()
+    full = found.reshape(3, 3)
+    full = 0.5 * (full + full.T)
+    return np.array([full[0, 0], full[1, 1], full[2, 2], full[1, 2], full[0, 2], full[0, 1]])

@@ -1,0 +1,267 @@
+"""The mlearn data sets of Zuo et al.: six elements, PBE, the benchmark of cross-model comparison.
+
+Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020), DOI 10.1021/acs.jpca.9b08723; BSD-3-Clause.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from tamis.core.errors import TamisError
+from tamis.core.units import EV_PER_A3_PER_KBAR
+from tamis.data.dataset import Dataset
+from tamis.data.dealing import named
+from tamis.data.sources.base import Source
+from tamis.data.sources.mlearn_files import FILES, PINS, Pin, download, local_copy
+
+LOG = logging.getLogger(__name__)
+Array = NDArray[np.float64]
+
+XY_XZ_YZ = (3, 4, 5)
+XY_YZ_XZ = (3, 5, 4)
+SHEARS = {
+    **{
+        (element, group): XY_XZ_YZ
+        for element in ("Mo", "Ni", "Cu")
+        for group in ("AIMD-NVT", "Vacancy", "Elastic")
+    },
+    **{(element, group): XY_XZ_YZ for element in ("Si", "Ge") for group in ("AIMD-NVT", "Vacancy")},
+    **{(element, "Elastic"): XY_YZ_XZ for element in ("Si", "Ge")},
+    **{("Li", group): XY_YZ_XZ for group in ("AIMD-NVT", "Vacancy")},
+}
+"""Where the numbers of ``virial_stress`` keep xy, xz and yz. It differs by element and group; it was found by fitting
+energies and forces alone and comparing the predicted stresses. What is not listed has no usable shears: in surfaces
+they are too small to tell, and those of Li's two-atom elastic cells are not monotonic in the strain."""
+
+HOT_ABOVE = {"Si": -5.0, "Ge": -4.2, "Mo": -10.5, "Li": np.inf}
+"""eV/atom: where the energies of frames with a vacancy part into hot (a melt) and cold (a crystal near 300 K). The
+files' own temperatures of these frames are wrong: silicon's two are swapped, half of germanium's are, lithium's are all
+cold, two of molybdenum's 24 stand under the other. Nor is hot what the files say, as far as energies and forces tell:
+molybdenum's are as in the bulk at 3000 K, not 6000. Of Ni and Cu no such energy is known."""
+COLD_LABEL = "300"
+"""K, as the files call the colder of the two trajectories with a vacancy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mlearn(Source):
+    """One element of mlearn.
+
+    element : Si, Ge, Li, Mo, Ni or Cu.
+    root : folder with ``<element>/training.json`` and ``test.json`` (or with ``data/<element>/...``); None: download.
+    base_url : where a download finds ``<element>/training.json``.
+    cache : folder for downloads.
+    verify : compare local copies with what pins them.
+    sha256 : sums of ``training`` and ``test`` in place of the built-in pins, for files that were changed on purpose.
+    split : ``published``, or ``grouped``: whole blocks (trajectories, strain modes, surfaces) are for testing.
+    held_out : blocks or groups to test on with ``split=grouped``; None: see ``default_held_out``.
+    """
+
+    element: str
+    root: str | None
+    base_url: str
+    cache: str = ".tamis/data"
+    verify: bool = True
+    sha256: Mapping[str, str] = field(default_factory=dict, hash=False)
+    split: str = "published"
+    held_out: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = {name: digest for name, digest in self.sha256.items() if digest}  # null: the built-in sum
+        object.__setattr__(self, "sha256", known)
+        if self.held_out is not None:
+            object.__setattr__(self, "held_out", tuple(self.held_out))
+        if self.element not in PINS:
+            raise TamisError(f"dataset.element is {self.element}; mlearn has {', '.join(sorted(PINS))}")
+        if self.split not in ("published", "grouped"):
+            raise TamisError(f"dataset.split is {self.split}; choose published or grouped")
+        if self.held_out is not None and self.split == "published":
+            raise TamisError("dataset.held_out is for dataset.split=grouped; with published leave it null")
+        wrong = sorted(set(self.sha256) - set(FILES))
+        if wrong:
+            raise TamisError(f"dataset.sha256 has {', '.join(wrong)}; its keys are training and test")
+
+    def _files(self) -> list[Path]:
+        return [self._path(name) for name in FILES]
+
+    def _read(self) -> Dataset:
+        paths = self._files()
+        frames = [
+            read_frame(entry, f"{self.element}/{name}.json#{i}")
+            for name, path in zip(FILES, paths, strict=True)
+            for i, entry in enumerate(read_list(path))
+        ]
+        if not frames:
+            raise TamisError(f"{' and '.join(map(str, paths))} hold no structures")
+        dataset = Dataset(
+            structures=tuple(frame.atoms for frame in frames),
+            energies=np.array([frame.energy for frame in frames]),
+            forces=tuple(frame.forces for frame in frames),
+            stresses=np.array([ase_stress(self.element, frame.group, frame.virial_kbar) for frame in frames]),
+            groups=tuple(frame.group for frame in frames),
+            blocks=tuple(block_of(self.element, frame) for frame in frames),
+            ids=tuple(frame.name for frame in frames),
+            is_test=np.array([frame.name.startswith(f"{self.element}/test.json#") for frame in frames]),
+            notes=on_vacancies(self.element, frames),
+        )
+        return dataset if self.split == "published" else hold_out(dataset, self.held_out)
+
+    def _path(self, name: str) -> Path:
+        """The file ``name``.json, checked."""
+        pin = Pin(self.sha256[name]) if name in self.sha256 else PINS[self.element][name]
+        if self.root is not None:
+            return local_copy(Path(self.root), self.element, name, pin if self.verify else None)
+        return download(f"{self.base_url}/{self.element}/{name}.json", pin, Path(self.cache), self.element)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One entry of a file: ``virial_kbar`` has 6 numbers as in the file, energy in eV, forces in eV/Å."""
+
+    name: str
+    atoms: Atoms
+    energy: float
+    forces: Array
+    virial_kbar: Array
+    group: str
+    description: str
+
+
+def read_list(path: Path) -> list[Any]:
+    """The JSON list in ``path``."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TamisError(f"{path} cannot be read as JSON ({error}); is it truncated? get it again") from error
+    if not isinstance(entries, list):
+        raise TamisError(f"{path} holds a {type(entries).__name__}; mlearn files hold a list of structures")
+    return entries
+
+
+def read_frame(entry: Any, name: str) -> Frame:
+    """One structure with its labels; ``name`` is its id."""
+    try:
+        structure, outputs = entry["structure"], entry["outputs"]
+        symbols = [site["species"][0]["element"] for site in structure["sites"]]
+        positions = np.array([site["xyz"] for site in structure["sites"]], dtype=float)
+        cell = np.array(structure["lattice"]["matrix"], dtype=float)
+        frame = Frame(
+            name=name,
+            atoms=Atoms(symbols, positions=positions, cell=cell, pbc=True),
+            energy=float(outputs["energy"]),
+            forces=np.array(outputs["forces"], dtype=float),
+            virial_kbar=np.array(outputs["virial_stress"], dtype=float),
+            group=str(entry["group"]),
+            description=str(entry["description"]),
+        )
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        raise TamisError(
+            f"{name}: not a structure of mlearn ({type(error).__name__}: {error}); get the file again, or correct "
+            "this entry"
+        ) from error
+    if frame.forces.shape != (len(symbols), 3):
+        raise TamisError(f"{name}: forces have shape {frame.forces.shape}; ({len(symbols)}, 3) is needed")
+    if frame.virial_kbar.shape != (6,):
+        raise TamisError(f"{name}: virial_stress has shape {frame.virial_kbar.shape}; 6 numbers are needed")
+    return frame
+
+
+def ase_stress(element: str, group: str, virial_kbar: Array) -> Array:
+    """Stress (6,) in eV/Å³, ASE sign, Voigt xx yy zz yz xz xy, from the file's numbers (kbar, positive when pressed).
+
+    Shears whose order is not known are NaN.
+    """
+    stress = np.full(6, np.nan)
+    stress[:3] = virial_kbar[:3]
+    if (element, group) in SHEARS:
+        xy, xz, yz = SHEARS[element, group]
+        stress[3:] = virial_kbar[[yz, xz, xy]]
+    return -EV_PER_A3_PER_KBAR * stress
+
+
+def block_of(element: str, frame: Frame) -> str:
+    """The trajectory, strain mode or surface that a frame belongs to.
+
+    "AIMD-NVT 1518 K", "AIMD-NVT shrunken 680 K", "Vacancy cold", "Elastic mode 3", "Surface (1_1_1)"; what fits no
+    pattern is a block of its own.
+    """
+    if frame.group == "Vacancy" and element in HOT_ABOVE:
+        return f"Vacancy {'hot' if is_hot(element, frame) else 'cold'}"
+    temperature = re.search(r"at (\d+) K", frame.description)
+    if temperature:
+        volume = re.search(r"for (expanded|shrunken) structure", frame.description)
+        return " ".join([frame.group, *([volume[1]] if volume else []), f"{temperature[1]} K"])
+    mode = re.search(r"mode (\d+)", frame.description)
+    if mode:
+        return f"{frame.group} mode {mode[1]}"
+    surface = re.search(r"\([\d_-]+\)\S*", frame.description)
+    return f"{frame.group} {surface[0] if surface else frame.description}"
+
+
+def is_hot(element: str, frame: Frame) -> bool:
+    """Whether a frame with a vacancy is of the hot trajectory, by its energy."""
+    return frame.energy / len(frame.atoms) > HOT_ABOVE[element]
+
+
+def on_vacancies(element: str, frames: Sequence[Frame]) -> tuple[str, ...]:
+    """What was done about the temperatures of frames with a vacancy, in a sentence; nothing where there are none."""
+    vacancies = [frame for frame in frames if frame.group == "Vacancy"]
+    if not vacancies:
+        return ()
+    if element not in HOT_ABOVE:
+        return (
+            f"the {len(vacancies)} frames with a vacancy have the temperatures of the files, which are wrong in other "
+            f"elements of mlearn: which energies of {element} are hot is not known",
+        )
+    said = [re.search(r"at (\d+) K", frame.description) for frame in vacancies]
+    moved = sum(
+        found is not None and (found[1] != COLD_LABEL) != is_hot(element, frame)
+        for found, frame in zip(said, vacancies, strict=True)
+    )
+    limit = HOT_ABOVE[element]
+    rule = f"hot is above {limit:g} eV/atom" if np.isfinite(limit) else "all energies are cold ones"
+    return (
+        f"{moved} of {len(vacancies)} frames with a vacancy have another temperature in the files than their "
+        f"energies tell; they are named by their energies, cold or hot ({rule})",
+    )
+
+
+def hold_out(dataset: Dataset, held_out: tuple[str, ...] | None) -> Dataset:
+    """The same structures, of which those in the blocks or groups ``held_out`` (and no others) are for testing."""
+    chosen = default_held_out(dataset) if held_out is None else held_out
+    is_test = named(chosen, dataset.groups, dataset.blocks)
+    LOG.info("held out for testing: %s", ", ".join(sorted(chosen)))
+    return dataset.with_test(is_test, "blocks", blocks_whole=True)
+
+
+def default_held_out(dataset: Dataset) -> tuple[str, ...]:
+    """What ``split=grouped`` tests on unless told otherwise: state points that training has not seen.
+
+    1. The bulk trajectories at the highest temperature (Si 3374 K, Ge 2422, Li 907, Mo 6000, Ni and Cu 3000), and the
+       hot ones with a vacancy (of Ni and Cu: those at the same temperature, as the files have it).
+    2. The three shear modes: in a cubic crystal they are rotated copies of each other, with the same energies, so
+       one alone would still be in training.
+    3. The surfaces of the published test set, each a block of its own.
+    """
+    temperatures = {
+        block: int(found[1]) for block in set(dataset.blocks) if (found := re.search(r"(\d+) K$", block))
+    }
+    hottest = {block for block, t in temperatures.items() if t == max(temperatures.values())}
+    hottest |= {"Vacancy hot"} & set(dataset.blocks)
+    modes = sorted({block for block in dataset.blocks if " mode " in block})
+    surfaces = {
+        block
+        for block, group, is_test in zip(dataset.blocks, dataset.groups, dataset.is_test, strict=True)
+        if group == "Surface" and is_test
+    }
+    return tuple(sorted(hottest | {*modes[3:]} | surfaces))

@@ -1,0 +1,73 @@
+"""One line that says what was read for energy, forces and stress: under which name, in which unit and sign."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tamis.data.file_units import FileUnits
+from tamis.data.sources.keys import Choice
+from tamis.data.sources.labels import Frame, label
+
+PRINTED = {"angstrom": "Å", "ev": "eV", "mev": "meV", "gpa": "GPa", "mpa": "MPa", "pa": "Pa"}
+
+
+def describe(frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
+    """The line for ``frames``, which have been read with the keys ``chosen``."""
+    keys = chosen.keys
+    parts = [
+        f"energy from {keys.energy} ({printed(units.energy)}){_remark(chosen, 'energy')}",
+        f"forces from {keys.forces} ({printed(str(units.forces))}){_remark(chosen, 'forces')}",
+        _stress(frames, chosen, units),
+    ]
+    if units.length_factor != 1.0:
+        parts.append(f"positions and cell in {printed(units.length)}")
+    if keys.group:
+        named = sum(label(frame.source, keys.group) is not None for frame in frames)
+        parts.append(f"group from {keys.group}{_of(named, frames)}")
+    if keys.block:
+        named = sum(label(frame.source, keys.block) is not None for frame in frames)
+        parts.append(f"block from {keys.block}{_of(named, frames)}")
+    if flat := [frame.name for frame in frames if (frame.atoms.pbc != frame.source.pbc).any()]:
+        parts.append(
+            f"not periodic along cell vectors of length zero, though the file says so or leaves it open ({flat[0]}"
+            f"{f' and {len(flat) - 1} more' if len(flat) > 1 else ''})"
+        )
+    return f"{len(frames)} structures read; {'; '.join(parts)}"
+
+
+def _stress(frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
+    keys = chosen.keys
+    labels = [frame for frame in frames if np.isfinite(frame.stress).all()]
+    by_key = sum(bool(keys.stress) and label(frame.source, str(keys.stress)) is not None for frame in labels)
+    ways = []
+    if by_key:
+        sign = "positive under pressure" if units.stress_factor < 0.0 else "positive in tension"
+        name = printed(str(units.stress).removeprefix("-"))
+        ways.append(f"from {keys.stress} ({name}, {sign}){_of(by_key, frames)}")
+    if len(labels) > by_key:
+        sign = "plus" if units.virial_factor < 0.0 else "minus"
+        name = printed(str(units.virial).removeprefix("-"))
+        ways.append(
+            f"from {keys.virial} ({name}, {sign} stress times volume){_of(len(labels) - by_key, frames)}"
+        )
+    return f"stress {' and '.join(ways) or 'of no structure'}{_remark(chosen, 'stress')}"
+
+
+def _of(count: int, frames: Sequence[Frame]) -> str:
+    return "" if count == len(frames) else f" in {count} of them"
+
+
+def _remark(chosen: Choice, what: str) -> str:
+    return f" [{chosen.remarks[what]}]" if what in chosen.remarks else ""
+
+
+def printed(unit: str) -> str:
+    """A unit as people write it."""
+    words = []
+    for word in unit.split("/"):
+        power = "³" if word.endswith("3") else ""
+        name = word.removesuffix("3")
+        words.append(PRINTED.get(name, name) + power)
+    return "/".join(words)

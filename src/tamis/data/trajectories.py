@@ -1,0 +1,102 @@
+"""What a drawn test set says of new structures: of frames that follow each other in time, nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from tamis.data.dataset import Dataset
+
+Array = NDArray[np.float64]
+
+FEWEST_FRAMES = 5
+"""With fewer, an average says little."""
+CORRELATED = 0.3
+"""Correlation of the displacements in frames that follow each other. Independent frames have less than 0.1."""
+SAME_CELL = 0.1
+"""Relative change of a cell's lengths between frames of one trajectory, at most."""
+FAR_MORE = 2.0
+"""Times as many structures for testing as were asked for are told."""
+
+
+def doubts_of_test(dataset: Dataset, fraction: float) -> tuple[str, ...]:
+    """What a drawn test set cannot show, or costs, in sentences.
+
+    Parameters
+    ----------
+    dataset : as ``tamis.data.dataset.draw_test`` gives it. fraction : of the structures, that was asked for.
+    """
+    n, whole = int(dataset.is_test.sum()), "blocks (dataset.block_key) are held out whole"
+    if dataset.blocks_whole and fraction > 0.0 and n == 0:
+        return (
+            f"no structure is for testing, although dataset.test_fraction is {fraction:g}: {whole}, and no group has "
+            "two; give another file as dataset.test, or set dataset.block_key=null",
+        )
+    if dataset.test_kind == "blocks" and n > FAR_MORE * fraction * len(dataset):
+        return (
+            f"{n} of {len(dataset)} structures are for testing, although dataset.test_fraction is {fraction:g}: "
+            f"{whole}, and they are large; choose some with dataset.held_out, or give another file as dataset.test",
+        )
+    return _of_trajectories(dataset) if dataset.test_kind == "random" else ()
+
+
+def _of_trajectories(dataset: Dataset) -> tuple[str, ...]:
+    """That a random test set consists of frames whose neighbours in time are trained on."""
+    found = list(trajectories(dataset.structures))
+    if not found:
+        return ()
+    first, last = (dataset.ids[i] for i in found[0])
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return (
+        f"the test set is a random choice of frames of one trajectory ({first} to {last}{more}): errors on it are too "
+        "small for anything else; name the trajectories with dataset.block_key, or give another file as dataset.test",
+    )
+
+
+def trajectories(structures: Sequence[Atoms]) -> Iterator[tuple[int, int]]:
+    """First and last of structures that follow each other in time, as far as their positions show it."""
+    begin = 0
+    for end in range(1, len(structures) + 1):
+        if end == len(structures) or not _may_follow(structures[end - 1], structures[end]):
+            if end - begin >= FEWEST_FRAMES and correlation(structures[begin:end]) > CORRELATED:
+                yield begin, end - 1
+            begin = end
+
+
+def correlation(structures: Sequence[Atoms]) -> float:
+    """Of the displacements from the average positions, between each frame and the next; 0 where nothing moves.
+
+    Frames that were drawn independently about one crystal have about -1 / number of frames.
+    """
+    scaled = np.array([_relative_positions(atoms) for atoms in structures])
+    steps = np.diff(scaled, axis=0)
+    steps -= np.round(steps) * structures[0].pbc  # an atom that left the cell came in on the other side
+    path = np.concatenate([np.zeros_like(scaled[:1]), np.cumsum(steps, axis=0)])
+    moved = path - path.mean(axis=0)
+    moved -= moved.mean(axis=1, keepdims=True)  # the whole crystal may drift
+    if structures[0].pbc.any():
+        moved = moved @ structures[0].cell.complete().array
+    square = float(np.mean(moved**2))
+    return float(np.mean(moved[1:] * moved[:-1])) / square if square > 1e-12 else 0.0
+
+
+def _relative_positions(atoms: Atoms) -> Array:
+    """In units of the cell where there is one, else Å."""
+    if not atoms.pbc.any():
+        return np.asarray(atoms.positions)
+    return np.asarray(np.linalg.solve(atoms.cell.complete().array.T, atoms.positions.T).T)
+
+
+def _may_follow(one: Atoms, other: Atoms) -> bool:
+    if len(one) != len(other) or not np.array_equal(one.numbers, other.numbers):
+        return False
+    if not np.array_equal(one.pbc, other.pbc):
+        return False
+    cells = np.array([one.cell.array, other.cell.array])
+    finite = all(np.isfinite(x).all() for x in (cells, one.positions, other.positions))
+    if not finite or abs(np.linalg.det(one.cell.complete().array)) < 1e-6:
+        return False
+    return float(np.abs(cells[1] - cells[0]).max()) <= SAME_CELL * max(float(np.abs(cells[0]).max()), 1e-9)

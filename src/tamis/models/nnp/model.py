@@ -1,0 +1,343 @@
+"""Behler-Parrinello networks, trained by Levenberg-Marquardt on stored symmetry functions and derivatives.
+
+Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tamis.bases.acsf.basis import AcsfBasis
+from tamis.core.errors import TamisError
+from tamis.core.memory import Memory
+from tamis.core.units import MEV_PER_EV
+from tamis.data.dataset import Dataset
+from tamis.models.base import Model
+from tamis.models.grids import NOT_JUDGED, Losses, Point, choose
+from tamis.models.judging import ENERGY, FORCE, Judges, judges_by_folds, judges_by_tuning
+from tamis.models.nnp.data import (
+    Array,
+    Integers,
+    TrainingData,
+    gather,
+    own_values,
+    reserve_values,
+    species_of,
+)
+from tamis.models.nnp.levenberg_marquardt import Run
+from tamis.models.nnp.network import Network, mean_of, n_parameters
+from tamis.models.nnp.potential import NnpPotential
+from tamis.models.nnp.problem import ROWS_AT_ONCE, NetworkProblem, first_parameters
+from tamis.models.normal_equations import free_atom_energies
+from tamis.models.settings import POOL_VALIDATION, Setting, axes_of, check_tuning, grid_of, setting_at
+from tamis.models.whitening import Whitening
+from tamis.store import Store
+
+STRUCTURES_PER_FOLD = 3
+"""Where there are enough: an error on fewer held-out structures says little."""
+
+STILL = 1e-4
+"""eV²/Å², mean square force below which structures tell no scale of forces."""
+
+LUCK = 0.005
+"""Å; energy errors per atom below this times the force error are luck, as of one held-out structure."""
+
+LAYERS_HELD = 6
+"""Copies of the values of all layers that are held at once on the way through a network and back."""
+
+RESIDUALS_HELD = 200
+"""Bytes for each atom: residuals, targets and factors of its force, and their copies."""
+
+
+@dataclass(frozen=True)
+class NnpModel(Model):
+    """Networks of one shape per element; the potential is the mean of a few of them.
+
+    Each network holds out another fold of the kept structures, by which it is stopped and the setting is chosen.
+
+    basis: the symmetry functions.
+    hidden: neurons of the hidden layers, with tanh.
+    n_networks: how many are averaged.
+    energy_weights, stress_weights: what to try, 1/Å, relative to forces (see nnp_problem).
+    ridges: what to try, factor of the sum of squared weights in the loss, in units of the mean square force of the
+        kept structures: the same number then means the same for soft lithium and for stiff molybdenum.
+    widenings: rounds, at most, in which a fit adds a value beyond an edge that was chosen (see ``grids``).
+    rows_per_parameter: force rows drawn in an iteration, for each parameter.
+    tuning_iterations: iterations with every setting; then the best one is continued.
+    max_iterations: all iterations of that one. patience: stop after so many without a better result.
+    check_every: iterations between looks at the held-out structures.
+    final_iterations: more iterations with all force rows, from the best result, to get rid of the noise of random rows.
+    tuning: "kept" chooses and stops by folds of the kept structures; "pool_validation" by a labelled set from the pool.
+    n_folds: folds of the kept structures, dealt out by group; fewer where there are few structures.
+    """
+
+    basis: AcsfBasis
+    hidden: tuple[int, ...]
+    n_networks: int
+    energy_weights: tuple[float, ...]
+    stress_weights: tuple[float, ...]
+    ridges: tuple[float, ...]
+    widenings: int
+    rows_per_parameter: float
+    tuning_iterations: int
+    max_iterations: int
+    patience: int
+    check_every: int
+    final_iterations: int
+    tuning: str
+    n_folds: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        for name in ("energy_weights", "stress_weights", "ridges"):
+            numbers = tuple(float(x) for x in getattr(self, name))
+            object.__setattr__(self, name, numbers)
+            if not numbers or min(numbers) < 0:
+                raise TamisError(f"{name} is {numbers}; it must list at least one number, none below 0")
+        if not self.hidden or min(self.hidden) < 1:
+            raise TamisError(f"hidden is {list(self.hidden)}; it must list the neurons of at least one layer")
+        for name in ("n_networks", "tuning_iterations", "max_iterations", "patience", "check_every"):
+            if getattr(self, name) < 1:
+                raise TamisError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.final_iterations < 0:
+            raise TamisError(f"final_iterations is {self.final_iterations}; it must be at least 0")
+        if not self.rows_per_parameter > 0:
+            raise TamisError(f"rows_per_parameter is {self.rows_per_parameter}; it must be above 0, say 5")
+        check_tuning(self.tuning, self.n_folds, self.widenings)
+
+    @property
+    def grid(self) -> tuple[Setting, ...]:
+        """Every setting that a fit tries before the grid widens, the same for any subset."""
+        return grid_of(self.energy_weights, self.stress_weights, self.ridges)
+
+    def prepare(self, dataset: Dataset, store: Store) -> None:
+        """Compute symmetry functions and derivatives of every structure into the store."""
+        store.prepare(self.basis, dataset.structures)
+
+    @property
+    def needs_tuning_set(self) -> bool:
+        """True for ``tuning: pool_validation``."""
+        return self.tuning == POOL_VALIDATION
+
+    def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> NnpPotential:
+        """Try every setting for a while, continue the best one, average the networks."""
+        offsets = free_atom_energies(kept, self.basis.elements)
+        with store.memory.holding():
+            self._reserve_work(store.memory, kept, tuning)
+            whitenings = self._whitenings(kept, store)
+            data = gather(kept, self.basis, store, whitenings, offsets)
+            if self.needs_tuning_set:
+                judged = gather(tuning, self.basis, store, whitenings, offsets)
+                judges = judges_by_tuning(kept, tuning)
+                folds = [(np.arange(len(kept)), np.arange(len(tuning)))] * self.n_networks
+            else:
+                judged, judges = data, self._judges(kept, rng)
+                folds = self._folds(judges)
+            seed, unit = int(rng.integers(2**62)), _mean_square_force(kept)
+            tried: dict[Point, list[Training]] = {}
+
+            def losses(points: Sequence[Point]) -> Losses:
+                for point in points:
+                    tried[point] = [
+                        self._training(setting_at(point), unit, data, judged, judges, fold, (seed, member))
+                        for member, fold in enumerate(folds)
+                    ]
+                    for training in tried[point]:
+                        until = min(self.tuning_iterations, self.max_iterations)
+                        training.advance(until, self.patience, self.check_every)
+                return _losses([tried[point] for point in points])
+
+            chosen, how = self._choose(losses, tried, can_judge=judges.counts[ENERGY] > 0)
+            for training in chosen:
+                training.advance(self.max_iterations, self.patience, self.check_every)
+                training.finish(self.final_iterations)
+            return self._potential(chosen, whitenings, offsets, judges, how)
+
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        return self.basis.n_own, *self.hidden, 1
+
+    def _reserve_work(self, memory: Memory, kept: Dataset, tuning: Dataset) -> None:
+        """What one iteration of one network takes: normal equations, layers of all atoms, residuals, energy rows."""
+        n_atoms = max(int(kept.n_atoms.sum()), int(tuning.n_atoms.sum()))
+        n_all = n_parameters(self._sizes) * len(self.basis.elements)
+        # fewer rows than weights are held all at once, and it is their products that are factorised
+        n_rows = 3 * n_atoms + 7 * len(kept)
+        n_together = min(n_all, n_rows)
+        # products in double precision, of a piece of rows in single precision, and the copy that is factorised
+        n_bytes = (8 + 4 + 8) * n_together**2 + 4 * n_all * max(n_together, min(n_rows, ROWS_AT_ONCE))
+        memory.reserve(n_bytes, f"normal equations of {n_all} weights of networks")
+        memory.reserve(
+            n_atoms * (4 * LAYERS_HELD * sum(self._sizes) + RESIDUALS_HELD) + 4 * n_all * len(kept),
+            f"layers and rows of networks for {n_atoms} atoms",
+        )
+
+    def _whitenings(self, kept: Dataset, store: Store) -> list[Whitening]:
+        species = species_of(kept, self.basis.elements)
+        with store.memory.holding():
+            reserve_values(store, self.basis, len(species))
+            values = own_values(self.basis, store.lazy_values(self.basis, kept.structures), species)
+            return [Whitening.of(values[species == element]) for element in range(len(self.basis.elements))]
+
+    def _judges(self, kept: Dataset, rng: np.random.Generator) -> Judges:
+        """Folds that each hold forces to stop a network by; copies of one structure judge themselves."""
+        judges = judges_by_folds(
+            kept,
+            self.n_folds,
+            rng,
+            at_least=max(2, self.n_networks),
+            per_fold=STRUCTURES_PER_FOLD,
+            n_used=self.n_networks,
+        )
+        return judges if judges.n_folds else judges.of_itself(kept)
+
+    def _folds(self, judges: Judges) -> list[tuple[Integers, Integers]]:
+        """Structures to train on and to judge by, for each network; the same where nothing can be held out."""
+        if judges.n_folds == 0:
+            everything = np.arange(len(judges.folds))
+            return [(everything, everything)] * self.n_networks
+        fold_of_each = [k % judges.n_folds for k in range(self.n_networks)]
+        return [(np.flatnonzero(judges.folds != k), np.flatnonzero(judges.folds == k)) for k in fold_of_each]
+
+    def _training(
+        self,
+        setting: Setting,
+        unit: float,
+        data: TrainingData,
+        judged: TrainingData,
+        judges: Judges,
+        fold: tuple[Integers, Integers],
+        seed: tuple[int, int],
+    ) -> Training:
+        """A network of every element before its first iteration; every setting begins from the same ones."""
+        sizes = self._sizes
+        rng = np.random.default_rng(seed)
+        first = [first_parameters(sizes, rng) for _ in self.basis.elements]
+        problem = NetworkProblem(sizes, data, fold[0], setting.weights, self.rows_per_parameter)
+        judge = NetworkProblem(sizes, judged, fold[1], setting.weights, self.rows_per_parameter)
+        run = Run[Integers].start(np.concatenate(first), rng)
+        return Training(setting, setting.ridge * unit, problem, judge, judges, run)
+
+    def _choose(
+        self,
+        losses: Callable[[Sequence[Point]], Losses],
+        tried: Mapping[Point, list[Training]],
+        can_judge: bool,
+    ) -> tuple[list[Training], Mapping[str, float]]:
+        """The networks of the chosen setting and how it was; with nothing to judge by, those of the largest ridge."""
+        axes = axes_of(self.energy_weights, self.stress_weights, self.ridges)
+        if can_judge and (choice := choose(axes, self.widenings, losses)) is not None:
+            return tried[choice.point], choice.report
+        cautious = max(self.grid, key=lambda setting: setting.ridge)
+        point = (cautious.weights.energy, cautious.weights.stress, cautious.ridge)
+        losses([point])
+        return tried[point], NOT_JUDGED
+
+    def _potential(
+        self,
+        trainings: Sequence[Training],
+        whitenings: Sequence[Whitening],
+        offsets: Array,
+        judges: Judges,
+        how: Mapping[str, float],
+    ) -> NnpPotential:
+        """Unfold the whitening, and put the networks of each element side by side."""
+        members = tuple(
+            tuple(
+                whitening.fold(Network(training.problem.sizes, "t" * len(self.hidden) + "l", parameters))
+                for whitening, parameters in zip(
+                    whitenings, training.run.best.reshape(len(whitenings), -1), strict=True
+                )
+            )
+            for training in trainings
+        )
+        setting = trainings[0].setting
+        squares, rows = _pooled(trainings)
+        rmse = np.sqrt(squares / np.maximum(rows, 1.0))
+        report = {
+            "energy_weight_per_A": setting.weights.energy,
+            "stress_weight_per_A": setting.weights.stress,
+            "ridge": setting.ridge,
+            "n_networks": float(len(members)),
+            "n_parameters": float(trainings[0].problem.n_parameters),
+            "iterations": float(np.mean([training.run.iteration for training in trainings])),
+            "best_iteration": float(np.mean([training.run.best_iteration for training in trainings])),
+            "held_out_energy_rmse_meV_per_atom": float(rmse[0]) * MEV_PER_EV,
+            **({"held_out_force_rmse_eV_per_A": float(rmse[1])} if judges.kinds[FORCE] else {}),
+            **judges.report,
+            **how,
+        }
+        return NnpPotential(
+            table=self.basis.table,
+            scalings=tuple(whitening.scaling for whitening in whitenings),
+            networks=tuple(mean_of([networks[e] for networks in members]) for e in range(len(offsets))),
+            offsets=offsets,
+            members=members,
+            fit_report=report,
+            doubt=judges.problem,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One network with one setting: its ridge (eV²/Å²), its problem, what judges it, and how far it has come."""
+
+    setting: Setting
+    ridge: float
+    problem: NetworkProblem
+    judge: NetworkProblem
+    judges: Judges
+    run: Run[Integers]
+
+    def advance(self, until: int, patience: int, check_every: int) -> None:
+        """Iterate further (see ``Run.advance``)."""
+        judge = self._force_error if self.judges.kinds[FORCE] else self._held_out_score
+        self.run.advance(self.problem, self.ridge, judge, until, patience, check_every)
+
+    def finish(self, iterations: int) -> None:
+        """Iterate on all force rows from the best result; iterations are few, so that no mean is taken."""
+        everything = replace(self.problem, rows_per_parameter=np.inf)
+        last = Run[Integers].start(self.run.best, self.run.rng)
+        last.advance(everything, self.ridge, self._held_out_score, iterations, iterations, 1)
+        self.run.best = last.best
+
+    def mean_squares(self, parameters: Array) -> tuple[Array, Array]:
+        """Sums of squares and numbers of rows of energies, forces and stresses of the held-out structures."""
+        return self.judge.mean_squares(parameters, self.judge.structures)
+
+    def _force_error(self, parameters: Array) -> float:
+        """While force rows are drawn at random, energies swing between iterations; they settle in ``finish``."""
+        squares, rows = self.mean_squares(parameters)
+        return float(squares[1] / rows[1])
+
+    def _held_out_score(self, parameters: Array) -> float:
+        return float(_log_errors(self.judges, *self.mean_squares(parameters)))
+
+
+def _pooled(trainings: Sequence[Training]) -> tuple[Array, Array]:
+    squares, rows = zip(*(training.mean_squares(training.run.best) for training in trainings), strict=True)
+    return np.sum(squares, axis=0), np.sum(rows, axis=0)
+
+
+def _losses(settings: Sequence[Sequence[Training]]) -> Losses:
+    """Squared errors of each network's held-out structures, setting by setting."""
+    found = [[training.mean_squares(training.run.best) for training in members] for members in settings]
+    sums = np.array([[squares for squares, _ in members] for members in found])
+    rows = np.array([rows for _, rows in found[0]])
+    return Losses(sums.transpose(1, 2, 0), rows, functools.partial(_log_errors, settings[0][0].judges))
+
+
+def _log_errors(judges: Judges, squares: Array, rows: Array) -> Array:
+    """As for linear models, see ``Judges.score``; but no energies luckier than the forces allow."""
+    lucky = squares.copy()
+    lucky[ENERGY] += rows[ENERGY] * LUCK**2 * squares[FORCE] / max(rows[FORCE], 1.0)
+    return judges.score(lucky, rows)
+
+
+def _mean_square_force(dataset: Dataset) -> float:
+    """Of all components, eV²/Å²; not below that of crystals which hardly move, of which alone there is no scale."""
+    return max(float(np.mean(np.concatenate(dataset.forces) ** 2)), STILL)

@@ -1,0 +1,211 @@
+"""The least-squares problem of training networks: energies of all structures, a random part of the gradients.
+
+The loss is the one of the linear models (``normal_equations``), a weighted sum of mean squares over labelled rows,
+
+    w_E² <(dE / N)²> + <dF²> + w_S² <(V dσ / N)²>.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import blas
+
+from tamis.models.nnp.data import Array, Integers, Single, TrainingData
+from tamis.models.nnp.jacobian import energy_rows, forward_and_back, gradient_rows, gradients
+from tamis.models.nnp.network import n_parameters
+from tamis.models.normal_equations import Weights
+
+WORK = 1.6e9
+"""Multiplications that the algebra of an iteration may take: what three rows a parameter take for 810 parameters."""
+CHUNK = 500
+"""Groups whose rows are held at a time; sums within a chunk are in single, over chunks in double precision."""
+ROWS_AT_ONCE = 3 * CHUNK
+"""Rows of these."""
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkProblem:
+    """Networks of one shape, one per element, on some structures of ``data``.
+
+    sizes: neurons of each layer. structures: those trained on. weights: of the loss.
+    rows_per_parameter: force rows drawn in an iteration, for each parameter; strain rows in proportion. Fewer where
+        their products would take more than ``WORK``, as with the parameters of several elements; infinity: all.
+    """
+
+    sizes: tuple[int, ...]
+    data: TrainingData
+    structures: Integers
+    weights: Weights
+    rows_per_parameter: float
+
+    def draw(self, rng: np.random.Generator) -> Integers:
+        """Groups of gradients: as many of forces as asked for, the same fraction of those of strains."""
+        force, strain = self._pools
+        wanted = max(1.0, min(self.rows_per_parameter * self.n_parameters, self._affordable_rows) / 3)
+        fraction = min(1.0, wanted / max(len(force), 1))
+        chosen = [
+            rng.permutation(pool)[: int(np.ceil(fraction * len(pool)))] if fraction < 1.0 else pool
+            for pool in (force, strain)
+        ]
+        return np.sort(np.concatenate(chosen))
+
+    def loss(self, parameters: Array, part: Integers) -> float:
+        """|r|² of the energies and the chosen groups."""
+        energy, gradient, _ = self._residuals(parameters, part)
+        return float(energy @ energy + np.sum(gradient**2))
+
+    def n_rows(self, part: Integers) -> int:
+        """Energies of all structures, three components of each chosen group."""
+        return len(self.structures) + 3 * len(part)
+
+    def normal_equations(self, parameters: Array, part: Integers) -> tuple[float, Array, Array]:
+        """|r|², J'J (upper triangle) and J'r."""
+        gram, moment, loss = np.zeros((self.n_parameters,) * 2), np.zeros(self.n_parameters), 0.0
+        for rows, residuals in self._rows(parameters, part):
+            gram += blas.ssyrk(1.0, rows.T)
+            moment += rows.T @ residuals.astype(np.float32)
+            loss += float(residuals @ residuals)
+        return loss, gram, moment
+
+    def jacobian(self, parameters: Array, part: Integers) -> tuple[Single, Array]:
+        """J (n_rows, n_parameters) and r."""
+        jacobian = np.empty((self.n_rows(part), self.n_parameters), dtype=np.float32)
+        residuals, done = np.empty(len(jacobian)), 0
+        for rows, found in self._rows(parameters, part):
+            chunk = slice(done, done := done + len(found))
+            jacobian[chunk], residuals[chunk] = rows, found
+        return jacobian, residuals
+
+    def _rows(self, parameters: Array, part: Integers) -> Iterator[tuple[Single, Array]]:
+        """Weighted rows of J and their residuals: the energies', then those of one chunk of groups after the other."""
+        energy, gradient, (nodes, deltas) = self._residuals(parameters, part)
+        (sizes, first), own, data = self._layout, self._per_element(parameters), self.data
+        rows = np.empty((len(self.structures), self.n_parameters), dtype=np.float32)
+        energy_rows(sizes, first, self.structures, data.start, data.species, self._n_own, nodes, deltas, rows)
+        rows *= self._energy_factors[:, None].astype(np.float32)
+        yield rows, energy
+        # gradients by strains are compared per atom
+        factors = (self._group_factors(part) / self._divisors(part)[:, None]).astype(np.float32)
+        groups = data.groups
+        for begin in range(0, len(part), CHUNK):
+            some = part[begin : begin + CHUNK]
+            rows = np.empty((3 * len(some), self.n_parameters), dtype=np.float32)
+            gradient_rows(
+                sizes, own, first, some, groups.start, groups.atoms, groups.directions, nodes, deltas, rows
+            )
+            rows *= factors[begin : begin + CHUNK].reshape(-1, 1)
+            yield rows, gradient[begin : begin + CHUNK].ravel()
+
+    def mean_squares(self, parameters: Array, structures: Integers) -> tuple[Array, Array]:
+        """Sums of squares and numbers of rows of energies per atom, forces, strain derivatives per atom, (3,) each."""
+        energies, (_, deltas) = self._energies(parameters, structures)
+        groups = self.data.groups
+        chosen = np.flatnonzero(np.isin(groups.structure, structures))
+        residuals = self._gradients(deltas, chosen) - groups.target[chosen]
+        kinds = [(energies - self.data.energies[structures]) / self.data.n_atoms[structures]]
+        for strain in (False, True):
+            of_kind = residuals[groups.of_strain[chosen] == strain]
+            kinds.append(of_kind[np.isfinite(of_kind)])
+        return np.array([np.sum(kind**2) for kind in kinds]), np.array(
+            [kind.size for kind in kinds], dtype=float
+        )
+
+    @property
+    def n_parameters(self) -> int:
+        """Of the networks of all elements."""
+        return self._n_own * self._n_elements
+
+    @property
+    def _affordable_rows(self) -> float:
+        """n rows of P parameters take n P² multiplications in the space of the parameters, n² P in that of the rows."""
+        if np.isinf(self.rows_per_parameter):
+            return np.inf
+        n = self.n_parameters
+        return WORK / n**2 if n**3 <= WORK else np.sqrt(WORK / n)
+
+    @property
+    def _n_own(self) -> int:
+        return n_parameters(self.sizes)
+
+    @property
+    def _n_elements(self) -> int:
+        return self.data.groups.start.shape[1] - 1
+
+    @cached_property
+    def _layout(self) -> tuple[Integers, Integers]:
+        sizes = np.array(self.sizes, dtype=np.int64)
+        return sizes, np.concatenate([[0], np.cumsum(sizes)[:-1]])
+
+    @cached_property
+    def _pools(self) -> tuple[Integers, Integers]:
+        """Groups of forces, and of strains with a label."""
+        groups = self.data.groups
+        mine = np.isin(groups.structure, self.structures)
+        labelled = np.isfinite(groups.target).any(axis=1)
+        return np.flatnonzero(mine & ~groups.of_strain), np.flatnonzero(mine & groups.of_strain & labelled)
+
+    @cached_property
+    def _energy_factors(self) -> Array:
+        return self.weights.energy / self.data.n_atoms[self.structures] / np.sqrt(len(self.structures))
+
+    def _group_factors(self, part: Integers) -> Array:
+        """What multiplies each gradient's residual, (len(part), 3); 0 where there is no label."""
+        groups = self.data.groups
+        labelled = np.isfinite(groups.target[part])
+        strain = groups.of_strain[part]
+        factors = np.zeros(labelled.shape)
+        for chosen, weight in ((~strain, 1.0), (strain, self.weights.stress)):
+            factors[chosen] = labelled[chosen] * (weight / np.sqrt(max(labelled[chosen].sum(), 1)))
+        return factors
+
+    def _per_element(self, parameters: Array) -> Single:
+        return parameters.astype(np.float32).reshape(self._n_elements, self._n_own)
+
+    def _energies(self, parameters: Array, structures: Integers) -> tuple[Array, tuple[Single, Single]]:
+        """Total energies of ``structures``, eV, and values and derivatives of all layers of all atoms."""
+        data, own = self.data, self._per_element(parameters)
+        if self._n_elements == 1:
+            nodes, deltas = forward_and_back(self.sizes, own[0], data.inputs)
+        else:
+            width = int(sum(self.sizes))
+            nodes = np.zeros((len(data.species), width), dtype=np.float32)
+            deltas = np.zeros_like(nodes)
+            for element in range(self._n_elements):
+                rows = data.species == element
+                nodes[rows], deltas[rows] = forward_and_back(self.sizes, own[element], data.inputs[rows])
+        running = np.concatenate([[0.0], np.cumsum(nodes[:, -1], dtype=np.float64)])
+        return running[data.start[structures + 1]] - running[data.start[structures]], (nodes, deltas)
+
+    def _gradients(self, deltas: Single, part: Integers) -> Array:
+        """Gradients of the chosen groups, those by strains per atom."""
+        groups = self.data.groups
+        found = gradients(part, groups.start, groups.atoms, groups.directions, deltas)
+        return found / self._divisors(part)[:, None]
+
+    def _divisors(self, part: Integers) -> Array:
+        """Number of atoms for strains, 1 for forces, (len(part),)."""
+        groups = self.data.groups
+        return np.where(groups.of_strain[part], self.data.n_atoms[groups.structure[part]], 1.0)
+
+    def _residuals(self, parameters: Array, part: Integers) -> tuple[Array, Array, tuple[Single, Single]]:
+        energies, nodes_and_deltas = self._energies(parameters, self.structures)
+        energy = (energies - self.data.energies[self.structures]) * self._energy_factors
+        target = np.nan_to_num(self.data.groups.target[part])
+        gradient = (self._gradients(nodes_and_deltas[1], part) - target) * self._group_factors(part)
+        return energy, gradient, nodes_and_deltas
+
+
+def first_parameters(sizes: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Random weights for inputs of unit variance: each argument of a layer has about unit variance, the energy 0.1."""
+    parts: list[Array] = []
+    for layer, (n_in, n_out) in enumerate(pairwise(sizes)):
+        last = layer == len(sizes) - 2
+        parts.append(rng.normal(scale=(0.1 if last else 1.0) / np.sqrt(n_in), size=n_in * n_out))
+        parts.append(np.zeros(n_out) if last else rng.normal(scale=0.5, size=n_out))
+    return np.concatenate(parts)

@@ -1,1 +1,0 @@
-"""How structures are chosen: one file a method."""

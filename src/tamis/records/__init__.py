@@ -1,0 +1,1 @@
+"""The record of a trial: its one writer and its one reader."""

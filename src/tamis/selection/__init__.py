@@ -1,0 +1,1 @@
+"""Latent spaces, and how structures are chosen in them."""

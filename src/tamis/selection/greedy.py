@@ -1,0 +1,113 @@
+"""What greedy pruners share: a stable argmax, distances to what is chosen, environments by structure."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.selection.base import Array, Features, Indices
+from tamis.selection.rows import distances, pieces
+
+Mask = NDArray[np.bool_]
+
+TIE = 1e-9
+"""Scores closer than this part of their scale are equal: rounding must not decide what is kept."""
+FEWEST_ASKED = 16
+"""Old scores that are renewed at once; twice as many the next time, where one step needs more."""
+
+
+def first_largest(scores: Array, scale: float) -> int:
+    """Index of the largest score; of those equal to it within ``TIE * scale`` the first."""
+    return int(np.argmax(scores >= scores.max() - TIE * scale))
+
+
+def lazy_largest(
+    scores: Array, fresh: Mask, renew: Callable[[Indices], Array], scale: Callable[[float], float]
+) -> int:
+    """``first_largest`` of true scores, of which few are computed: the ones that may be the largest.
+
+    Scores that only fall as more is chosen are bounded from above by what they were (lazy evaluation: Minoux, Lect.
+    Notes Control Inf. Sci. 7, 234 (1978)).
+
+    Parameters
+    ----------
+    scores : (n,), true where ``fresh``, elsewhere bounds from above; minus infinity for what is chosen. Both are
+        brought up to date in place.
+    renew : the true scores of some. scale : on which scores near the one given are compared.
+    """
+    n_asked = FEWEST_ASKED
+    while True:
+        best = float(scores[fresh].max(initial=-np.inf))
+        margin = TIE * scale(best) if best > -np.inf else 0.0
+        stale = np.flatnonzero(~fresh & (scores >= best - margin) & (scores > -np.inf))
+        if len(stale) == 0:
+            return first_largest(scores, scale(best))
+        if len(stale) > n_asked:
+            bounds = scores[stale]
+            stale = stale[bounds >= np.partition(bounds, -n_asked)[-n_asked]]
+        scores[stale] = renew(stale)
+        fresh[stale] = True
+        n_asked *= 2
+
+
+def spread(vectors: Array) -> float:
+    """Largest distance of a vector from the mean: the scale on which distances are compared."""
+    return float(distances(vectors, vectors.mean(axis=0)).max())
+
+
+def central(vectors: Array) -> int:
+    """The vector nearest to the mean of all."""
+    away = distances(vectors, vectors.mean(axis=0))
+    return first_largest(-away, float(away.max()))
+
+
+def first_of_equals(vectors: Array) -> Indices:
+    """One index for every set of vectors that are equal up to rounding: its first, ascending."""
+    grain = TIE * spread(vectors)
+    if grain == 0.0:
+        return np.zeros(1, dtype=np.intp)
+    mean = vectors.mean(axis=0)
+
+    def rounded(rows: Array) -> NDArray[np.int64]:
+        return np.round((rows - mean) / grain).astype(np.int64)
+
+    # A number for each row, equal for equal rows: a million rows are sorted by one number, not by all columns.
+    weights = _weights(vectors.shape[1])
+    numbers = np.empty(len(vectors), dtype=np.int64)
+    for part in pieces(*vectors.shape):
+        numbers[part] = (
+            rounded(vectors[part]) @ weights
+        )  # whole numbers wrap around, whatever the order of the sum
+    _, first, where = np.unique(numbers, return_index=True, return_inverse=True)
+    repeated = np.flatnonzero(first[where] != np.arange(len(vectors)))
+    for part in pieces(len(repeated), vectors.shape[1]):
+        rows = repeated[part]
+        if not np.array_equal(rounded(vectors[rows]), rounded(vectors[first[where[rows]]])):
+            # different rows have one number, which happens once in millions of pools
+            return np.sort(np.unique(rounded(vectors), axis=0, return_index=True)[1]).astype(np.intp)
+    return np.sort(first).astype(np.intp)
+
+
+def _weights(width: int) -> NDArray[np.int64]:
+    """Odd whole numbers, (width,), always the same."""
+    return np.random.default_rng(0).integers(2**63, size=width, dtype=np.int64) | 1
+
+
+def medoids(vectors: Array, labels: Indices, rng: np.random.Generator) -> Indices:
+    """Of every cluster the member nearest to the cluster's mean; large clusters first, equally large ones shuffled.
+
+    An atom budget cuts a choice at its end, so what stands for most structures comes first, and the order of the
+    pool, which is often by group, must not decide the rest.
+    """
+    _, sizes = np.unique(labels, return_counts=True)
+    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
+    turns = np.lexsort((rng.permutation(len(sizes)), -sizes))
+    return np.array([members[i][central(vectors[members[i]])] for i in turns], dtype=np.intp)
+
+
+def environments_by_structure(features: Features, environments: Array) -> list[Array]:
+    """The rows of ``environments`` (n_environments, d) of each structure; views where they lie together."""
+    ends = np.cumsum(np.bincount(features.owners, minlength=len(features)))
+    if np.any(np.diff(features.owners) < 0):
+        environments = environments[np.argsort(features.owners, kind="stable")]
+    return np.split(environments, ends[:-1])

@@ -1,0 +1,52 @@
+"""One structure for each k-means cluster."""
+
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tamis.core.errors import TamisError
+from tamis.selection.base import Features, Indices, Pruner, Shape
+from tamis.selection.distance import by_distance
+from tamis.selection.greedy import first_of_equals, medoids
+
+
+@dataclass(frozen=True)
+class KMeansMedoids(Pruner):
+    """As many k-means clusters as structures are wanted; of each the structure nearest to its mean.
+
+    Large clusters come first. Equal vectors, such as those of strains that symmetry makes equivalent, count once: they
+    are nothing new, and k-means takes ten times as long over them. If more structures are wanted than vectors
+    differ, farthest point sampling fills up.
+
+    n_init: number of starts of k-means, of which the tightest is kept.
+    """
+
+    n_init: int
+    nested: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.n_init < 1:
+            raise TamisError(f"pruner.n_init is {self.n_init}; k-means needs at least 1 start")
+
+    def working(self, vectors: Shape, environments: Shape) -> int:
+        """Two copies, its own and one that scikit-learn makes for the variances; and centres, at most one a vector."""
+        return 4 * vectors[0] * vectors[1]
+
+    def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
+        from sklearn.cluster import KMeans
+        from sklearn.exceptions import ConvergenceWarning
+
+        distinct = first_of_equals(features.vectors)
+        vectors = features.vectors[distinct]
+        n_clusters = min(n_structures, len(distinct))
+        seed = int(rng.integers(2**31))
+        with warnings.catch_warnings():
+            # Fewer clusters than asked for, where vectors nearly agree, are no problem: by_distance fills up.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            # copy_x=False: they are a copy already, and a million of them are half a gigabyte
+            means = KMeans(n_clusters, n_init=self.n_init, random_state=seed, copy_x=False)
+            labels = means.fit(vectors).labels_
+        chosen = distinct[medoids(vectors, labels, rng)]
+        return by_distance(features.vectors, chosen, n_structures, farthest=True)

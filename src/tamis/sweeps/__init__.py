@@ -1,0 +1,1 @@
+"""Many trials: which ones, where they run, what is done already."""

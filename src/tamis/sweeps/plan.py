@@ -1,0 +1,166 @@
+"""What a study consists of: blocks, each a product of overrides with its own number of seeds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import product
+from typing import Any
+
+from tamis.core.configuration import suggest
+from tamis.core.errors import TamisError
+
+PLAIN = re.compile(r"[\w./+-]+")
+"""What needs no quotes on Hydra's command line."""
+DATA = "dataset"
+"""Keys of this group vary more slowly than the seeds: trials on one data set share what they read."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial of a plan.
+
+    block: where it comes from; overrides: key -> value as on the command line, without seeds; seed: its number.
+    """
+
+    block: str
+    overrides: tuple[tuple[str, str], ...]
+    seed: int
+
+    @property
+    def arguments(self) -> list[str]:
+        """What would be typed behind ``tamis``."""
+        return [*(f"{key}={value}" for key, value in self.overrides), *seeds_of(self.seed)]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A product with its own seeds.
+
+    seeds: how many, counted from 0.
+    product: key -> list of values; the product of these lists is taken.
+    sets: names of the plan's sets; the product is taken with each of them, too.
+    """
+
+    seeds: int
+    product: Mapping[str, Sequence[Any]]
+    sets: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study.
+
+    sets: name -> list of entries (key -> value), overrides that belong together.
+    blocks: name -> what makes a ``Block``: seeds, product, sets.
+    chunk: so many seeds of each block come before the next so many of the first: a study that is not finished has a
+        little of everything.
+    """
+
+    sets: Mapping[str, Sequence[Mapping[str, Any]]]
+    blocks: Mapping[str, Mapping[str, Any]]
+    chunk: int
+
+    def __post_init__(self) -> None:
+        if self.chunk < 1:
+            raise TamisError(f"study.chunk is {self.chunk}; at least one seed at a time is needed")
+        for name, entries in self.sets.items():
+            if not entries or any(not isinstance(entry, Mapping) or not entry for entry in entries):
+                raise TamisError(f"study.sets.{name} must be a list of overrides, each {{key: value, ...}}")
+        if not self.blocks:
+            raise TamisError("study.blocks is empty; give at least one block")
+        for name in self.blocks:
+            self._check(name, self.block(name))
+
+    def block(self, name: str) -> Block:
+        """The block of that name.
+
+        Raises
+        ------
+        TamisError : a key that no block has, or one that is missing.
+        """
+        given, known = self.blocks[name], [field.name for field in fields(Block)]
+        for key in given:
+            if key not in known:
+                raise TamisError(
+                    f"study.blocks.{name}.{key} is no setting; {suggest(key, known)}a block has {', '.join(known)}"
+                )
+        if missing := [key for key in known if key not in given]:
+            raise TamisError(f"study.blocks.{name} has no {', '.join(missing)}")
+        return Block(**given)
+
+    def _check(self, name: str, block: Block) -> None:
+        where = f"study.blocks.{name}"
+        if isinstance(block.seeds, bool) or not isinstance(block.seeds, int) or block.seeds < 1:
+            raise TamisError(f"{where}.seeds is {block.seeds!r}; a whole number from 1 on is needed")
+        for key, values in block.product.items():
+            if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+                raise TamisError(f"{where}.product.{key} is {values!r}; a list of values is needed")
+        for chosen in block.sets:
+            if chosen not in self.sets:
+                raise TamisError(
+                    f"{where}.sets has {chosen}, which is no set; {suggest(chosen, self.sets)}"
+                    f"study.sets has {', '.join(self.sets)}"
+                )
+        keys = [
+            *block.product,
+            *({key for entry in self.sets[chosen] for key in entry} for chosen in block.sets),
+        ]
+        flat = [key for one in keys for key in ([one] if isinstance(one, str) else one)]
+        if twice := sorted({key for key in flat if flat.count(key) > 1}):
+            raise TamisError(
+                f"{where} sets {', '.join(twice)} twice; once is allowed, in product or in one of its sets"
+            )
+        if seeded := [key for key in flat if key.partition(".")[0] == "seed"]:
+            raise TamisError(
+                f"{where} sets {', '.join(seeded)}; say how many seeds there are with {where}.seeds"
+            )
+
+    def jobs(self) -> Iterator[Job]:
+        """Every trial, in the order in which they are best run.
+
+        Chunks of seeds come first, then blocks, then data sets, then seeds, then sets, then what else varies:
+        neighbours share the data set and the latent space, and a model or two. What is in several blocks comes each
+        time.
+        """
+        most = max(self.block(name).seeds for name in self.blocks)
+        for start in range(0, most, self.chunk):
+            for name in self.blocks:
+                yield from self._chunk(name, start)
+
+    def _chunk(self, name: str, start: int) -> Iterator[Job]:
+        block = self.block(name)
+        data = [key for key in block.product if key.partition(".")[0] == DATA]
+        rest = [key for key in block.product if key not in data]
+        sets = [self.sets[chosen] for chosen in block.sets]
+        for values in product(*(block.product[key] for key in data)):
+            for seed in range(start, min(start + self.chunk, block.seeds)):
+                for entries in product(*sets):
+                    for others in product(*(block.product[key] for key in rest)):
+                        named = [*zip(data, values, strict=True), *zip(rest, others, strict=True)]
+                        named += [item for entry in entries for item in entry.items()]
+                        yield Job(name, tuple((key, typed(value)) for key, value in named), seed)
+
+
+def seeds_of(seed: int) -> list[str]:
+    """One number seeds the split, the pruner's choice and the fit: the same for every descriptor and model."""
+    return [f"seed.{name}={seed}" for name in ("split", "select", "fit")]
+
+
+def typed(value: Any) -> str:
+    """A value as Hydra's command line has it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{typed(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(typed(item) for item in value) + "]"
+    text = str(value)
+    if PLAIN.fullmatch(text):
+        return text
+    return (
+        "'" + text.replace("'", "\\'") + "'"
+    )  # interpolations, too: Hydra leaves them in quotes as they are
