@@ -153,7 +153,7 @@ def _rules_of(kind: type) -> tuple[tuple[str, Rule], ...]:
     hints = get_type_hints(kind, include_extras=True)
     return tuple(
         (one.name, rule)
-        for one in fields(kind)  # type: ignore[arg-type] # a dataclass
+        for one in fields(kind)
         if get_origin(hints[one.name]) is Annotated
         for rule in get_args(hints[one.name])[1:]
         if isinstance(rule, Rule)
@@ -170,5 +170,5 @@ class Checked:
         ------
         TamisError : names the field, its value, and what is allowed.
         """
-        for name, rule in _rules_of(type(self)):
+        for name, rule in _rules_of(type(self)):  # type: ignore[arg-type] # mypy takes classes for unhashable
             object.__setattr__(self, name, rule.apply(name, getattr(self, name)))
