@@ -15,21 +15,18 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 class DaskLauncher(Launcher):
     """Runs jobs on the workers of a Dask cluster.
 
-    Parameters
-    ----------
-    cluster : ``_target_`` and arguments of a class of dask or dask_jobqueue; None: the scheduler at ``address``.
-    adapt : arguments of its ``adapt``; None: the cluster keeps its size. address : of a scheduler.
-    dashboard : start Dask's own pages.
+    The parameters are those of ``tamis.sweeps.on_dask.dask_workers``.
     """
 
     def __init__(
         self,
-        cluster: DictConfig | None = None,
-        adapt: DictConfig | None = None,
-        address: str | None = None,
-        dashboard: bool = False,
+        cluster: DictConfig | None,
+        adapt: DictConfig | None,
+        address: str | None,
+        settings: DictConfig,
+        dashboard: bool,
     ) -> None:
-        self.cluster, self.adapt = _plain(cluster), _plain(adapt)
+        self.cluster, self.adapt, self.settings = _plain(cluster), _plain(adapt), _plain(settings)
         self.address, self.dashboard = address, dashboard
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -41,7 +38,7 @@ class DaskLauncher(Launcher):
         """Workers for a sweeper of tamis, which hands its own functions to them."""
         from tamis.sweeps.on_dask import dask_workers
 
-        with dask_workers(self.cluster, self.adapt, self.address, self.dashboard) as workers:
+        with dask_workers(self.cluster, self.adapt, self.address, self.settings, self.dashboard) as workers:
             yield workers
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
