@@ -37,7 +37,7 @@ class Sweep:
     """
 
     name: str
-    command: Sequence[str] = ()
+    command: Sequence[str] = field(default_factory=list)
     study: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
