@@ -12,7 +12,7 @@ from tamis.analysis import coverage
 from tamis.analysis.coverage import CommonSpace
 from tamis.analysis.kept_sets import SELECTIONS_FILE, read_kept_sets
 from tamis.analysis.trials import find_trials, read_trials
-from tamis.cli import selections
+from tamis.commands import selections
 from tamis.commands.report import make_report
 from tamis.commands.selections import common_ruler, describe, flatten_to_map
 from tamis.data.extxyz_writer import write_extxyz
