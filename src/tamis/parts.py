@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from tamis.bases.base import Basis
-from tamis.core.configuration import check_config
+from tamis.core.config_check import check_config
 from tamis.core.errors import TamisError
 from tamis.data.sources.base import Source
 from tamis.evaluation.evaluation import Evaluation

@@ -19,9 +19,9 @@ from omegaconf import DictConfig
 from tamis.analysis.averages import AVERAGE
 from tamis.analysis.points import Point, points_of, write_table
 from tamis.commands.sync import sync
-from tamis.core.configuration import register_resolvers
 from tamis.core.errors import TamisError
 from tamis.core.locks import hold, is_in_use
+from tamis.core.resolvers import register_resolvers
 from tamis.records.record import RECORD_FILE, read_record
 from tamis.report.curves import draw_curves
 from tamis.report.tables import in_one_line, print_sweep

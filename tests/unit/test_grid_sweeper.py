@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import get_class
 
-from tamis.core.configuration import config_folder
+from tamis.core.conf_folder import config_folder
 
 
 class Counting(ConfigLoaderImpl):

@@ -20,7 +20,7 @@ from tamis.analysis.trials import read_trials
 from tamis.bases.gap.check import check_gap
 from tamis.commands.pick_files import retrain
 from tamis.commands.selections import describe
-from tamis.core.configuration import config_folder
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
 from tamis.core.trust import check_trusted, plain_data

@@ -10,8 +10,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.data.sources.sw_silicon import SwSilicon
 
 

@@ -7,8 +7,10 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.errors import HydraException
 
-from tamis.core.configuration import config_folder, explain, register_resolvers
+from tamis.core.conf_folder import config_folder
+from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.study.cli import QUIET, chosen
 from tamis.study.trials import name_of, plan_of, trials_of
 from tamis.sweeps import composing

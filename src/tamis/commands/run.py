@@ -26,9 +26,11 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.tamis_study_sweeper.reporting import report
 from tamis.analysis.points import points_of, write_table
 from tamis.commands.endings import in_a_sentence, prepare
-from tamis.core.configuration import config_folder, register_resolvers, suggest
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import StoppedError, TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.core.secrets import redacted
+from tamis.core.suggestions import suggest
 from tamis.parts import objectives
 from tamis.records.record import COMPLETE, RECORD_FILE, SKIPPED, STOPPED, TrialRecord
 from tamis.report.curves import draw_curves

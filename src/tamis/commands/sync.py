@@ -21,11 +21,12 @@ from hydra_plugins.tamis_study_sweeper._presence import Presence
 from hydra_plugins.tamis_study_sweeper._storage import JOURNAL, SQLITE
 from tamis.commands.best import open_study, storage_in
 from tamis.commands.endings import in_a_sentence
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
 from tamis.core.locks import alone_in, is_in_use
 from tamis.core.names import quoted
 from tamis.core.progress import progress
+from tamis.core.resolvers import register_resolvers
 from tamis.core.secrets import redacted
 from tamis.records.record import RECORD_FILE, RUNNING, SKIPPED, read_record
 from tamis.report.links import UI, read_links

@@ -1,7 +1,7 @@
 """What values the fields of a dataclass may have, declared beside them: ``r_cut: Annotated[float, Above(0, "Å")]``.
 
 A class that derives from ``Checked`` refuses, when it is built, what its annotations do not allow, and keeps lists as
-tuples. Types are compared where a configuration is read (``tamis.core.configuration``).
+tuples. Types are compared where a configuration is read (``tamis.core.config_check``).
 """
 
 from __future__ import annotations

@@ -24,10 +24,11 @@ from rich.console import Console
 
 from tamis.commands.endings import in_a_sentence
 from tamis.commands.selections import tell
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
 from tamis.core.locks import LOCK_FILE
 from tamis.core.progress import progress
+from tamis.core.resolvers import register_resolvers
 from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RECORD_FILE, SKIPPED, read_record, versions
 from tamis.study.crew import clear_away, fill, kinds_of, run_all
 from tamis.study.publish import Publisher

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from tamis.core.configuration import suggest
 from tamis.core.errors import TamisError
+from tamis.core.suggestions import suggest
 
 GROUP = "hydra.launcher"
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from tamis.commands.run import leave_curve
-from tamis.core.configuration import explain
+from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
 from tamis.core.locks import alone_in
 from tamis.core.secrets import redacted

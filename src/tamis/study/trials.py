@@ -12,8 +12,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tamis.core import configuration
-from tamis.core.configuration import config_folder
+from tamis.core import resolvers
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
 from tamis.core.trust import check_trusted
@@ -127,7 +127,7 @@ def write_composed(path: Path, kept: Composed) -> None:
 
 def _files_hash() -> str:
     """Of all that a composed configuration depends on besides the overrides."""
-    digest = hashlib.sha256(Path(configuration.__file__).read_bytes())
+    digest = hashlib.sha256(Path(resolvers.__file__).read_bytes())
     for path in sorted(config_folder().rglob("*.yaml")):
         digest.update(str(path.relative_to(config_folder())).encode() + path.read_bytes())
     return digest.hexdigest()

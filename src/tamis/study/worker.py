@@ -14,8 +14,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tamis.core.configuration import register_resolvers
 from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.parts import Parts, build_part
 from tamis.records.record import COMPLETE, RECORD_FILE, read_record
 from tamis.study.trials import Trial

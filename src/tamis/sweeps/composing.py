@@ -24,7 +24,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tamis.commands.run import GROUPS
-from tamis.core.configuration import check_config, config_folder
+from tamis.core.conf_folder import config_folder
+from tamis.core.config_check import check_config
 from tamis.core.errors import TamisError
 from tamis.parts import NO_TRIAL, resolved
 

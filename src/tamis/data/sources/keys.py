@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from tamis.core.configuration import suggest
+from tamis.core.suggestions import suggest
 from tamis.core.units import MEV_PER_EV
 from tamis.data.checks import IMPOSSIBLE_STRESS
 from tamis.data.file_units import STRESSES, FileUnits
