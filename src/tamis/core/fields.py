@@ -125,27 +125,49 @@ class OneOf(Rule):
         return f"choose one of {', '.join(map(str, self.allowed))}"
 
 
-class _Symbols(Rule):
-    """Different chemical symbols, kept in alphabetical order."""
+class Symbol(Rule):
+    """A chemical symbol."""
 
-    words = "name at least one chemical symbol, such as [Si], each once"
+    words = "give a chemical symbol, such as Si"
 
     def allows(self, value: Any) -> bool:
         """A symbol of the periodic table."""
-        return bool(atomic_numbers.get(value, 0))
+        return atomic_numbers.get(value, 0) > 0
+
+
+class Symbols(Symbol):
+    """Different chemical symbols, kept in alphabetical order; a text is one symbol."""
+
+    words = "name at least one chemical symbol, such as [Si], each once"
 
     def apply(self, name: str, value: Any) -> Any:
         """Sorted, each once."""
         if value is None:
             return None
-        symbols = tuple(sorted(map(str, value)))
+        symbols = (value,) if isinstance(value, str) else tuple(sorted(map(str, value)))
         if not symbols or len(set(symbols)) < len(symbols) or not all(map(self.allows, symbols)):
             raise TamisError(f"{name} is {list(symbols)}; {self.words}")
         return symbols
 
 
-Elements = Annotated[tuple[str, ...], _Symbols()]
+Elements = Annotated[tuple[str, ...], Symbols()]
 """A field of chemical symbols."""
+
+
+class Words(Rule):
+    """Texts, kept as a tuple; one text stands for a list of one."""
+
+    words = "a text or a list of texts is needed"
+
+    def allows(self, value: Any) -> bool:
+        """Any text."""
+        return isinstance(value, str)
+
+    def apply(self, name: str, value: Any) -> Any:
+        """A tuple, which may be empty."""
+        if value is None:
+            return None
+        return (value,) if isinstance(value, str) else tuple(map(str, value))
 
 
 @cache

@@ -10,6 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -18,6 +19,7 @@ from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Checked
 from tamis.core.geometry import check_geometry, in_vacuum, periodic_volume
 from tamis.core.units import GPA_PER_EV_PER_A3
 from tamis.data.dataset import Dataset
@@ -52,8 +54,8 @@ FAR_OUT = 15.0
 
 
 @dataclass(frozen=True)
-class Tolerances:
-    """Where doubt becomes refusal.
+class Tolerances(Checked):
+    """Limits beyond which a structure is refused.
 
     shortest_distance : shortest allowed distance, as part of the sum of the two covalent radii. Mo at 6000 K reaches
         0.61.
@@ -64,18 +66,10 @@ class Tolerances:
     zero_forces : take sets all of whose forces are 0, although neighbours do not balance.
     """
 
-    shortest_distance: float = 0.5
-    net_force: float = 0.1
-    energy_window: float = 3.0
+    shortest_distance: Annotated[float, Above(0)] = 0.5
+    net_force: Annotated[float, Above(0)] = 0.1
+    energy_window: Annotated[float, Above(0)] = 3.0
     zero_forces: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("shortest_distance", "net_force", "energy_window"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0.0):
-                raise TamisError(f"{name} is {value}; it must be a finite number above 0")
-        if not isinstance(self.zero_forces, bool):
-            raise TamisError(f"zero_forces is {self.zero_forces!r}; true or false is needed")
 
 
 def check_dataset(

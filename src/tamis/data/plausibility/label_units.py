@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from ase import Atoms
@@ -19,11 +18,12 @@ from tamis.data.plausibility.scales import Scale
 from tamis.data.plausibility.unit_tables import (
     ENERGIES,
     PER_ATOM,
-    Explanation,
-    of_energies_and_forces,
-    of_stresses,
-    of_stresses_as_virials,
-    of_virials_as_stresses,
+    VIRIALS_AS_STRESSES,
+    Reading,
+    energies_beside_forces,
+    matching,
+    stresses_as_virials,
+    stresses_beside,
 )
 
 Array = NDArray[np.float64]
@@ -136,7 +136,7 @@ def label_doubts(comparison: Comparison) -> list[str]:
     energy = comparison.energy_to_force()
     if energy is None or not is_off(energy):
         if energy is not None and fit_times_atoms(comparison, MUCH_BETTER * energy.errors[0]):
-            return [f"energies do not fit the forces; they would as {PER_ATOM}"]
+            return [f"energies do not fit the forces; they would as {PER_ATOM.text}"]
         return stress_doubts(comparison, reference_of_stresses(comparison, energy), 1.0)
     explanations = explain(comparison, energy.factor)
     if not explanations and energy.gain < CLEAR_WITHOUT_UNIT:
@@ -147,7 +147,7 @@ def label_doubts(comparison: Comparison) -> list[str]:
 
 
 def sentence(
-    labels: str, factor: float, others: str, comparison: Comparison, explanations: Sequence[Explanation]
+    labels: str, factor: float, others: str, comparison: Comparison, explanations: Sequence[Reading]
 ) -> str:
     """What was found, and what it may mean."""
     meant = "; or ".join(one.text for one in explanations[:SHOWN])
@@ -158,11 +158,11 @@ def sentence(
     )
 
 
-def explain(comparison: Comparison, factor: float) -> list[Explanation]:
+def explain(comparison: Comparison, factor: float) -> list[Reading]:
     """What may be meant; stresses, where they fit one explanation, rule out the others. The likeliest comes first."""
-    found = of_energies_and_forces(factor)
+    found = matching(factor, energies_beside_forces())
     if fit_times_atoms(comparison):
-        found.append(Explanation(PER_ATOM))
+        found.append(PER_ATOM)
     stress = comparison.stress_to_force()
     if stress is not None:
         found = [one for one in found if agrees(stress, one.forces)] or found
@@ -176,7 +176,7 @@ def fit_times_atoms(comparison: Comparison, largest_error: float = DESCRIBED) ->
     return scale is not None and agrees(scale) and scale.errors[0] < largest_error
 
 
-def likeliest_first(explanations: Sequence[Explanation], dataset: Dataset) -> list[Explanation]:
+def likeliest_first(explanations: Sequence[Reading], dataset: Dataset) -> list[Reading]:
     """Sorted by how usual the forces would be, and how well the unit fits."""
     usual = np.log(max(median_force(dataset), 1e-12) / USUAL_FORCE)
     return sorted(explanations, key=lambda one: abs(usual - np.log(abs(one.forces))) + one.misfit)
@@ -205,12 +205,12 @@ def stress_doubts(comparison: Comparison, by: str, forces: float) -> list[str]:
         return []
     volumes = comparison.dataset.volumes
     readings = (
-        (plain, partial(of_stresses, by=by)),
-        (scale_of(1.0 / volumes), of_virials_as_stresses),
-        (scale_of(volumes), of_stresses_as_virials),
+        (plain, stresses_beside(by)),
+        (scale_of(1.0 / volumes), VIRIALS_AS_STRESSES),
+        (scale_of(volumes), stresses_as_virials()),
     )
-    described = [(scale, meaning) for scale, meaning in readings if scale is not None and is_described(scale)]
-    meant = [one for scale, meaning in described for one in meaning(scale.factor * forces)]
+    described = [(scale, known) for scale, known in readings if scale is not None and is_described(scale)]
+    meant = [one for scale, known in described for one in matching(scale.factor * forces, known)]
     better = any(scale.errors[0] < MUCH_BETTER * plain.errors[0] for scale, _ in described)
     if not (is_off(plain, forces, CLEAR if meant else CLEAR_WITHOUT_UNIT) or (meant and better)):
         return []

@@ -8,13 +8,14 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import numpy as np
 from ase.calculators.calculator import Calculator
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Checked, Symbols, Words
 from tamis.data.checks import Tolerances, check_dataset
 from tamis.data.crystal import Crystal
 from tamis.data.dataset import Dataset
@@ -28,7 +29,7 @@ REFERENCES = ("properties/", "md/")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source(ABC):
+class Source(Checked, ABC):
     """Where labelled structures come from. Subclasses are frozen dataclasses built from one YAML.
 
     elements : chemical symbols that may occur; kept sorted. None: those that occur.
@@ -40,33 +41,16 @@ class Source(ABC):
     reference_source : where these are from.
     """
 
-    elements: tuple[str, ...] | None = field(
-        default=None, compare=False
-    )  # what is read does not depend on these two
-    atom_spacing: float | None = field(default=None, compare=False)
-    drop: tuple[str, ...] = ()
-    crystal: Crystal | None = field(
-        default=None, compare=False
-    )  # the structures do not depend on these three
+    # fields that do not change the structures are not compared
+    elements: Annotated[tuple[str, ...] | None, Symbols()] = field(default=None, compare=False)
+    atom_spacing: Annotated[float | None, Above(0, "Å")] = field(default=None, compare=False)
+    drop: Annotated[tuple[str, ...], Words()] = ()
+    crystal: Crystal | None = field(default=None, compare=False)
     reference: Mapping[str, float | None] | None = field(default=None, compare=False)
     reference_source: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "drop", tuple(self.drop))
-        if self.elements is not None:
-            given: object = self.elements
-            if isinstance(given, str):  # elements=Cu, which would be C and u
-                raise TamisError(
-                    f"dataset.elements is {given}; a list of chemical symbols is needed, such as [Si]"
-                )
-            object.__setattr__(self, "elements", tuple(sorted(set(self.elements))))
-            if not self.elements or any(atomic_numbers.get(symbol, 0) == 0 for symbol in self.elements):
-                raise TamisError(
-                    f"dataset.elements is {list(self.elements)}; a list of chemical symbols is needed, such as [Si]"
-                )
-        if self.atom_spacing is not None and not (np.isfinite(self.atom_spacing) and self.atom_spacing > 0.0):
-            raise TamisError(f"dataset.atom_spacing is {self.atom_spacing}; a length in Å above 0 is needed")
-
+        super().__post_init__()
         for name, value in (self.reference or {}).items():
             _check_reference(name, value)
         if self.crystal is not None and self.crystal.element not in (self.elements or [self.crystal.element]):

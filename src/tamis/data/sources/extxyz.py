@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import AtLeast, Between, Words
 from tamis.data.checks import Tolerances, raise_problems
 from tamis.data.dataset import Dataset, draw_test, has_blocks
 from tamis.data.dealing import named
@@ -61,8 +62,8 @@ class Extxyz(Source):
     shortest_distance, net_force, energy_window, zero_forces : see ``tamis.data.checks.Tolerances``.
     """
 
-    train: tuple[str, ...]
-    test: tuple[str, ...] | None = None
+    train: Annotated[tuple[str, ...], Words()]
+    test: Annotated[tuple[str, ...] | None, Words()] = None
     format: str | None = None
     energy_key: str = AUTO
     forces_key: str = AUTO
@@ -71,9 +72,9 @@ class Extxyz(Source):
     group_key: str | None = AUTO
     block_key: str | None = None
     units: Mapping[str, str | None] | None = field(default=None, hash=False)
-    test_fraction: float = 0.1
-    test_seed: int = 0
-    held_out: tuple[str, ...] | None = None
+    test_fraction: Annotated[float, Between(0, 0.5, say=0.1)] = 0.1
+    test_seed: Annotated[int, AtLeast(0)] = 0
+    held_out: Annotated[tuple[str, ...] | None, Words()] = None
     shortest_distance: float = Tolerances.shortest_distance
     net_force: float = Tolerances.net_force
     energy_window: float = Tolerances.energy_window
@@ -81,32 +82,26 @@ class Extxyz(Source):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "train", as_patterns(self.train))
-        object.__setattr__(self, "test", as_patterns(self.test) or None)
         if not self.train:
             raise TamisError("dataset.train is empty; name a file, a glob or a list of them")
         for name in ("energy_key", "forces_key"):
             if not getattr(self, name):
                 raise TamisError(f"dataset.{name} is {getattr(self, name)!r}; give a name, or auto")
-        _ = FileUnits.of(self.units)  # checks their names
-        if not 0.0 <= self.test_fraction <= 0.5:
-            raise TamisError(
-                f"dataset.test_fraction is {self.test_fraction}; it must lie between 0 and 0.5, say 0.1"
-            )
-        if self.test_seed < 0:
-            raise TamisError(f"dataset.test_seed is {self.test_seed}; it must be a whole number from 0 on")
-        if self.held_out is not None:
-            object.__setattr__(self, "held_out", as_patterns(self.held_out))
-            if self.test:
-                raise TamisError("dataset.held_out and dataset.test are both set; leave one of them null")
-        _ = self.tolerances  # checks its numbers
+        if self.held_out is not None and self.test:
+            raise TamisError("dataset.held_out and dataset.test are both set; leave one of them null")
+        _ = self.file_units, self.tolerances  # both check their own values
+
+    @property
+    def file_units(self) -> FileUnits:
+        """The units of the numbers in the files."""
+        return FileUnits.of(self.units)
 
     @property
     def typed_factors(self) -> Factors:
         """Of ``units``; stresses are those of the stress, or of the virial where this has a unit and that has none."""
-        units = FileUnits.of(self.units)
-        stress = units.stress_factor if units.stress_factor != 1.0 else units.virial_factor
-        return units.energy_factor, units.forces_factor, stress
+        units = self.file_units
+        stress = units.factor("stress") if units.factor("stress") != 1.0 else units.factor("virial")
+        return units.factor("energy"), units.factor("forces"), stress
 
     @property
     def tolerances(self) -> Tolerances:
@@ -120,7 +115,7 @@ class Extxyz(Source):
         training = self._structures(matching(self.train))
         testing = self._structures(matching(self.test or ()))
         refuse_unknown_ids(self.drop, [name for name, _ in training + testing])
-        units = FileUnits.of(self.units)
+        units = self.file_units
         chosen = choose_keys(
             [(name, atoms) for name, atoms in training + testing if name not in self.drop],
             {key: getattr(self, f"{key}_key") for key in USUAL},
@@ -168,7 +163,7 @@ class Extxyz(Source):
         """Ids and structures as in the files, in order."""
         found = []
         for path in paths:
-            if self.units is not None and not FileUnits.of(self.units).are_ours:
+            if not self.file_units.are_ours:
                 refuse_own_units(path, self.format)
             found += [(f"{path}#{i}", atoms) for i, atoms in enumerate(read_frames(path, self.format))]
         return found
@@ -183,13 +178,6 @@ class Extxyz(Source):
         )
         LOG.info("%s", text)
         return text
-
-
-def as_patterns(value: Any) -> tuple[str, ...]:
-    """A string, a list of strings or None as a tuple of strings."""
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, str) else tuple(str(item) for item in value)
 
 
 def matching(patterns: tuple[str, ...]) -> list[Path]:

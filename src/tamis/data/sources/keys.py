@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tamis.core.suggestions import suggest
 from tamis.core.units import MEV_PER_EV
 from tamis.data.checks import IMPOSSIBLE_STRESS
-from tamis.data.file_units import STRESSES, FileUnits
+from tamis.data.file_units import PRESSURES, FileUnits
 from tamis.data.sources.labels import (
     Keys,
     bare,
@@ -56,17 +56,14 @@ CORES = {
     "stress": ("stress",),
     "virial": ("virial", "virials"),
 }
-ENERGY_ROUNDING = 1e-3
-"""eV; two energies of a structure that are nearer are one number, printed with other digits."""
-FORCE_ROUNDING = 1e-3
-"""eV/Å."""
-STRESS_ROUNDING = 1e-4
-"""eV/Å³ (16 MPa): VASP prints 0.01 kbar, and virials are printed with two decimals or more."""
+ROUNDING = {"energy": 1e-3, "forces": 1e-3, "stress": 1e-4, "virial": 1e-3}
+"""eV, eV/Å, eV/Å³ (16 MPa) and eV: labels that are nearer are one number, printed with other digits. VASP prints
+stresses to 0.01 kbar, and virials are printed with two decimals or more."""
 RELATIVE_ROUNDING = 1e-3
 SAME_ENERGY = 1e-6
 """eV; free energy and energy that are nearer are one number."""
 COMPONENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
-RATIOS: dict[float, str] = {1.0: "", **{1.0 / number: unit for unit, number in STRESSES.items()}}
+RATIOS: dict[float, str] = {1.0: "", **{1.0 / number: unit for unit, number in PRESSURES.items()}}
 """What a stress in another unit is of one in eV/Å³."""
 
 
@@ -182,12 +179,7 @@ def _other_spellings(
     frames: Named, what: str, chosen: str, counts: Iterable[str], units: FileUnits
 ) -> Iterator[str]:
     """Labels of the same meaning under another name (``REF_energy`` beside ``energy``) with other values."""
-    factor, rounding = {
-        "energy": (units.energy_factor, ENERGY_ROUNDING),
-        "forces": (units.forces_factor, FORCE_ROUNDING),
-        "stress": (abs(units.stress_factor), STRESS_ROUNDING),
-        "virial": (abs(units.virial_factor), ENERGY_ROUNDING),
-    }[what]
+    factor = abs(units.factor(what))
     for other in sorted(spellings(what, counts)):
         if other in (chosen, USUAL[what]):
             continue
@@ -195,7 +187,7 @@ def _other_spellings(
             gaps = list(_tensor_gaps(frames, chosen, other))
         else:
             gaps = list(_gaps(frames, chosen, other))
-        differing = [(name, gap) for name, gap in gaps if gap * factor > rounding]
+        differing = [(name, gap) for name, gap in gaps if gap * factor > ROUNDING[what]]
         if differing:
             name, gap = max(differing, key=lambda one: one[1])
             yield (
@@ -261,7 +253,7 @@ def _stress_against_virial(
     for name, source in frames:
         if label(source, stress) is None or label(source, virial) is None:
             continue
-        atoms = bare(source, units.length_factor)
+        atoms = bare(source, units.factor("length"))
         if not has_volume(atoms):
             continue
         a = stress_by_key(source, stress, units)
@@ -273,7 +265,7 @@ def _stress_against_virial(
     ours, theirs = np.array([a for _, a, _, _ in pairs]), np.array([b for _, _, b, _ in pairs])
     gaps = np.abs(ours - theirs).max(axis=1)
     largest = np.maximum(np.abs(ours).max(axis=1), np.abs(theirs).max(axis=1))
-    wrong = np.flatnonzero(gaps > STRESS_ROUNDING + RELATIVE_ROUNDING * largest)
+    wrong = np.flatnonzero(gaps > ROUNDING["stress"] + RELATIVE_ROUNDING * largest)
     if not len(wrong):
         return []
     worst = int(wrong[np.argmax(gaps[wrong])])

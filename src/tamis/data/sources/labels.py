@@ -62,15 +62,15 @@ def labelled(source: Atoms, name: str, keys: Keys, units: FileUnits) -> Frame:
     if energy is not None and energy.size != 1:
         problems.append(f"{keys.energy} has {energy.size} numbers; one is needed")
         energy = None
-    atoms = bare(source, units.length_factor)
+    atoms = bare(source, units.factor("length"))
     stress, wrong = stress_of(source, atoms, keys, units)
     group = label(source, keys.group) if keys.group else None
     block = label(source, keys.block) if keys.block else None
     return Frame(
         name=name,
         atoms=atoms,
-        energy=float(np.nan if energy is None else energy.item() * units.energy_factor),
-        forces=np.empty((0, 3)) if forces is None else forces * units.forces_factor,
+        energy=float(np.nan if energy is None else energy.item() * units.factor("energy")),
+        forces=np.empty((0, 3)) if forces is None else forces * units.factor("forces"),
         stress=stress,
         group=UNGROUPED if group is None else str(group),
         block=name if block is None else str(block),
@@ -133,7 +133,7 @@ def stress_by_key(source: Atoms, key: str | None, units: FileUnits) -> Array | N
     if value is None:
         return None
     values = voigt(value)
-    return np.empty(0) if values is None else values * units.stress_factor
+    return np.empty(0) if values is None else values * units.factor("stress")
 
 
 def stress_by_virial(source: Atoms, atoms: Atoms, key: str | None, units: FileUnits) -> Array | None:
@@ -142,7 +142,7 @@ def stress_by_virial(source: Atoms, atoms: Atoms, key: str | None, units: FileUn
     if value is None:
         return None
     values = voigt(value)
-    return np.empty(0) if values is None else -values * units.virial_factor / atoms.cell.volume
+    return np.empty(0) if values is None else -values * units.factor("virial") / atoms.cell.volume
 
 
 def label(atoms: Atoms, key: str) -> Any:

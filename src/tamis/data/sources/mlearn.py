@@ -11,18 +11,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import OneOf, Words
 from tamis.core.units import EV_PER_A3_PER_KBAR
 from tamis.data.dataset import Dataset
 from tamis.data.dealing import named
 from tamis.data.sources.base import Source
-from tamis.data.sources.mlearn_files import FILES, PINS, Pin, download, local_copy
+from tamis.data.sources.mlearn_files import FILES, PINS, download, local_copy
 
 LOG = logging.getLogger(__name__)
 Array = NDArray[np.float64]
@@ -66,25 +67,19 @@ class Mlearn(Source):
     held_out : blocks or groups to test on with ``split=grouped``; None: see ``default_held_out``.
     """
 
-    element: str
+    element: Annotated[str, OneOf(*PINS)]
     root: str | None
     base_url: str
     cache: str = ".tamis/data"
     verify: bool = True
     sha256: Mapping[str, str] = field(default_factory=dict, hash=False)
-    split: str = "published"
-    held_out: tuple[str, ...] | None = None
+    split: Annotated[str, OneOf("published", "grouped")] = "published"
+    held_out: Annotated[tuple[str, ...] | None, Words()] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         known = {name: digest for name, digest in self.sha256.items() if digest}  # null: the built-in sum
         object.__setattr__(self, "sha256", known)
-        if self.held_out is not None:
-            object.__setattr__(self, "held_out", tuple(self.held_out))
-        if self.element not in PINS:
-            raise TamisError(f"dataset.element is {self.element}; mlearn has {', '.join(sorted(PINS))}")
-        if self.split not in ("published", "grouped"):
-            raise TamisError(f"dataset.split is {self.split}; choose published or grouped")
         if self.held_out is not None and self.split == "published":
             raise TamisError("dataset.held_out is for dataset.split=grouped; with published leave it null")
         wrong = sorted(set(self.sha256) - set(FILES))
@@ -118,7 +113,7 @@ class Mlearn(Source):
 
     def _path(self, name: str) -> Path:
         """The file ``name``.json, checked."""
-        pin = Pin(self.sha256[name]) if name in self.sha256 else PINS[self.element][name]
+        pin = f"sha256:{self.sha256[name]}" if name in self.sha256 else PINS[self.element][name]
         if self.root is not None:
             return local_copy(Path(self.root), self.element, name, pin if self.verify else None)
         return download(f"{self.base_url}/{self.element}/{name}.json", pin, Path(self.cache), self.element)

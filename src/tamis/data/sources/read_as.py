@@ -21,7 +21,7 @@ def describe(frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
         f"forces from {keys.forces} ({printed(str(units.forces))}){_remark(chosen, 'forces')}",
         _stress(frames, chosen, units),
     ]
-    if units.length_factor != 1.0:
+    if units.factor("length") != 1.0:
         parts.append(f"positions and cell in {printed(units.length)}")
     if keys.group:
         named = sum(label(frame.source, keys.group) is not None for frame in frames)
@@ -43,12 +43,12 @@ def _stress(frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
     by_key = sum(bool(keys.stress) and label(frame.source, str(keys.stress)) is not None for frame in labels)
     ways = []
     if by_key:
-        sign = "positive under pressure" if units.stress_factor < 0.0 else "positive in tension"
-        name = printed(str(units.stress).removeprefix("-"))
+        sign = "positive under pressure" if units.factor("stress") < 0.0 else "positive in tension"
+        name = printed(units.name("stress"))
         ways.append(f"from {keys.stress} ({name}, {sign}){_of(by_key, frames)}")
     if len(labels) > by_key:
-        sign = "plus" if units.virial_factor < 0.0 else "minus"
-        name = printed(str(units.virial).removeprefix("-"))
+        sign = "plus" if units.factor("virial") < 0.0 else "minus"
+        name = printed(units.name("virial"))
         ways.append(
             f"from {keys.virial} ({name}, {sign} stress times volume){_of(len(labels) - by_key, frames)}"
         )

@@ -13,10 +13,12 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from ase.calculators.calculator import Calculator
 
 from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.fields import AtLeast
 from tamis.data.dataset import Dataset
 from tamis.data.sources.archive import read_archive, write_archive
 from tamis.data.sources.base import Source
@@ -38,15 +40,13 @@ class SwSilicon(Source):
     cache : folder that keeps the set; a damaged file there is found and made again.
     """
 
-    seed: int = 0
+    seed: Annotated[int, AtLeast(0)] = 0
     cache: str = ".tamis/data"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.elements != ("Si",):
             raise TamisError(f"dataset.elements is {list(self.elements or ())}; sw_silicon has [Si] only")
-        if self.seed < 0:
-            raise TamisError(f"dataset.seed is {self.seed}; it must be 0 or more")
 
     @property
     def path(self) -> Path:
