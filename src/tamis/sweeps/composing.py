@@ -23,11 +23,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tamis.commands.run import GROUPS
 from tamis.core.conf_folder import config_folder
 from tamis.core.config_check import check_config
 from tamis.core.errors import TamisError
-from tamis.parts import NO_TRIAL, resolved
+from tamis.parts import GROUPS, NO_TRIAL, resolved
 
 Overrides = tuple[tuple[str, str], ...]
 
