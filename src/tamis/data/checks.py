@@ -15,12 +15,12 @@ from typing import Annotated
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Checked
-from tamis.core.geometry import check_geometry, in_vacuum, periodic_volume
+from tamis.core.geometry import SHORTEST_REACH, neighbours_within, periodic_volume
+from tamis.core.messages import listed
 from tamis.core.units import GPA_PER_EV_PER_A3
 from tamis.data.dataset import Dataset
 from tamis.data.plausibility import (
@@ -41,8 +41,6 @@ SHOWN = 10
 """Problems printed one by one; the rest is counted."""
 SMALLEST_VOLUME_PER_ATOM = 0.5
 """Å³; hydrogen at hundreds of GPa has more than 1."""
-SHORTEST_REACH = 1.0
-"""Å; a shorter one would cut a wide vacuum into too many boxes."""
 LARGEST_STRESS = 3.0
 """eV/Å³ (480 GPa); above it a unit or sign is the likelier explanation."""
 ONE_ENERGY = 1e-3
@@ -201,7 +199,7 @@ def overlaps(atoms: Atoms, shortest: float) -> list[str]:
     """The closest pair of atoms (or periodic images) below ``shortest`` times the sum of their covalent radii."""
     radii = shortest * covalent_radii[atoms.numbers]
     try:
-        first, second, distance = pairs_within(atoms, 2.0 * float(radii.max()))
+        first, second, distance = neighbours_within(atoms, max(2.0 * float(radii.max()), SHORTEST_REACH))
     except TamisError as error:  # cells in which no engine could look for neighbours
         return [str(error)]
     near = distance < radii[first] + radii[second]
@@ -212,19 +210,6 @@ def overlaps(atoms: Atoms, shortest: float) -> list[str]:
         f"atoms {first[k]} and {second[k]} are {distance[k]:.3f} Å apart, allowed is "
         f"{radii[first[k]] + radii[second[k]]:.3f} ({shortest} of their covalent radii); are the positions in Å?"
     ]
-
-
-def pairs_within(atoms: Atoms, reach: float) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
-    """First and second atom and distance (Å) of all pairs nearer than ``reach`` (Å, or SHORTEST_REACH if that is more).
-
-    Raises
-    ------
-    TamisError : a cell in which neighbours cannot be found.
-    """
-    reach = max(reach, SHORTEST_REACH)
-    check_geometry(atoms, reach)
-    first, second, distance = neighbour_list("ijd", in_vacuum(atoms, 1.0), reach)
-    return first, second, distance
 
 
 def impossible_stresses(dataset: Dataset) -> list[str]:
@@ -379,7 +364,6 @@ def largest_stress(dataset: Dataset) -> Array:
 
 
 def _named(dataset: Dataset, members: Iterable[int], what: str) -> str:
-    """``what`` with the ids of up to SHOWN members; "" where there are none."""
+    """``what`` with the ids of the members; empty if there are none."""
     names = [dataset.ids[i] for i in members]
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{what}: {', '.join(names[:SHOWN])}{more}" if names else ""
+    return f"{what}: {listed(names, SHOWN)}" if names else ""

@@ -13,11 +13,10 @@ from math import gcd
 import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
-from tamis.core.geometry import check_geometry, in_vacuum
+from tamis.core.geometry import neighbours_within
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -94,10 +93,9 @@ def _distances(atoms: Atoms, reach: float) -> Array | None:
     if len(atoms) == 0:
         return None
     try:
-        check_geometry(atoms, reach)
+        return np.asarray(neighbours_within(atoms, reach, "d"))
     except TamisError:
         return None
-    return np.asarray(neighbour_list("d", in_vacuum(atoms, 1.0), reach))
 
 
 def _marks(distances: Array, n_atoms: int, reach: float) -> Array:
@@ -114,7 +112,7 @@ def _marks(distances: Array, n_atoms: int, reach: float) -> Array:
 
 
 def _spectrum(atoms: Atoms, reach: float) -> Spectrum:
-    first, second, distance = neighbour_list("ijd", in_vacuum(atoms, 1.0), reach)
+    first, second, distance = neighbours_within(atoms, reach)
     low, high = np.sort(atoms.numbers[np.array([first, second])], axis=0)
     elements = np.unique(atoms.numbers).tolist()
     return {(a, b): np.sort(distance[(low == a) & (high == b)]) for a in elements for b in elements if a <= b}

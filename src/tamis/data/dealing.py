@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
+from tamis.core.messages import listed
 
 Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
@@ -133,7 +134,4 @@ def named(names: Sequence[str], groups: Sequence[str], blocks: Sequence[str]) ->
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Up to SHOWN of the different names, and how many more there are."""
-    different = sorted(set(names))
-    more = f" and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
-    return ", ".join(different[:SHOWN]) + more
+    return listed(sorted(set(names)), SHOWN)

@@ -11,7 +11,7 @@ from ase.data import atomic_numbers, covalent_radii, reference_states
 from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
-from tamis.core.geometry import check_geometry, in_vacuum
+from tamis.core.geometry import in_vacuum, neighbours_within
 from tamis.data.dataset import Dataset
 
 Array = NDArray[np.float64]
@@ -43,8 +43,7 @@ def usual_bond(atoms: Atoms) -> float:
     """
     radii = np.array([radius(int(number)) for number in atoms.numbers])
     reach = 2.0 * FARTHEST_BOND * float(radii.max())
-    check_geometry(atoms, reach)
-    first, second, distance = neighbour_list("ijd", in_vacuum(atoms, 1.0), reach)
+    first, second, distance = neighbours_within(atoms, reach)
     nearest = np.full(len(atoms), np.inf)
     np.minimum.at(nearest, first, distance / (radii[first] + radii[second]))
     bound = nearest[~np.isin(atoms.numbers, NOBLE_GASES)]

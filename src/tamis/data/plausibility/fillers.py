@@ -7,13 +7,13 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
-from tamis.core.geometry import check_geometry, in_vacuum
+from tamis.core.geometry import neighbours_within
+from tamis.core.messages import listed
 from tamis.data.dataset import Dataset
-from tamis.data.plausibility.distances import nearest_distances, radius
+from tamis.data.plausibility.distances import radius
 
 Array = NDArray[np.float64]
 
@@ -25,9 +25,6 @@ FEWEST = 2
 """Structures; one alone may be relaxed, and printed with few digits."""
 SAME_VOLUME = 1e-3
 """Relative difference of volumes per atom above which one pressure cannot belong to both."""
-SAME_PLACE = 1e-3
-"""Å; structures whose nearest distances all agree to this may be copies."""
-SHOWN = 10
 
 
 def filler_problems(dataset: Dataset, zero_forces: bool = False) -> list[str]:
@@ -112,9 +109,9 @@ def zero_stress_fillers(dataset: Dataset) -> list[int]:
     """Structures whose stress is exactly 0, and that are under force, or have different volumes all the same."""
     zero = [i for i, stress in enumerate(dataset.stresses) if np.isfinite(stress).all() and not stress.any()]
     moved = {i for i in zero if dataset.forces[i].any()}
-    by_composition: dict[tuple[float, ...], list[int]] = defaultdict(list)
+    by_composition: dict[str, list[int]] = defaultdict(list)
     for i in zero:
-        by_composition[composition(dataset.structures[i])].append(i)
+        by_composition[dataset.structures[i].get_chemical_formula(empirical=True)].append(i)
     for members in by_composition.values():
         per_atom = dataset.volumes[members] / dataset.n_atoms[members]
         if np.ptp(per_atom) > SAME_VOLUME * per_atom.mean():
@@ -139,30 +136,19 @@ def repeated(dataset: Dataset, labels: Mapping[int, Hashable]) -> list[list[int]
         by_label[value].append(i)
     found = []
     for members in by_label.values():
-        first = dataset.structures[members[0]]
-        others = [i for i in members[1:] if not may_be_copies(first, dataset.structures[i])]
+        others = [i for i in members[1:] if dataset.copies[i] != dataset.copies[members[0]]]
         if others:
             found.append([members[0], *others])
     return found
-
-
-def may_be_copies(one: Atoms, other: Atoms) -> bool:
-    """Whether all distances to nearest neighbours agree."""
-    if len(one) != len(other):
-        return False
-    reach = 2.0 * REACH * max(radius(int(number)) for number in (*one.numbers, *other.numbers))
-    nearest = [np.sort(np.minimum(nearest_distances(atoms, reach), reach)) for atoms in (one, other)]
-    return bool(np.abs(nearest[0] - nearest[1]).max() < SAME_PLACE)
 
 
 def lopsidedness(atoms: Atoms) -> float:
     """Largest length of the weighted mean of the directions to an atom's neighbours; 0 at a centre of symmetry."""
     reach = 2.0 * REACH * max(radius(int(number)) for number in atoms.numbers)
     try:
-        check_geometry(atoms, reach)
-    except TamisError:  # refused by who looks for neighbours
+        first, distance, bonds = neighbours_within(atoms, reach, "idD")
+    except TamisError:  # a later check says why it cannot be treated
         return 0.0
-    first, distance, bonds = neighbour_list("idD", in_vacuum(atoms, 1.0), reach)
     weights = (1.0 - distance / reach) ** 2
     total, directions = np.zeros(len(atoms)), np.zeros((len(atoms), 3))
     np.add.at(total, first, weights)
@@ -178,18 +164,11 @@ def varies(dataset: Dataset, members: Sequence[int]) -> bool:
     return any(len(energies) > 1 for energies in by_composition.values())
 
 
-def composition(atoms: Atoms) -> tuple[float, ...]:
-    """Fractions of the elements, by atomic number."""
-    _, counts = np.unique(atoms.numbers, return_counts=True)
-    return (*map(float, np.unique(atoms.numbers)), *map(float, counts / len(atoms)))
-
-
 def all_zero(labels: Iterable[Array]) -> bool:
     """Whether no number differs from 0."""
     return not any(values.any() for values in labels)
 
 
 def names(dataset: Dataset, members: Sequence[int]) -> str:
-    """Ids of up to SHOWN members, and how many more there are."""
-    more = f" and {len(members) - SHOWN} more" if len(members) > SHOWN else ""
-    return ", ".join(dataset.ids[i] for i in members[:SHOWN]) + more
+    """Ids of the members, as messages show them."""
+    return listed([dataset.ids[i] for i in members])

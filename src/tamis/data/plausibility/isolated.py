@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
 
 from tamis.core.errors import TamisError
-from tamis.core.geometry import check_geometry, in_vacuum
+from tamis.core.geometry import neighbours_within
+from tamis.core.messages import listed
 from tamis.data.dataset import Dataset
 from tamis.data.plausibility.distances import radius
 
@@ -43,10 +43,9 @@ def is_isolated(atoms: Atoms) -> bool:
     radii = np.array([radius(int(number)) for number in atoms.numbers])
     reach = max(NO_REACH, 2.0 * BEYOND_BONDS * float(radii.max()))
     try:
-        check_geometry(atoms, reach)
-    except TamisError:  # whoever computes something from it says why it cannot be treated
+        first, second, distance = neighbours_within(atoms, reach)
+    except TamisError:  # a later check says why it cannot be treated
         return False
-    first, second, distance = neighbour_list("ijd", in_vacuum(atoms, 1.0), reach)
     return not (distance < np.maximum(BEYOND_BONDS * (radii[first] + radii[second]), NO_REACH)).any()
 
 
@@ -55,5 +54,4 @@ def _note(apart: Dataset) -> str:
         f"{name} ({atoms.get_chemical_formula()}, {energy:.6g} eV)"
         for name, atoms, energy in zip(apart.ids, apart.structures, apart.energies, strict=True)
     ]
-    more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
-    return f"isolated atoms, neither fitted nor tested, and kept in what is written: {', '.join(named[:SHOWN])}{more}"
+    return f"isolated atoms, neither fitted nor tested, and kept in what is written: {listed(named, SHOWN)}"

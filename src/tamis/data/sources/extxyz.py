@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import glob
-import itertools
 import logging
-import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -22,20 +18,14 @@ from tamis.data.dataset import Dataset, draw_test, has_blocks
 from tamis.data.dealing import named
 from tamis.data.file_units import FileUnits
 from tamis.data.plausibility import Factors
-from tamis.data.sources.ase_database import DATABASES, read_database, refuse_compressed
 from tamis.data.sources.base import Source, refuse_unknown_ids
-from tamis.data.sources.keys import AUTO, USUAL, Choice, choose_keys
-from tamis.data.sources.labels import Frame, labelled
+from tamis.data.sources.formats import matching, read_frames, refuse_own_units
+from tamis.data.sources.keys import AUTO, USUAL, choose_keys
+from tamis.data.sources.labels import labelled
 from tamis.data.sources.read_as import describe
 from tamis.data.trajectories import doubts_of_test
 
 LOG = logging.getLogger(__name__)
-
-XYZ_FORMATS = ("xyz", "extxyz")
-WITHOUT_UNITS = (*XYZ_FORMATS, *DATABASES, "traj")
-"""ASE's names of formats whose numbers may be in any unit."""
-CHUNK = 1 << 20
-"""Bytes that are looked at together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +127,7 @@ class Extxyz(Source):
             test_kind="file",
             blocks_whole=has_blocks(tuple(frame.block for frame in frames[: len(training)])),
             frames=tuple(frame.source for frame in frames),
-            read_as=self._told(used, chosen, units),
+            read_as=describe(self._files(), used, chosen, units),
         )
 
     def _with_test(self, dataset: Dataset) -> Dataset:
@@ -167,131 +157,3 @@ class Extxyz(Source):
                 refuse_own_units(path, self.format)
             found += [(f"{path}#{i}", atoms) for i, atoms in enumerate(read_frames(path, self.format))]
         return found
-
-    def _told(self, frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
-        """One line that says what was taken for what; it is logged, too."""
-        # a name may be any bytes, and the line goes to a file of UTF-8
-        files = [os.fsencode(path).decode("utf-8", "backslashreplace") for path in self._files()]
-        line = describe(frames, chosen, units)
-        text = (
-            f"{', '.join(files[:3])}{f' and {len(files) - 3} more files' if len(files) > 3 else ''}: {line}"
-        )
-        LOG.info("%s", text)
-        return text
-
-
-def matching(patterns: tuple[str, ...]) -> list[Path]:
-    """The files that ``patterns`` name, each once, sorted within a pattern."""
-    paths: dict[Path, None] = {}
-    for pattern in patterns:
-        found = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (Path.glob refuses absolute patterns)
-        files = [Path(name) for name in found if Path(name).is_file()]
-        if not files:
-            raise TamisError(
-                f"no file matches {pattern} (in {Path.cwd()}); correct dataset.train or dataset.test"
-            )
-        paths.update(dict.fromkeys(files))
-    return list(paths)
-
-
-def read_frames(path: Path, file_format: str | None) -> Iterator[Atoms]:
-    """The structures of one file, in order.
-
-    Raises
-    ------
-    TamisError : the file or one of its frames cannot be read; names the frame.
-    """
-    from ase.io import iread
-
-    known = known_format(path, file_format)
-    refuse_missing_lines(path, known)
-    database = known in DATABASES
-    if database:
-        refuse_compressed(path)
-    frames = read_database(path, str(known)) if database else iread(path, index=":", format=file_format)
-    count = 0
-    while True:
-        try:
-            atoms = next(frames)
-        except StopIteration:
-            break
-        except Exception as error:  # ASE's readers raise whatever a damaged line leads to
-            raise TamisError(
-                f"{path}, frame {count} or later, cannot be read ({type(error).__name__}: {error}); is the file "
-                "truncated? correct it, or set dataset.format"
-            ) from error
-        yield atoms
-        count += 1
-    refuse_cut_line(path, known)
-    if count == 0:
-        raise TamisError(f"{path} holds no structure; remove it from dataset.train or dataset.test")
-
-
-def known_format(path: Path, file_format: str | None) -> str | None:
-    """ASE's name of a file's format, compressed or not; None where ASE does not know it and will say so."""
-    from ase.io.formats import filetype
-
-    try:
-        return file_format or filetype(str(path))
-    except Exception:  # ASE meets the same when it reads, and its error is told
-        return None
-
-
-def refuse_own_units(path: Path, file_format: str | None) -> None:
-    """ASE converts the numbers of formats that have units of their own: converting them again would be wrong."""
-    known = known_format(path, file_format)
-    if known not in WITHOUT_UNITS:
-        raise TamisError(
-            f"{path} is of the format {known}, whose units are known and converted to eV and Å; leave "
-            f"dataset.units out (it is for {', '.join(WITHOUT_UNITS)})"
-        )
-
-
-def refuse_missing_lines(path: Path, file_format: str | None) -> None:
-    """An XYZ file may say that it has a billion atoms: ASE would look for each of them behind the end of the file."""
-    if file_format not in XYZ_FORMATS:
-        return
-    from ase.io.formats import open_with_compression
-
-    try:
-        with open_with_compression(str(path), "r") as file:
-            cut = cut_frame(file)
-    except Exception:  # ASE meets the same when it reads, and its error is told
-        return
-    if cut:
-        raise TamisError(
-            f"{path}, frame {cut[0]} or later, cannot be read (it says {cut[1]} atoms, and {cut[2]} lines follow); "
-            "is the file truncated? correct it"
-        )
-
-
-def cut_frame(lines: Iterator[str]) -> tuple[int, int, int] | None:
-    """Of the first frame that an XYZ file does not hold: its number, how many atoms it has, lines that are there."""
-    count = 0
-    for header in lines:
-        if header.lstrip().startswith("VEC"):  # cell vectors behind a frame
-            continue
-        n_atoms = max(int(header), 0)
-        found = sum(1 for _ in itertools.islice(lines, min(n_atoms + 1, sys.maxsize)))
-        if found <= n_atoms:
-            return count, n_atoms, found
-        count += 1
-    return None
-
-
-def refuse_cut_line(path: Path, file_format: str | None) -> None:
-    """An XYZ file that was cut inside its last number reads like a whole one, with another number."""
-    if file_format not in XYZ_FORMATS:
-        return
-    from ase.io.formats import get_compression, open_with_compression
-
-    with open_with_compression(str(path), "rb") as file:
-        if get_compression(str(path))[1] is None:
-            file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
-        last = b""
-        while chunk := file.read(CHUNK):
-            last = chunk[-1:]
-    if last not in (b"", b"\n"):
-        raise TamisError(
-            f"{path} does not end with a whole line: is it truncated? If it is complete, end it with a newline"
-        )

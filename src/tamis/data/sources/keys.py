@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,7 @@ from tamis.data.sources.labels import (
     label,
     names_of_labels,
     numbers,
-    stress_by_key,
-    stress_by_virial,
+    stress_under,
     voigt,
 )
 
@@ -160,19 +159,20 @@ def _energy_of_forces(frames: Named, counts: Mapping[str, int]) -> tuple[str, st
     )
 
 
-def _gaps(frames: Named, one: str, other: str) -> Iterator[tuple[str, float]]:
-    """Id and largest difference of two labels, where a structure has both with equally many numbers."""
-    for name, atoms in frames:
-        a, b = (_flat(label(atoms, key)) for key in (one, other))
-        if a is not None and b is not None and a.shape == b.shape and a.size:
-            gap = float(np.abs(a - b).max())
-            if np.isfinite(gap):
-                yield name, gap
-
-
 def _flat(value: Any) -> Array | None:
-    found = None if value is None else numbers(value)
+    found = numbers(value)
     return None if found is None else found.ravel()
+
+
+def _gaps(
+    frames: Named, one: str, other: str, as_numbers: Callable[[Any], Array | None] = _flat
+) -> Iterator[tuple[str, float]]:
+    """Id and largest difference of two labels, for structures that have both with equally many numbers."""
+    for name, atoms in frames:
+        values = [label(atoms, key) for key in (one, other)]
+        a, b = (None if value is None else as_numbers(value) for value in values)
+        if a is not None and b is not None and a.shape == b.shape and a.size and np.isfinite(a - b).all():
+            yield name, float(np.abs(a - b).max())
 
 
 def _other_spellings(
@@ -183,10 +183,7 @@ def _other_spellings(
     for other in sorted(spellings(what, counts)):
         if other in (chosen, USUAL[what]):
             continue
-        if what in ("stress", "virial"):
-            gaps = list(_tensor_gaps(frames, chosen, other))
-        else:
-            gaps = list(_gaps(frames, chosen, other))
+        gaps = _gaps(frames, chosen, other, voigt if what in ("stress", "virial") else _flat)
         differing = [(name, gap) for name, gap in gaps if gap * factor > ROUNDING[what]]
         if differing:
             name, gap = max(differing, key=lambda one: one[1])
@@ -195,13 +192,6 @@ def _other_spellings(
                 f"structures); which is the reference, and which a model's? set dataset.{what}_key={other}, or "
                 f"dataset.{what}_key={chosen}"
             )
-
-
-def _tensor_gaps(frames: Named, one: str, other: str) -> Iterator[tuple[str, float]]:
-    for name, atoms in frames:
-        a, b = (voigt(label(atoms, key)) for key in (one, other))
-        if a is not None and b is not None and np.isfinite(a - b).all():
-            yield name, float(np.abs(a - b).max())
 
 
 def spellings(what: str, names: Iterable[str]) -> set[str]:
@@ -256,8 +246,8 @@ def _stress_against_virial(
         atoms = bare(source, units.factor("length"))
         if not has_volume(atoms):
             continue
-        a = stress_by_key(source, stress, units)
-        b = stress_by_virial(source, atoms, virial, units)
+        a = stress_under(source, atoms, "stress", stress, units)
+        b = stress_under(source, atoms, "virial", virial, units)
         if a is not None and b is not None and a.size == b.size == 6 and np.isfinite(a - b).all():
             pairs.append((name, a, b, atoms.cell.volume))
     if not pairs:

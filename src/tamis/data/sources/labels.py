@@ -113,10 +113,8 @@ def stress_of(source: Atoms, atoms: Atoms, keys: Keys, units: FileUnits) -> tupl
     missing = np.full(6, np.nan)
     if not has_volume(atoms):
         return missing, []
-    for key, values in (
-        (keys.stress, stress_by_key(source, keys.stress, units)),
-        (keys.virial, stress_by_virial(source, atoms, keys.virial, units)),
-    ):
+    for what, key in (("stress", keys.stress), ("virial", keys.virial)):
+        values = stress_under(source, atoms, what, key, units)
         if values is not None:
             return (values, []) if values.size else (missing, [f"{key} needs 6 or 9 numbers"])
     return missing, []
@@ -127,22 +125,18 @@ def has_volume(atoms: Atoms) -> bool:
     return bool(atoms.pbc.all()) and atoms.cell.volume != 0.0
 
 
-def stress_by_key(source: Atoms, key: str | None, units: FileUnits) -> Array | None:
-    """The stress under ``key``, (6,), eV/Å³; empty where it is no tensor, None where there is none."""
+def stress_under(source: Atoms, atoms: Atoms, what: str, key: str | None, units: FileUnits) -> Array | None:
+    """Stress (6,), eV/Å³, from the stress or the virial (``what``) under ``key``: minus the virial over the volume.
+
+    Empty where the label is no tensor, None where there is none.
+    """
     value = label(source, key) if key else None
     if value is None:
         return None
     values = voigt(value)
-    return np.empty(0) if values is None else values * units.factor("stress")
-
-
-def stress_by_virial(source: Atoms, atoms: Atoms, key: str | None, units: FileUnits) -> Array | None:
-    """Minus the virial under ``key`` over the volume; else as ``stress_by_key``."""
-    value = label(source, key) if key else None
-    if value is None:
-        return None
-    values = voigt(value)
-    return np.empty(0) if values is None else -values * units.factor("virial") / atoms.cell.volume
+    if values is None:
+        return np.empty(0)
+    return values * units.factor(what) / (-atoms.cell.volume if what == "virial" else 1.0)
 
 
 def label(atoms: Atoms, key: str) -> Any:

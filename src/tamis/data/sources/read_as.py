@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from tamis.core.messages import listed
+from tamis.core.names import printable
 from tamis.data.file_units import FileUnits
 from tamis.data.sources.keys import Choice
 from tamis.data.sources.labels import Frame, label
 
+LOG = logging.getLogger(__name__)
+
 PRINTED = {"angstrom": "Å", "ev": "eV", "mev": "meV", "gpa": "GPa", "mpa": "MPa", "pa": "Pa"}
 
 
-def describe(frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
-    """The line for ``frames``, which have been read with the keys ``chosen``."""
+def describe(files: Sequence[Path], frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
+    """The line for ``frames``, which were read from ``files`` with the keys ``chosen``; it is logged, too."""
     keys = chosen.keys
     parts = [
         f"energy from {keys.energy} ({printed(units.energy)}){_remark(chosen, 'energy')}",
@@ -23,18 +29,19 @@ def describe(frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
     ]
     if units.factor("length") != 1.0:
         parts.append(f"positions and cell in {printed(units.length)}")
-    if keys.group:
-        named = sum(label(frame.source, keys.group) is not None for frame in frames)
-        parts.append(f"group from {keys.group}{_of(named, frames)}")
-    if keys.block:
-        named = sum(label(frame.source, keys.block) is not None for frame in frames)
-        parts.append(f"block from {keys.block}{_of(named, frames)}")
+    for what, key in (("group", keys.group), ("block", keys.block)):
+        if key:
+            named = sum(label(frame.source, key) is not None for frame in frames)
+            parts.append(f"{what} from {key}{_of(named, frames)}")
     if flat := [frame.name for frame in frames if (frame.atoms.pbc != frame.source.pbc).any()]:
         parts.append(
-            f"not periodic along cell vectors of length zero, though the file says so or leaves it open ({flat[0]}"
-            f"{f' and {len(flat) - 1} more' if len(flat) > 1 else ''})"
+            "not periodic along cell vectors of length zero, though the file says so or leaves it open "
+            f"({listed(flat, 1)})"
         )
-    return f"{len(frames)} structures read; {'; '.join(parts)}"
+    names = [printable(str(path)) for path in files]
+    line = f"{listed(names, 3, 'more files')}: {len(frames)} structures read; {'; '.join(parts)}"
+    LOG.info("%s", line)
+    return line
 
 
 def _stress(frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
