@@ -26,8 +26,7 @@ from tamis.data.dataset import Dataset
 from tamis.data.plausibility import (
     UNTYPED,
     Factors,
-    filler_doubts,
-    filler_problems,
+    find_fillers,
     is_isolated,
     set_isolated_apart,
     unit_doubts,
@@ -104,10 +103,11 @@ def check_dataset(
     remaining = dataset.subset(sound)
     bonded = set_isolated_apart(remaining)
     problems += repeated_structures(remaining) + foreign_energies(remaining, tolerances.energy_window)
-    problems += impossible_stresses(remaining) + filler_problems(bonded, tolerances.zero_forces)
+    fillers, filler_doubts = find_fillers(bonded, tolerances.zero_forces)
+    problems += impossible_stresses(remaining) + fillers
     units = unit_doubts(bonded, typed)
     raise_problems(problems, units)
-    doubts = [*doubts_of(bonded, elements, tolerances), *filler_doubts(bonded), *units]
+    doubts = [*doubts_of(bonded, elements, tolerances), *filler_doubts, *units]
     for doubt in doubts:
         LOG.warning("%s", doubt)
     return tuple(doubts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from ase import Atoms
@@ -27,72 +27,66 @@ SAME_VOLUME = 1e-3
 """Relative difference of volumes per atom above which one pressure cannot belong to both."""
 
 
-def filler_problems(dataset: Dataset, zero_forces: bool = False) -> list[str]:
-    """What cannot be true of the whole set.
+def find_fillers(dataset: Dataset, zero_forces: bool = False) -> tuple[list[str], list[str]]:
+    """Sentences on fillers that make a whole set useless, and on those that some structures may have.
 
     Parameters
     ----------
     dataset : structures that passed the other checks.
-    zero_forces : allow that all of them are zero.
+    zero_forces : allow that all forces are zero.
     """
-    found = []
-    silent = zero_force_fillers(dataset)
-    if len(silent) >= FEWEST and not zero_forces and all_zero(dataset.forces) and varies(dataset, silent):
-        found.append(
-            f"every force of every structure is 0, although {len(silent)} have atoms whose neighbours do not balance, "
-            f"such as {names(dataset, silent[:1])}: a filler? name the true ones with dataset.forces_key; to take them "
-            "as they are, set dataset.zero_forces=true"
-        )
-    stressed = zero_stress_fillers(dataset)
-    labelled = np.isfinite(dataset.stresses).all(axis=1)
-    if len(stressed) >= FEWEST and all_zero(list(dataset.stresses[labelled])):
-        found.append(
-            f"every stress is 0, which cannot be for {len(stressed)} structures, such as "
-            f"{names(dataset, stressed[:1])}: a filler? leave it out with dataset.stress_key=null "
-            "dataset.virial_key=null; one of them alone takes the other label, where there is one"
-        )
-    constant = constant_energies(dataset)
-    if len(constant) > 2 and len(constant) == len(dataset):
-        found.append(
-            f"every energy is {dataset.energies[0]:.6g} eV, although forces differ: a filler? name the true one with "
-            "dataset.energy_key"
-        )
-    return found
-
-
-def filler_doubts(dataset: Dataset) -> list[str]:
-    """What is unlikely of some structures."""
-    found = []
+    problems, doubts = [], same_labels(dataset)
     silent = zero_force_fillers(dataset)
     if len(silent) >= FEWEST:
-        found.append(
+        doubts.append(
             "all forces are 0 where neighbours do not balance, fillers? leave these structures out with dataset.drop, "
             f"or name the true ones with dataset.forces_key: {names(dataset, silent)}"
         )
+        if not zero_forces and all_zero(dataset.forces) and varies(dataset, silent):
+            problems.append(
+                f"every force of every structure is 0, although {len(silent)} have atoms whose neighbours do not "
+                f"balance, such as {names(dataset, silent[:1])}: a filler? name the true ones with dataset.forces_key; "
+                "to take them as they are, set dataset.zero_forces=true"
+            )
     stressed = zero_stress_fillers(dataset)
     if len(stressed) >= FEWEST:
-        found.append(
+        doubts.append(
             "stress is 0 where it cannot be, a filler? take the stress out of these structures, or leave all out with "
             f"dataset.stress_key=null dataset.virial_key=null: {names(dataset, stressed)}"
         )
+        if all_zero(dataset.stresses[np.isfinite(dataset.stresses).all(axis=1)]):
+            problems.append(
+                f"every stress is 0, which cannot be for {len(stressed)} structures, such as "
+                f"{names(dataset, stressed[:1])}: a filler? leave it out with dataset.stress_key=null "
+                "dataset.virial_key=null; one of them alone takes the other label, where there is one"
+            )
     constant = constant_energies(dataset)
     if len(constant) > 2:
-        found.append(
+        doubts.append(
             "one energy for structures whose forces differ, a filler? leave these out with dataset.drop, or name the "
             f"true one with dataset.energy_key: {names(dataset, constant)}"
         )
-    forces = {i: force.tobytes() for i, force in enumerate(dataset.forces) if force.any()}
-    found += [
-        f"the same forces for different structures: {names(dataset, members)}"
-        for members in repeated(dataset, forces)
-    ]
-    stresses = {
-        i: stress.tobytes() for i, stress in enumerate(dataset.stresses) if np.abs(stress).max() > 0.0
-    }
-    found += [
-        f"the same stress for different structures: {names(dataset, members)}"
-        for members in repeated(dataset, stresses)
-    ]
+        if len(constant) == len(dataset):
+            problems.append(
+                f"every energy is {dataset.energies[0]:.6g} eV, although forces differ: a filler? name the true one "
+                "with dataset.energy_key"
+            )
+    return problems, doubts
+
+
+def same_labels(dataset: Dataset) -> list[str]:
+    """Sentences on structures that have the same forces or the same stress, and are no copies of each other."""
+    found = []
+    for what, labels in (("forces", dataset.forces), ("stress", dataset.stresses)):
+        by_label: dict[bytes, list[int]] = defaultdict(list)
+        for i, values in enumerate(labels):
+            if np.abs(values).max() > 0.0:  # not for NaN, which is no label
+                by_label[values.tobytes()].append(i)
+        for first, *others in by_label.values():
+            if different := [i for i in others if dataset.copies[i] != dataset.copies[first]]:
+                found.append(
+                    f"the same {what} for different structures: {names(dataset, [first, *different])}"
+                )
     return found
 
 
@@ -127,19 +121,6 @@ def constant_energies(dataset: Dataset) -> list[int]:
     members = max(by_energy.values(), key=len, default=[])
     sizes = {float(f"{np.linalg.norm(dataset.forces[i]):.3e}") for i in members}
     return members if 2 * len(members) > len(dataset) and len(sizes) > 1 else []
-
-
-def repeated(dataset: Dataset, labels: Mapping[int, Hashable]) -> list[list[int]]:
-    """Structures of equal labels (by index) that are no copies of each other."""
-    by_label: dict[Hashable, list[int]] = defaultdict(list)
-    for i, value in labels.items():
-        by_label[value].append(i)
-    found = []
-    for members in by_label.values():
-        others = [i for i in members[1:] if dataset.copies[i] != dataset.copies[members[0]]]
-        if others:
-            found.append([members[0], *others])
-    return found
 
 
 def lopsidedness(atoms: Atoms) -> float:
