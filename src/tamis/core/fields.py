@@ -1,4 +1,4 @@
-"""What values the fields of a dataclass may have, declared beside them: ``r_cut: Annotated[float, Above(0, "Å")]``.
+"""Rules for the fields of a dataclass, declared beside them: ``r_cut: Annotated[float, Above(0, "Å")]``.
 
 A class that derives from ``Checked`` refuses, when it is built, what its annotations do not allow, and keeps lists as
 tuples. Types are compared where a configuration is read (``tamis.core.config_check``).
@@ -19,7 +19,7 @@ from tamis.core.errors import TamisError
 
 
 class Rule(ABC):
-    """What is asked of a value, or of each entry where the value is a sequence; None is left alone."""
+    """A rule for a value, or for each entry of a sequence; None is always allowed."""
 
     unit: str = ""
 
@@ -30,7 +30,7 @@ class Rule(ABC):
     @property
     @abstractmethod
     def words(self) -> str:
-        """What is allowed, such as "it must be above 0"."""
+        """The allowed values in words, such as "it must be above 0"."""
 
     def apply(self, name: str, value: Any) -> Any:
         """The value as it is kept.

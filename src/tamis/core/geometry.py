@@ -1,4 +1,4 @@
-"""Which structures a search for neighbours can treat, and in what cell; on others engines hang or crash."""
+"""Searches for neighbours, and the structures that they can treat; with others, engines hang or crash."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tamis.core.errors import TamisError
 Array = NDArray[np.float64]
 
 LARGEST = 1e5
-"""Å; positions and cells beyond it are no structures of atoms, and lose digits."""
+"""Å; larger positions and cells lose digits, and are no structures of atoms."""
 SMALLEST_VOLUME = 1e-6
 """Å³ of a periodic cell."""
 MOST_NEIGHBOURS = 2000
-"""More neighbours than this an atom are a mistake in the cutoff or the cell, and would take hours."""
+"""Neighbours of an atom; more would take hours, and come from a wrong cutoff or cell."""
 MOST_IMAGES = 10_000
 """Images of a cell within reach; a primitive cell has hundreds."""
 SHORTEST_REACH = 1.0

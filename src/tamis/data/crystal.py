@@ -1,4 +1,4 @@
-"""The crystal of a data set, whose properties are measured."""
+"""The crystal whose properties are measured."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Crystal(Checked):
         return self._bulk(a, cubic=True)
 
     def _bulk(self, a: float | None, cubic: bool) -> Atoms:
-        from ase.build import bulk  # brings half of SciPy, which most trials do without
+        from ase.build import bulk  # loads half of SciPy, which most trials do not need
 
         return bulk(self.element, self.structure, a=self.a if a is None else a, cubic=cubic)
 

@@ -1,4 +1,4 @@
-"""Units of the numbers in a user's file, and what they are multiplied with to become tamis' own."""
+"""Units of the numbers in a user's file, and the factors that convert them to tamis' own."""
 
 from __future__ import annotations
 

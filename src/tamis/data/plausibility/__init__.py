@@ -1,4 +1,4 @@
-"""Whether labels can be what they are taken for: fillers, units, signs, atoms alone (docs/plausibility.md)."""
+"""Checks whether labels are plausible: fillers, units, signs, free atoms (docs/plausibility.md)."""
 
 from tamis.data.plausibility.fillers import find_fillers
 from tamis.data.plausibility.isolated import is_isolated, set_isolated_apart

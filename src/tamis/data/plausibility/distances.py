@@ -1,4 +1,4 @@
-"""Distances of nearest neighbours, also against the radii of atoms."""
+"""Distances of nearest neighbours, in Å and in units of atomic radii."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tamis.data.dataset import Dataset
 Array = NDArray[np.float64]
 
 FARTHEST_BOND = 2.2
-"""Sums of two radii; nearest neighbours farther apart are not looked for."""
+"""Sums of two radii; the search for nearest neighbours ends here."""
 NOBLE_GASES = [atomic_numbers[symbol] for symbol in ("He", "Ne", "Ar", "Kr", "Xe", "Rn")]
 NEAREST = {"fcc": 0.5**0.5, "bcc": 0.75**0.5, "hcp": 1.0}
 """Shortest distance in units of the lattice constant a."""
@@ -35,7 +35,7 @@ def radius(number: int) -> float:
 def usual_bond(atoms: Atoms) -> float:
     """Median over the atoms of the distance to the nearest neighbour, over the sum of the two radii.
 
-    Infinity: no neighbour within FARTHEST_BOND. Noble gases, which are not bound, have no say.
+    Infinity: no neighbour within FARTHEST_BOND. Noble gases, which are not bound, do not count.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Labels that a program wrote in place of what it did not compute: zeros, and the same numbers again."""
+"""Fillers: zeros or repeated numbers that a program wrote in place of labels that it did not compute."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tamis.data.plausibility.distances import radius
 Array = NDArray[np.float64]
 
 REACH = 1.7
-"""Largest sums of two radii; takes in the second neighbours of bcc."""
+"""Sums of the two largest radii; includes the second neighbours of bcc."""
 LOPSIDED = 0.02
 """Length of the weighted mean of the directions to an atom's neighbours; rounding and symmetry give 1e-10."""
 FEWEST = 2
-"""Structures; one alone may be relaxed, and printed with few digits."""
+"""Structures; a single one may be relaxed, and printed with few digits."""
 SAME_VOLUME = 1e-3
 """Relative difference of volumes per atom above which one pressure cannot belong to both."""
 
@@ -91,7 +91,7 @@ def same_labels(dataset: Dataset) -> list[str]:
 
 
 def zero_force_fillers(dataset: Dataset) -> list[int]:
-    """Structures whose forces are all exactly 0, and some atom of which has neighbours that do not balance."""
+    """Structures whose forces are all exactly 0 although the neighbours of some atom do not balance."""
     return [
         i
         for i, atoms in enumerate(dataset.structures)
@@ -100,7 +100,7 @@ def zero_force_fillers(dataset: Dataset) -> list[int]:
 
 
 def zero_stress_fillers(dataset: Dataset) -> list[int]:
-    """Structures whose stress is exactly 0, and that are under force, or have different volumes all the same."""
+    """Structures whose stress is exactly 0 although they have forces, or differ in volume from each other."""
     zero = [i for i, stress in enumerate(dataset.stresses) if np.isfinite(stress).all() and not stress.any()]
     moved = {i for i in zero if dataset.forces[i].any()}
     by_composition: dict[str, list[int]] = defaultdict(list)
@@ -114,7 +114,7 @@ def zero_stress_fillers(dataset: Dataset) -> list[int]:
 
 
 def constant_energies(dataset: Dataset) -> list[int]:
-    """Structures that share one energy to the last digit, and differ in their forces: most of the set, or none."""
+    """Structures with the same energy to the last digit and different forces, if they are most of the set."""
     by_energy: dict[float, list[int]] = defaultdict(list)
     for i, energy in enumerate(dataset.energies):
         by_energy[float(energy)].append(i)

@@ -1,4 +1,4 @@
-"""Free atoms among the structures: references of the energy, and nothing that a potential of bonds is fitted to."""
+"""Free atoms among the structures: references for energies, to which no potential is fitted."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ BEYOND_BONDS = 2.0
 NO_REACH = 6.0
 """Å; noble gases and stretched crystals are bound, or nearly so, at shorter distances."""
 MOST_ATOMS = 8
-"""Of a structure of free atoms; larger ones are not looked at."""
+"""Largest number of atoms in a structure of free atoms."""
 SHOWN = 5
 
 
 def set_isolated_apart(dataset: Dataset) -> Dataset:
-    """``dataset`` without free atoms, which are in ``isolated``, with a note on them.
+    """Move the free atoms of ``dataset`` to ``isolated``, with a note.
 
-    The whole set where half of it or more are free atoms: then something else is wrong, or they are what it is about.
+    A set of which half or more are free atoms stays as it is: they are its subject, or something else is wrong.
     """
     free = [i for i, atoms in enumerate(dataset.structures) if is_isolated(atoms)]
     if not free or 2 * len(free) >= len(dataset):
@@ -37,7 +37,7 @@ def set_isolated_apart(dataset: Dataset) -> Dataset:
 
 
 def is_isolated(atoms: Atoms) -> bool:
-    """One atom alone, or a few that are all farther apart than any bond, and than NO_REACH."""
+    """Whether all atoms are farther apart than any bond and than NO_REACH."""
     if not 0 < len(atoms) <= MOST_ATOMS:
         return False
     radii = np.array([radius(int(number)) for number in atoms.numbers])

@@ -15,27 +15,27 @@ def _in_one(kind: str, *units: str) -> dict[str, float]:
 
 
 ENERGIES = _in_one("energy", "hartree", "rydberg", "kcal/mol", "kj/mol", "mev")
-"""Of each in one eV."""
+"""Number of each in one eV."""
 FORCES = _in_one(
     "forces",
     *("hartree/bohr", "rydberg/bohr", "kcal/mol/angstrom", "kj/mol/angstrom", "mev/angstrom"),
     *("ev/bohr", "kj/mol/nm"),
 )
-"""Of each in one eV/Å."""
+"""Number of each in one eV/Å."""
 STRESSES = _in_one("stress", *PRESSURES, "hartree/bohr3", "rydberg/bohr3")
-"""Of each in one eV/Å³."""
+"""Number of each in one eV/Å³."""
 VIRIALS = _in_one("virial", "hartree", "rydberg", "kcal/mol")
-"""Of each in one eV."""
+"""Number of each in one eV."""
 FAMILIES = (("hartree", "hartree/bohr"), ("rydberg", "rydberg/bohr"), ("kj/mol", "kj/mol/nm"))
 """Units of energies and forces that programs use together; they do not match beside positions in Å."""
 NEAR = 0.3
-"""|ln| of the factor that was found over that of a unit, below which the unit is named."""
+"""|ln| of the ratio of two factors, below which they are taken to be the same."""
 GRADIENTS = "the sign of gradients: turn it in the file"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What labels may be: in words, with the settings to type.
+    """A possible meaning of labels, in words, with the settings to type.
 
     factor : by which the labels are then larger than the others suggest.
     forces : unit that forces have then, in one eV/Å; negative for gradients.

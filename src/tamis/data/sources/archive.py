@@ -1,4 +1,4 @@
-"""A Dataset in one file: arrays without pickles, with a fingerprint that tells damage."""
+"""A Dataset in one file of arrays, without pickles, with a fingerprint that shows damage."""
 
 from __future__ import annotations
 

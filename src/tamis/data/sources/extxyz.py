@@ -1,4 +1,4 @@
-"""A user's own files: anything that ASE reads, extended XYZ above all."""
+"""A user's own files in any format that ASE reads, such as extended XYZ."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Extxyz(Source):
         where there is one; None: not read.
     group_key : name of the kind of structure; a structure without it belongs to "all". "auto": config_type, where there
         is one; None: not read.
-    block_key : name of the trajectory or strain mode; a structure without it is a block of its own. None: not read.
+    block_key : name of the trajectory or strain mode; a structure without it is its own block. None: not read.
     units : of the numbers in the files, see ``tamis.data.file_units.FileUnits``; None: Å, eV, eV/Å, eV/Å³.
     test_fraction : part of every group set aside for testing where there is no ``test``; 0: no test set.
         Whole blocks, where a block has several structures; copies of a structure stay together.
-    test_seed : of that choice, which belongs to the data and so is none of the trial's seeds.
+    test_seed : seed of that choice; it belongs to the data, and is none of the trial's seeds.
     held_out : blocks or groups to test on instead of ``test_fraction``; None: that fraction.
     shortest_distance, net_force, energy_window, zero_forces : see ``tamis.data.checks.Tolerances``.
     """
@@ -88,14 +88,14 @@ class Extxyz(Source):
 
     @property
     def typed_factors(self) -> Factors:
-        """Of ``units``; stresses are those of the stress, or of the virial where this has a unit and that has none."""
+        """Factors of ``units``; that of the virial for stresses if only the virial has a unit of its own."""
         units = self.file_units
         stress = units.factor("stress") if units.factor("stress") != 1.0 else units.factor("virial")
         return units.factor("energy"), units.factor("forces"), stress
 
     @property
     def tolerances(self) -> Tolerances:
-        """Where the checks refuse."""
+        """Limits of the checks."""
         return Tolerances(self.shortest_distance, self.net_force, self.energy_window, self.zero_forces)
 
     def _files(self) -> list[Path]:
@@ -113,7 +113,7 @@ class Extxyz(Source):
         )
         raise_problems(chosen.problems)
         frames = [labelled(atoms, name, chosen.keys, units) for name, atoms in training + testing]
-        used = [frame for frame in frames if frame.name not in self.drop]  # what is left out may be bad
+        used = [frame for frame in frames if frame.name not in self.drop]  # dropped structures may be bad
         raise_problems([f"{frame.name}: {problem}" for frame in used for problem in frame.problems])
         return Dataset(
             structures=tuple(frame.atoms for frame in frames),
@@ -131,12 +131,12 @@ class Extxyz(Source):
         )
 
     def _with_test(self, dataset: Dataset) -> Dataset:
-        """Where there is no test file, what ``held_out`` names, or ``test_fraction``, is for testing."""
+        """Without a test file, ``held_out`` or else ``test_fraction`` chooses the test structures."""
         if self.test:
             return dataset
         if self.held_out is not None:
             is_test = named(self.held_out, dataset.groups, dataset.blocks)
-            # what is trained on as well is no test: several trajectories may begin with the same structure
+            # copies of training structures are no test: several trajectories may begin with one structure
             is_test &= ~np.isin(dataset.copies, dataset.copies[~is_test])
             if not is_test.any():
                 raise TamisError(

@@ -1,4 +1,4 @@
-"""Which of a file's names are taken for energy, forces and stress, and what contradicts that choice."""
+"""Chooses the keys of energy, forces and stress in a user's files, and finds labels that contradict the choice."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Named = Sequence[tuple[str, Atoms]]
 """Ids and structures."""
 
 AUTO = "auto"
-"""What a key is where its user named none."""
+"""The value of a key that the user has not named."""
 USUAL = {
     "energy": "energy",
     "forces": "forces",
@@ -41,14 +41,14 @@ USUAL = {
     "group": "config_type",
     "block": None,
 }
-"""What is looked for then."""
+"""The names that ``auto`` takes."""
 REFERENCE_WORDS = frozenset(
     [
         *("ref", "reference", "dft", "qm", "abinitio", "vasp", "qe", "castep", "cp2k", "gpaw", "pbe"),
         *("target", "true", "label", "data", "total"),
     ]
 )
-"""Words around the name of a label that a potential is to be trained on (``REF_energy``, ``energy_dft``)."""
+"""Words around the names of training labels (``REF_energy``, ``energy_dft``)."""
 CORES = {
     "energy": ("energy",),
     "forces": ("forces", "force"),
@@ -63,12 +63,12 @@ SAME_ENERGY = 1e-6
 """eV; free energy and energy that are nearer are one number."""
 COMPONENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
 RATIOS: dict[float, str] = {1.0: "", **{1.0 / number: unit for unit, number in PRESSURES.items()}}
-"""What a stress in another unit is of one in eV/Å³."""
+"""A stress in another unit over the same in eV/Å³ -> the unit."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """keys : what is read. problems : why that cannot be. remarks : what deserves a word, by label."""
+    """keys : names to read. problems : reasons to refuse them. remarks : notes for the user, by label."""
 
     keys: Keys
     problems: tuple[str, ...]
@@ -108,7 +108,7 @@ def _usual(what: str, counts: Mapping[str, int]) -> str | None:
 
 
 def _missing(counts: Mapping[str, int], wanted: Mapping[str, str | None], n_frames: int) -> Iterator[str]:
-    """Names that no structure has: those that the user gave, and those of energy and forces in any case."""
+    """Problems with names that no structure has, if the user gave them or they are of energy or forces."""
     known = sorted(set(counts) - {"nothing"})
     for what, given in wanted.items():
         needed = what in ("energy", "forces")
@@ -126,7 +126,7 @@ def _missing(counts: Mapping[str, int], wanted: Mapping[str, str | None], n_fram
 
 
 def _energy_of_forces(frames: Named, counts: Mapping[str, int]) -> tuple[str, str, list[str]]:
-    """The energy that forces are the gradient of, a remark, and what is wrong.
+    """The key of the energy whose gradient the forces are, a remark, and problems.
 
     With smeared occupations forces belong to the free energy of the electrons; the energy extrapolated to zero width,
     which ASE calls ``energy`` for VASP, GPAW, CASTEP and others, is another number.
@@ -178,7 +178,7 @@ def _gaps(
 def _other_spellings(
     frames: Named, what: str, chosen: str, counts: Iterable[str], units: FileUnits
 ) -> Iterator[str]:
-    """Labels of the same meaning under another name (``REF_energy`` beside ``energy``) with other values."""
+    """Problems with labels of the same meaning but other values (``REF_energy`` beside ``energy``)."""
     factor = abs(units.factor(what))
     for other in sorted(spellings(what, counts)):
         if other in (chosen, USUAL[what]):
@@ -207,9 +207,9 @@ def _one_stress(
     counts: Iterable[str],
     units: FileUnits,
 ) -> tuple[dict[str, str | None], list[str], str]:
-    """``chosen``, so that stress and virial do not contradict each other; what is wrong, and a remark.
+    """``chosen`` without contradictions of stress and virial, problems, and a remark.
 
-    Of two that contradict each other the one that was typed is taken, and the other is not read.
+    If the two contradict each other, the one that the user typed is read, and the other is not.
     """
     stress, virial = chosen["stress"], chosen["virial"]
     typed = [what for what in ("stress", "virial") if wanted[what] not in (AUTO, None)]
@@ -235,9 +235,9 @@ def _one_stress(
 def _stress_against_virial(
     frames: Named, stress: str, virial: str, units: FileUnits, of_choice: bool = False
 ) -> list[str]:
-    """Stress and virial that a structure has both, and that are not minus each other (times the volume).
+    """A problem if structures have a stress and a virial that is not minus the stress times the volume.
 
-    of_choice : one of them would not be read, since it has another name than usual; to name one is advised.
+    of_choice : one of the two has an unusual name and would not be read; the advice is to name one.
     """
     pairs = []
     for name, source in frames:
@@ -270,7 +270,7 @@ def _stress_against_virial(
 
 
 def _advice(ours: Array, theirs: Array, stress: str, virial: str, of_choice: bool) -> str:
-    """Which of the two may be taken: not the one that holds nothing, nor one in a unit that is not said."""
+    """Settings that choose one of the two, unless it holds nothing but zeros or is in an unknown unit."""
     ways = []
     if theirs.any():
         ways.append(f"dataset.{f'virial_key={virial}' if of_choice else 'stress_key=null'} to take {virial}")
@@ -280,7 +280,7 @@ def _advice(ours: Array, theirs: Array, stress: str, virial: str, of_choice: boo
 
 
 def _explained(stress: Array, by_virial: Array, volumes: Array) -> str:
-    """What would make them agree, or which of them holds nothing."""
+    """The unit or sign that would make them agree, or the one that holds nothing but zeros."""
     if not stress.any():
         return "; every stress is zero, as where a program fills in what it has not computed"
     if not by_virial.any():
@@ -301,7 +301,7 @@ def _explained(stress: Array, by_virial: Array, volumes: Array) -> str:
 
 
 def _ratio(a: Array, b: Array) -> float | None:
-    """``a`` over ``b``, where one is a multiple of the other."""
+    """``a`` over ``b`` if one is a multiple of the other, else None."""
     ratio = float(np.sum(a * b) / np.sum(b * b))
     off = float(np.linalg.norm(a - ratio * b)) / max(float(np.linalg.norm(a)), 1e-300)
     return ratio if off < 0.02 else None

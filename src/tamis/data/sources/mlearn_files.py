@@ -59,7 +59,7 @@ def objection(data: bytes, pin: str) -> str:
 
 
 def blob_id(data: bytes) -> str:
-    """The name that git gives to a file with this content: ``git hash-object``."""
+    """Git's id of a file with this content, as ``git hash-object`` prints it."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""One line that says what was read for energy, forces and stress: under which name, in which unit and sign."""
+"""One line on the keys, units and signs with which energy, forces and stress were read."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _remark(chosen: Choice, what: str) -> str:
 
 
 def printed(unit: str) -> str:
-    """A unit as people write it."""
+    """A unit in its usual spelling."""
     words = []
     for word in unit.split("/"):
         power = "³" if word.endswith("3") else ""
