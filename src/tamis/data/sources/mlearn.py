@@ -41,7 +41,8 @@ SHEARS = {
     **{("Li", group): XY_YZ_XZ for group in ("AIMD-NVT", "Vacancy")},
 }
 """Places of xy, xz and yz among the numbers of ``virial_stress``. They differ by element and group, and were found by
-comparing the stresses with those of fits to energies and forces alone. Other groups have no usable shears: those of surfaces are too small to tell, and those of Li's two-atom elastic cells are not monotonic in the strain."""
+comparing the stresses with those of fits to energies and forces alone. Other groups have no usable shears: those of
+surfaces are too small to tell, and those of Li's two-atom elastic cells are not monotonic in the strain."""
 
 HOT_ABOVE = {"Si": -5.0, "Ge": -4.2, "Mo": -10.5, "Li": np.inf}
 """eV/atom that separate hot frames with a vacancy (a melt) from cold ones (a crystal near 300 K). The temperatures of
