@@ -19,6 +19,7 @@ from tamis.core.errors import TamisError
 from tamis.core.messages import in_one_line
 from tamis.core.names import quoted
 from tamis.core.resolvers import register_resolvers
+from tamis.core.secrets import redacted
 from tamis.records.record import RECORD_FILE
 from tamis.report.tables import print_failure
 from tamis.sweeps.folder import SWEEP_FILE, SweepFolder
@@ -39,7 +40,7 @@ def run(arguments: Namespace) -> int:
     """Send what is missing; returns the exit status."""
     tracker = _tracker(arguments.uri, arguments.experiment)
     if not tracker.answers():
-        raise TamisError(f"{tracker.uri} does not answer; nothing was sent")
+        raise TamisError(f"{redacted(tracker.uri)} does not answer; nothing was sent")
     console, n_failed = Console(highlight=False, soft_wrap=True), 0
     for folder in arguments.folders:
         if not folder.is_dir():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -22,8 +21,6 @@ PAUSE_S = 60.0
 """Seconds without a try after MLflow could not be reached: each try may take long."""
 FILES = ("results.csv", "errors.png", "search.html", PROTOCOL_FILE)
 """Files of the sweep's folder that its run gets as artifacts."""
-Item = tuple[str, Mapping[str, str]]
-"""The name of a trial, and more tags of its run."""
 
 
 class Publisher:
@@ -40,13 +37,14 @@ class Publisher:
         self.tracker, self.folder, self.sweep = tracker, folder, sweep
         self.n_new = self.n_there = 0
         self.failed: list[str] = []
-        self._queue: SimpleQueue[Item | None] = SimpleQueue()
-        self._waiting: deque[Item] = deque()
+        self._queue: SimpleQueue[str | None] = SimpleQueue()
+        self._waiting: deque[str] = deque()
         self._written: set[str] = set()
         self._parent = ""
         self._outcome = "FINISHED"
         self._hurries = False
         self._pause_until = 0.0
+        self._told = False
         self._thread = Thread(target=self._work, name="MLflow", daemon=True)
 
     def __enter__(self) -> Publisher:
@@ -54,10 +52,10 @@ class Publisher:
             self._thread.start()
         return self
 
-    def publish(self, name: str, tags: Mapping[str, str] | None = None) -> None:
+    def publish(self, name: str) -> None:
         """Write the run of a trial that has ended, soon."""
         if self.tracker is not None:
-            self._queue.put((name, tags or {}))
+            self._queue.put(name)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -78,11 +76,11 @@ class Publisher:
             try:
                 item = self._queue.get(timeout=PAUSE_S if self._waiting else None)
             except Empty:
-                item = ("", {})  # try again what waits
+                item = ""  # try again what waits
             if item is None:
                 ends = True
                 self._pause_until = 0.0
-            elif item[0]:
+            elif item:
                 self._waiting.append(item)
             self._write_waiting()
         self._end()
@@ -91,7 +89,7 @@ class Publisher:
         """Open the run of the sweep, and write what earlier starts left unwritten."""
         if not self._try_to_open():
             return
-        self._waiting.extend((name, {}) for name in self.folder.names())
+        self._waiting.extend(self.folder.names())
         self._write_waiting()
 
     def _try_to_open(self) -> bool:
@@ -114,9 +112,9 @@ class Publisher:
         if time.monotonic() < self._pause_until or not self._waiting or not self._try_to_open():
             return
         while self._waiting and not self._hurries:
-            name, tags = self._waiting[0]
+            name = self._waiting[0]
             try:
-                self._write(name, tags)
+                self._write(name)
             except Exception as error:
                 assert self.tracker is not None
                 if not self.tracker.answers():
@@ -126,7 +124,7 @@ class Publisher:
                 log.warning("%s is not logged to MLflow: %s", self.folder.path / name, self.failed[-1])
             self._waiting.popleft()
 
-    def _write(self, name: str, tags: Mapping[str, str]) -> None:
+    def _write(self, name: str) -> None:
         try:
             record = self.folder.record(name)
         except TamisError as error:  # damaged, or from elsewhere
@@ -141,7 +139,7 @@ class Publisher:
             self.n_there += 1
             return
         assert self.tracker is not None
-        self.tracker.write(record, self.folder.path / name, self._parent, tags)
+        self.tracker.write(record, self.folder.path / name, self._parent)
         self._written.add(record.id)
         self.n_new += 1
 
@@ -157,13 +155,14 @@ class Publisher:
             self._pause(error)
 
     def _pause(self, error: Exception) -> None:
-        if not self._pause_until:  # told once
+        if not self._told:
             log.warning(
                 "MLflow cannot be reached (%s); trials go on, their records are in %s, and tamis sync %s sends them",
                 in_one_line(str(error) or type(error).__name__),
                 self.folder.path,
                 self.folder.path,
             )
+        self._told = True
         self._pause_until = time.monotonic() + PAUSE_S
         self._parent = ""  # opened again, which removes runs that were cut
 

@@ -119,10 +119,8 @@ class Tracker:
         with self._alone():
             self._client.log_artifact(run_id, str(path))
 
-    def write(
-        self, record: TrialRecord, folder: Path, parent: str = "", more: Mapping[str, str] | None = None
-    ) -> str:
-        """Write the run of a record, with ``more`` tags and the folder's files as artifacts; returns MLflow's id of it.
+    def write(self, record: TrialRecord, folder: Path, parent: str = "") -> str:
+        """Write the run of a record, with the folder's files as artifacts; returns MLflow's id of it.
 
         Runs of earlier failures of the trial, and a run that was not written to its end, are deleted. Whoever gives a
         ``parent`` knows that the record has no run (see ``children``): to ask takes as long as to write.
@@ -136,7 +134,7 @@ class Tracker:
                 self._experiment_id,
                 start_time=in_ms(record.started),
                 run_name=run_name(record.config),
-                tags=tags_of(record, folder, parent, more or {}),
+                tags=tags_of(record, folder, parent),
             )
             run_id = str(run.info.run_id)
             try:
