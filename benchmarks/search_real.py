@@ -30,7 +30,7 @@ from harness import RESULTS, configure, dataset_overrides, on_cores, one_thread,
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
-from tamis.core.configuration import config_folder
+from tamis.core.conf_folder import config_folder
 from tamis.core.files import write_atomically
 from tamis.parts import resolved
 from tamis.study.worker import SharedParts

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from tamis.bases.base import Basis
 from tamis.bases.none import NoDescriptor
-from tamis.core.configuration import check_config
+from tamis.core.config_check import check_config
 from tamis.core.errors import TamisError
 from tamis.data.sources.base import Source
 from tamis.evaluation.evaluation import Evaluation
