@@ -13,9 +13,9 @@ from tests.composing import composed
 from tamis.core.errors import TamisError
 from tamis.core.memory import PARTS, Memory
 from tamis.parts import NO_TRIAL, resolved
-from tamis.records.record import COMPLETE, TrialRecord
+from tamis.records.record import COMPLETE, Point, TrialRecord
 from tamis.store import Store
-from tamis.study.worker import SharedParts
+from tamis.sweeps.running import shared_parts
 from tamis.tracking import Tracker
 from tamis.trial import run_resolved, run_trial
 
@@ -95,9 +95,11 @@ def test_no_memory_is_refused(store, memory):
 
 def record() -> TrialRecord:
     point = {"test/force_mae_eV_per_A": 0.1, "test/force_mae_eV_per_A/Elastic": 0.2, "kept/atoms": 8.0}
-    metrics = point | {"md/steps/nve": 3.0, "seconds/fit": 1.0}
-    curve = [{"n_structures": 2, "metrics": point | {"md/steps/nve": 3.0}}]
-    return TrialRecord(config={"choices": {}}, metrics=metrics, curve=curve, status=COMPLETE)
+    metrics = point | {"md/steps/nve": 3.0}
+    curve = [Point(2, 8, metrics)]
+    return TrialRecord(
+        config={"choices": {}}, metrics=metrics, seconds={"fit": 1.0}, curve=curve, status=COMPLETE
+    )
 
 
 def test_what_mlflow_gets_is_chosen(tmp_path, mlflow_uri):
@@ -106,7 +108,7 @@ def test_what_mlflow_gets_is_chosen(tmp_path, mlflow_uri):
     client = MlflowClient(mlflow_uri)
     for everything in (True, False):
         tracker = Tracker(mlflow_uri, tmp_path / "artifacts", "tamis", everything, everything)
-        run = client.get_run(tracker.write(record(), folder, None).run_id)
+        run = client.get_run(tracker.write(record(), folder))
         assert ("test/force_mae_eV_per_A/Elastic" in run.data.metrics) == everything
         assert {"test/force_mae_eV_per_A", "md/steps/nve", "seconds/fit"} < set(run.data.metrics)
         assert bool(client.list_artifacts(run.info.run_id)) == everything
@@ -130,17 +132,14 @@ def test_a_shared_trial_is_the_same_trial(tmp_path, elsewhere):
     """The command's way and a study's way to run a trial: the same numbers, and fewer files."""
     overrides = (*SMALL, *elsewhere)
     alone = run_trial(of_a_trial(*overrides), {"model": "snap"}, tmp_path / "alone")
-    shared, config = (
-        SharedParts(),
-        resolved(composed(*overrides, "artifacts=false", "store.memory_gib=0.1", "store.remember=true")),
-    )
+    config = resolved(composed(*overrides, "artifacts=false", "store.memory_gib=0.1", "store.remember=true"))
     for number in range(2):  # the second has its rows from memory
         folder = tmp_path / str(number)
         folder.mkdir()
-        one = run_resolved(config, folder, (), shared)
+        one = run_resolved(config, folder, (), shared_parts)
         assert one.status == alone.status == COMPLETE and one.selection == alone.selection
         for a, b in zip(one.curve, alone.curve, strict=True):
-            assert a["metrics"] == pytest.approx(b["metrics"], rel=1e-9)
+            assert a.metrics == pytest.approx(b.metrics, rel=1e-9)
         assert {path.name for path in folder.iterdir()} == {"record.json", "test_errors.csv"}
     assert (tmp_path / "alone" / "kept.extxyz").exists()
 
@@ -150,4 +149,4 @@ def test_artifacts_is_true_or_false(tmp_path):
 
 
 def test_a_plan_is_no_part_of_a_trial():
-    assert "study" not in resolved(composed("experiment=study_quick"))
+    assert "plan" not in resolved(composed("experiment=study_quick"))
