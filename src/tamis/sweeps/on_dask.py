@@ -144,6 +144,8 @@ def dask_workers(
     settings = {**settings, ENVIRONMENT: {**environment(asked()), ASKED: str(asked())}}
     if dashboard:
         settings.pop(ROUTES)
+    for name in (name for name in logging.root.manager.loggerDict if name.startswith("distributed")):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what a user needs to know is told by tamis
     with dask.config.set(settings), ExitStack() as stack:
         place = stack.enter_context(_started(cluster, settings)) if cluster else None
         try:
