@@ -12,11 +12,10 @@ from tests.studies import load, make_app, search_here
 
 from tamis.commands.run import for_search
 from tamis.core.conf_folder import config_folder
-from tamis.core.messages import in_one_line
+from tamis.core.messages import in_one_line, print_failure
 from tamis.core.resolvers import register_resolvers
 from tamis.core.secrets import RedactingFormatter, redacted
 from tamis.records.record import COMPLETE, FAILED, TrialRecord
-from tamis.report.tables import print_failure
 from tamis.sweeps.plan import Job
 from tamis.tracking import Tracker
 
