@@ -23,7 +23,7 @@ class GridSweeper(Sweeper):
         dry_run: bool,
         measured: Sequence[str] | None,
     ) -> None:
-        self.settings = {
+        self.settings: dict[str, Any] = {
             "params": _plain(params) or {},
             "together": _plain(together) or (),
             "blocks": _plain(blocks) or (),
@@ -35,11 +35,8 @@ class GridSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before ``sweep``."""
         self.context, self.config = hydra_context, config
-        self.launcher = cast(
-            Launcher,
-            Plugins.instance().instantiate_launcher(
-                hydra_context=hydra_context, task_function=task_function, config=config
-            ),
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> None:
@@ -49,7 +46,12 @@ class GridSweeper(Sweeper):
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         grid = Grid(**self.settings)
         given = parser.parse_overrides([f"{key}={value}" for key, value in grid.params.items()])
-        grid.run(self.config, self.launcher, given, parser.parse_overrides(arguments))
+        grid.run(
+            cast(DictConfig, self.config),
+            cast(Launcher, self.launcher),
+            given,
+            parser.parse_overrides(arguments),
+        )
 
 
 def _plain(value: Any) -> Any:

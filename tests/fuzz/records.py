@@ -119,9 +119,10 @@ def _rename(rng: Rng, content: dict[str, Any]) -> None:
 def prepare_beside(folder: Path) -> dict[str, bytes]:
     from dataclasses import asdict
 
+    from tamis.study.trials import write_composed
+
     from tamis.analysis.kept_sets import REVISION
     from tamis.evaluation.dynamics.reference import Averages, Reference
-    from tamis.study.trials import write_composed
 
     study = prepare_study(folder)
     trial = study / "snap-fps-snap-0"
@@ -162,12 +163,13 @@ def run_beside(rng: Rng, good: dict[str, bytes], folder: Path) -> None:
 
 
 def _read_beside(name: str, path: Path, trial: Path) -> None:
+    from tamis.study.trials import read_composed
+
     from tamis.analysis.kept_sets import read_kept_sets
     from tamis.analysis.test_errors import Reader
     from tamis.analysis.trials import find_trials, read_trials
     from tamis.evaluation.dynamics import reference as md
     from tamis.evaluation.properties import reference as properties
-    from tamis.study.trials import read_composed
 
     trials = read_trials(find_trials([trial.parent]))
     mine = next(one for one in trials if one.folder == trial.resolve())

@@ -11,6 +11,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from hydra.utils import instantiate
+from tamis.study.trials import read_composed
 from tests.composing import composed
 from tests.fuzz.data_files import made
 from tests.report_folders import write_trial
@@ -31,7 +32,6 @@ from tamis.parts import resolved
 from tamis.records.record import read_record
 from tamis.report.tables import print_failure
 from tamis.store import Store, read_block
-from tamis.study.trials import read_composed
 
 
 def cell_of(*rows: object, n: int = 1, pbc: object = True) -> Atoms:

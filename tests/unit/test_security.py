@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hydra.utils import instantiate
+from tamis.study.trials import read_composed, write_composed
 from tests.composing import composed
 from tests.report_folders import write_trial
 
@@ -30,7 +31,6 @@ from tamis.report.document import Cell, Document, Paragraph, Section, Table
 from tamis.report.files import to_latex
 from tamis.report.html import to_html
 from tamis.store import read_block
-from tamis.study.trials import read_composed, write_composed
 
 SOURCE = Path(__file__).parents[2] / "src"
 FORBIDDEN = {

@@ -21,7 +21,7 @@ from tamis.records.record import FAILED
 from tamis.sweeps.folder import SweepFolder
 from tamis.sweeps.job import Job
 from tamis.sweeps.publish import Publisher
-from tamis.sweeps.running import leave_failure, make_rows, run_job
+from tamis.sweeps.running import leave_failure, make_rows, run_job, set_aside
 from tamis.sweeps.workers import InThisProcess, WorkerDiedError, Workers, workers_of
 
 MOST_REASONS = 5
@@ -33,6 +33,9 @@ def run_jobs(jobs: Sequence[Job], folder: SweepFolder, launcher: Launcher, publi
     """Run ``jobs`` wherever the launcher runs them; each leaves its folder, and is published."""
     if not jobs:
         return
+    for job in jobs:
+        if folder.record(job.name) is not None:  # one that failed, or was cut
+            set_aside(folder.path / job.name)
     teller = Teller(len(jobs), Console(highlight=False, soft_wrap=True))
     with workers_of(launcher) as workers, progress("trials", len(jobs)) as advance:
         ended = (
@@ -50,15 +53,16 @@ def _ended(jobs: Sequence[Job], folder: Path, workers: Workers) -> Iterator[Job]
     Rows of a kind of trial are made by one worker before the trials of that kind begin: workers would make the same
     rows at the same time. Trials of other kinds run meanwhile.
     """
-    results: SimpleQueue[Future[Any]] = SimpleQueue()
-    running: dict[Future[Any], Job | list[Job]] = {}
     if isinstance(workers, InThisProcess):  # runs a job within ``submit``
         for job in jobs:
             workers.submit(run_job, job, folder).result()
             yield job
         return
+    results: SimpleQueue[Future[Any]] = SimpleQueue()
+    running: dict[Future[Any], Job | list[Job]] = {}
 
     def submit(what: Job | list[Job]) -> None:
+        future: Future[Any]
         if isinstance(what, Job):
             future = workers.submit(run_job, what, folder)
         else:

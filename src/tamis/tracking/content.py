@@ -63,6 +63,7 @@ def tags_of(record: TrialRecord, folder: Path, parent: str) -> dict[str, str]:
     }
     tags |= {f"tamis.problem.{stage}": reason for stage, reason in record.problems.items()}
     tags |= {f"version.{name}": version for name, version in record.versions.items()}
+    tags |= {f"tamis.{name}": label for name, label in record.labels.items()}
     tags[NAMES] = _renamed(record)
     return as_tags(tags)
 
