@@ -105,7 +105,7 @@ def test_what_leaves_nothing_or_is_above_the_pool_is_refused(budget):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_empty_pool_is_refused(path):
     empty = np.array([], dtype=int)
-    with pytest.raises(TamisError, match="empty"):
+    with pytest.raises(TamisError, match="the pool has 0"):
         select_all(RandomChoice(), pool_of(empty), instantiate(OmegaConf.load(path)).limits(empty), seed=0)
 
 

@@ -143,8 +143,6 @@ class Pruner(ABC):
 
 
 def _check_limit(features: Features, limit: Limit) -> None:
-    if len(features) == 0:
-        raise TamisError("the pool is empty: there is nothing to choose from")
     for unit, amount, most in (
         ("structures", limit.structures, len(features)),
         ("atoms", limit.atoms, int(features.n_atoms.sum())),
