@@ -21,7 +21,9 @@ from tamis.selection.budget import Budget
 from tamis.selection.latent import LatentSpace
 from tamis.store import Store
 
-NO_TRIAL = ("hydra", "tracking", "study", "search")
+GROUPS = ("dataset", "descriptor", "latent", "pruner", "budget", "model", "evaluation", "experiment")
+"""Groups of choices that a trial is made of."""
+NO_TRIAL = ("hydra", "tracking", "plan", "protocol", "search")
 """Nodes of a composed configuration that say nothing of the trial."""
 PARTS = ("store", "descriptor", "latent", "pruner", "budget", "model", "evaluation")
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from tamis.analysis.averages import AVERAGE, alike
 from tamis.analysis.matrix import matrices
 from tamis.analysis.points import Point, average, points_of
+from tamis.core.messages import in_one_line
 from tamis.core.names import printable
 from tamis.core.secrets import redacted
 from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, TrialRecord
@@ -85,12 +86,6 @@ def print_failure(reason: str, status: str = FAILED) -> None:
     console.print(
         f"{_coloured(status)}: {escape(printable(redacted(reason)))}", highlight=False, soft_wrap=True
     )
-
-
-def in_one_line(reason: str, longest: int = 300) -> str:
-    """The first two lines of a reason as one; of a list of problems that is how many, and the first."""
-    text = printable(redacted(" ".join(line.strip() for line in reason.splitlines()[:2])))
-    return text if len(text) <= longest else f"{text[:longest]} ..."
 
 
 def _coloured(status: str, text: str = "") -> str:

@@ -23,10 +23,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tamis.commands.run import GROUPS
 from tamis.core.configuration import check_config, config_folder
 from tamis.core.errors import TamisError
-from tamis.parts import NO_TRIAL, resolved
+from tamis.parts import GROUPS, NO_TRIAL, resolved
 
 Overrides = tuple[tuple[str, str], ...]
 

@@ -50,8 +50,8 @@ def run_name(config: Mapping[str, Any]) -> str:
     return cut_short(printable(name), name, LONGEST_KEY)
 
 
-def tags_of(record: TrialRecord, folder: Path, parent: str | None, more: Mapping[str, str]) -> dict[str, str]:
-    """How a trial ended, where its files are, of what versions it is; ``more`` come on top."""
+def tags_of(record: TrialRecord, folder: Path, parent: str) -> dict[str, str]:
+    """How a trial ended, where its files are, of what versions it is."""
     tags = {
         "tamis.kind": "trial",
         ID: record.id,
@@ -60,12 +60,12 @@ def tags_of(record: TrialRecord, folder: Path, parent: str | None, more: Mapping
         FOLDER: str(folder),
         "tamis.dataset_fingerprint": str(record.dataset.get("fingerprint", "")),
         "mlflow.source.git.commit": record.versions.get("git", ""),
-        PARENT: parent or "",
+        PARENT: parent,
     }
     tags |= {f"tamis.problem.{stage}": reason for stage, reason in record.problems.items()}
     tags |= {f"version.{name}": version for name, version in record.versions.items()}
     tags[NAMES] = _renamed(record)
-    return as_tags(tags | dict(more))
+    return as_tags(tags)
 
 
 def as_tags(tags: Mapping[str, str]) -> dict[str, str]:
