@@ -1,22 +1,23 @@
-"""MD of a potential: how long it stays sane, what it says of the material, how far it leaves its training set."""
+"""MD of a potential: its stability, the material's structure and diffusion, and extrapolation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
 
 from tamis.bases.base import Basis
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Checked
 from tamis.core.units import FS_PER_PS
 from tamis.evaluation.base import Findings, Subject
 from tamis.evaluation.dynamics import artifacts, reference, structure
-from tamis.evaluation.dynamics.child import follow
-from tamis.evaluation.dynamics.engine import Integration, Task
+from tamis.evaluation.dynamics.engine import Integration, Task, follow
 from tamis.evaluation.dynamics.extrapolation import Extrapolation
-from tamis.evaluation.dynamics.forces import Forces
+from tamis.evaluation.dynamics.forces import ForceField
 from tamis.evaluation.dynamics.guards import CAUSES, Guards, Limits
 from tamis.evaluation.dynamics.plan import NVE, NVT, Plan, Run
 from tamis.evaluation.dynamics.reference import Averages, Reference, by_name
@@ -25,18 +26,18 @@ from tamis.models.base import Array
 
 STAGE = "md"
 REFERENCE_SECONDS = 3600.0
-"""For each run of a label-giver: it is made once, and must not end early."""
+"""Limit for a run of the label-giver, which is made once and must not end early."""
 
 
 @dataclass(frozen=True)
-class Dynamics:
+class Dynamics(Checked):
     """MD in LAMMPS, each run in a process of its own.
 
-    plan: which runs. integration: how. guards: when a run has failed.
-    extrapolation: where a run counts as outside of what was kept; None: not measured.
+    plan: the runs. integration: how they are integrated. guards: when a run has failed.
+    extrapolation: when an environment is outside the kept structures; None: not measured.
     rdf_bin: width of the bins of g(r), Å.
-    run_seconds: processor time of each run; what it cannot hold is not counted as failure.
-    patience: s without a sign of life after which a run is ended and has failed; the start of the engine must fit in.
+    run_seconds: processor time of each run; a run that is out of time has not failed.
+    patience: s without a sign of life after which a run is ended and has failed; the engine must start in this time.
     plots: draw temperature, energy and g(r).
     """
 
@@ -44,17 +45,10 @@ class Dynamics:
     integration: Integration
     guards: Guards
     extrapolation: Extrapolation | None
-    rdf_bin: float
-    run_seconds: float
-    patience: float
+    rdf_bin: Annotated[float, Above(0, "Å")]
+    run_seconds: Annotated[float, Above(0, "s")]
+    patience: Annotated[float, Above(0, "s")]
     plots: bool
-
-    def __post_init__(self) -> None:
-        for name in ("rdf_bin", "run_seconds", "patience"):
-            if not 0.0 < getattr(self, name) < np.inf:
-                raise TamisError(
-                    f"evaluation.dynamics.{name} is {getattr(self, name)}; it must be a number above 0"
-                )
 
     def measure(self, subject: Subject) -> Findings:
         """Metrics ``md/...``; failures of runs are metrics, and told as problems too. Writes <folder>/dynamics/."""
@@ -67,7 +61,7 @@ class Dynamics:
             )
         except TamisError as error:
             return Findings(problems={STAGE: str(error)})
-        trajectories = [self._follow(run, Forces(subject.potential), limits) for run in runs]
+        trajectories = [self._follow(run, subject.potential, limits, self.run_seconds) for run in runs]
         total = self._stability(trajectories)
         bins = {run.name: self._bins(run) for run in runs}
         averages = {name: Averages.of(found, bins[name]) for name, found in by_name(trajectories).items()}
@@ -78,8 +72,7 @@ class Dynamics:
         self._write(subject, limits, trajectories, averages, compared, bins, total)
         return total
 
-    def _follow(self, run: Run, forces: Forces, limits: Limits, seconds: float | None = None) -> Trajectory:
-        seconds = self.run_seconds if seconds is None else seconds
+    def _follow(self, run: Run, forces: ForceField, limits: Limits, seconds: float) -> Trajectory:
         return follow(Task(run, forces, self.integration, limits, seconds), self.patience)
 
     def _bins(self, run: Run) -> Array:
@@ -122,15 +115,11 @@ class Dynamics:
         if subject.label_giver is None:
             return reference.from_frames(self.plan, subject.pool, runs, bins), Findings()
         needed = reference.needed(runs)
-        path = None
-        if subject.cache is not None:
-            name = subject.label_giver_name or type(subject.label_giver).__name__
-            path = reference.cache_file(subject.cache, name, needed, self.integration, bins)
-            cached = reference.read(path)
-            if cached is not None:
-                return cached, Findings()
-        forces = Forces.of_label_giver(subject.label_giver)
-        trajectories = [self._follow(run, forces, limits, REFERENCE_SECONDS) for run in needed]
+        name = subject.label_giver_name or type(subject.label_giver).__name__
+        file = reference.cached_at(subject.cache, name, needed, self.integration, bins)
+        if (content := file.read()) is not None:
+            return Reference.of_json(content), Findings()
+        trajectories = [self._follow(run, subject.label_giver, limits, REFERENCE_SECONDS) for run in needed]
         problems = {
             f"md/reference {t.run.name}": f"the label-giver's own run: {t.end} ({t.detail})"
             for t in trajectories
@@ -138,8 +127,8 @@ class Dynamics:
         }
         averages = {name: Averages.of(found, bins[name]) for name, found in by_name(trajectories).items()}
         made = Reference(averages, "MD of the label-giver")
-        if path is not None and not problems:
-            reference.write(path, made)
+        if not problems:
+            file.write(asdict(made))
         return made, Findings(problems=problems)
 
     def _structure(

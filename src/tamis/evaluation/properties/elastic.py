@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from ase import Atoms
 
-from tamis.core.errors import TamisError
+from tamis.core.fields import Between, Checked, Whole
 from tamis.core.units import GPA_PER_EV_PER_A3
-from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample, check_positive
+from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample
 from tamis.evaluation.properties.relaxation import Limits, relax, relaxed_lattice_constant
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 STEPS = (-1.0, -0.5, 0.5, 1.0)
 """Strains of one mode, in units of the largest."""
@@ -24,21 +24,16 @@ XX, YZ = 0, 3
 
 
 @dataclass(frozen=True)
-class Elastic(Property):
+class Elastic(Checked, Property):
     """C11, C12, C44 of a cubic crystal, and what isotropic averages make of them.
 
     strain: largest (engineering strain for shears). repeat: of the primitive cell along each vector; the constants do
     not depend on it. relaxation: of the ions in each strained cell.
     """
 
-    strain: float
-    repeat: int
+    strain: Annotated[float, Between(0, 0.05, say=0.005, above=True)]
+    repeat: Annotated[int, Whole(1)]
     relaxation: Limits
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.strain <= 0.05:
-            raise TamisError(f"strain is {self.strain}; a number above 0 and up to 0.05 is needed, say 0.005")
-        check_positive(repeat=self.repeat)
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
         """elastic_<constant>_GPa, elastic_poisson_ratio, elastic_unstable_modes."""
@@ -62,20 +57,12 @@ class Elastic(Property):
             )
         yield Measured({f"elastic_{name}": value for name, value in isotropic(c11, c12, c44).items()})
 
-    def draw(self, figure: Figure, data: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+    def draw(self, ax: Axes, data: Mapping[str, Any], line: str, label: str) -> None:
         """Stress against strain."""
-        if "strain" not in data:
-            return False
-        ax = figure.subplots()
-        curves = [name for name in data if name.startswith("stress_")]
-        for colour, name in enumerate(curves):
-            label = name.removeprefix("stress_").removesuffix("_GPa").replace("_", " ")
-            ax.plot(data["strain"], data[name], "o-", color=f"C{colour}", label=label)
-            if name in reference:
-                ax.plot(reference["strain"], reference[name], "--", color=f"C{colour}", alpha=0.6)
-        ax.set(xlabel="strain", ylabel="stress (GPa); dashed: reference")
-        ax.legend(frameon=False)
-        return True
+        for i, name in enumerate(name for name in data if name.startswith("stress_")):
+            curve = name.removeprefix("stress_").removesuffix("_GPa").replace("_", " ")
+            ax.plot(data["strain"], data[name], line, color=f"C{i}", label=f"{curve} ({label})")
+        ax.set(xlabel="strain", ylabel="stress (GPa)")
 
 
 def stiffness(

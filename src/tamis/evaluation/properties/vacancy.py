@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -12,8 +13,9 @@ from ase.mep import NEB
 from ase.optimize import FIRE
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import Between, Checked, Whole
 from tamis.data.crystal import ATOMS_PER_CUBE
-from tamis.evaluation.properties.base import Measured, Property, PropertyError, Sample, check_positive
+from tamis.evaluation.properties.base import Measured, Property, PropertyError, Sample
 from tamis.evaluation.properties.relaxation import LONGEST_STEP, Limits, relax, relaxed_lattice_constant
 
 SHELL = 1.1
@@ -21,7 +23,7 @@ SHELL = 1.1
 
 
 @dataclass(frozen=True)
-class Vacancy(Property):
+class Vacancy(Checked, Property):
     """One atom missing in a supercell of the relaxed lattice constant.
 
     n_atoms: the smallest cubic supercell with at least so many. inward: starts of the relaxation: the neighbours moved
@@ -31,20 +33,15 @@ class Vacancy(Property):
     relaxation.
     """
 
-    n_atoms: int
-    inward: tuple[float, ...]
+    n_atoms: Annotated[int, Whole(1)]
+    inward: Annotated[tuple[float, ...], Between(0, 0.5, say=0.2, below=True)]
     relaxation: Limits
-    n_images: int
+    n_images: Annotated[int, Whole(0)]
     path: Limits
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "inward", tuple(self.inward))
-        check_positive(n_atoms=self.n_atoms)
-        if not self.inward or not all(0.0 <= part < 0.5 for part in self.inward):
-            raise TamisError(
-                f"inward is {list(self.inward)}; a list of numbers from 0 to 0.5 is needed, say [0.0, 0.2]"
-            )
-        if self.n_images < 0 or (self.n_images > 0 and self.n_images % 2 == 0):
+        super().__post_init__()
+        if self.n_images > 0 and self.n_images % 2 == 0:
             raise TamisError(f"n_images is {self.n_images}; 0 or an odd number is needed")
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
