@@ -14,6 +14,7 @@ from tamis.bases.base import Basis
 from tamis.bases.none import NoDescriptor
 from tamis.core.configuration import check_config
 from tamis.core.errors import TamisError
+from tamis.core.metrics import is_of_test
 from tamis.data.sources.base import Source
 from tamis.evaluation.evaluation import Evaluation
 from tamis.models.base import Model
@@ -145,7 +146,7 @@ def check_trial(config: DictConfig) -> None:
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise TamisError(f"seed.{name} is {seed!r}; a whole number from 0 on is needed")
     for objective in objectives(config):
-        if objective.startswith("test/"):
+        if is_of_test(objective):
             raise TamisError(
                 f"objective={objective}: the test set decides nothing; take a validation/ metric"
             )

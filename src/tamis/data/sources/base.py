@@ -15,6 +15,7 @@ from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers, chemical_symbols
 
 from tamis.core.errors import TamisError
+from tamis.core.metrics import LATTICE_CONSTANT, MD, PROPERTIES, measured_property
 from tamis.data.checks import Tolerances, check_dataset
 from tamis.data.crystal import Crystal
 from tamis.data.dataset import Dataset
@@ -23,8 +24,8 @@ from tamis.data.sources.spacing import FAR_OFF, spacing_of
 
 LOG = logging.getLogger(__name__)
 
-REFERENCES = ("properties/", "md/")
-"""What the names of metrics with references begin with."""
+REFERENCES = (PROPERTIES, MD)
+"""Beginnings of the names of metrics that may have a reference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +148,7 @@ class Source(ABC):
 def _check_reference(name: str, value: Any) -> None:
     if not name.startswith(REFERENCES):
         raise TamisError(
-            f"dataset.reference has {name}; names of metrics are needed, such as properties/lattice_constant_A"
+            f"dataset.reference has {name}; names of metrics are needed, such as {measured_property(LATTICE_CONSTANT)}"
         )
     if value is None:
         return
