@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from hydra.utils import instantiate
-from tamis.study.trials import read_composed, write_composed
 from tests.composing import composed
 from tests.report_folders import write_trial
 
@@ -178,13 +177,6 @@ def test_own_records_are_trusted(model):
         OmegaConf.masked_copy(config, [k for k in config if k not in ("hydra", "search")]), resolve=True
     )
     check_trusted(plain, "record.json")  # type: ignore[arg-type]
-
-
-def test_a_composed_study_with_other_classes_is_composed_again(tmp_path):
-    good = {"choices": {"model": "snap"}, "model": {"_target_": "tamis.models.linear.LinearModel"}}
-    bad = {"choices": {"model": "snap"}, "model": {"_target_": "subprocess.call"}}
-    write_composed(tmp_path / "c.json", {"good": good, "bad": bad})
-    assert read_composed(tmp_path / "c.json") == {"good": good}
 
 
 # files that would unpickle, grow or lead elsewhere
