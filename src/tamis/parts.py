@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tamis.bases.base import Basis
 from tamis.bases.none import NoDescriptor
-from tamis.core.configuration import EXPECTED, check_config, fits
+from tamis.core.config_check import EXPECTED, check_config, fits
 from tamis.core.errors import TamisError
 from tamis.core.fields import Whole
 from tamis.core.metrics import is_of_test

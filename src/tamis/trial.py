@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tamis.bases.none import NoDescriptor
 from tamis.core import metrics as names
-from tamis.core.configuration import explain
+from tamis.core.config_errors import explain
 from tamis.core.elements import types_of_elements
 from tamis.core.errors import NotApplicableError, StoppedError, TamisError
 from tamis.core.interrupts import heeding_interrupts
