@@ -21,7 +21,7 @@ from tamis.evaluation.dynamics.extrapolation import Extrapolation, axes, nearest
 from tamis.evaluation.dynamics.guards import Guards, Limits, cause_of, shortest_distance, shortest_in
 from tamis.evaluation.dynamics.plan import NPT, NVE, NVT, Plan, Run, supercell
 from tamis.evaluation.dynamics.reference import Averages, Reference
-from tamis.evaluation.dynamics.trajectory import FINISHED, OUT_OF_TIME, Piece, Trajectory
+from tamis.evaluation.dynamics.trajectory import FINISHED, OUT_OF_TIME, Trajectory
 
 SILICON = Crystal(structure="diamond", element="Si", a=5.431)
 PLAN = Plan(
@@ -82,7 +82,8 @@ def trajectory_of(positions, cell, times, kind=NVT, name=None, thermo=None, **mo
     n_atoms = positions.shape[1]
     atoms = Atoms(["Si"] * n_atoms, positions=positions[0], cell=cell, pbc=True)
     run = Run(kind, name or kind, 0, atoms, 300.0, 300.0, 1.0, more.pop("planned", 100), 1)
-    piece = Piece(
+    return Trajectory(
+        run=run,
         steps=more.pop("steps", 100),
         seconds=more.pop("seconds", 1.0),
         thermo=np.empty((0, 6)) if thermo is None else thermo,
@@ -91,7 +92,6 @@ def trajectory_of(positions, cell, times, kind=NVT, name=None, thermo=None, **mo
         cells=np.repeat(np.asarray(cell)[None], len(times), axis=0),
         end=more.pop("end", FINISHED),
     )
-    return Trajectory.of(run, [piece])
 
 
 @pytest.mark.parametrize(
@@ -252,8 +252,14 @@ def test_the_stable_fraction_counts_what_time_allows():
 def test_pieces_are_put_together():
     run = trajectory_of(np.zeros((1, 2, 3)), np.eye(3), np.zeros(1)).run
     pieces = [
-        Piece(
-            10 * k, float(k), np.full((2, 6), k), np.full(1, k), np.full((1, 2, 3), k), np.full((1, 3, 3), k)
+        Trajectory(
+            run,
+            10 * k,
+            float(k),
+            np.full((2, 6), k),
+            np.full(1, k),
+            np.full((1, 2, 3), k),
+            np.full((1, 3, 3), k),
         )
         for k in (1, 2)
     ]

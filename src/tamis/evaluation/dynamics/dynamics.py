@@ -53,7 +53,7 @@ class Dynamics(Checked):
     plots: bool
 
     def measure(self, subject: Subject) -> Findings:
-        """Metrics ``md/...``; failures of runs are metrics, and told as problems too. Writes <folder>/dynamics/."""
+        """Metrics ``md/...``; failures of runs are metrics and problems, too. Writes <folder>/dynamics/."""
         try:
             if subject.crystal is None:
                 raise TamisError("MD starts from a crystal, and the data set names none; set dataset.crystal")
@@ -63,15 +63,27 @@ class Dynamics(Checked):
             )
         except TamisError as error:
             return Findings(problems={STAGE: str(error)})
-        trajectories = [self._follow(run, subject.potential, limits, self.run_seconds) for run in runs]
-        total = self._stability(trajectories)
         bins = {run.name: self._bins(run) for run in runs}
-        averages = {name: Averages.of(found, bins[name]) for name, found in by_name(trajectories).items()}
-        compared, found = self._reference(subject, runs, limits, bins)
-        total = total.plus(found)
+        trajectories = [self._follow(run, subject.potential, limits, self.run_seconds) for run in runs]
+        averages = reference.averages_of(trajectories, bins)
+        compared, total = self._reference(subject, runs, limits, bins)
+        total = self._stability(trajectories).plus(total)
         total = total.plus(Findings(dict(self._structure(averages, compared, trajectories))))
         total = total.plus(self._extrapolation(subject, trajectories))
-        self._write(subject, limits, trajectories, averages, compared, bins, total)
+        folder = subject.folder / artifacts.FOLDER
+        content = {
+            "metrics": total.metrics,
+            "problems": total.problems,
+            "limits": asdict(limits),
+            "runs": [artifacts.as_json(t, self.integration.timestep) for t in trajectories],
+            "bins_A": {name: edges.tolist() for name, edges in bins.items()},
+            "averages": {name: asdict(numbers) for name, numbers in averages.items()},
+            "reference": asdict(compared),
+        }
+        artifacts.write_json(folder, content)
+        artifacts.write_last_frames(folder, trajectories)
+        if self.plots:
+            artifacts.draw(folder, trajectories, averages, compared, bins)
         return total
 
     def _follow(self, run: Run, forces: ForceField, limits: Limits, seconds: float) -> Trajectory:
@@ -83,14 +95,11 @@ class Dynamics(Checked):
         return np.arange(0.0, widest, self.rdf_bin)
 
     def _stability(self, trajectories: Sequence[Trajectory]) -> Findings:
-        """Survived parts, steps, failures and their causes."""
+        """Survived fractions, steps, failures and their causes."""
         metrics: dict[str, float] = {names.MD_FAILURES_OF_CAUSE.format(cause): 0.0 for cause in CAUSES}
         problems: dict[str, str] = {}
-        fractions: dict[str, list[float]] = {NVT: []}
         for name, found in by_name(trajectories).items():
-            parts = [t.stable_fraction(self.run_seconds) for t in found]
-            fractions.setdefault(found[0].run.kind, []).extend(parts)
-            metrics[of_group(names.STABLE_FRACTION, name)] = float(np.mean(parts))
+            metrics[of_group(names.STABLE_FRACTION, name)] = self._stable_fraction(found)
             metrics[of_group(names.STEPS, name)] = float(np.mean([t.steps for t in found]))
             failed = [t for t in found if t.failed]
             if failed:
@@ -106,14 +115,17 @@ class Dynamics(Checked):
         steps = sum(t.steps for t in trajectories)
         if steps:
             metrics[names.MS_PER_STEP] = 1000.0 * sum(t.seconds for t in trajectories) / steps
-        if fractions[NVT]:
-            metrics[names.STABLE_FRACTION] = float(np.mean(fractions[NVT]))
+        if melts := [t for t in trajectories if t.run.kind == NVT]:
+            metrics[names.STABLE_FRACTION] = self._stable_fraction(melts)
         return Findings(metrics, problems)
+
+    def _stable_fraction(self, trajectories: Sequence[Trajectory]) -> float:
+        return float(np.mean([t.stable_fraction(self.run_seconds) for t in trajectories]))
 
     def _reference(
         self, subject: Subject, runs: Sequence[Run], limits: Limits, bins: dict[str, Array]
     ) -> tuple[Reference, Findings]:
-        """The label-giver's averages, made once, else those of the pool's frames."""
+        """Averages of the label-giver, which are computed once; without one, of the pool's frames."""
         if subject.label_giver is None:
             return reference.from_frames(self.plan, subject.pool, runs, bins), Findings()
         needed = reference.needed(runs)
@@ -127,8 +139,7 @@ class Dynamics(Checked):
             for t in trajectories
             if t.failed
         }
-        averages = {name: Averages.of(found, bins[name]) for name, found in by_name(trajectories).items()}
-        made = Reference(averages, "MD of the label-giver")
+        made = Reference(reference.averages_of(trajectories, bins), "MD of the label-giver")
         if not problems:
             file.write(asdict(made))
         return made, Findings(problems=problems)
@@ -187,34 +198,6 @@ class Dynamics(Checked):
             total = total.plus(Findings({of_group(metric, name): share for name, share in apart.items()}))
             total = total.plus(Findings({metric: float(np.mean(list(apart.values())))}))
         return total
-
-    def _write(
-        self,
-        subject: Subject,
-        limits: Limits,
-        trajectories: Sequence[Trajectory],
-        averages: Mapping[str, Averages],
-        compared: Reference,
-        bins: Mapping[str, Array],
-        found: Findings,
-    ) -> None:
-        folder = subject.folder / artifacts.FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
-        artifacts.write_json(
-            folder,
-            {
-                "metrics": found.metrics,
-                "problems": found.problems,
-                "limits": asdict(limits),
-                "runs": [artifacts.as_json(t, self.integration.timestep) for t in trajectories],
-                "bins_A": {name: edges.tolist() for name, edges in bins.items()},
-                "averages": {name: asdict(numbers) for name, numbers in averages.items()},
-                "reference": asdict(compared),
-            },
-        )
-        artifacts.write_last_frames(folder, trajectories)
-        if self.plots:
-            artifacts.draw(folder, trajectories, averages, compared, bins)
 
 
 def _told(trajectory: Trajectory, picoseconds: float) -> str:

@@ -18,7 +18,7 @@ from tamis.engines.lammps import ExternalForces, start_lammps
 from tamis.evaluation.dynamics.forces import ForceField, load
 from tamis.evaluation.dynamics.guards import HUNG, Limits, cause_of
 from tamis.evaluation.dynamics.plan import COMPRESSION, NPT, NVE, Run
-from tamis.evaluation.dynamics.trajectory import FINISHED, OUT_OF_TIME, TOTAL, Piece, Trajectory
+from tamis.evaluation.dynamics.trajectory import FINISHED, OUT_OF_TIME, TOTAL, Trajectory
 from tamis.evaluation.isolate import IsolatedError, TimeUpError, run_isolated
 from tamis.models.base import Array
 
@@ -68,7 +68,7 @@ class Task:
 
 def follow(task: Task, patience: float) -> Trajectory:
     """Integrate in another process, which has hung, and is ended, after ``patience`` seconds without a sign of life."""
-    pieces: list[Piece] = []
+    pieces: list[Trajectory] = []
     try:
         for piece in run_isolated(integrate, task, patience):
             pieces.append(piece)  # one by one: those that came before a failure are kept
@@ -79,7 +79,7 @@ def follow(task: Task, patience: float) -> Trajectory:
     return Trajectory.of(task.run, pieces)
 
 
-def integrate(task: Task) -> Iterator[Piece]:
+def integrate(task: Task) -> Iterator[Trajectory]:
     """The run in pieces, about one a second; the last one says how it ended."""
     with TemporaryDirectory(prefix="tamis-md-") as folder:
         yield from _Integrator(task, Path(folder)).pieces()
@@ -96,7 +96,7 @@ class _Integrator:
         self._lammps: lammps
         self._external: ExternalForces | None = None
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[Trajectory]:
         """See ``integrate``."""
         try:
             self._start()
@@ -166,14 +166,15 @@ class _Integrator:
                 self._frames.append((picoseconds, positions, cell))
         return end, detail
 
-    def _piece(self, end: str = "", detail: str = "") -> Piece:
-        n_atoms = len(self._task.run.atoms)
-        piece = Piece(
+    def _piece(self, end: str = "", detail: str = "") -> Trajectory:
+        run = self._task.run
+        piece = Trajectory(
+            run=run,
             steps=self._steps,
             seconds=self._seconds,
             thermo=np.array(self._thermo).reshape(-1, TOTAL + 3),
             times=np.array([frame[0] for frame in self._frames]),
-            positions=np.array([frame[1] for frame in self._frames]).reshape(-1, n_atoms, 3),
+            positions=np.array([frame[1] for frame in self._frames]).reshape(-1, len(run.atoms), 3),
             cells=np.array([frame[2] for frame in self._frames]).reshape(-1, 3, 3),
             end=end,
             detail=detail,

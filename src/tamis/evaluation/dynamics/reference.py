@@ -75,8 +75,13 @@ def by_name(trajectories: Sequence[Trajectory]) -> dict[str, list[Trajectory]]:
     return found
 
 
-def from_frames(plan: Plan, pool: Dataset, runs: Sequence[Run], bins: dict[str, Array]) -> Reference:
-    """g(r) of the pool's frames of the same temperature; nothing else can be had from a few frames."""
+def averages_of(trajectories: Sequence[Trajectory], bins: Mapping[str, Array]) -> dict[str, Averages]:
+    """Averages by the names of the runs."""
+    return {name: Averages.of(found, bins[name]) for name, found in by_name(trajectories).items()}
+
+
+def from_frames(plan: Plan, pool: Dataset, runs: Sequence[Run], bins: Mapping[str, Array]) -> Reference:
+    """g(r) of the pool's frames of the same temperature; a few frames give nothing else."""
     averages, noise = {}, {}
     for run in runs:
         frames = plan.frames(pool, run.kelvin) if run.kind == NVT else []

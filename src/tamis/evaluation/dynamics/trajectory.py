@@ -16,14 +16,15 @@ FINISHED, OUT_OF_TIME = "finished", "out of time"
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
-    """A part of a run, as the integrating process sends it.
+class Trajectory:
+    """A run as far as it has gone, or a piece of it.
 
-    steps: survived since the start. seconds: of processor time spent on them. thermo: (k, 6) new rows.
-    positions: (m, n_atoms, 3), Å, not folded into the cell; cells: (m, 3, 3), Å; times: (m,), ps: new frames.
+    steps: survived since the start. seconds: of processor time spent on them. thermo: (k, 6).
+    times: of frames, (m,), ps; positions: (m, n_atoms, 3), Å, not folded into the cell; cells: (m, 3, 3), Å.
     end: empty while it goes on, then ``finished``, ``out of time``, or the cause of a failure; detail: a sentence.
     """
 
+    run: Run
     steps: int
     seconds: float
     thermo: Array
@@ -33,23 +34,8 @@ class Piece:
     end: str = ""
     detail: str = ""
 
-
-@dataclass(frozen=True, eq=False)
-class Trajectory:
-    """A run and all its pieces put together (see ``Piece``)."""
-
-    run: Run
-    steps: int
-    seconds: float
-    thermo: Array
-    times: Array
-    positions: Array
-    cells: Array
-    end: str
-    detail: str
-
     @classmethod
-    def of(cls, run: Run, pieces: Sequence[Piece], end: str = "", detail: str = "") -> Trajectory:
+    def of(cls, run: Run, pieces: Sequence[Trajectory], end: str = "", detail: str = "") -> Trajectory:
         """Join the pieces; ``end`` and ``detail`` are given where the process could not report them."""
         n_atoms = len(run.atoms)
         return cls(
