@@ -197,9 +197,8 @@ OPTIONS = (
 
 
 def commands() -> dict[str, Callable[[], None]]:
-    from tamis.cli import compare, pick, selections
-    from tamis.cli import report as command
-    from tamis.commands import best
+    from tamis.commands import best, compare, pick, selections
+    from tamis.commands import report as command
 
     return {
         "tamis-report": command.main,

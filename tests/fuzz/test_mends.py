@@ -23,12 +23,12 @@ from tamis.commands.arguments import read_arguments
 from tamis.commands.pick import Wish
 from tamis.core.errors import TamisError
 from tamis.core.geometry import check_geometry
+from tamis.core.messages import print_failure
 from tamis.data.checks import overlaps, unknown_elements
 from tamis.data.sources.extxyz import Extxyz
 from tamis.engines.lammps import LammpsCalculator, command_all, start_lammps
 from tamis.parts import resolved
 from tamis.records.record import read_record
-from tamis.report.tables import print_failure
 from tamis.store import Store, read_block
 
 

@@ -16,7 +16,7 @@ def hold(path: Path) -> int | None:
     """Lock a file or folder against others that ask for the same; returns what ``os.close`` gives back.
 
     A folder gets an empty ``LOCK_FILE``. A file system that knows no such locks, or a path that is not there, keeps
-    nobody out: what is written twice then is found by the next ``tamis-sync``.
+    nobody out: what is written twice then is found by the next ``tamis sync``.
     """
     handle = _opened(path, os.O_CREAT if path.is_dir() else 0)
     if handle is not None:
