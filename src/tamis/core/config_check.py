@@ -44,7 +44,7 @@ def check_config(config: DictConfig, prefix: str = "") -> None:
             raise TamisError(unknown_setting(name, arguments))
         if isinstance(value, DictConfig):
             check_config(value, f"{name}.")
-        if arguments is not None and key in arguments and not _fits(value, arguments[key]):
+        if arguments is not None and key in arguments and not fits(value, arguments[key]):
             expected = f"{_expected(arguments[key])} is needed"
             if isinstance(value, ListConfig) and any(
                 get_origin(one) is Mapping for one in get_args(arguments[key])
@@ -73,10 +73,11 @@ def _arguments(node: DictConfig, prefix: str) -> dict[Any, Any] | None:
     return {field.name: hints[field.name] for field in fields(target) if field.init}
 
 
-def _fits(value: Any, kind: Any) -> bool:
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value of a configuration has the type of the argument that it goes to."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return any(_fits(value, one) for one in inner)
+        return any(fits(value, one) for one in inner)
     if isinstance(value, DictConfig):
         return _fits_mapping(value, origin or kind)
     if origin is Literal:  # the class itself checks the words, and explains them
@@ -84,7 +85,7 @@ def _fits(value: Any, kind: Any) -> bool:
     if origin is tuple:
         if isinstance(value, str):
             return inner[0] is str  # one file stands for a list of one
-        return isinstance(value, ListConfig) and all(_fits(item, inner[0]) for item in value)
+        return isinstance(value, ListConfig) and all(fits(item, inner[0]) for item in value)
     if kind is float:
         return (
             isinstance(value, int | float)
