@@ -65,10 +65,6 @@ class Memory:
         self.reserved += n_bytes
         self._shrink()
 
-    def release(self, n_bytes: int) -> None:
-        """Give back some of what was reserved."""
-        self.reserved -= n_bytes
-
     def keep(self, path: Path, block: Block) -> None:
         """Remember a block, and forget others until all fit; the first to come is the first to go."""
         if not self.remember or block.nbytes > self.limit / PARTS:
