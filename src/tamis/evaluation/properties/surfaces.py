@@ -53,7 +53,7 @@ class Surfaces(Checked, Property):
             )
             try:
                 relaxed = relax(cut, sample, self.relaxation)
-            except PropertyError as error:  # the other surfaces may do better
+            except PropertyError as error:  # the other surfaces may succeed
                 failed.append(f"{name}: {error}")
                 continue
             yield Measured({f"surface_{name}_J_per_m2": (sample.energy(relaxed) - bulk * len(cut)) * scale})
