@@ -10,13 +10,9 @@ from tamis.sweeps.estimate import Estimate, Measured, estimate, measurements, to
 from tamis.sweeps.job import Job
 
 
-def record(
-    status: str = COMPLETE, reason: str = "", model: str = "snap", seconds: float = 1.0
-) -> TrialRecord:
-    config = {"choices": {"model": model, "descriptor": "snap", "pruner": "fps"}, "seed": {"split": 0}}
-    return TrialRecord(
-        config=config, status=status, reason=reason, metrics={"seconds/fit": seconds, "seconds/setup": 9.0}
-    )
+def record(status: str = COMPLETE, seconds: float = 1.0) -> TrialRecord:
+    config = {"choices": {"model": "snap", "descriptor": "snap", "pruner": "fps"}, "seed": {"split": 0}}
+    return TrialRecord(config=config, status=status, seconds={"fit": seconds, "setup": 9.0})
 
 
 def ended(folder, one: TrialRecord):

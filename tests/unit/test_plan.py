@@ -8,8 +8,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from tests.composing import choices, composed
 
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.parts import resolved
 from tamis.sweeps.grid import Grid, plan_of
 from tamis.sweeps.grid import composed as composed_jobs
@@ -164,9 +165,11 @@ def test_a_range_is_for_a_search():
 
 
 def test_equal_trials_are_one():
-    """Where structures are drawn at random no descriptor makes a difference."""
-    (job,) = jobs_of(None, "seed.split=1,1")
-    assert job.config["seed"]["split"] == 1
+    """Where structures are drawn at random no descriptor makes a difference: the baseline is one trial."""
+    jobs = jobs_of(None, "pruner=random,fps", "descriptor=soap,snap")
+    choices_of = [(job.config["choices"]["pruner"], job.config["choices"]["descriptor"]) for job in jobs]
+    assert choices_of == [("random", "none"), ("fps", "soap"), ("fps", "snap")]
+    assert jobs[0].config["descriptor"] == resolved(composed("descriptor=none"))["descriptor"]
 
 
 def name(*overrides: str) -> str:

@@ -13,9 +13,9 @@ from tests.composing import composed
 from tamis.core.errors import TamisError
 from tamis.core.memory import PARTS, Memory
 from tamis.parts import NO_TRIAL, resolved
-from tamis.records.record import COMPLETE, TrialRecord
+from tamis.records.record import COMPLETE, Point, TrialRecord
 from tamis.store import Store
-from tamis.sweeps.running import SharedParts
+from tamis.sweeps.running import shared_parts
 from tamis.tracking import Tracker
 from tamis.trial import run_resolved, run_trial
 
@@ -95,9 +95,11 @@ def test_no_memory_is_refused(store, memory):
 
 def record() -> TrialRecord:
     point = {"test/force_mae_eV_per_A": 0.1, "test/force_mae_eV_per_A/Elastic": 0.2, "kept/atoms": 8.0}
-    metrics = point | {"md/steps/nve": 3.0, "seconds/fit": 1.0}
-    curve = [{"n_structures": 2, "metrics": point | {"md/steps/nve": 3.0}}]
-    return TrialRecord(config={"choices": {}}, metrics=metrics, curve=curve, status=COMPLETE)
+    metrics = point | {"md/steps/nve": 3.0}
+    curve = [Point(2, 8, metrics)]
+    return TrialRecord(
+        config={"choices": {}}, metrics=metrics, seconds={"fit": 1.0}, curve=curve, status=COMPLETE
+    )
 
 
 def test_what_mlflow_gets_is_chosen(tmp_path, mlflow_uri):
@@ -130,17 +132,14 @@ def test_a_shared_trial_is_the_same_trial(tmp_path, elsewhere):
     """The command's way and a study's way to run a trial: the same numbers, and fewer files."""
     overrides = (*SMALL, *elsewhere)
     alone = run_trial(of_a_trial(*overrides), {"model": "snap"}, tmp_path / "alone")
-    shared, config = (
-        SharedParts(),
-        resolved(composed(*overrides, "artifacts=false", "store.memory_gib=0.1", "store.remember=true")),
-    )
+    config = resolved(composed(*overrides, "artifacts=false", "store.memory_gib=0.1", "store.remember=true"))
     for number in range(2):  # the second has its rows from memory
         folder = tmp_path / str(number)
         folder.mkdir()
-        one = run_resolved(config, folder, (), shared)
+        one = run_resolved(config, folder, (), shared_parts)
         assert one.status == alone.status == COMPLETE and one.selection == alone.selection
         for a, b in zip(one.curve, alone.curve, strict=True):
-            assert a["metrics"] == pytest.approx(b["metrics"], rel=1e-9)
+            assert a.metrics == pytest.approx(b.metrics, rel=1e-9)
         assert {path.name for path in folder.iterdir()} == {"record.json", "test_errors.csv"}
     assert (tmp_path / "alone" / "kept.extxyz").exists()
 

@@ -11,8 +11,9 @@ from tamis.tracking.parents import Parent
 from tests.studies import load, make_app, search_here
 
 from tamis.commands.run import for_search
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
 from tamis.core.messages import in_one_line
+from tamis.core.resolvers import register_resolvers
 from tamis.core.secrets import RedactingFormatter, redacted
 from tamis.records.record import COMPLETE, FAILED, TrialRecord
 from tamis.report.tables import print_failure

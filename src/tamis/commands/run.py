@@ -15,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from tamis.analysis.points import points_of, write_table
 from tamis.commands.endings import in_a_sentence, prepare
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
 from tamis.core.messages import in_one_line
+from tamis.core.resolvers import register_resolvers
 from tamis.parts import GROUPS
 from tamis.records.record import COMPLETE, RECORD_FILE, TrialRecord
 from tamis.report.curves import draw_curves

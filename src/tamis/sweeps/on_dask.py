@@ -21,8 +21,8 @@ from distributed import Client, LocalCluster, Queue, SpecCluster, Worker, Worker
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from tamis.core.configuration import register_resolvers
 from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.core.threads import ASKED, asked, decide
 from tamis.sweeps.workers import Watch, Workers
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from tamis.core.errors import StoppedError
 from tamis.parts import Parts, build_part
-from tamis.records.record import FAILED, INTERRUPTED, RECORD_FILE, RUNNING, TrialRecord, read_record, versions
+from tamis.records.record import FAILED, INTERRUPTED, RECORD_FILE, RUNNING, TrialRecord, read_record
+from tamis.records.versions import versions
 from tamis.sweeps.job import Job
 from tamis.sweeps.workers import Watch, WorkerDiedError
 from tamis.trial import run_resolved
@@ -53,7 +54,7 @@ def run_job(job: Job, folder: Path, watch: Watch | None = None) -> str:
     place = folder / RUNNING_FOLDER / f"{job.name}.{uuid.uuid4().hex[:8]}"
     place.mkdir(parents=True)
     number = place.stat().st_ino
-    record = run_resolved(job.config, place, job.overrides, shared_parts, _telling(job, watch))
+    record = run_resolved(job.config, place, job.overrides, shared_parts, _telling(job, watch), job.labels)
     if place.exists() and place.stat().st_ino == number:  # else another command has begun to run the sweep
         put_in_place(place, final)
     return record.status
@@ -74,7 +75,7 @@ def leave_failure(job: Job, folder: Path, reason: str) -> None:
     """Leave the record of a job whose process died; it keeps what had been measured before."""
     place = folder / RUNNING_FOLDER / f"{job.name}.failed"
     place.mkdir(parents=True, exist_ok=True)
-    record = TrialRecord(dict(job.config), list(job.overrides), versions())
+    record = TrialRecord(dict(job.config), list(job.overrides), dict(job.labels), versions())
     for begun in _begun(job, folder):
         if (begun / RECORD_FILE).exists():
             record = read_record(begun)
@@ -134,7 +135,7 @@ def _telling(job: Job, watch: Watch | None) -> Callable[[TrialRecord], None]:
     name, steps = job.config["objective"], count()
 
     def tell(record: TrialRecord) -> None:
-        step, value = next(steps), record.metrics.get(name) if isinstance(name, str) else None
+        step, value = next(steps), record.measured.get(name) if isinstance(name, str) else None
         if watch is not None and value is not None and watch(value, step):
             raise StoppedError(f"stopped by the search after stage {step}, {name} {value:.6g}")
 
