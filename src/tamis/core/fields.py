@@ -155,7 +155,7 @@ Elements = Annotated[tuple[str, ...], Symbols()]
 """A field of chemical symbols."""
 
 
-class Words(Rule):
+class Texts(Rule):
     """Texts, kept as a tuple; one text stands for a list of one."""
 
     words = "a text or a list of texts is needed"

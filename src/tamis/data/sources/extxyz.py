@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 
 from tamis.core.errors import TamisError
-from tamis.core.fields import AtLeast, Between, Words
+from tamis.core.fields import AtLeast, Between, Texts
 from tamis.data.checks import Tolerances, raise_problems
 from tamis.data.dataset import Dataset, draw_test, has_blocks
 from tamis.data.dealing import named
@@ -52,8 +52,8 @@ class Extxyz(Source):
     shortest_distance, net_force, energy_window, zero_forces : see ``tamis.data.checks.Tolerances``.
     """
 
-    train: Annotated[tuple[str, ...], Words()]
-    test: Annotated[tuple[str, ...] | None, Words()] = None
+    train: Annotated[tuple[str, ...], Texts()]
+    test: Annotated[tuple[str, ...] | None, Texts()] = None
     format: str | None = None
     energy_key: str = AUTO
     forces_key: str = AUTO
@@ -64,7 +64,7 @@ class Extxyz(Source):
     units: Mapping[str, str | None] | None = field(default=None, hash=False)
     test_fraction: Annotated[float, Between(0, 0.5, say=0.1)] = 0.1
     test_seed: Annotated[int, AtLeast(0)] = 0
-    held_out: Annotated[tuple[str, ...] | None, Words()] = None
+    held_out: Annotated[tuple[str, ...] | None, Texts()] = None
     shortest_distance: float = Tolerances.shortest_distance
     net_force: float = Tolerances.net_force
     energy_window: float = Tolerances.energy_window

