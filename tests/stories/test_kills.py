@@ -17,7 +17,12 @@ from tamis.records.record import COMPLETE, read_record
 from tamis.sweeps.running import ALLOWED_DEATHS, RUNNING_FOLDER
 
 GRID = ("dataset=sw_silicon", "model=snap", "model.basis.twojmax=4", "pruner=random,stratified")
-PLACES = ("store.root=store", "dataset.cache=data", "hydra.sweep.dir=grid", "hydra.launcher.cluster.n_workers=2")
+PLACES = (
+    "store.root=store",
+    "dataset.cache=data",
+    "hydra.sweep.dir=grid",
+    "hydra.launcher.cluster.n_workers=2",
+)
 PATIENCE_S = 600
 
 

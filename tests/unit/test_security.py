@@ -277,7 +277,7 @@ def test_elements_and_choices_become_no_paths():
     assert file_name("../../etc", "a/b\0c") == "etc-a-b-c"
     assert len(file_name("é" * 5000)) == LONGEST_NAME
     for config in ("dataset.element=../../x", "dataset.elements=[../../x]"):
-        with pytest.raises(Exception, match="choose one of Si|chemical symbols"):
+        with pytest.raises(Exception, match="choose one of Cu|chemical symbol"):
             instantiate(composed("dataset=mlearn", config).dataset)
 
 

@@ -71,8 +71,8 @@ def mapping_to_type(name: str, given: Any, elements: Sequence[str]) -> str:
         return f"a mapping by element is needed, such as {{{example}}}"
     typed = shown(dict(zip(elements, numbers, strict=True)))
     return (
-        f"nobody can see which number belongs to which element: give a mapping, such as '{name}={typed}' if that is "
-        "what is meant"
+        f"the list does not show which number belongs to which element: give a mapping, such as '{name}={typed}' if "
+        "that is what is meant"
     )
 
 
