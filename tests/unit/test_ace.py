@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from tamis.bases.ace.basis import AceBasis
 from tamis.core.errors import MissingEngineError, TamisError
-from tamis.models.trainers.pacemaker import read_ace
+from tamis.models.trainers.pacemaker import load_ace, read_ace
 
 pyace = pytest.importorskip("pyace", reason="python-ace is not installed")
 
@@ -379,5 +379,5 @@ def test_ace_yaml_without_energies_of_free_atoms_is_refused(tmp_path):
     basis.write(tmp_path, np.zeros(basis.n_features), np.array([-100.0]))
     text = (tmp_path / "ace.yaml").read_text()
     (tmp_path / "ace.yaml").write_text(text.replace("E0_Si", "note"))
-    with pytest.raises(TamisError, match="no sound energies of the free atoms"):
-        read_ace(tmp_path)
+    with pytest.raises(TamisError, match="no energies of the free atoms"):
+        load_ace(tmp_path)

@@ -14,7 +14,7 @@ from scipy.special import eval_chebyt
 
 from tamis.bases.base import Array
 from tamis.bases.chimes.basis import ChimesBasis
-from tamis.bases.chimes.clusters import SlotLimits, half_neighbours, orbits_of_powers
+from tamis.bases.chimes.clusters import SlotLimits, orbits_of_powers
 from tamis.bases.chimes.kernel import outer_exponentials, slot_functions
 from tamis.core.errors import TamisError
 
@@ -294,18 +294,6 @@ def test_element_order_only_reorders_columns() -> None:
         mine = swapped.values(atoms)[:, kind.column : kind.column + len(kind.orbits)]
         begin = theirs[kind.atoms]
         np.testing.assert_array_equal(mine, ALLOY.values(atoms)[:, begin : begin + len(kind.orbits)])
-
-
-def test_half_of_all_neighbours_are_listed_and_the_input_is_left_alone() -> None:
-    atoms = Atoms("Si3", positions=[[0, 0, 0], [0.1, 1.0, 0], [0, 0, 9.0]], cell=[3.0, 3.5, 0], pbc=(1, 1, 0))
-    before = atoms.copy()
-    first, neighbours, vectors = half_neighbours(atoms, 6.0)
-    copies = np.array(list(itertools.product(range(-3, 4), range(-3, 4), [0]))) @ atoms.cell.array
-    arms = atoms.positions[None, :, None] + copies - atoms.positions[:, None, None]
-    lengths = np.linalg.norm(arms, axis=-1)
-    assert 2 * len(neighbours) == np.count_nonzero((lengths < 6.0) & (lengths > 0.0))
-    assert first[0] == 0 and first[-1] == len(neighbours) == len(vectors)
-    assert atoms == before
 
 
 @pytest.mark.parametrize(

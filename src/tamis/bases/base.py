@@ -49,8 +49,6 @@ class Basis(ABC):
     """Raised when the numbers change for the same config; stored rows of an older revision are made again."""
     engine: ClassVar[str | None] = None
     """The distribution (pip name) that computes the numbers, whose version is part of the store's key."""
-    needs_full_periodicity: ClassVar[bool] = False
-    """True where mixed periodic boundary conditions (a slab with pbc = T T F) cannot be handled."""
     tells_neighbours_apart: ClassVar[bool] = True
     """False where an exchange of the elements of two neighbours changes nothing: say so, or the laws find it wrong."""
 
@@ -83,11 +81,6 @@ class Basis(ABC):
         if len(atoms) == 0:
             raise TamisError("a structure without atoms has no features; remove it from the data set")
         check_geometry(atoms, self.r_cut)
-        if self.needs_full_periodicity and atoms.pbc.any() and not atoms.pbc.all():
-            raise TamisError(
-                f"{type(self).__name__} needs a cell periodic in all directions or in none, got pbc={atoms.pbc}; "
-                "set pbc=True and leave a vacuum wider than r_cut"
-            )
 
 
 class LinearBasis(Basis):

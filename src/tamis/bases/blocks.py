@@ -6,6 +6,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
 
 Array = NDArray[np.float64]
@@ -31,8 +32,7 @@ def in_element_blocks(rows: Array, atoms: Atoms, elements: Sequence[str]) -> Arr
     refuse_non_finite(rows, atoms)
     n_atoms, width = rows.shape
     blocks = np.zeros((n_atoms, len(elements), width))
-    block_of = {symbol: i for i, symbol in enumerate(elements)}
-    blocks[np.arange(n_atoms), [block_of[s] for s in atoms.get_chemical_symbols()]] = rows
+    blocks[np.arange(n_atoms), species_of(atoms, elements)] = rows
     return blocks.reshape(n_atoms, -1)
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
+from tamis.bases.neighbours import neighbours_of
 from tamis.core.errors import MissingEngineError, TamisError
 from tamis.core.geometry import heights, occupied_cell, wrapped
-from tamis.data.checks import pairs_within
 
 CLOSEST = 1e-3
 """Å; the angle between neighbours nearer than that is made of rounding errors."""
@@ -81,11 +81,7 @@ class DscribeAcsfBasis(Basis):
     def values(self, atoms: Atoms) -> NDArray[np.float64]:
         """Symmetry functions of every atom, (n_atoms, n_features), dimensionless."""
         self.check(atoms)
-        if pairs_within(atoms, 0.0)[2].min(initial=np.inf) < CLOSEST:
-            raise TamisError(
-                f"two atoms of {atoms.get_chemical_formula()} are closer than {CLOSEST} Å: no angle is defined; "
-                "correct or remove the structure"
-            )
+        neighbours_of(atoms, self.r_cut, closest=CLOSEST)
         images = len(atoms) * float(
             np.prod(1.0 + 2.0 * self.r_cut / heights(occupied_cell(atoms, self.r_cut)))
         )

@@ -11,6 +11,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
 
 Array = NDArray[np.float64]
@@ -85,7 +86,7 @@ class PairKernel:
         from scipy.sparse import csr_array
 
         centres, others, r, vectors = neighbour_list("ijdD", atoms, self.r_cut)
-        n_atoms, numbers = len(atoms), np.array([elements.index(s) for s in atoms.get_chemical_symbols()])
+        n_atoms, numbers = len(atoms), species_of(atoms, elements)
         first, second = np.sort([numbers[centres], numbers[others]], axis=0)
         values, forces, strain = [], [], []
         for a, b in combinations_with_replacement(range(len(elements)), 2):

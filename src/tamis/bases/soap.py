@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
+from tamis.bases.neighbours import neighbours_of
 from tamis.core.errors import MissingEngineError, TamisError
 from tamis.core.geometry import in_vacuum
 from tamis.core.interrupts import interruptible_quip
-from tamis.data.checks import pairs_within
 
 Array = NDArray[np.float64]
 
 CLOSEST = 1e-3
-"""Å."""
+"""Å; QUIP is not exact for atoms that are nearer."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,7 @@ class SoapBasis(Basis):
     def values(self, atoms: Atoms) -> Array:
         """Power spectrum of every atom, (n_atoms, n_features), dimensionless."""
         self.check(atoms)
-        if pairs_within(atoms, 0.0)[2].min(initial=np.inf) < CLOSEST:
-            raise TamisError(
-                f"two atoms of {atoms.get_chemical_formula()} are closer than {CLOSEST} Å, where QUIP is not exact; "
-                "correct or remove the structure"
-            )
+        neighbours_of(atoms, self.r_cut, closest=CLOSEST)
         boxed = in_vacuum(atoms, self.r_cut)
         rows = np.zeros((len(atoms), self.width))
         symbols = set(atoms.get_chemical_symbols())

@@ -17,6 +17,7 @@ from ase.calculators.lammps import Prism
 from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
+from tamis.core.elements import species_of
 from tamis.core.errors import MissingEngineError, TamisError
 from tamis.core.geometry import check_geometry
 from tamis.core.units import BAR_PER_EV_PER_A3_IN_LAMMPS
@@ -125,11 +126,7 @@ class Box:
             f"create_box {len(elements)} box",
         )
         command_all(lmp, commands)
-        if unknown := sorted(set(atoms.get_chemical_symbols()) - set(elements)):
-            raise TamisError(
-                f"element {', '.join(unknown)} is unknown to this potential, which has {', '.join(elements)}"
-            )
-        types = [elements.index(symbol) + 1 for symbol in atoms.get_chemical_symbols()]
+        types = (species_of(atoms, elements) + 1).tolist()
         lmp.create_atoms(len(atoms), list(range(1, len(atoms) + 1)), types, self.positions.ravel())
         if lmp.get_natoms() != len(atoms):
             raise TamisError(f"LAMMPS took {lmp.get_natoms():.0f} of {len(atoms)} atoms; is the cell sound?")

@@ -29,11 +29,11 @@ from tamis.bases.ace.pyace import (
     write_offsets,
 )
 from tamis.bases.base import DesignRows, LinearBasis
+from tamis.bases.neighbours import neighbours_of
+from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
-from tamis.core.geometry import in_vacuum
 
 Array = NDArray[np.float64]
-Integers = NDArray[np.integer]
 
 RADIAL_BASES = ("SBessel", "ChebExpCos", "ChebPow")
 """Those of python-ace that go smoothly to zero at the cutoff."""
@@ -142,26 +142,10 @@ class AceBasis(LinearBasis):
 
     def _expand(self, atoms: Atoms, derivatives: bool) -> tuple[Array, Array, Array]:
         self.check(atoms)
-        first, second, distances, vectors = find_pairs(atoms, self.r_cut)
-        self._check_distances(first, second, distances)
-        return expand(
-            self._expansion,
-            np.array([self.elements.index(s) for s in atoms.get_chemical_symbols()]),
-            np.searchsorted(first, np.arange(len(atoms) + 1)),
-            second.astype(np.int64),
-            distances,
-            vectors,
-            derivatives,
-        )
-
-    def _check_distances(self, first: Integers, second: Integers, distances: Array) -> None:
-        n_bins = self._expansion.radial.shape[2] - 1
-        if len(distances) and distances.min() * n_bins / self.r_cut < 1.0:
-            pair = int(distances.argmin())
-            raise TamisError(
-                f"atoms {first[pair]} and {second[pair]} are {distances[pair]:.2g} Å apart; correct or remove the "
-                "structure"
-            )
+        first_node = self.r_cut / (self._expansion.radial.shape[2] - 1)  # the radial tables begin there
+        first, others, vectors, distances = neighbours_of(atoms, self.r_cut, closest=first_node)
+        species = species_of(atoms, self.elements)
+        return expand(self._expansion, species, first, others, distances, vectors, derivatives)
 
     def functions(self) -> dict[Block, list[Function]]:
         """The functions of every block: of one element, of two, ...
@@ -251,15 +235,3 @@ class AceBasis(LinearBasis):
 def expansion_of(basis: AceBasis) -> Expansion:
     """The functions as plain arrays: made once in a process, and shared by equal bases."""
     return read_expansion(basis.pyace_basis(), len(basis.elements), basis.r_cut, basis.spline_spacing)
-
-
-def find_pairs(atoms: Atoms, r_cut: float) -> tuple[Integers, Integers, Array, Array]:
-    """All pairs closer than ``r_cut``, every periodic image counted, in the order of the first atom.
-
-    Returns
-    -------
-    first and second atom (n_pairs,), distance (n_pairs,) Å, vector from first to second (n_pairs, 3) Å.
-    """
-    from matscipy.neighbours import neighbour_list
-
-    return neighbour_list("ijdD", in_vacuum(atoms, 1.0), r_cut)

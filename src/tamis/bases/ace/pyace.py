@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from tamis.bases.ace.functions import Block, Function
 from tamis.bases.ace.kernel import Expansion
+from tamis.core.elements import species_of
 from tamis.core.errors import MissingEngineError, TamisError
 from tamis.core.geometry import check_geometry
 
 Array = NDArray[np.float64]
-Integers = NDArray[np.integer]
 
 
 class AceCalculator(Calculator):
@@ -43,16 +43,12 @@ class AceCalculator(Calculator):
     ) -> None:
         """All properties in one pass; the stress only where the cell has a volume."""
         super().calculate(atoms, properties, system_changes)
-        known = self.offsets.keys() & set(self.engine.basis.elements_name)
-        if unknown := sorted(set(self.atoms.get_chemical_symbols()) - known):
-            raise TamisError(
-                f"element {', '.join(unknown)} is unknown to this potential, which has {', '.join(sorted(known))}"
-            )
+        known = sorted(self.offsets.keys() & set(self.engine.basis.elements_name))
+        shift = np.array([self.offsets[e] for e in known])[species_of(self.atoms, known)]
         check_geometry(self.atoms, self.engine.cutoff)
         mixed = self.atoms.pbc.any() and not self.atoms.pbc.all()
         self.engine.parameters.fast_nl = not mixed  # its fast neighbour list knows all or none
         self.engine.calculate(self.atoms, properties, system_changes)
-        shift = np.array([self.offsets[s] for s in self.atoms.get_chemical_symbols()])
         energies = self.engine.results["energies"] + shift
         energy = float(energies.sum())
         self.results = {
@@ -75,6 +71,38 @@ def import_pyace() -> Any:
             'licence: pip install "tamis[ace]"'
         ) from error
     return pyace
+
+
+def read_b_basis(path: Path) -> Any:
+    """The ``pyace.ACEBBasisSet`` of an ace.yaml.
+
+    Raises
+    ------
+    TamisError : python-ace finds it missing, damaged or cut off. (Rare damage ends the process instead: see
+        ``read_elsewhere_first``.)
+    """
+    try:
+        return import_pyace().ACEBBasisSet(str(path))
+    except (ValueError, RuntimeError, IndexError, MemoryError) as error:
+        raise TamisError(
+            f"{path} is no B-basis that python-ace can read ({error}); write or fit it again"
+        ) from error
+
+
+def read_offsets(basis: Any) -> dict[str, float]:
+    """Energies of the free atoms, eV by element, which ``AceBasis.write`` puts into the metadata of an ace.yaml.
+
+    Raises
+    ------
+    TamisError : an element has none; the energies of the potential would be relative ones.
+    """
+    metadata = basis.to_BBasisConfiguration().metadata
+    try:
+        return {str(element): float(metadata[f"E0_{element}"]) for element in basis.elements_name}
+    except (KeyError, ValueError) as error:
+        raise TamisError(
+            f"ace.yaml has no energies of the free atoms in its metadata ({error}); tamis writes E0_Si and so on"
+        ) from error
 
 
 def make_configuration(

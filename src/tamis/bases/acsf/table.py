@@ -1,7 +1,6 @@
 """A list of Behler-Parrinello symmetry functions, of any mix of types and parameters, and its values."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
@@ -9,12 +8,12 @@ from itertools import combinations_with_replacement
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.bases.acsf import gradient_kernel, kernel
+from tamis.bases.neighbours import neighbours_of
+from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
-from tamis.core.geometry import in_vacuum
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -79,28 +78,6 @@ class SymmetryFunction:
         return (self.kind, self.r_cut, self.eta, self.r_s, self.zeta, self.lambda_, *numbers)
 
 
-@dataclass(frozen=True, eq=False)
-class Neighbours:
-    """Neighbours of every atom, images included, sorted by atom.
-
-    first: (n_atoms + 1,) the neighbours of atom i are first[i] .. first[i + 1] - 1 of the other arrays.
-    others: (n,) atom numbers. vectors: (n, 3) from atom to neighbour, Å. distances: (n,) Å.
-    species: (n,) index of the neighbour's element. own_species: (n_atoms,) index of the atom's element.
-    """
-
-    first: Integers
-    others: Integers
-    vectors: Array
-    distances: Array
-    species: Integers
-    own_species: Integers
-
-    def centres(self) -> Iterator[tuple[int, Integers]]:
-        """Elements that occur, each with its atoms."""
-        for element in np.unique(self.own_species):
-            yield int(element), np.flatnonzero(self.own_species == element)
-
-
 @dataclass(frozen=True)
 class SymmetryFunctionTable:
     """Symmetry functions of several elements; columns are sorted by central element, then as n2p2 sorts.
@@ -142,17 +119,12 @@ class SymmetryFunctionTable:
         TamisError : two atoms are on top of each other.
         """
         out = np.zeros((len(atoms), len(self.functions)))
-        near = self.neighbours(atoms)
-        for element, centres in near.centres():
+        first, others, vectors, distances = neighbours_of(atoms, self.r_cut)
+        species = species_of(atoms, self.elements)
+        for element, functions in enumerate(self.compiled):
+            centres = np.flatnonzero(species == element)
             kernel.add_values(
-                self.compiled[element],
-                centres,
-                near.first,
-                near.vectors,
-                near.distances,
-                near.species,
-                self.columns[element],
-                out,
+                functions, centres, first, vectors, distances, species[others], self.columns[element], out
             )
         return out
 
@@ -167,7 +139,8 @@ class SymmetryFunctionTable:
         by_position : (n_pairs, 3, m) dG_i/dr_j, 1/Å; the functions of the element of i, in the order of columns.
         by_strain : (n_atoms, 6, m), Voigt xx yy zz yz xz xy with eps_yz = eps_zy = e_yz / 2.
         """
-        near = self.neighbours(atoms)
+        near = neighbours_of(atoms, self.r_cut)
+        species = species_of(atoms, self.elements)
         counts = gradient_kernel.count_partners(near.first, near.others, len(atoms))
         start = np.concatenate([[0], np.cumsum(counts)])
         width = self.compiled[0].n_slots
@@ -175,46 +148,16 @@ class SymmetryFunctionTable:
         by_position = np.empty((start[-1], 3, width))
         by_strain = np.empty((len(atoms), 6, width))
         centre_of_row = np.repeat(np.arange(len(atoms)), counts)
-        for element, centres in near.centres():
+        for element, functions in enumerate(self.compiled):
+            centres = np.flatnonzero(species == element)
             gradient_kernel.add_gradients(
-                self.compiled[element],
-                centres,
-                near.first,
-                near.others,
-                near.vectors,
-                near.distances,
-                near.species,
-                start,
-                moved,
-                by_position,
-                by_strain,
+                functions, centres, *near, species[near.others], start, moved, by_position, by_strain
             )
             by_column = np.argsort(self.columns[element])
             by_strain[centres] = by_strain[centres][:, :, by_column]
-            rows = near.own_species[centre_of_row] == element
+            rows = species[centre_of_row] == element
             by_position[rows] = by_position[rows][:, :, by_column]
         return centre_of_row, moved, by_position, by_strain
-
-    def neighbours(self, atoms: Atoms) -> Neighbours:
-        """Neighbours within the largest cutoff; TamisError where two atoms are on top of each other."""
-        centre, others, vectors, distances = neighbour_list("ijDd", in_vacuum(atoms, 1.0), self.r_cut)
-        if len(distances) and distances.min() < 1e-6:
-            worst = int(distances.argmin())
-            raise TamisError(
-                f"atoms {centre[worst]} and {others[worst]} are at the same place: no angle is defined; "
-                "correct or remove the structure"
-            )
-        index_of = np.full(max(atomic_numbers.values()) + 1, -1, dtype=np.int64)
-        index_of[[atomic_numbers[symbol] for symbol in self.elements]] = np.arange(len(self.elements))
-        species = index_of[atoms.numbers]
-        return Neighbours(
-            first=np.searchsorted(centre, np.arange(len(atoms) + 1)).astype(np.int64),
-            others=others.astype(np.int64),
-            vectors=np.ascontiguousarray(vectors),
-            distances=distances,
-            species=species[others],
-            own_species=species,
-        )
 
     @cached_property
     def compiled(self) -> tuple[kernel.Functions, ...]:

@@ -23,12 +23,13 @@ from tamis.bases.chimes.clusters import (
     SlotLimits,
     check_limits,
     clusters_by_kind,
-    half_neighbours,
     orbits_of_powers,
     slot_limits,
     without_range,
 )
 from tamis.bases.chimes.kernel import add_clusters
+from tamis.bases.neighbours import neighbours_of
+from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
 
 Cutoff = Literal["cubic", "tersoff"]
@@ -238,8 +239,8 @@ class ChimesBasis(LinearBasis):
 
     def _accumulate(self, atoms: Atoms, values: Array, forces: Array, strain: Array) -> None:
         self.check(atoms)
-        symbols, neighbours = atoms.get_chemical_symbols(), half_neighbours(atoms, self.r_cut)
-        for kind, members, places in clusters_by_kind(symbols, neighbours, self.types, self.elements):
+        species, near = species_of(atoms, self.elements), neighbours_of(atoms, self.r_cut, half=True)
+        for kind, members, places in clusters_by_kind(species, near, self.types, self.elements):
             if kind.orbits:
                 add_clusters(
                     members, places, kind.limits, self.tersoff, kind.n_powers, kind.terms, kind.starts, kind.column,

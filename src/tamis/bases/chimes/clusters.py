@@ -12,14 +12,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from ase import Atoms
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.bases.base import Array
 from tamis.bases.chimes.kernel import MOST_CLUSTERS, clusters
+from tamis.bases.neighbours import Neighbours
 from tamis.core.errors import TamisError
-from tamis.core.geometry import in_vacuum
 
 Powers = tuple[int, ...]
 Kind = tuple[str, ...]
@@ -121,14 +119,14 @@ class ClusterType:
 
 
 def clusters_by_kind(
-    symbols: Sequence[str],
-    neighbours: tuple[Indices, Indices, Array],
+    species: Indices,
+    neighbours: Neighbours,
     types: Sequence[ClusterType],
     elements: Sequence[str],
 ) -> Iterator[tuple[ClusterType, Indices, Array]]:
     """All clusters of a structure, each once per cell, images included.
 
-    symbols: of the atoms. neighbours: as of ``half_neighbours``, up to the largest cutoff.
+    species: (n_atoms,) place of each atom's element in ``elements``. neighbours: each pair once, up to the largest cutoff.
 
     Yields
     ------
@@ -140,11 +138,9 @@ def clusters_by_kind(
     ------
     TamisError : there are more than memory should be given for.
     """
-    first, others, vectors = neighbours
-    distances = np.linalg.norm(vectors, axis=1)
-    alphabet = sorted(elements)
-    rank = {symbol: number for number, symbol in enumerate(alphabet)}
-    ranks = np.array([rank[symbol] for symbol in symbols])
+    first, others, vectors, distances = neighbours
+    rank = {symbol: number for number, symbol in enumerate(sorted(elements))}
+    ranks = np.array([rank[symbol] for symbol in elements])[species]
     for size in (2, 3, 4):
         kinds = [kind for kind in types if len(kind.atoms) == size]
         if not kinds:
@@ -156,10 +152,10 @@ def clusters_by_kind(
             members, places = clusters(size, first_near, others[near], vectors[near], reach)
         except MemoryError as error:
             raise TamisError(
-                f"a structure of {len(symbols)} atoms has more than {MOST_CLUSTERS:g} clusters of {size} atoms within "
+                f"a structure of {len(species)} atoms has more than {MOST_CLUSTERS:g} clusters of {size} atoms within "
                 f"{reach:g} Å; lower r_cut_{size}b, or look at its cell"
             ) from error
-        if len(alphabet) == 1:  # sorting by element would only cost time
+        if len(elements) == 1:  # sorting by element would only cost time
             yield kinds[0], members, places
             continue
         order = np.argsort(ranks[members], axis=1, kind="stable")
@@ -181,35 +177,6 @@ def slot_limits(entry: SlotLimits | Mapping[str, Any]) -> SlotLimits:
             "and morse_lambda"
         )
     return SlotLimits(entry["atoms"], entry.get("s_min"), entry.get("s_max"), entry.get("morse_lambda"))
-
-
-def half_neighbours(atoms: Atoms, r_cut: float) -> tuple[Indices, Indices, Array]:
-    """Every pair of atoms nearer than ``r_cut`` (Å) once, images included.
-
-    Images of atoms are ordered by atom number, then by lattice translation; a pair is listed at its smaller member.
-
-    Returns
-    -------
-    first : (n_atoms + 1,) the neighbours of atom i are rows first[i] .. first[i + 1] - 1 of the other two.
-    neighbours : (n_pairs,) atom numbers.
-    vectors : (n_pairs, 3) from atom to neighbour, Å.
-
-    Raises
-    ------
-    TamisError : two atoms are at the same place.
-    """
-    i, j, shifts, vectors, distances = neighbour_list("ijSDd", in_vacuum(atoms, 1.0), float(r_cut))
-    if len(distances) and distances.min() < 1e-6:
-        pair = int(distances.argmin())
-        raise TamisError(
-            f"atoms {i[pair]} and {j[pair]} are {distances[pair]} Å apart: there is no direction between "
-            "them; correct or remove the structure"
-        )
-    x, y, z = shifts.T
-    upwards = (x > 0) | ((x == 0) & ((y > 0) | ((y == 0) & (z > 0))))
-    kept = (j > i) | ((j == i) & upwards)
-    first = np.searchsorted(i[kept], np.arange(len(atoms) + 1)).astype(np.int64)
-    return first, j[kept].astype(np.int64), np.ascontiguousarray(vectors[kept])
 
 
 def orbits_of_powers(atoms: tuple[str, ...], n_powers: int) -> tuple[tuple[Powers, ...], ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -12,8 +14,7 @@ from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from tamis.bases.gap.check import check_gap
-from tamis.core.errors import MissingEngineError
+from tamis.core.errors import MissingEngineError, TamisError
 from tamis.core.interrupts import interruptible_quip
 
 Array = NDArray[np.float64]
@@ -132,14 +133,62 @@ def _coordinates(term: Term, number: int, name: str) -> list[str]:
     ]
 
 
+HINT = "write or fit the potential again, or copy all its files"
+
+
+def read_gap_xml(path: Path) -> ElementTree.Element:
+    """The root of a gap.xml, after a look at what QUIP would not notice, or would end the process over.
+
+    Raises
+    ------
+    TamisError : a file is missing or damaged, or the XML names files outside of its folder, or has a document type
+        (whose entities may be a few bytes that stand for gigabytes).
+    """
+    if not path.is_file():
+        raise TamisError(f"{path} is not there; name a gap.xml, with its sparseX files in the same folder")
+    data = path.read_bytes()
+    if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"\0" in data:  # a zero: UTF-16 could hide the words
+        raise TamisError(f"{path} has a document type or zero bytes, which no GAP has; {HINT}")
+    try:
+        root = ElementTree.fromstring(data)  # nosec B314 # without a document type
+        terms = root.findall(".//gpCoordinates")
+        n_terms = sum(int(one.get("n_coordinate", "")) for one in root.iter("gpSparse"))
+        for term in terms:
+            _check_points(path, term)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise TamisError(f"{path} is damaged ({error}); {HINT}") from error
+    if not terms or n_terms != len(terms):
+        raise TamisError(f"{path} is no whole GAP: it has {len(terms)} of {n_terms} terms; {HINT}")
+    return root
+
+
+def _check_points(path: Path, term: ElementTree.Element) -> None:
+    """Compare a term with its file of sparse points; ValueError where what should be a number is none."""
+    name, checksum = term.get("sparseX_filename", ""), term.get("sparseX_md5sum")
+    file = path.parent / name
+    if Path(name).name != name or not file.is_file():  # the author has no say in what else is read
+        raise TamisError(f"{path} names the file of sparse points {name!r}, which is not beside it; {HINT}")
+    data, n_points = file.read_bytes(), int(term.get("n_sparseX", ""))
+    n_needed = n_points * int(term.get("dimensions", ""))
+    n_numbers = int(np.isfinite(np.array(data.split(), dtype=float)).sum())
+    if len(term.findall("sparseX")) != n_points or n_numbers != n_needed:
+        raise TamisError(
+            f"{file} is damaged, or {path.name} is: {n_points} points of {n_needed} finite numbers are needed "
+            f"and there are {len(term.findall('sparseX'))} of {n_numbers}; {HINT}"
+        )
+    if checksum is not None and hashlib.md5(data, usedforsecurity=False).hexdigest() != checksum:
+        raise TamisError(f"{file} is damaged: {path.name} gives another checksum for it; {HINT}")
+
+
 def quip_potential(path: Path) -> Calculator:
     """quippy's compiled calculator of a gap.xml, whose files of sparse points are beside it.
 
     Raises
     ------
-    TamisError : a file is missing or damaged. MissingEngineError : no quippy.
+    TamisError : see ``read_gap_xml``; QUIP ends the process over other damage (see ``read_elsewhere_first``).
+    MissingEngineError : quippy is not installed.
     """
-    check_gap(path)
+    read_gap_xml(path)
     try:
         from quippy.potential import Potential
     except ImportError as error:

@@ -99,7 +99,7 @@ def expand(
 
     Parameters
     ----------
-    first, others, vectors, distances : neighbours, see ``VerletList.neighbours``. species : (n_atoms,).
+    first, others, vectors, distances : neighbours, see ``Neighbours``. species : (n_atoms,).
     """
     n_max, rows = of.n_max, (of.l_max + 1) ** 2
     c = np.zeros((len(species), n_species * n_max, rows))
