@@ -147,7 +147,7 @@ def test_chimes_has_largest_orders(name):
     """Counting the functions took all memory, or no count could hold them."""
     largest = LARGEST_ORDERS[name]
     assert getattr(linear_basis("descriptor=chimes", f"descriptor.{name}={largest}"), name) == largest
-    with pytest.raises(InstantiationException, match=f"{name} is {largest + 1}; at most {largest} can be"):
+    with pytest.raises(InstantiationException, match=f"{name} is {largest + 1}; .* from 0 to {largest}"):
         linear_basis("descriptor=chimes", f"descriptor.{name}={largest + 1}")
 
 
@@ -165,7 +165,7 @@ def test_orders_of_a_chimes_file_that_no_number_holds(tmp_path):
     text = path.read_text()
     assert text.count("CHEBYSHEV  14 2 0") == 1
     path.write_text(text.replace("CHEBYSHEV  14 2 0", "CHEBYSHEV  14 2 9223372036854775808"))
-    with pytest.raises(TamisError, match=r"params.txt: order_4b is 9223372036854775808; at most 8"):
+    with pytest.raises(TamisError, match=r"params.txt: order_4b is 9223372036854775808; .* from 0 to 8"):
         read_params(path)
 
 

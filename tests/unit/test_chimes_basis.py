@@ -305,7 +305,7 @@ def test_element_order_only_reorders_columns() -> None:
         ({"order_3b": 1}, "order_3b is 1"),
         ({"order_4b": 2.5}, "order_4b is 2.5"),
         ({"order_2b": 0, "order_3b": 0, "order_4b": 0}, "all 0"),
-        ({"cutoff": "cosine"}, "cubic or tersoff"),
+        ({"cutoff": "cosine"}, "cubic, tersoff"),
         ({"cutoff_fraction": 0.0}, "cutoff_fraction is 0.0"),
         ({"cutoff_fraction": 1.1}, "cutoff_fraction is 1.1"),
         ({"r_cut_3b": 5.1}, "r_cut_3b is 5.1"),

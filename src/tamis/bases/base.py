@@ -16,6 +16,7 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import Checked
 from tamis.core.geometry import check_geometry
 
 Array = NDArray[np.float64]
@@ -36,8 +37,10 @@ class DesignRows:
     strain_gradient: Array
 
 
-class Basis(ABC):
+class Basis(Checked, ABC):
     """One family's functions of an atomic environment. Subclasses are frozen dataclasses built from one YAML.
+
+    Annotations of their fields say which values are allowed (``tamis.core.fields``).
 
     Every subclass has the fields ``elements`` (tuple of chemical symbols, sorted) and ``r_cut`` (Å, the largest
     cutoff). Feature columns come in one block per element of the central atom, in the order of ``elements``: an

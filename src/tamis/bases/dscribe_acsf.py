@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -13,6 +13,7 @@ from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
 from tamis.bases.neighbours import neighbours_of
 from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.fields import Above, Elements, OneOf
 from tamis.core.geometry import heights, occupied_cell, wrapped
 
 CLOSEST = 1e-3
@@ -40,26 +41,22 @@ class DscribeAcsfBasis(Basis):
     engine: ClassVar[str | None] = "dscribe"
     revision: ClassVar[int] = 2
 
-    elements: tuple[str, ...]
-    r_cut: float
+    elements: Elements
+    r_cut: Annotated[float, Above(0, "Å")]
     in_units_of_r_cut: bool
     radial_eta: tuple[float, ...]
     radial_r_s: tuple[float, ...]
-    angular_function: str
+    angular_function: Annotated[str, OneOf("G4", "G5")]
     angular_eta: tuple[float, ...]
     angular_lambda: tuple[float, ...]
     angular_zeta: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
+        super().__post_init__()
         for name in ("radial_eta", "radial_r_s", "angular_eta", "angular_lambda", "angular_zeta"):
             object.__setattr__(self, name, tuple(float(x) for x in getattr(self, name)))
             if not np.isfinite(getattr(self, name)).all():
                 raise TamisError(f"{name} is {list(getattr(self, name))}; all must be finite numbers")
-        if not self.elements:
-            raise TamisError("elements is empty; name at least one chemical symbol")
-        if not 0.0 < self.r_cut < np.inf:
-            raise TamisError(f"r_cut is {self.r_cut} Å; it must be above 0")
         if min((*self.radial_eta, *self.angular_eta), default=0.0) < 0.0:
             raise TamisError(
                 f"radial_eta {list(self.radial_eta)}, angular_eta {list(self.angular_eta)}: a negative eta grows "
@@ -67,8 +64,6 @@ class DscribeAcsfBasis(Basis):
             )
         if min(self.angular_zeta, default=1.0) <= 0.0:
             raise TamisError(f"angular_zeta is {list(self.angular_zeta)}; zeta must be above 0")
-        if self.angular_function not in ("G4", "G5"):
-            raise TamisError(f"angular_function is {self.angular_function!r}; choose G4 or G5")
 
     @property
     def n_features(self) -> int:

@@ -7,6 +7,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
+from tamis.core.fields import Elements
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,8 @@ class NoDescriptor(Basis):
     r_cut: Å, 0, since no neighbour is looked at.
     """
 
-    elements: tuple[str, ...]
+    elements: Elements
     r_cut: float = 0.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
 
     @property
     def n_features(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Checked, Whole
 
 Array = NDArray[np.float64]
 
@@ -20,7 +22,7 @@ VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 @dataclass(frozen=True)
-class PairKernel:
+class PairKernel(Checked):
     """Kernel of two distances, exp(-(r - r')² / (2 theta²)) f(r) f(r'), with QUIP's cosine cutoff f.
 
     QUIP's ``distance_2b`` with ``ard_se``: Bartók and Csányi, Int. J. Quantum Chem. 115, 1051 (2015), section 3; every
@@ -32,28 +34,19 @@ class PairKernel:
     theta: Å, width of the Gaussian.
     """
 
-    r_cut: float
-    cutoff_transition_width: float
-    r_min: float
-    n_points: int
-    theta: float
+    r_cut: Annotated[float, Above(0, "Å")]
+    cutoff_transition_width: Annotated[float, Above(0, "Å")]
+    r_min: Annotated[float, Above(0, "Å")]
+    n_points: Annotated[int, Whole(1)]
+    theta: Annotated[float, Above(0, "Å", say=0.5)]
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.cutoff_transition_width <= self.r_cut < np.inf:
+        super().__post_init__()
+        if self.cutoff_transition_width > self.r_cut or self.r_min >= self.r_cut:
             raise TamisError(
-                f"pair.cutoff_transition_width is {self.cutoff_transition_width} Å with pair.r_cut {self.r_cut} Å; "
-                "it must be above 0 and at most r_cut"
+                f"pair.cutoff_transition_width is {self.cutoff_transition_width} Å and pair.r_min {self.r_min} Å; the "
+                f"first must be at most, the second below pair.r_cut = {self.r_cut} Å"
             )
-        if not 0.0 < self.r_min < self.r_cut:
-            raise TamisError(
-                f"pair.r_min is {self.r_min} Å with pair.r_cut {self.r_cut} Å; it must lie between 0 and r_cut"
-            )
-        if self.n_points < 1:
-            raise TamisError(
-                f"pair.n_points is {self.n_points}; it must be at least 1 (pair=null leaves the term out)"
-            )
-        if not 0.0 < self.theta < np.inf:
-            raise TamisError(f"pair.theta is {self.theta} Å; it must be positive, say 0.5")
 
     @cached_property
     def points(self) -> Array:

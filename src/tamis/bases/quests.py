@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
 from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.fields import Above, Elements, Whole
 from tamis.core.geometry import in_vacuum
 
 CLOSEST = 1e-3
@@ -37,18 +38,9 @@ class QuestsBasis(Basis):
     revision: ClassVar[int] = 2
     engine: ClassVar[str | None] = "quests"
 
-    elements: tuple[str, ...]
-    r_cut: float
-    k: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
-        if not self.elements:
-            raise TamisError("elements is empty; name at least one chemical symbol")
-        if not 0.0 < self.r_cut < np.inf:
-            raise TamisError(f"r_cut is {self.r_cut} Å; it must be above 0")
-        if self.k < 2:
-            raise TamisError(f"k is {self.k}; the descriptor needs at least 2 neighbours, say 32")
+    elements: Elements
+    r_cut: Annotated[float, Above(0, "Å")]
+    k: Annotated[int, Whole(2, say=32)]
 
     @property
     def values_revision(self) -> int:

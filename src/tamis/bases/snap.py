@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import numpy as np
 from ase import Atoms
@@ -24,6 +24,7 @@ from tamis.bases.base import Array, DesignRows, LinearBasis
 from tamis.bases.blocks import in_element_blocks
 from tamis.core.elements import ByElement, mapping_to_type, numbers_by_element
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, AtLeast, Between, Elements, Whole
 from tamis.core.geometry import MOST_NEIGHBOURS
 from tamis.engines.lammps import Box, LammpsCalculator, command_all, start_lammps
 
@@ -68,32 +69,29 @@ class SnapBasis(LinearBasis):
 
     engine = "lammps"
 
-    elements: tuple[str, ...]
-    r_cut: float
-    twojmax: int | None
-    rfac0: float
-    rmin0: float
+    elements: Elements
+    r_cut: Annotated[float, Above(0, "Å", say=4.9)]
+    twojmax: Annotated[int | None, Whole(0, LARGEST_TWOJMAX, say=6)]
+    rfac0: Annotated[float, Between(0, 1, above=True)]
+    rmin0: Annotated[float, AtLeast(0, "Å")]
     radii: Mapping[str, float] | None
     weights: Mapping[str, float] | Literal["explicit"] | None
 
     def __post_init__(self) -> None:
-        typed = tuple(self.elements)
-        object.__setattr__(self, "elements", tuple(sorted(typed)))
-        if not typed:
-            raise TamisError("elements is empty; name at least one, such as [Si]")
-        if self.r_cut <= 0:
-            raise TamisError(f"r_cut is {self.r_cut} Å; it must be positive, say 4.9")
-        if not 0 < self.rfac0 <= 1 or not 0 <= self.rmin0 < self.r_cut:
-            raise TamisError(f"rfac0={self.rfac0} must be in (0, 1], rmin0={self.rmin0} in [0, r_cut)")
+        typed = tuple(self.elements)  # messages show the elements in this order
+        super().__post_init__()
+        if self.rmin0 >= self.r_cut:
+            raise TamisError(f"rmin0 is {self.rmin0} Å; it must be below r_cut = {self.r_cut} Å")
         radii = numbers_by_element("radii", self.radii, typed, 0.5)
         if max(radii.values()) > 0.5:  # r_cut is the largest cutoff of any pair
             raise TamisError(f"radii is {radii}; at most 0.5 each, larger ones are a larger r_cut")
         object.__setattr__(self, "radii", radii)
         object.__setattr__(self, "weights", self._weights(typed))
-        object.__setattr__(self, "twojmax", self._twojmax())
+        if self.twojmax is None:
+            object.__setattr__(self, "twojmax", {1: 8, 2: 8, 3: 6}.get(self.n_densities, 4))
 
     def _weights(self, typed: tuple[str, ...]) -> ByElement | Literal["explicit"]:
-        """Of one element always a number, so that its rows have one key in the store."""
+        """A single element always gets a number, so that its rows have one key in the store."""
         given: Any = self.weights
         n_elements = len(typed)
         if given is None:
@@ -105,15 +103,6 @@ class SnapBasis(LinearBasis):
                 f'weights is {given!r}; give "explicit", null, or {mapping_to_type("weights", None, self.elements)}'
             )
         return numbers_by_element("weights", given, typed, None)
-
-    def _twojmax(self) -> int:
-        if self.twojmax is None:
-            return {1: 8, 2: 8, 3: 6}.get(self.n_densities, 4)
-        if not 0 <= self.twojmax <= LARGEST_TWOJMAX or int(self.twojmax) != self.twojmax:
-            raise TamisError(
-                f"twojmax is {self.twojmax}; it must be a whole number from 0 to {LARGEST_TWOJMAX}, say 6"
-            )
-        return self.twojmax
 
     def __getstate__(self) -> dict[str, object]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # LAMMPS cannot be pickled
@@ -273,7 +262,7 @@ def _even_steps(elements: Sequence[str]) -> ByElement:
     Equal weights make them look alike; with weights further apart elements that are alike look too different. FitSNAP's
     examples have 1 and 0.96 for W and Be, 1 and 0.93 for In and P.
     """
-    falling = sorted(elements, key=lambda element: -atomic_numbers.get(element, 0))
+    falling = sorted(elements, key=lambda element: -atomic_numbers[element])
     steps = dict(zip(falling, np.linspace(1.0, SMALLEST_WEIGHT, len(falling)).tolist(), strict=True))
     return ByElement(elements, [round(steps[element], 6) for element in elements])
 

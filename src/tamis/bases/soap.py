@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -13,6 +13,7 @@ from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
 from tamis.bases.neighbours import neighbours_of
 from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.fields import Above, AtLeast, Elements, Whole
 from tamis.core.geometry import in_vacuum
 from tamis.core.interrupts import interruptible_quip
 
@@ -38,27 +39,18 @@ class SoapBasis(Basis):
 
     engine: ClassVar[str | None] = "quippy-ase"
 
-    elements: tuple[str, ...]
-    r_cut: float
-    n_max: int
-    l_max: int
-    atom_sigma: float
-    cutoff_transition_width: float
+    elements: Elements
+    r_cut: Annotated[float, Above(0, "Å")]
+    n_max: Annotated[int, Whole(1, 20)]
+    l_max: Annotated[int, Whole(0, 20)]
+    atom_sigma: Annotated[float, AtLeast(0.05, "Å", say=0.5)]
+    cutoff_transition_width: Annotated[float, Above(0, "Å")]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
-        if not self.elements:
-            raise TamisError("elements is empty; name at least one chemical symbol")
-        if not 0.0 < self.cutoff_transition_width <= self.r_cut < np.inf:
+        super().__post_init__()
+        if self.cutoff_transition_width > self.r_cut:
             raise TamisError(
-                f"cutoff_transition_width is {self.cutoff_transition_width} Å with r_cut {self.r_cut} Å; "
-                "it must be above 0 and at most r_cut"
-            )
-        if not 0.05 <= self.atom_sigma < np.inf:
-            raise TamisError(f"atom_sigma is {self.atom_sigma} Å; it must be at least 0.05 Å, say 0.5 Å")
-        if not 1 <= self.n_max <= 20 or not 0 <= self.l_max <= 20:
-            raise TamisError(
-                f"n_max is {self.n_max} and l_max {self.l_max}; n_max may be 1 to 20 and l_max 0 to 20"
+                f"cutoff_transition_width is {self.cutoff_transition_width} Å; it must be at most r_cut, {self.r_cut} Å"
             )
 
     @property

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from tamis.bases.base import Array, Basis, DesignRows, LinearBasis
 from tamis.bases.gradients import GradientBasis
 from tamis.core.errors import TamisError
+from tamis.core.fields import Between, Checked
 from tamis.core.files import write_atomically
 from tamis.core.memory import GIB, Block, Memory
 from tamis.data.dataset import structure_key
@@ -29,7 +31,7 @@ MOST_GIB = 1e6
 
 
 @dataclass(frozen=True)
-class Store:
+class Store(Checked):
     """Where features and design rows are kept, and how many processes make them.
 
     root: folder; created when needed.
@@ -41,16 +43,13 @@ class Store:
 
     root: Path
     n_jobs: int
-    memory_gib: float = 4.0
+    memory_gib: Annotated[float, Between(0, MOST_GIB, "GiB", say=4.0, above=True)] = 4.0
     remember: bool = False
     memory: Memory = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "root", Path(self.root))
-        if not 0.0 < self.memory_gib <= MOST_GIB:
-            raise TamisError(
-                f"store.memory_gib is {self.memory_gib}; it must be above 0 and at most {MOST_GIB:g}, say 4.0"
-            )
         object.__setattr__(self, "memory", Memory(int(self.memory_gib * GIB), self.remember))
         if self.n_jobs == 0 or self.n_jobs < -1:
             raise TamisError(f"n_jobs is {self.n_jobs}; it must be a positive number or -1 for every core")

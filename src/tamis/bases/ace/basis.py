@@ -11,12 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from tamis.bases.ace.functions import Block, Function, blocks_of, shortest_functions
@@ -32,6 +31,7 @@ from tamis.bases.base import DesignRows, LinearBasis
 from tamis.bases.neighbours import neighbours_of
 from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Elements, OneOf, Whole
 
 Array = NDArray[np.float64]
 
@@ -55,66 +55,36 @@ class AceBasis(LinearBasis):
     spline_spacing: spacing of the radial tables, Å.
     """
 
-    elements: tuple[str, ...]
-    r_cut: float
-    n_functions_per_element: int
-    nradmax_by_orders: tuple[int, ...]
-    lmax_by_orders: tuple[int, ...]
-    radial_basis: str
-    radial_parameter: float
-    cutoff_width: float
-    spline_spacing: float
+    elements: Elements
+    r_cut: Annotated[float, Above(0, "Å", say=6)]
+    n_functions_per_element: Annotated[int, Whole(1, say=400)]
+    nradmax_by_orders: Annotated[tuple[int, ...], Whole(1)]
+    lmax_by_orders: Annotated[tuple[int, ...], Whole(0)]
+    radial_basis: Annotated[str, OneOf(*RADIAL_BASES)]
+    radial_parameter: Annotated[float, Above(0, say=5.25)]
+    cutoff_width: Annotated[float, Above(0, "Å")]
+    spline_spacing: Annotated[float, Above(0, "Å", say=0.001)]
 
     revision: ClassVar[int] = 1
     engine: ClassVar[str | None] = "python-ace"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(str(e) for e in self.elements)))
-        object.__setattr__(self, "nradmax_by_orders", tuple(int(n) for n in self.nradmax_by_orders))
-        object.__setattr__(self, "lmax_by_orders", tuple(int(n) for n in self.lmax_by_orders))
-        self._check_elements()
-        self._check_shape()
-        self._check_radial()
-
-    def _check_elements(self) -> None:
-        unknown = [e for e in self.elements if atomic_numbers.get(e, 0) == 0]
-        if not self.elements or unknown or len(set(self.elements)) < len(self.elements):
-            raise TamisError(f"elements is {self.elements}; give different chemical symbols, at least one")
-
-    def _check_shape(self) -> None:
-        if self.n_functions_per_element < 1:
-            raise TamisError(
-                f"n_functions_per_element is {self.n_functions_per_element}; it must be at least 1, say 400"
-            )
+        super().__post_init__()
         n_max, l_max = self.nradmax_by_orders, self.lmax_by_orders
-        if not n_max or len(n_max) != len(l_max):
+        if len(n_max) != len(l_max):
             raise TamisError(
                 f"nradmax_by_orders has {len(n_max)} and lmax_by_orders {len(l_max)} entries; they need one each for "
                 "products of 1, 2, ... factors"
             )
-        if min(n_max) < 1 or min(l_max) < 0 or l_max[0] != 0:
+        if l_max[0] != 0:
             raise TamisError(
-                f"nradmax_by_orders is {n_max}, lmax_by_orders {l_max}; the first list needs numbers of at least 1, "
-                "the second numbers of at least 0 and to start with 0 (a single factor has no angle)"
+                f"lmax_by_orders is {list(l_max)}; it must start with 0: a single factor has no angle"
             )
-
-    def _check_radial(self) -> None:
-        if not self.r_cut > 0.0:
-            raise TamisError(f"r_cut is {self.r_cut} Å; it must be positive, say 6")
-        if self.radial_basis not in RADIAL_BASES:
-            raise TamisError(
-                f"radial_basis is {self.radial_basis!r}; choose one of {', '.join(RADIAL_BASES)}"
-            )
-        if not self.radial_parameter > 0.0:
-            raise TamisError(f"radial_parameter is {self.radial_parameter}; it must be positive, say 5.25")
-        if not 0.0 < self.cutoff_width <= self.r_cut:
-            raise TamisError(
-                f"cutoff_width is {self.cutoff_width} Å; it must lie between 0 and r_cut = {self.r_cut} Å"
-            )
-        if not 0.0 < self.spline_spacing <= self.r_cut / 100.0:
-            raise TamisError(
-                f"spline_spacing is {self.spline_spacing} Å; it must be positive and at most r_cut / 100, say 0.001"
-            )
+        for name, largest in (("cutoff_width", self.r_cut), ("spline_spacing", self.r_cut / 100.0)):
+            if getattr(self, name) > largest:
+                raise TamisError(
+                    f"{name} is {getattr(self, name)} Å; with r_cut = {self.r_cut} Å it must be at most {largest} Å"
+                )
 
     @property
     def n_features(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement, product
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from tamis.bases.acsf.table import RADIAL, SymmetryFunction, SymmetryFunctionTable
 from tamis.bases.gradients import NORMAL_STRAINS, SHEAR_STRAINS, GradientBasis, gradient_dtype
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Elements
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class AcsfBasis(GradientBasis):
     in_units_of_r_cut: True: r_s is a fraction of r_cut, eta a multiple of 1/r_cut^2; False: Å and 1/Å^2.
     """
 
-    elements: tuple[str, ...]
-    r_cut: float
+    elements: Elements
+    r_cut: Annotated[float, Above(0, "Å")]
     cutoff_type: str
     cutoff_alpha: float
     in_units_of_r_cut: bool
@@ -46,13 +48,9 @@ class AcsfBasis(GradientBasis):
     angular_zeta: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
+        super().__post_init__()
         for name in ("radial_eta", "radial_r_s", "angular_eta", "angular_lambda", "angular_zeta"):
             object.__setattr__(self, name, floats(name, getattr(self, name)))
-        if not self.r_cut > 0:
-            raise TamisError(f"r_cut is {self.r_cut} Å; it must be above 0")
-        if not self.elements:
-            raise TamisError("elements is empty; name at least one chemical symbol")
         if self.n_features == 0:
             raise TamisError("no symmetry function is left: give radial_eta and radial_r_s, or angular_*")
 

@@ -1,9 +1,9 @@
 """A list of Behler-Parrinello symmetry functions, of any mix of types and parameters, and its values."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -14,6 +14,7 @@ from tamis.bases.acsf import gradient_kernel, kernel
 from tamis.bases.neighbours import neighbours_of
 from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, AtLeast, Between, Checked, OneOf
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -36,7 +37,7 @@ CUTOFF_TYPES = {
 
 
 @dataclass(frozen=True)
-class SymmetryFunction:
+class SymmetryFunction(Checked):
     """One symmetry function of atoms of the element ``central``.
 
     kind: 2 radial, 3 narrow angular, 9 wide angular.
@@ -45,29 +46,22 @@ class SymmetryFunction:
     """
 
     central: str
-    kind: int
+    kind: Annotated[int, OneOf(RADIAL, NARROW, WIDE)]
     neighbours: tuple[str, ...]
-    eta: float
-    r_s: float
-    r_cut: float
-    lambda_: float = 0.0
-    zeta: float = 0.0
+    eta: Annotated[float, AtLeast(0, "1/Å²")]
+    r_s: Annotated[float, Between(unit="Å")]
+    r_cut: Annotated[float, Above(0, "Å")]
+    lambda_: Annotated[float, Between()] = 0.0
+    zeta: Annotated[float, Between()] = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in (RADIAL, NARROW, WIDE):
-            raise TamisError(f"symmetry function type {self.kind} is unknown; choose 2, 3 or 9")
+        super().__post_init__()
         unknown = [symbol for symbol in (self.central, *self.neighbours) if symbol not in atomic_numbers]
         if unknown:
             raise TamisError(f"{', '.join(map(repr, unknown))} in a symmetry function is no chemical symbol")
         object.__setattr__(self, "neighbours", tuple(sorted(self.neighbours, key=atomic_numbers.__getitem__)))
         if len(self.neighbours) != (1 if self.kind == RADIAL else 2):
             raise TamisError(f"a symmetry function of type {self.kind} got neighbours {self.neighbours}")
-        numbers = (self.eta, self.r_s, self.r_cut, self.lambda_, self.zeta)
-        if not all(math.isfinite(x) for x in numbers) or self.eta < 0 or self.r_cut <= 0:
-            raise TamisError(
-                f"eta={self.eta} 1/Å², r_s={self.r_s} Å, r_cut={self.r_cut} Å, lambda={self.lambda_}, "
-                f"zeta={self.zeta}: all must be finite, eta at least 0, r_cut above 0"
-            )
         if self.kind != RADIAL and self.zeta <= 0:
             raise TamisError(f"zeta is {self.zeta}; an angular symmetry function needs a zeta above 0")
 
@@ -79,7 +73,7 @@ class SymmetryFunction:
 
 
 @dataclass(frozen=True)
-class SymmetryFunctionTable:
+class SymmetryFunctionTable(Checked):
     """Symmetry functions of several elements; columns are sorted by central element, then as n2p2 sorts.
 
     elements: chemical symbols, one block of columns each, in this order.
@@ -89,14 +83,11 @@ class SymmetryFunctionTable:
 
     elements: tuple[str, ...]
     functions: tuple[SymmetryFunction, ...]
-    cutoff_type: str = "cos"
-    cutoff_alpha: float = 0.0
+    cutoff_type: Annotated[str, OneOf(*CUTOFF_TYPES)] = "cos"
+    cutoff_alpha: Annotated[float, Between(0, 1, below=True)] = 0.0
 
     def __post_init__(self) -> None:
-        if self.cutoff_type not in CUTOFF_TYPES:
-            raise TamisError(f"cutoff_type is {self.cutoff_type!r}; choose one of {', '.join(CUTOFF_TYPES)}")
-        if not 0.0 <= self.cutoff_alpha < 1.0:
-            raise TamisError(f"cutoff_alpha is {self.cutoff_alpha}; it must be at least 0 and less than 1")
+        super().__post_init__()
         named = {s for f in self.functions for s in (f.central, *f.neighbours)}
         if named - set(self.elements):
             raise TamisError(

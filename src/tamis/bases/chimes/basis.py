@@ -5,12 +5,11 @@ where these are silent, the behaviour of chimes_lsq and chimes_calculator.
 """
 
 import itertools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from ase import Atoms
@@ -31,6 +30,7 @@ from tamis.bases.chimes.kernel import add_clusters
 from tamis.bases.neighbours import neighbours_of
 from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
+from tamis.core.fields import AtLeast, OneOf, Whole
 
 Cutoff = Literal["cubic", "tersoff"]
 
@@ -92,16 +92,17 @@ class ChimesBasis(LinearBasis):
     r_cut_4b: float
     s_min: float
     morse_lambda: float
-    order_2b: int
-    order_3b: int
-    order_4b: int
-    cutoff: Cutoff
+    order_2b: Annotated[int, Whole(0, LARGEST_ORDERS["order_2b"])]
+    order_3b: Annotated[int, Whole(0, LARGEST_ORDERS["order_3b"])]
+    order_4b: Annotated[int, Whole(0, LARGEST_ORDERS["order_4b"])]
+    cutoff: Annotated[Cutoff, OneOf("cubic", "tersoff")]
     cutoff_fraction: float
     special: tuple[SlotLimits, ...] = ()
-    penalty_distance: float = 0.01
-    penalty_scaling: float = 433.641
+    penalty_distance: Annotated[float, AtLeast(0, "Å")] = 0.01
+    penalty_scaling: Annotated[float, AtLeast(0, "eV/Å³")] = 433.641
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "elements", tuple(self.elements))
         object.__setattr__(self, "special", tuple(slot_limits(entry) for entry in self.special))
         if not self.elements or len(set(self.elements)) != len(self.elements):
@@ -120,23 +121,15 @@ class ChimesBasis(LinearBasis):
         self._check_penalty()
 
     def _check_orders(self) -> None:
-        for name, lowest in (("order_2b", 1), ("order_3b", 2), ("order_4b", 2)):
-            order = getattr(self, name)
-            if not isinstance(order, int) or order < 0 or 0 < order < lowest:
-                raise TamisError(
-                    f"{name} is {order!r}; it must be a whole number of at least {lowest}, or 0 to leave it out"
-                )
-        for name, largest in LARGEST_ORDERS.items():
-            if getattr(self, name) > largest:
-                raise TamisError(f"{name} is {getattr(self, name)}; at most {largest} can be treated")
+        for name in ("order_3b", "order_4b"):
+            if getattr(self, name) == 1:
+                raise TamisError(f"{name} is 1; it must be at least 2, or 0 to leave these functions out")
         if self.order_2b == self.order_3b == self.order_4b == 0:
             raise TamisError(
                 "order_2b, order_3b and order_4b are all 0: no function is left; raise one of them"
             )
 
     def _check_cutoff(self) -> None:
-        if self.cutoff not in ("cubic", "tersoff"):
-            raise TamisError(f"cutoff is {self.cutoff!r}; it must be cubic or tersoff")
         if self.cutoff == "tersoff" and not 0.0 < self.cutoff_fraction <= 1.0:
             raise TamisError(
                 f"cutoff_fraction is {self.cutoff_fraction}; it must be above 0 and at most 1, say 0.5"
@@ -149,11 +142,6 @@ class ChimesBasis(LinearBasis):
                 )
 
     def _check_penalty(self) -> None:
-        for name, unit in (("penalty_distance", "Å"), ("penalty_scaling", "eV/Å³")):
-            if not 0.0 <= getattr(self, name) < math.inf:
-                raise TamisError(
-                    f"{name} is {getattr(self, name)} {unit}; it must be a finite number from 0 on"
-                )
         for atoms in self._kinds(2):
             s_min, s_max, _ = self.limits_of(atoms)[0]
             if s_min < s_max <= s_min + self.penalty_distance:

@@ -126,7 +126,8 @@ def clusters_by_kind(
 ) -> Iterator[tuple[ClusterType, Indices, Array]]:
     """All clusters of a structure, each once per cell, images included.
 
-    species: (n_atoms,) place of each atom's element in ``elements``. neighbours: each pair once, up to the largest cutoff.
+    species: (n_atoms,) place of each atom's element in ``elements``.
+    neighbours: each pair once, up to the largest cutoff.
 
     Yields
     ------

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -26,7 +26,7 @@ from tamis.bases.gap.calculator import GapCalculator
 from tamis.bases.gap.files import PairTerm, SoapTerm, Term, gap_lammps, write_gap
 from tamis.bases.pair_kernel import VOIGT, PairKernel, element_pairs
 from tamis.bases.soap import SoapBasis
-from tamis.core.errors import TamisError
+from tamis.core.fields import Whole
 from tamis.core.geometry import in_vacuum
 from tamis.core.interrupts import interruptible_quip
 
@@ -66,7 +66,7 @@ class GapBasis(LinearBasis):
     keeps_values: ClassVar[bool] = False
 
     soap: SoapBasis
-    zeta: int
+    zeta: Annotated[int, Whole(1, say=4)]
     pair: PairKernel | None
     candidates: Candidates = field(compare=False, repr=False)
     fingerprint: str = field(init=False)
@@ -74,8 +74,7 @@ class GapBasis(LinearBasis):
     r_cut: float = field(init=False)
 
     def __post_init__(self) -> None:
-        if int(self.zeta) != self.zeta or self.zeta < 1:
-            raise TamisError(f"zeta is {self.zeta}; it must be a whole number from 1 on, say 4")
+        super().__post_init__()
         reach = self.soap.r_cut if self.pair is None else max(self.soap.r_cut, self.pair.r_cut)
         object.__setattr__(self, "fingerprint", self.candidates.fingerprint)
         object.__setattr__(self, "elements", self.soap.elements)
