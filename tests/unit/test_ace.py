@@ -1,7 +1,7 @@
 """Linear ACE: equal to python-ace, true derivatives, files that python-ace reads back."""
 
-import builtins
 import pickle
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields, replace
 from multiprocessing import get_context
@@ -334,14 +334,7 @@ def test_refuses_wrong_lengths(tmp_path: Path) -> None:
 
 
 def test_says_how_to_get_python_ace(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without_pyace(name: str, *rest: object) -> object:
-        if name == "pyace":
-            raise ImportError("No module named 'pyace'")
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without_pyace)
+    monkeypatch.setitem(sys.modules, "pyace", None)
     with pytest.raises(MissingEngineError, match=r'pip install "tamis\[ace\]"'):
         _ = replace(SILICON, r_cut=4.5).n_features
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
 from tamis.bases.neighbours import neighbours_of
-from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Elements, OneOf
 from tamis.core.geometry import heights, occupied_cell, wrapped
+from tamis.engines.imports import import_engine
 
 CLOSEST = 1e-3
 """Å; the angle between neighbours nearer than that is made of rounding errors."""
@@ -106,20 +107,13 @@ class DscribeAcsfBasis(Basis):
 
     @cached_property
     def _acsf(self) -> Any:
-        try:
-            from dscribe.descriptors import ACSF
-        except ImportError as error:
-            raise MissingEngineError(
-                "descriptor=acsf_dscribe computes with dscribe, which is not installed; "
-                'pip install "tamis[descriptors]"'
-            ) from error
         length = self.r_cut if self.in_units_of_r_cut else 1.0
         radial = [(eta / length**2, r_s * length) for eta, r_s in product(self.radial_eta, self.radial_r_s)]
         angular = [
             (eta / length**2, zeta, lambda_)
             for eta, lambda_, zeta in product(self.angular_eta, self.angular_lambda, self.angular_zeta)
         ]
-        return ACSF(
+        return import_engine("dscribe.descriptors", "descriptor=acsf_dscribe", "descriptors").ACSF(
             r_cut=self.r_cut,
             g2_params=radial or None,
             g4_params=angular if angular and self.angular_function == "G4" else None,

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.core.errors import MissingEngineError
 from tamis.core.fields import Above, AtLeast, Elements, Whole
 from tamis.core.geometry import wrapped
+from tamis.engines.imports import import_engine
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,7 @@ class DscribeSoapBasis(Basis):
 
     @cached_property
     def _soap(self) -> Any:
-        try:
-            from dscribe.descriptors import SOAP
-        except ImportError as error:
-            raise MissingEngineError(
-                "descriptor=soap_dscribe computes with dscribe, which is not installed; "
-                'pip install "tamis[descriptors]"'
-            ) from error
-        return SOAP(
+        return import_engine("dscribe.descriptors", "descriptor=soap_dscribe", "descriptors").SOAP(
             species=list(self.elements),
             r_cut=self.r_cut,
             n_max=self.n_max,

@@ -3,8 +3,9 @@
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
+import numba
 import numpy as np
 from ase import Atoms
 from matscipy.neighbours import neighbour_list
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Elements, Whole
 from tamis.core.geometry import in_vacuum
+from tamis.engines.imports import import_engine
 
 CLOSEST = 1e-3
 """Å; at smaller distances 1/r says that two atoms are on top of each other."""
@@ -90,28 +92,16 @@ class QuestsBasis(Basis):
 
     def _compute(self, atoms: Atoms) -> NDArray[np.float64]:
         """One thread, since structures are computed in parallel; the engine's compiler warns about its own casts."""
-        numba, get_descriptors = _load()
+        quests = import_engine("quests.descriptor", "descriptor=quests", "descriptors")
         threads = numba.get_num_threads()
         numba.set_num_threads(1)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", numba.core.errors.NumbaWarning)
-                rows: NDArray[np.float64] = get_descriptors([atoms], k=self.k, cutoff=self.r_cut)
+                rows: NDArray[np.float64] = quests.get_descriptors([atoms], k=self.k, cutoff=self.r_cut)
         finally:
             numba.set_num_threads(threads)
         return rows
-
-
-def _load() -> tuple[Any, Any]:
-    try:
-        import numba
-        from quests.descriptor import get_descriptors
-    except ImportError as error:
-        raise MissingEngineError(
-            "descriptor=quests computes with the package quests, which is not installed; "
-            'pip install "tamis[descriptors]"'
-        ) from error
-    return numba, get_descriptors
 
 
 def _right_handed(atoms: Atoms) -> Atoms:

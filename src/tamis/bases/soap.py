@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
 from tamis.bases.neighbours import neighbours_of
-from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.errors import TamisError
 from tamis.core.fields import Above, AtLeast, Elements, Whole
 from tamis.core.geometry import in_vacuum
 from tamis.core.interrupts import interruptible_quip
+from tamis.engines.imports import import_engine
 
 Array = NDArray[np.float64]
 
@@ -90,14 +91,8 @@ class SoapBasis(Basis):
     @cached_property
     def descriptors(self) -> dict[str, Any]:
         """QUIP's objects by element of the central atom."""
-        try:
-            from quippy.descriptors import Descriptor
-        except ImportError as error:
-            raise MissingEngineError(
-                "descriptor=soap computes with QUIP and the package quippy-ase is not installed; "
-                'pip install "tamis[gap]"'
-            ) from error
-        return {element: Descriptor(self.settings(element)) for element in self.elements}
+        quippy = import_engine("quippy.descriptors", "descriptor=soap", "gap")
+        return {element: quippy.Descriptor(self.settings(element)) for element in self.elements}
 
     def __getstate__(self) -> dict[str, Any]:
         """Without QUIP's objects, which live in the memory of one process."""

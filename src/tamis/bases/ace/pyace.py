@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from tamis.bases.ace.functions import Block, Function
 from tamis.bases.ace.kernel import Expansion
 from tamis.core.elements import species_of
-from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.errors import TamisError
 from tamis.core.geometry import check_geometry
+from tamis.engines.imports import import_engine
 
 Array = NDArray[np.float64]
 
@@ -63,14 +64,7 @@ class AceCalculator(Calculator):
 
 def import_pyace() -> Any:
     """The module ``pyace``, or MissingEngineError."""
-    try:
-        import pyace
-    except ImportError as error:
-        raise MissingEngineError(
-            f"ACE needs the package python-ace, which cannot be imported ({error}); it has an academic "
-            'licence: pip install "tamis[ace]"'
-        ) from error
-    return pyace
+    return import_engine("pyace", "ACE", "ace")
 
 
 def read_b_basis(path: Path) -> Any:

@@ -14,8 +14,9 @@ from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.errors import TamisError
 from tamis.core.interrupts import interruptible_quip
+from tamis.engines.imports import import_engine
 
 Array = NDArray[np.float64]
 
@@ -189,14 +190,9 @@ def quip_potential(path: Path) -> Calculator:
     MissingEngineError : quippy is not installed.
     """
     read_gap_xml(path)
-    try:
-        from quippy.potential import Potential
-    except ImportError as error:
-        raise MissingEngineError(
-            'GAP potentials are evaluated by QUIP and the package quippy-ase is not installed; pip install "tamis[gap]"'
-        ) from error
+    quippy = import_engine("quippy.potential", "a GAP in QUIP", "gap")
     with interruptible_quip():
-        return Potential("", param_filename=str(path))
+        return quippy.Potential("", param_filename=str(path))
 
 
 def gap_lammps(folder: Path, elements: Sequence[str]) -> tuple[str, ...]:
