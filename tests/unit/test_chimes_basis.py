@@ -304,7 +304,7 @@ def test_element_order_only_reorders_columns() -> None:
         ({"order_2b": -1}, "order_2b is -1"),
         ({"order_3b": 1}, "order_3b is 1"),
         ({"order_4b": 2.5}, "order_4b is 2.5"),
-        ({"order_2b": 0, "order_3b": 0, "order_4b": 0}, "all 0"),
+        ({"order_2b": 0, "order_3b": 0, "order_4b": 0}, "no function is left"),
         ({"cutoff": "cosine"}, "cubic, tersoff"),
         ({"cutoff_fraction": 0.0}, "cutoff_fraction is 0.0"),
         ({"cutoff_fraction": 1.1}, "cutoff_fraction is 1.1"),

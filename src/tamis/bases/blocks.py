@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 
 def in_element_blocks(rows: Array, atoms: Atoms, elements: Sequence[str]) -> Array:
-    """Move the values of each atom into the block of its own element, the other blocks are zero.
+    """Move the values of each atom into the block of its own element; the other blocks are zero.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def in_element_blocks(rows: Array, atoms: Atoms, elements: Sequence[str]) -> Arr
 
     Raises
     ------
-    TamisError : values are not finite, as when two atoms sit on top of each other.
+    TamisError : values are not finite, for example where two atoms are on top of each other.
     """
     refuse_non_finite(rows, atoms)
     n_atoms, width = rows.shape

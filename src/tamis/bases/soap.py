@@ -28,8 +28,8 @@ CLOSEST = 1e-3
 class SoapBasis(Basis):
     """Smooth overlap of atomic positions, each atom's vector normalised to length 1.
 
-    Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), in QUIP's radial basis. The columns are those GAP's
-    kernel takes, (p . p')^zeta; the last of each block, QUIP's slot of ``covariance_sigma0``, is zero.
+    Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), in QUIP's radial basis. GAP's kernel (p . p')^zeta uses
+    the same columns; the last one of each block, QUIP's slot of ``covariance_sigma0``, is zero.
 
     elements: chemical symbols.
     r_cut: Å.
@@ -80,7 +80,7 @@ class SoapBasis(Basis):
         return in_element_blocks(rows, atoms, self.elements)
 
     def settings(self, central: str) -> str:
-        """QUIP's descriptor string for atoms of the element ``central``, as gap.xml holds it."""
+        """QUIP's descriptor string for atoms of the element ``central``, as in gap.xml."""
         numbers = " ".join(str(atomic_numbers[symbol]) for symbol in self.elements)
         return (
             f"soap cutoff={self.r_cut!r} cutoff_transition_width={self.cutoff_transition_width!r} "
@@ -95,5 +95,5 @@ class SoapBasis(Basis):
         return {element: quippy.Descriptor(self.settings(element)) for element in self.elements}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without QUIP's objects, which live in the memory of one process."""
+        """The fields without QUIP's objects, which cannot be pickled."""
         return {name: value for name, value in self.__dict__.items() if name != "descriptors"}

@@ -1,8 +1,8 @@
 """Linear atomic cluster expansion: the B-basis of python-ace (pacemaker), evaluated by our own kernel.
 
-python-ace defines the functions (which products, their couplings, the radial tables) and reads and writes the
-files; ``ace_kernel`` evaluates them, because python-ace gives no strain derivative per function and its force rows
-cost many times the basis itself. python-ace: Lysogorskiy et al., npj Comput. Mater. 7, 97 (2021); Bochkarev et
+python-ace defines the functions (products, couplings, radial tables) and reads and writes the files;
+``tamis.bases.ace.kernel`` evaluates them, because python-ace gives no strain derivative per function and its force rows
+take many times as long as the values. python-ace: Lysogorskiy et al., npj Comput. Mater. 7, 97 (2021); Bochkarev et
 al., Phys. Rev. Mater. 6, 013804 (2022).
 """
 
@@ -36,7 +36,7 @@ from tamis.core.fields import Above, Elements, OneOf, Whole
 Array = NDArray[np.float64]
 
 RADIAL_BASES = ("SBessel", "ChebExpCos", "ChebPow")
-"""Those of python-ace that go smoothly to zero at the cutoff."""
+"""The radial bases of python-ace that go smoothly to zero at the cutoff."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class AceBasis(LinearBasis):
 
     elements: chemical symbols.
     r_cut: cutoff of all pairs, Å.
-    n_functions_per_element: at most so many functions, the shortest products first; with E > 1 elements they are dealt
-        out evenly over the E-element blocks (Si, Si-Mo, ...). The next two lists bound them as well.
+    n_functions_per_element: largest number of functions, the shortest products first; several elements share them
+        evenly over their blocks (Si, Si-Mo, ...). The next two lists limit them as well.
     nradmax_by_orders: radial functions in products of 1, 2, 3 ... factors.
     lmax_by_orders: largest angular momentum in products of 1, 2, 3 ... factors; the first must be 0.
     radial_basis: SBessel, ChebExpCos or ChebPow.
@@ -100,7 +100,7 @@ class AceBasis(LinearBasis):
         return self._expand(atoms, derivatives=False)[0]
 
     def evaluate(self, atoms: Atoms) -> tuple[Array, DesignRows]:
-        """Values and design rows in one pass; raises TamisError for atoms that lie on top of each other."""
+        """Values and design rows in one pass; TamisError for atoms on top of each other."""
         values, gradient, strain = self._expand(atoms, derivatives=True)
         forces = -gradient.reshape(-1, len(atoms), 3).transpose(1, 2, 0)
         rows = DesignRows(
@@ -122,7 +122,7 @@ class AceBasis(LinearBasis):
 
         Raises
         ------
-        TamisError : there is none for each block. ValueError : python-ace has none of such a shape.
+        TamisError : there are fewer functions than blocks. ValueError : python-ace lacks functions of such a shape.
         """
         blocks = blocks_of(self.elements)
         n = self.n_functions_per_element * len(self.elements) // len(blocks)
@@ -178,9 +178,9 @@ class AceBasis(LinearBasis):
     def write(self, folder: Path, coefficients: Array, offsets: Array) -> list[Path]:
         """Write ``ace.yaml`` (B-basis, what pacemaker reads and continues) and ``ace.yace`` (LAMMPS ML-PACE).
 
-        The .yace file has a field for the energies of the free atoms, which LAMMPS and python-ace add: its energies
-        are total ones. The B-basis has none: ``ace.yaml`` gives energies relative to the free atoms, and the offsets
-        stand in its metadata (``E0_Si: ...``, eV).
+        LAMMPS and python-ace add the energies of the free atoms from the .yace file, so its energies are total ones.
+        A B-basis has no such field: ``ace.yaml`` gives energies relative to the free atoms, with the offsets in its
+        metadata (``E0_Si: ...``, eV).
         """
         self._check_offsets(offsets)
         basis = self._fitted(coefficients)
@@ -203,5 +203,5 @@ class AceBasis(LinearBasis):
 
 @lru_cache(maxsize=8)
 def expansion_of(basis: AceBasis) -> Expansion:
-    """The functions as plain arrays: made once in a process, and shared by equal bases."""
+    """The functions as plain arrays, made once in a process and shared by equal bases."""
     return read_expansion(basis.pyace_basis(), len(basis.elements), basis.r_cut, basis.spline_spacing)

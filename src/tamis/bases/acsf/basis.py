@@ -29,8 +29,8 @@ class AcsfBasis(GradientBasis):
 
     elements: chemical symbols.
     r_cut: Å.
-    cutoff_type: hard, cos, tanhu, tanh, exp, poly1, poly2, poly3 or poly4 (n2p2's 0 to 8); forces need another
-        than hard, which jumps.
+    cutoff_type: hard, cos, tanhu, tanh, exp, poly1, poly2, poly3 or poly4 (n2p2's 0 to 8). hard jumps, so it gives no
+        forces.
     cutoff_alpha: the cutoff function is 1 up to cutoff_alpha * r_cut (not for the tanh types).
     in_units_of_r_cut: True: r_s is a fraction of r_cut, eta a multiple of 1/r_cut^2; False: Å and 1/Å^2.
     """
@@ -113,7 +113,7 @@ class AcsfBasis(GradientBasis):
 
 
 def floats(name: str, numbers: Sequence[float]) -> tuple[float, ...]:
-    """``numbers`` as floats; a repeated one would give two equal columns and is refused with TamisError."""
+    """``numbers`` as floats; TamisError if one occurs twice, which would give two equal columns."""
     values = tuple(float(x) for x in numbers)
     if len(set(values)) != len(values):
         raise TamisError(f"{name} is {list(values)}: a number occurs twice and would give two equal columns")

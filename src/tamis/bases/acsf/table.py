@@ -1,4 +1,4 @@
-"""A list of Behler-Parrinello symmetry functions, of any mix of types and parameters, and its values."""
+"""Lists of Behler-Parrinello symmetry functions of any types and parameters, and their values and gradients."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 RADIAL, NARROW, WIDE = 2, 3, 9
-"""n2p2's numbers of the types: Behler's G2, G4 (its exponent and cutoff include the far side jk), G5."""
+"""n2p2's numbers of the types: Behler's G2, G4 (includes the far side jk) and G5."""
 
 CUTOFF_TYPES = {
     "hard": kernel.HARD,
@@ -67,7 +67,7 @@ class SymmetryFunction(Checked):
 
     @property
     def rank(self) -> tuple[float, ...]:
-        """What n2p2 sorts by: type, r_cut, eta, r_s, zeta, lambda, atomic numbers of the neighbours."""
+        """n2p2's sort key: type, r_cut, eta, r_s, zeta, lambda, atomic numbers of the neighbours."""
         numbers = (atomic_numbers[symbol] for symbol in self.neighbours)
         return (self.kind, self.r_cut, self.eta, self.r_s, self.zeta, self.lambda_, *numbers)
 
@@ -122,7 +122,7 @@ class SymmetryFunctionTable(Checked):
     def gradients(self, atoms: Atoms) -> tuple[Integers, Integers, Array, Array]:
         """Derivatives of every atom's functions by positions and strain.
 
-        Only for tables with as many functions, m, of one element as of any other.
+        Every element must have the same number of functions, m.
 
         Returns
         -------
@@ -152,7 +152,7 @@ class SymmetryFunctionTable(Checked):
 
     @cached_property
     def compiled(self) -> tuple[kernel.Functions, ...]:
-        """The functions of each element as the kernels read them."""
+        """The functions of each element in the form for the kernels."""
         return tuple(part for part, _ in self._lowered)
 
     @cached_property
@@ -165,7 +165,7 @@ class SymmetryFunctionTable(Checked):
         return tuple(self._lower(element) for element in self.elements)
 
     def _lower(self, element: str) -> tuple[kernel.Functions, Integers]:
-        """Slots and segments of one central element (see ``acsf_kernel``), and the column of each slot."""
+        """Slots and segments of one central element (see ``Functions``), and the column of each slot."""
         mine = [(column, f) for column, f in enumerate(self.functions) if f.central == element]
         radial = [
             [(column, f) for column, f in mine if f.kind == RADIAL and f.neighbours == (other,)]

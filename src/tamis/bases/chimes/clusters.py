@@ -24,18 +24,18 @@ Kind = tuple[str, ...]
 Indices = NDArray[np.int64]
 
 LONGEST_MORSE_LENGTH = 1000.0
-"""Å; beyond it exp(-r / length) is a constant to all digits that matter."""
+"""Å; with longer ones exp(-r / length) is practically constant."""
 
 
 @dataclass(frozen=True)
 class SlotLimits:
-    """What one kind of pair, triplet or quadruplet has instead of the common limits.
+    """Limits of one kind of pair, triplet or quadruplet, in place of the common ones.
 
     atoms: 2 to 4 chemical symbols; kept in alphabetical order.
     s_min, s_max: inner and outer cutoff of every pair of the cluster, Å: a mapping by pair of elements, such as
-        {Ge-Si: 4.0, Si-Si: 4.2}; or numbers in the order 01 02 03 12 13 23 of ``atoms`` as they are given (as far as
-        there are that many). Kept as numbers for the alphabetical order. None keeps the common ones.
-    morse_lambda: Å, only for pairs: their triplets and quadruplets have the same.
+        {Ge-Si: 4.0, Si-Si: 4.2}; or numbers for the pairs 01 02 03 12 13 23 of ``atoms`` as given. Kept as numbers
+        for the alphabetical order. None keeps the common ones.
+    morse_lambda: Å, only for pairs; their triplets and quadruplets use it, too.
     """
 
     atoms: tuple[str, ...]
@@ -91,7 +91,7 @@ class ClusterType:
     limits: (n_slots, 3) s_min, s_max, Morse length of each pair of the cluster, Å, pairs in the order
         01 02 03 12 13 23.
     n_powers: a polynomial's power runs from 0 to n_powers - 1.
-    orbits: one entry per basis function: the powers (one per slot) of the products that it is the sum of.
+    orbits: for each basis function the powers (one per slot) of the products that it sums.
     column: number of the first function.
     """
 
@@ -137,7 +137,7 @@ def clusters_by_kind(
 
     Raises
     ------
-    TamisError : there are more than memory should be given for.
+    TamisError : there are more than ``MOST_CLUSTERS``.
     """
     first, others, vectors, distances = neighbours
     rank = {symbol: number for number, symbol in enumerate(sorted(elements))}

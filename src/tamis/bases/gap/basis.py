@@ -1,8 +1,8 @@
 """Covariances of GAP between the environments of a structure and a set of candidate sparse points.
 
-A sparse Gaussian process is linear in the weights of its sparse points, E = sum_i sum_m k(p_i, p_m) c_m: a linear
-basis whose functions are the points. Rows for a large set of candidates are computed once; a fit takes the columns
-that it is allowed to see. Formulas: Bartók and Csányi, Int. J. Quantum Chem. 115, 1051 (2015), eqs. 9-23.
+A sparse Gaussian process is linear in the weights of its sparse points, E = sum_i sum_m k(p_i, p_m) c_m: it is a linear
+basis whose functions are the points. Rows for many candidates are computed once; a fit takes the columns of the
+candidates in its structures. Formulas: Bartók and Csányi, Int. J. Quantum Chem. 115, 1051 (2015), eqs. 9-23.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from tamis.core.interrupts import interruptible_quip
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Environments that may become sparse points.
+    """Environments that can become sparse points.
 
     points: (K, width) SOAP vectors of length 1.
     elements: (K,) chemical symbol of each central atom.
-    owners: (K,) key of the structure that each comes from (``tamis.data.dataset.structure_key``).
+    owners: (K,) key of the structure of each (``tamis.data.dataset.structure_key``).
     """
 
     points: Array
@@ -54,12 +54,12 @@ class Candidates:
 
 @dataclass(frozen=True)
 class GapBasis(LinearBasis):
-    """One function a candidate, (p_i . p_m)^zeta for atoms i of the candidate's element, then the pair kernel's.
+    """Functions (p_i . p_m)^zeta of atoms i of the element of candidate m, then those of the pair kernel.
 
     soap: descriptor of the environments.
-    zeta: exponent of the kernel, a whole number.
+    zeta: exponent of the kernel.
     pair: two-body term; None leaves it out.
-    candidates: the points; told apart by their fingerprint.
+    candidates: the points; bases are equal if the fingerprints of their candidates are.
     """
 
     engine: ClassVar[str | None] = "quippy-ase"
@@ -121,7 +121,7 @@ class GapBasis(LinearBasis):
         alike **= self.zeta
         if len(self.elements) > 1:
             alike *= elements[:, None] == elements
-        if len(soap) == len(columns):  # thousands: no copy
+        if len(soap) == len(columns):  # avoids a copy of a large matrix
             return np.asarray(alike)
         kernel = np.zeros((len(columns), len(columns)))
         of_soap = np.flatnonzero(columns < self.n_candidates)
@@ -155,7 +155,7 @@ class GapBasis(LinearBasis):
         return write_gap(folder, self.terms(coefficients), dict(zip(self.elements, offsets, strict=True)))
 
     def calculator(self, coefficients: Array, offsets: Array) -> Calculator:
-        """tamis' own, which equals QUIP's on the written files (``gap_files.quip_potential``)."""
+        """tamis' own calculator, which equals QUIP's for the written files (``quip_potential``)."""
         used = {e: columns[coefficients[columns] != 0.0] for e, columns in self._columns.items()}
         n_pair_points = 0 if self.pair is None else self.pair.n_points
         return GapCalculator(
@@ -187,9 +187,9 @@ def _soap_rows(
 
     Parameters
     ----------
-    found : QUIP's descriptor with gradients: ``data`` (n_centres, F), ``ci`` (n_centres,) the centres, from 1 on, and
-        for each gradient entry ``grad_data`` (3, F), ``grad_index_0based`` (centre, atom that moves) and ``pos`` (Å)
-        of the image that moves; entries of a centre are neighbours in the list, an atom may come several times.
+    found : QUIP's descriptor with gradients: ``data`` (n_centres, F), ``ci`` (n_centres,) the centres, from 1, and for
+        each gradient entry ``grad_data`` (3, F), ``grad_index_0based`` (centre, moved atom) and ``pos`` (Å) of the
+        moved image. Entries of a centre are adjacent; an atom may occur several times.
     points : (M, F).
     """
     centres, gradients = np.asarray(found["ci"]) - 1, found["grad_data"]
@@ -205,7 +205,7 @@ def _soap_rows(
     row_of = {int(centre): row for row, centre in enumerate(centres)}
     for start, stop in zip(starts, stops, strict=True):
         mine = gradients[start:stop]
-        # the gradients of a centre sum to zero, so positions may be counted from anywhere
+        # the gradients of a centre sum to zero, so any origin serves
         away = found["pos"][start:stop] - found["pos"][start]
         stretch = np.tensordot(away, mine, axes=(0, 0))
         six = [0.5 * (stretch[a, b] + stretch[b, a]) for a, b in VOIGT]
@@ -218,7 +218,7 @@ def _soap_rows(
 
 
 def _merge_images(movers: NDArray[np.intp], gradients: Array) -> tuple[NDArray[np.intp], Array]:
-    """Atoms without repetition, and the sum of the gradients of each one's images."""
+    """Each moved atom once, with the sum of the gradients of its images."""
     order = np.argsort(movers, kind="stable")
     unique, starts = np.unique(movers[order], return_index=True)
     if len(unique) == len(movers):

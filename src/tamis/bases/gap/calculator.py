@@ -1,8 +1,8 @@
 """GAP potentials as an ASE calculator: QUIP's energies, forces and stresses, more than ten times faster.
 
-QUIP makes the gradient of every SOAP vector by every neighbour before the kernel meets it; here the derivative of
-the energy is carried back through the power spectrum (``gap_kernel``). The radial functions are QUIP's: Gaussians at
-even distances, made orthogonal by the Cholesky factor of their overlaps on the way.
+QUIP makes the gradient of every SOAP vector by every neighbour before it applies the kernel. Here the derivative of the
+energy is propagated back through the power spectrum (``tamis.bases.gap.kernel``). The radial functions are QUIP's:
+Gaussians at even distances, orthogonalised by the Cholesky factor of their overlaps.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 NODES_PER_WIDTH = 100
-"""Of the radial tables, in the width of a Gaussian. Fewer are not exact enough; with more, slopes between nodes lose
-digits, and weights of a million electronvolts, which sparse points near each other get, make errors of these: forces of
-such a potential differ from QUIP's by 1e-6 eV/Å."""
+"""Nodes of the radial tables in the width of a Gaussian. Fewer are not exact enough; with more, slopes between nodes
+lose digits, which large weights amplify: sparse points near each other have weights of a million electronvolts, and
+forces of such a potential differ from QUIP's by 1e-6 eV/Å."""
 BASIS_ERROR = 1e-10
-"""QUIP's ``basis_error_exponent`` of 10: where the Gaussian of an atom at r_cut has faded, radial functions end."""
+"""QUIP's ``basis_error_exponent`` of 10: radial functions end where the Gaussian of an atom at r_cut is this small."""
 TINY = 1e-12
-"""In place of zero where a Bessel function is divided by its argument."""
+"""Smallest argument of a Bessel function, because the function is divided by its argument."""
 
 
 class GapCalculator(NeighbourCalculator):

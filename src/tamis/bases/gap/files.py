@@ -23,8 +23,8 @@ Array = NDArray[np.float64]
 GAP_FILE = "gap.xml"
 LABEL = "GAP_tamis"
 VERSION = 1_769_700_636
-"""Of the GAP code that these conventions were checked against (quippy-ase 0.10.3). Without one QUIP takes a file for
-an old one, whose SOAP of several elements was another."""
+"""Version of the GAP code that these conventions were checked against (quippy-ase 0.10.3). QUIP takes a file without
+a version for an old one, with another SOAP of several elements."""
 GAUSSIAN, DOT_PRODUCT = 1, 2  # QUIP's covariance_type
 
 
@@ -39,7 +39,7 @@ class PairTerm:
     theta: float
 
     def attributes(self) -> dict[str, object]:
-        """What distinguishes the kernel."""
+        """XML attributes that only this kernel has."""
         return {"covariance_type": GAUSSIAN}
 
     def lines(self) -> list[str]:
@@ -58,11 +58,11 @@ class SoapTerm:
 
     @property
     def cutoffs(self) -> Array:
-        """SOAP has its cutoff inside: 1 for every point."""
+        """1 for every point, because SOAP itself contains the cutoff."""
         return np.ones(len(self.points))
 
     def attributes(self) -> dict[str, object]:
-        """What distinguishes the kernel."""
+        """XML attributes that only this kernel has."""
         return {"covariance_type": DOT_PRODUCT, "zeta": f"{float(self.zeta):.17g}"}
 
     def lines(self) -> list[str]:
@@ -76,9 +76,7 @@ Term = PairTerm | SoapTerm
 def write_gap(folder: Path, terms: Sequence[Term], offsets: Mapping[str, float]) -> list[Path]:
     """Write ``gap.xml`` and a file of sparse points for each term; returns the paths, gap.xml first.
 
-    Parameters
-    ----------
-    folder : exists. terms : of the potential. offsets : energy of the free atom of each element, eV.
+    offsets: energy of the free atom of each element, eV.
     """
     paths = [folder / GAP_FILE]
     body = []
@@ -107,7 +105,7 @@ def write_gap(folder: Path, terms: Sequence[Term], offsets: Mapping[str, float])
 
 
 def _coordinates(term: Term, number: int, name: str) -> list[str]:
-    """The element of one term; its coefficients are those of a kernel of unit variance."""
+    """The XML element of one term; the coefficients belong to a kernel of unit variance."""
     attributes = {
         "label": f"{LABEL}{number}",  # QUIP finds the terms by this name
         "dimensions": term.points[0].size,
