@@ -182,7 +182,7 @@ def nnp(folder: Path) -> Format:
 
 
 def gap(folder: Path) -> Format:
-    from tamis.bases.gap.files import PairTerm, SoapTerm, write_gap
+    from tamis.bases.gap.files import pair_term, soap_term, write_gap
     from tamis.bases.soap import SoapBasis
     from tamis.models.trainers.gap_fit import read_gap
 
@@ -191,7 +191,7 @@ def gap(folder: Path) -> Format:
     place = folder / "good"
     place.mkdir()
     rng = np.random.default_rng(5)
-    pair = PairTerm(
+    pair = pair_term(
         "distance_2b cutoff=4.0 cutoff_transition_width=1.0 Z1=14 Z2=14",
         np.array([[2.1234567890123], [2.6234567890123], [3.1234567890123]]),
         0.1 * rng.normal(size=3),
@@ -199,7 +199,7 @@ def gap(folder: Path) -> Format:
         0.5,
     )
     write_gap(
-        place, [SoapTerm(soap.settings("Si"), points, rng.normal(size=4), 2), pair], {"Si": -3.123456789012}
+        place, [soap_term(soap.settings("Si"), points, rng.normal(size=4), 2), pair], {"Si": -3.123456789012}
     )
     return finished(Format(files_in(place), read_gap, lambda found: found), folder)
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tamis.bases.base import Array, DesignRows, LinearBasis
 from tamis.bases.blocks import refuse_non_finite
 from tamis.bases.gap.calculator import GapCalculator
-from tamis.bases.gap.files import PairTerm, SoapTerm, Term, gap_lammps, write_gap
+from tamis.bases.gap.files import Term, gap_lammps, pair_term, soap_term, write_gap
 from tamis.bases.pair_kernel import VOIGT, PairKernel, element_pairs
 from tamis.bases.soap import SoapBasis
 from tamis.core.fields import Whole
@@ -98,7 +98,7 @@ class GapBasis(LinearBasis):
         values = np.zeros((n_atoms, self.n_features))
         forces = np.zeros((n_atoms, 3, self.n_features))
         strain = np.zeros((6, self.n_features))
-        for element, columns in self._columns.items():
+        for element, columns in self.columns_of.items():
             if len(columns) and element in atoms.symbols:
                 with interruptible_quip():
                     found = self.soap.descriptors[element].calc(boxed, grad=True)
@@ -142,12 +142,12 @@ class GapBasis(LinearBasis):
             for (first, second), block in zip(element_pairs(self.elements), blocks, strict=True):
                 settings = self.pair.settings(atomic_numbers[first], atomic_numbers[second])
                 cutoffs = self.pair.cutoff(self.pair.points)[0]
-                terms.append(PairTerm(settings, self.pair.points, block, cutoffs, self.pair.theta))
-        for element, columns in self._columns.items():
+                terms.append(pair_term(settings, self.pair.points, block, cutoffs, self.pair.theta))
+        for element, columns in self.columns_of.items():
             used = columns[coefficients[columns] != 0.0]
             if len(used):
                 points = self.candidates.points[used]
-                terms.append(SoapTerm(self.soap.settings(element), points, coefficients[used], self.zeta))
+                terms.append(soap_term(self.soap.settings(element), points, coefficients[used], self.zeta))
         return terms
 
     def write(self, folder: Path, coefficients: Array, offsets: Array) -> list[Path]:
@@ -156,26 +156,14 @@ class GapBasis(LinearBasis):
 
     def calculator(self, coefficients: Array, offsets: Array) -> Calculator:
         """tamis' own calculator, which equals QUIP's for the written files (``quip_potential``)."""
-        used = {e: columns[coefficients[columns] != 0.0] for e, columns in self._columns.items()}
-        n_pair_points = 0 if self.pair is None else self.pair.n_points
-        return GapCalculator(
-            self.soap,
-            self.zeta,
-            {element: self.candidates.points[columns] for element, columns in used.items()},
-            {element: coefficients[columns] for element, columns in used.items()},
-            self.pair,
-            coefficients[self.n_candidates :].reshape(-1, n_pair_points)
-            if n_pair_points
-            else np.empty((0, 0)),
-            offsets,
-        )
+        return GapCalculator(self, coefficients, offsets)
 
     def lammps(self, folder: Path) -> tuple[str, ...]:
         """pair_style and pair_coeff lines."""
         return gap_lammps(folder, self.elements)
 
     @cached_property
-    def _columns(self) -> dict[str, NDArray[np.intp]]:
+    def columns_of(self) -> dict[str, NDArray[np.intp]]:
         """Candidates of each element."""
         return {e: np.flatnonzero(self.candidates.elements == e) for e in self.elements}
 

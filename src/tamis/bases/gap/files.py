@@ -29,48 +29,30 @@ GAUSSIAN, DOT_PRODUCT = 1, 2  # QUIP's covariance_type
 
 
 @dataclass(frozen=True, eq=False)
-class PairTerm:
-    """A two-body term: settings for QUIP; points (M,) Å; coefficients (M,) eV; cutoffs (M,); theta Å."""
+class Term:
+    """A sum over kernels of sparse points.
+
+    settings: QUIP's descriptor string. points: (M,) Å, or (M, F) of length 1. coefficients: (M,) eV.
+    cutoffs: (M,) factor of each point. kernel: XML attributes. theta: Å, width of a Gaussian kernel.
+    """
 
     settings: str
     points: Array
     coefficients: Array
     cutoffs: Array
-    theta: float
-
-    def attributes(self) -> dict[str, object]:
-        """XML attributes that only this kernel has."""
-        return {"covariance_type": GAUSSIAN}
-
-    def lines(self) -> list[str]:
-        """Child elements that only this kernel has."""
-        return [f"<theta> {self.theta:.17g} </theta>"]
+    kernel: Mapping[str, object]
+    theta: float | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class SoapTerm:
-    """A SOAP term: settings for QUIP; points (M, F) of length 1; coefficients (M,) eV; zeta."""
-
-    settings: str
-    points: Array
-    coefficients: Array
-    zeta: int
-
-    @property
-    def cutoffs(self) -> Array:
-        """1 for every point, because SOAP itself contains the cutoff."""
-        return np.ones(len(self.points))
-
-    def attributes(self) -> dict[str, object]:
-        """XML attributes that only this kernel has."""
-        return {"covariance_type": DOT_PRODUCT, "zeta": f"{float(self.zeta):.17g}"}
-
-    def lines(self) -> list[str]:
-        """Child elements that only this kernel has."""
-        return []
+def pair_term(settings: str, points: Array, coefficients: Array, cutoffs: Array, theta: float) -> Term:
+    """A two-body term with a Gaussian kernel of distances."""
+    return Term(settings, points, coefficients, cutoffs, {"covariance_type": GAUSSIAN}, theta)
 
 
-Term = PairTerm | SoapTerm
+def soap_term(settings: str, points: Array, coefficients: Array, zeta: int) -> Term:
+    """A SOAP term with the kernel (p . p')^zeta; the descriptor itself contains the cutoff."""
+    kernel = {"covariance_type": DOT_PRODUCT, "zeta": f"{float(zeta):.17g}"}
+    return Term(settings, points, coefficients, np.ones(len(points)), kernel)
 
 
 def write_gap(folder: Path, terms: Sequence[Term], offsets: Mapping[str, float]) -> list[Path]:
@@ -113,7 +95,7 @@ def _coordinates(term: Term, number: int, name: str) -> list[str]:
         "signal_mean": 0.0,
         "sparsified": "T",
         "n_permutations": 1,
-        **term.attributes(),
+        **term.kernel,
         "n_sparseX": len(term.points),
         "sparseX_filename": name,
     }
@@ -124,7 +106,7 @@ def _coordinates(term: Term, number: int, name: str) -> list[str]:
     ]
     return [
         f"<gpCoordinates {head}>",
-        *term.lines(),
+        *([] if term.theta is None else [f"<theta> {term.theta:.17g} </theta>"]),
         f"<descriptor>{term.settings}</descriptor>",
         '<permutation i="1">1</permutation>',
         *points,
@@ -193,10 +175,10 @@ def quip_potential(path: Path) -> Calculator:
         return quippy.Potential("", param_filename=str(path))
 
 
-def gap_lammps(folder: Path, elements: Sequence[str]) -> tuple[str, ...]:
-    """pair_style and pair_coeff lines for LAMMPS with ML-QUIP and the gap.xml in ``folder``."""
+def gap_lammps(folder: Path, elements: Sequence[str], label: str = LABEL) -> tuple[str, ...]:
+    """pair_style and pair_coeff lines for LAMMPS with ML-QUIP; ``label`` is the root element of gap.xml."""
     numbers = " ".join(str(atomic_numbers[symbol]) for symbol in elements)
     return (
         "pair_style quip",
-        f'pair_coeff * * "{folder / GAP_FILE}" "Potential xml_label={LABEL}" {numbers}',
+        f'pair_coeff * * "{folder / GAP_FILE}" "Potential xml_label={label}" {numbers}',
     )

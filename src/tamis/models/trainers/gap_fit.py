@@ -14,7 +14,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.data import atomic_numbers, chemical_symbols
 from ase.io import write
 
-from tamis.bases.gap.files import GAP_FILE, quip_potential, read_gap_xml
+from tamis.bases.gap.files import GAP_FILE, gap_lammps, quip_potential, read_gap_xml
 from tamis.bases.soap import SoapBasis
 from tamis.core.errors import TamisError
 from tamis.core.geometry import in_vacuum
@@ -102,7 +102,9 @@ class GapFit(Trainer):
             files=shop.read(GAP_FILE, f"{GAP_FILE}.sparseX.*"),
             logs=shop.logs,
             reader=load_gap,
-            pair_lines=partial(gap_lines, read_gap_xml(shop.folder / GAP_FILE).tag, self.elements),
+            pair_lines=partial(
+                gap_lammps, elements=self.elements, label=read_gap_xml(shop.folder / GAP_FILE).tag
+            ),
             fit_report=shop.figures | {"n_sparse": float(sum(self._n_sparse(kept).values()))},
         )
 
@@ -190,15 +192,6 @@ class QuipCalculator(Calculator):
         self.results = {name: self.engine.results[name] for name in ("energy", "free_energy", "forces")}
         if whole:
             self.results["stress"] = self.engine.results["stress"]
-
-
-def gap_lines(label: str, elements: Sequence[str], folder: Path) -> tuple[str, ...]:
-    """Lines for a LAMMPS with ML-QUIP; atom types in the order of ``elements``, ``label`` from gap.xml."""
-    numbers = " ".join(str(atomic_numbers[element]) for element in elements)
-    return (
-        "pair_style quip",
-        f'pair_coeff * * "{folder / GAP_FILE}" "Potential xml_label={label}" {numbers}',
-    )
 
 
 def nested(settings: str) -> str:
