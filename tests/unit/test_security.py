@@ -16,7 +16,7 @@ from tests.composing import composed
 from tests.report_folders import write_trial
 
 from tamis.analysis.trials import read_trials
-from tamis.bases.gap.check import check_gap
+from tamis.bases.gap.files import read_gap_xml
 from tamis.commands.pick_files import retrain
 from tamis.commands.selections import describe
 from tamis.core.conf_folder import config_folder
@@ -239,7 +239,7 @@ LAUGHS = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 12))
 def test_xml_has_no_entities(tmp_path, text, encoding):
     (tmp_path / "gap.xml").write_bytes(text.encode(encoding))
     with pytest.raises(TamisError, match="document type|damaged"):
-        check_gap(tmp_path / "gap.xml")
+        read_gap_xml(tmp_path / "gap.xml")
 
 
 # pages and names
