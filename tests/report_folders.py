@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from tamis.analysis.comparison import Comparison
 from tamis.commands.report import make_report
@@ -154,6 +155,22 @@ def report(folder: Path) -> str:
     return to_markdown(make_report([folder], Links())[1])
 
 
-def primary(folder: Path) -> list[Comparison]:
-    """The comparisons that decide, of the trials below ``folder``."""
-    return list(make_report([folder], Links())[0].primary.values())
+def comparisons(folder: Path) -> list[Comparison]:
+    """The comparisons of the trials below ``folder``."""
+    return list(make_report([folder], Links())[0].forces.values())
+
+
+def write_protocol(folder: Path, elements=("Si",), **changes) -> Path:
+    """The protocol of what ``write_study`` makes of each element; returns the folder."""
+    protocol = {
+        "_target_": "tamis.analysis.protocol.Protocol",
+        "data": [
+            {"dataset": "mlearn", "dataset.element": element, "dataset.split": "published"} for element in elements
+        ],
+        "models": ["snap", "ace", "chimes"],
+        "pruner": "fps",
+        "descriptors": [*BASES],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "protocol.yaml").write_text(yaml.safe_dump({**protocol, **changes}))
+    return folder

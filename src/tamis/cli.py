@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import sys
 
 from tamis.core.threads import decide
 
@@ -24,22 +26,17 @@ def best() -> None:
 
 def report() -> None:
     """``tamis-report``."""
-    _run("tamis.commands.report")
+    _run_with_arguments("tamis.commands.report")
 
 
 def compare() -> None:
     """``tamis-compare``."""
-    _run("tamis.commands.compare")
+    _run_with_arguments("tamis.commands.compare")
 
 
 def pick() -> None:
     """``tamis-pick``."""
-    _run("tamis.commands.pick")
-
-
-def selections() -> None:
-    """``tamis-selections``."""
-    _run("tamis.commands.selections")
+    _run_with_arguments("tamis.commands.pick")
 
 
 def sync() -> None:
@@ -55,3 +52,12 @@ def doctor() -> None:
 def _run(module: str) -> None:
     decide()
     importlib.import_module(module).main()
+
+
+def _run_with_arguments(module: str) -> None:
+    decide()
+    command, endings = importlib.import_module(module), importlib.import_module("tamis.commands.endings")
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    with endings.in_a_sentence():
+        sys.exit(command.run(parser.parse_args()))

@@ -21,7 +21,7 @@ from tamis.selection.budget import Budget
 from tamis.selection.latent import LatentSpace
 from tamis.store import Store
 
-NO_TRIAL = ("hydra", "tracking", "study", "search")
+NO_TRIAL = ("hydra", "tracking", "study", "search", "protocol")
 """Nodes of a composed configuration that say nothing of the trial."""
 PARTS = ("store", "descriptor", "latent", "pruner", "budget", "model", "evaluation")
 

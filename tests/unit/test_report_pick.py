@@ -11,7 +11,7 @@ import pytest
 from tests.composing import composed
 from tests.report_folders import write_trial
 
-from tamis.analysis.arms import study_of
+from tamis.analysis.arms import results_of
 from tamis.analysis.trials import find_trials, read_trials
 from tamis.commands.compare import compare_runs
 from tamis.commands.pick import Wish, pick, typical, weigh, write_pick

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tamis.tracking.content import flatten
+from tamis.core.configuration import flatten
 
 Variant = tuple[str, str]
 """Choice of a group, and the configuration as JSON text."""

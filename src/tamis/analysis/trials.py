@@ -7,31 +7,37 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tamis.core.errors import TamisError
-from tamis.records.record import COMPLETE, RECORD_FILE
-from tamis.records.shape import decoded, problem_of
+from tamis.core.metrics import (
+    ENERGY_MAE,
+    FORCE_MAE,
+    KEPT_STRUCTURES,
+    MAES,
+    MD,
+    PROPERTIES,
+    SIZES,
+    TEST,
+    VALIDATION,
+    error,
+)
+from tamis.records.record import COMPLETE, RECORD_FILE, DatasetFacts, TrialRecord, read_record
 
 WANTED = (
-    "test/energy_mae",
-    "test/force_mae",
-    "test/stress_mae",
-    "validation/energy_mae",
-    "validation/force_mae",
-    "kept/",
-    "properties/",
-    "md/",
-    "coverage/",
+    *(error(TEST, quantity) for quantity in MAES),
+    *(error(VALIDATION, quantity) for quantity in (ENERGY_MAE, FORCE_MAE)),
+    *(*SIZES, PROPERTIES, MD),
 )
 """Beginnings of the names of metrics that reports show; others stay in the record."""
 WHERE = ("root", "base_url", "cache", "verify", "sha256", "reference", "reference_source")
 """Keys of ``dataset`` that change no structure and no label."""
 PARTS = ("dataset", "latent", "descriptor", "pruner", "budget", "model")
-SIZES = ("kept/structures", "kept/atoms", "kept/fraction_of_structures", "kept/fraction_of_atoms")
+BLOCK = "block"
+"""The label of a trial that says from which block of a plan it comes."""
 UNREADABLE = "unreadable"
 Metrics = Mapping[str, float]
 
@@ -40,33 +46,34 @@ Metrics = Mapping[str, float]
 class Trial:
     """One trial's record, without what no report shows.
 
-    parts: configuration of each group as JSON text, without places of files. own: the descriptor is the model's basis,
-    configured the same. points: metrics at each point of the curve. ids: kept structures in the order of choice.
-    point_ids: those of each point where the pruner is not nested. choices, seeds, dataset, problems, versions: as in
-    ``TrialRecord``.
+    parts: configuration of each group as JSON text, without places of files. own: whether the descriptor is the
+    model's own. block: of the plan that the trial comes from, if any. points: metrics at each point of the curve.
+    ids: kept structures in the order of choice. point_ids: those of each point where selections are not nested.
+    choices, seeds, dataset, problems, versions: as in ``TrialRecord``.
     """
 
     folder: Path
     status: str
     reason: str
-    problems: Mapping[str, str]
-    choices: Mapping[str, str]
-    parts: Mapping[str, str]
-    own: bool
-    element: str
-    validation_fraction: float
-    seeds: tuple[int, int, int]
-    dataset: Mapping[str, Any]
-    points: tuple[Metrics, ...]
-    ids: tuple[str, ...]
-    point_ids: tuple[tuple[str, ...], ...]
-    versions: Mapping[str, str]
-    seconds: float
-    started: float
+    problems: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    own: bool = False
+    block: str = ""
+    element: str = "?"
+    validation_fraction: float = 0.0
+    seeds: tuple[int, int, int] = (0, 0, 0)
+    dataset: DatasetFacts = field(default_factory=DatasetFacts)
+    points: tuple[Metrics, ...] = ()
+    ids: tuple[str, ...] = ()
+    point_ids: tuple[tuple[str, ...], ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    started: float = 0.0
 
     def kept(self, i: int) -> tuple[str, ...]:
         """Ids of the structures that were kept at point ``i``."""
-        return self.point_ids[i] if self.point_ids else self.ids[: int(self.points[i]["kept/structures"])]
+        return self.point_ids[i] if self.point_ids else self.ids[: int(self.points[i][KEPT_STRUCTURES])]
 
 
 def find_trials(folders: Sequence[Path]) -> list[Path]:
@@ -78,7 +85,7 @@ def find_trials(folders: Sequence[Path]) -> list[Path]:
     """
     for folder in folders:
         if not folder.is_dir():
-            raise TamisError(f"{folder} is no folder; give the folder of a trial, a sweep or a study")
+            raise TamisError(f"{folder} is no folder; give the folder of a trial or of a sweep")
     paths = {path.parent.resolve() for folder in folders for path in folder.rglob(RECORD_FILE)}
     if not paths:
         raise TamisError(
@@ -89,11 +96,17 @@ def find_trials(folders: Sequence[Path]) -> list[Path]:
 
 def read_trials(folders: Iterable[Path]) -> list[Trial]:
     """The trials; one whose record cannot be read has the status ``unreadable``."""
-    shared: dict[
-        str, str
-    ] = {}  # equal texts once: a study has thousands of trials and some dozens of configurations
+    shared = Shared()
     with _no_collector():
         return [_read(folder, shared) for folder in folders]
+
+
+@dataclass
+class Shared:
+    """What many trials have in common is kept once: thousands of trials have some dozens of configurations."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    datasets: dict[DatasetFacts, DatasetFacts] = field(default_factory=dict)
 
 
 @contextmanager
@@ -108,76 +121,66 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _read(folder: Path, shared: dict[str, str]) -> Trial:
+def _read(folder: Path, shared: Shared) -> Trial:
     try:
-        record = decoded((folder / RECORD_FILE).read_bytes())
-        if problem := problem_of(record):
-            return _unreadable(folder, f"{RECORD_FILE}: {problem}")
-        return trial_of(record, folder, shared)
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        return _unreadable(folder, f"{RECORD_FILE}: {type(error).__name__}: {error}")
+        return trial_of(read_record(folder), folder, shared)
+    except TamisError as damaged:
+        return Trial(folder, UNREADABLE, str(damaged))
+    except (ValueError, KeyError, TypeError, AttributeError) as damaged:
+        return Trial(folder, UNREADABLE, f"{RECORD_FILE}: {type(damaged).__name__}: {damaged}")
 
 
-def _unreadable(folder: Path, reason: str) -> Trial:
-    return Trial(
-        folder, UNREADABLE, reason, {}, {}, {}, False, "?", 0.0, (0, 0, 0), {}, (), (), (), {}, 0.0, 0.0
-    )
+def trial_of(record: TrialRecord, folder: Path, shared: Shared) -> Trial:
+    """What reports need of a record.
 
-
-def trial_of(record: Mapping[str, Any], folder: Path, shared: dict[str, str]) -> Trial:
-    """From the content of a record."""
-    config, dataset = record["config"], record["dataset"]
-    complete = record["status"] == COMPLETE
-    curve = record["curve"] if complete else []
+    Raises
+    ------
+    ValueError, KeyError, TypeError, AttributeError : its configuration or its sizes are damaged.
+    """
+    config = record.config
+    curve = record.curve if record.status == COMPLETE else []
     if curve:
-        _check_sizes(dataset, curve)
-    data = config.get("dataset") or {}
-    parts = {}
-    for group in PARTS:
-        part = config.get(group) or {}
-        if group == "dataset":
-            part = {key: value for key, value in part.items() if key not in WHERE}
-        text = json.dumps(part, sort_keys=True)
-        parts[group] = shared.setdefault(text, text)
+        _check_sizes(record)
+    parts = {group: _text(group, config.get(group) or {}) for group in PARTS}
     seed = config.get("seed") or {}
-    metrics = record["metrics"]
+    element = (config.get("dataset") or {}).get("element")
     return Trial(
         folder=folder,
-        status=record["status"],
-        reason=record["reason"],
-        problems=record.get("problems") or {},
+        status=record.status,
+        reason=record.reason,
+        problems=record.problems,
         choices=_choices(config),
-        parts=parts,
-        own=_is_own(config),
-        element=str(data.get("element") or "-".join(dataset.get("elements", [])) or "?"),
+        parts={group: shared.texts.setdefault(text, text) for group, text in parts.items()},
+        own=bool(record.own),
+        block=record.labels.get(BLOCK, ""),
+        element=str(element or "-".join(record.dataset.elements) or "?"),
         validation_fraction=float(config.get("validation_fraction") or 0.0),
         seeds=(seed.get("split", 0), seed.get("select", 0), seed.get("fit", 0)),
-        dataset=dataset,
-        points=tuple(_slim(point["metrics"]) for point in curve),
-        ids=tuple(map(sys.intern, record["selection"].get("ids", []))) if complete else (),
-        point_ids=tuple(tuple(map(sys.intern, point["ids"])) for point in curve if "ids" in point),
-        versions=record["versions"],
-        seconds=sum(value for name, value in metrics.items() if name.startswith("seconds/")),
-        started=float(record.get("started", 0.0)),
+        dataset=shared.datasets.setdefault(record.dataset, record.dataset),
+        points=tuple(_slim(point.metrics) for point in curve),
+        ids=tuple(map(sys.intern, record.selection.ids)) if curve else (),
+        point_ids=tuple(tuple(map(sys.intern, point.ids)) for point in curve if point.ids is not None),
+        versions=record.versions,
+        seconds=sum(record.seconds.values()),
+        started=record.started,
     )
 
 
-def _check_sizes(dataset: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> None:
+def _text(group: str, part: Mapping[str, Any]) -> str:
+    return json.dumps({k: v for k, v in part.items() if group != "dataset" or k not in WHERE}, sort_keys=True)
+
+
+def _check_sizes(record: TrialRecord) -> None:
     """Raise KeyError or ValueError unless every point says how much was kept, and of how much."""
-    for name, metrics in [("n_pool_atoms", dataset), *((n, p["metrics"]) for p in curve for n in SIZES)]:
-        if not metrics[name] > 0.0:
-            raise ValueError(f"{name} is {metrics[name]}")
+    sizes = [record.dataset.n_pool_atoms, *(point.metrics[name] for point in record.curve for name in SIZES)]
+    if not min(sizes) > 0.0:
+        raise ValueError(f"a pool or a kept set has the size {min(sizes)}")
 
 
 def _choices(config: Mapping[str, Any]) -> Mapping[str, str]:
     """What was chosen of each group; where that is not told, its module."""
     targets = {group: str((config.get(group) or {}).get("_target_", "?.?")).split(".") for group in PARTS}
     return {group: sys.intern(path[-2]) for group, path in targets.items()} | config["choices"]
-
-
-def _is_own(config: Mapping[str, Any]) -> bool:
-    basis = (config.get("model") or {}).get("basis")
-    return basis is not None and basis == config.get("descriptor")
 
 
 def _slim(metrics: Mapping[str, float]) -> Metrics:

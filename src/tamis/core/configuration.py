@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -190,6 +190,19 @@ def _expected(kind: Any) -> str:
 
 def _shown(value: Any) -> str:
     return str(value) if isinstance(value, ListConfig | DictConfig) else repr(value)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves of a nested mapping under their Hydra names (``model.basis.r_cut``)."""
+    for key, value in config.items():
+        if not prefix and key == "choices":  # called as on the command line: descriptor=soap
+            yield from value.items()
+            continue
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{name}.")
+        else:
+            yield name, value
 
 
 def explain(error: Exception) -> str:

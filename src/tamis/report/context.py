@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tamis.analysis.arms import Curve, Ground, Study
-from tamis.analysis.comparison import ENERGIES, Comparison, compare
+from tamis.analysis.arms import Curve, Ground, Results
+from tamis.analysis.comparison import Comparison, compare
+from tamis.analysis.endpoint import ENERGIES, FORCES
+from tamis.analysis.judgement import Answer, answers, judged_grounds
 from tamis.analysis.kept_sets import KeptSets
+from tamis.analysis.protocol import Protocol
 from tamis.analysis.test_errors import Reader
 from tamis.analysis.trials import Metrics
+from tamis.core.metrics import FRACTION_OF_ATOMS
 from tamis.report.links import Links
 
 LONGEST_NAME = 80
@@ -26,47 +30,59 @@ NEAR = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """study: all trials. links: to MLflow. primary: the comparison of the first pruner on each ground.
+    """results: all trials. links: to MLflow. protocol: what is judged; None: nothing is.
 
-    energies: the same for energy errors. secondary: of the other pruners. kept_sets: what is known of these.
+    forces, energies: the comparison of the first pruner on each ground, by either error. others: of the other
+    pruners, by forces. answers: to the protocol's questions. kept_sets: what is known of these.
     """
 
-    study: Study
+    results: Results
     links: Links
-    primary: Mapping[Ground, Comparison]
+    protocol: Protocol | None
+    forces: Mapping[Ground, Comparison]
     energies: Mapping[Ground, Comparison]
-    secondary: Mapping[tuple[Ground, str], Comparison]
+    others: Mapping[tuple[Ground, str], Comparison]
+    answers: Sequence[Answer]
     kept_sets: KeptSets
 
     def colours(self) -> list[str]:
         """All arms, for colours that are the same everywhere."""
-        return sorted({curve.arm for curve in self.study.curves})
+        return sorted({curve.arm for curve in self.results.curves})
 
 
-def context_of(study: Study, links: Links, kept_sets: KeptSets) -> Context:
-    """Make all comparisons."""
+def context_of(results: Results, links: Links, protocol: Protocol | None, kept_sets: KeptSets) -> Context:
+    """Make all comparisons, and answer the questions of the protocol."""
     reader = Reader()
-    primary, energies, secondary = {}, {}, {}
-    for ground in study.grounds:
-        pruners = study.pruners(ground)
-        for pruner in pruners:
-            found = compare(study, ground, pruner, reader)
-            if found is not None and ground not in primary:
-                primary[ground] = found
-                also = compare(study, ground, pruner, reader, ENERGIES)
-                if also is not None:
-                    energies[ground] = also
-            elif found is not None:
-                secondary[ground, pruner] = found
-    return Context(study, links, primary, energies, secondary, kept_sets)
+    judged = {} if protocol is None else judged_grounds(protocol, results)
+    of_one = {grounds[0] for grounds in judged.values() if len(grounds) == 1}
+    found: dict[str, dict[Ground, Comparison]] = {FORCES: {}, ENERGIES: {}}
+    others: dict[tuple[Ground, str], Comparison] = {}
+    for ground in results.grounds:
+        judges = protocol if ground in of_one else None
+        for pruner in results.pruners(ground, judges.pruner if judges else ""):
+            if ground in found[FORCES]:
+                if (other := compare(results, ground, pruner, reader)) is not None:
+                    others[ground, pruner] = other
+                continue
+            for endpoint, comparisons in found.items():
+                if (made := compare(results, ground, pruner, reader, endpoint, judges)) is not None:
+                    comparisons[ground] = made
+    asked = {
+        (ground, endpoint): comparison
+        for endpoint, comparisons in found.items()
+        for ground, comparison in comparisons.items()
+        if protocol is not None and comparison.pruner == protocol.pruner
+    }
+    given = [] if protocol is None else answers(protocol, judged, asked)
+    return Context(results, links, protocol, found[FORCES], found[ENERGIES], others, given, kept_sets)
 
 
-def target_of(curves: list[Curve]) -> float | None:
+def target_of(curves: Sequence[Curve]) -> float | None:
     """The fraction of the pool nearest to the target (in log) among those that occur; None without points.
 
     A budget is used up to the last whole structure, so curves differ a little: the median of those nearby counts.
     """
-    fractions = np.array([p["kept/fraction_of_atoms"] for c in curves for p in c.points])
+    fractions = np.array([p[FRACTION_OF_ATOMS] for c in curves for p in c.points])
     if len(fractions) == 0:
         return None
     off = np.abs(np.log(fractions / TARGET))
@@ -76,25 +92,12 @@ def target_of(curves: list[Curve]) -> float | None:
 
 def at_target(curve: Curve, fraction: float) -> tuple[int, Metrics] | None:
     """Number and metrics of the curve's point nearest to a fraction; None where none is near."""
-    i, point = min(
-        enumerate(curve.points), key=lambda item: _apart(item[1]["kept/fraction_of_atoms"], fraction)
-    )
-    return (i, point) if _apart(point["kept/fraction_of_atoms"], fraction) <= NEAR else None
-
-
-def _apart(a: float, b: float) -> float:
-    return max(a / b, b / a)
+    off = [abs(np.log(point[FRACTION_OF_ATOMS] / fraction)) for point in curve.points]
+    i = int(np.argmin(off))
+    return (i, curve.points[i]) if off[i] <= np.log(NEAR) else None
 
 
 def file_name(*parts: str) -> str:
     """Of a table or figure: letters, digits and dashes."""
     text = "-".join(part for part in parts if part)
     return "".join(letter if letter.isalnum() else "-" for letter in text.lower()).strip("-")[:LONGEST_NAME]
-
-
-def by_arm(curves: list[Curve]) -> Iterator[tuple[tuple[str, str, str], list[Curve]]]:
-    """(model, pruner, arm) -> curves of all seeds."""
-    groups: dict[tuple[str, str, str], list[Curve]] = {}
-    for curve in curves:
-        groups.setdefault((curve.model, curve.pruner, curve.arm), []).append(curve)
-    yield from sorted(groups.items())

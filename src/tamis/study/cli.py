@@ -23,7 +23,6 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from tamis.commands.endings import in_a_sentence
-from tamis.commands.selections import tell
 from tamis.core.configuration import config_folder, register_resolvers
 from tamis.core.errors import TamisError
 from tamis.core.locks import LOCK_FILE
@@ -227,7 +226,6 @@ def _run(trials: Sequence[Trial], config: DictConfig, slurm: Slurm | None, given
             outcome = "FINISHED"
         finally:
             publisher.close(outcome)
-        tell(folder)
     counts += Counter(status[trial.name] for trial in trials if status[trial.name] not in again)
     parts = ", ".join(f"{counts[word]} {word}" for word in (COMPLETE, FAILED, SKIPPED))
     console.print(f"{parts}; see {folder}")

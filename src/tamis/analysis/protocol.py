@@ -1,0 +1,168 @@
+"""The protocol of a comparison: what is compared and how it is decided, written down before anything runs.
+
+A sweep copies it to ``protocol.yaml`` in its folder. A report judges what stands there, and describes everything else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from tamis.analysis.arms import BASELINES
+from tamis.analysis.endpoint import ENERGIES, FIRST, FORCES, LAST
+from tamis.analysis.trials import Trial
+from tamis.core.configuration import check_config
+from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Between, Checked, OneOf
+from tamis.core.files import write_atomically
+from tamis.core.trust import check_trusted
+
+PROTOCOL_FILE = "protocol.yaml"
+OTHERS = "others"
+HOLM = "holm"
+
+
+@dataclass(frozen=True)
+class Question(Checked):
+    """Do sets chosen with a model's own descriptor give it lower errors than sets of as many atoms chosen otherwise?
+
+    against: ``others``, the mean of the other descriptors, or a baseline. endpoint: which errors.
+    """
+
+    against: Annotated[str, OneOf(OTHERS, *BASELINES)] = OTHERS
+    endpoint: Annotated[str, OneOf(FORCES, ENERGIES)] = FORCES
+
+
+@dataclass(frozen=True)
+class Protocol(Checked):
+    """What is judged.
+
+    data: the data sets, each as the overrides that tell it, such as ``{dataset: mlearn, dataset.element: Si}``.
+    models: judged together. pruner: chose the sets. descriptors: own and others; each model needs the sets of all.
+    block: of the plan, whose trials count; None: the trials of every block.
+    questions: entries are arguments of ``Question``. Each is asked of each data set. The next is asked only if every
+    data set has an answer to the one before.
+    first, last: ends of the endpoint's range, as parts of the pool's atoms. level: of confidence.
+    correction: for the number of data sets. margin: a ratio of errors within 1 ± margin counts as equivalent, if the
+    interval at the level 2 level - 1 lies within; None: nothing does.
+    """
+
+    data: tuple[Mapping[str, Any], ...]
+    models: tuple[str, ...]
+    pruner: str
+    descriptors: tuple[str, ...]
+    block: str | None = None
+    questions: tuple[Mapping[str, Any], ...] = ({"against": OTHERS, "endpoint": FORCES},)
+    first: Annotated[float, Between(0.0, 1.0, above=True)] = FIRST
+    last: Annotated[float, Between(0.0, 1.0, above=True)] = LAST
+    level: Annotated[float, Between(0.5, 1.0, above=True, below=True)] = 0.95
+    correction: Annotated[str, OneOf(HOLM, "none")] = HOLM
+    margin: Annotated[float | None, Above(0.0)] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("data", "models", "descriptors", "questions"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            if not getattr(self, name):
+                raise TamisError(f"protocol.{name} is empty; give at least one")
+        if self.first >= self.last:
+            raise TamisError(f"protocol.first is {self.first}, not below protocol.last, {self.last}")
+        self.asked  # noqa: B018 # refuses unknown words
+
+    @property
+    def asked(self) -> tuple[Question, ...]:
+        """The questions, in their order.
+
+        Raises
+        ------
+        TamisError : an entry has other keys than ``Question``.
+        """
+        for one in self.questions:
+            if unknown := one.keys() - {"against", "endpoint"}:
+                raise TamisError(
+                    f"protocol.questions has {', '.join(unknown)}; a question has against and endpoint"
+                )
+        return tuple(Question(**one) for one in self.questions)
+
+    @property
+    def alpha(self) -> float:
+        """The error rate."""
+        return 1.0 - self.level
+
+    def place(self, trial: Trial) -> int | None:
+        """Which of the data sets a trial is of, by its number; None where it is of none."""
+        for i, wanted in enumerate(self.data):
+            if all(_has(trial, key, value) for key, value in wanted.items()):
+                return i
+        return None
+
+    def counts(self, model: str, block: str) -> bool:
+        """Whether a trial of this model and block may be compared; models that are not judged come from any block."""
+        return self.block in (None, block) or model not in self.models
+
+    def name(self, i: int) -> str:
+        """Of a data set, by its number."""
+        return " ".join(map(str, self.data[i].values()))
+
+
+def _has(trial: Trial, key: str, value: Any) -> bool:
+    group, _, names = key.partition(".")
+    if not names:
+        return trial.choices.get(group) == value
+    node = json.loads(trial.parts.get(group, "null"))
+    for name in names.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    return bool(node == value)
+
+
+def write_protocol(node: Mapping[str, Any], folder: Path) -> None:
+    """Put a sweep's protocol, as its configuration has it, into the sweep's folder.
+
+    Raises
+    ------
+    TamisError : something in it is not allowed.
+    """
+    path = folder / PROTOCOL_FILE
+    text = yaml.safe_dump(dict(node), sort_keys=False, allow_unicode=True).encode()
+    _parsed(text, path)
+    write_atomically(path, text)
+
+
+def read_protocol(folders: Sequence[Path]) -> Protocol | None:
+    """The protocol of the sweep that each folder is, or lies in; None where no folder has one.
+
+    Raises
+    ------
+    TamisError : the folders have different ones, or it cannot be read.
+    """
+    found = {
+        path.read_bytes(): path for folder in folders if (path := _nearest(folder.resolve())) is not None
+    }
+    if len(found) > 1:
+        raise TamisError(
+            f"{' and '.join(map(str, found.values()))} differ; report each comparison for itself"
+        )
+    return next((_parsed(data, path) for data, path in found.items()), None)
+
+
+def _nearest(folder: Path) -> Path | None:
+    places = (place / PROTOCOL_FILE for place in (folder, *folder.parents))
+    return next((path for path in places if path.is_file()), None)
+
+
+def _parsed(data: bytes, path: Path) -> Protocol:
+    try:
+        content = yaml.safe_load(data)
+        check_trusted(content, path)  # it may come from anybody
+        check_config(
+            OmegaConf.create({**content, "_target_": "tamis.analysis.protocol.Protocol"}), "protocol."
+        )
+        return Protocol(**{key: value for key, value in content.items() if key != "_target_"})
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise TamisError(f"{path} is no protocol of a comparison: {error}") from error
