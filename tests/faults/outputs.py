@@ -60,9 +60,7 @@ class Pick(Scenario):
         for seed in range(2):
             for fraction, level in ((1.0, 0.1), (0.5, 0.1 * 0.5**0.3)):
                 trial = folder / "trials" / f"{fraction}-{seed}"
-                write_trial(
-                    trial, seed=seed, fractions=(fraction,), level=level, validation=level, with_kept=True
-                )
+                write_trial(trial, seed=seed, fractions=(fraction,), level=level, validation=level)
                 (trial / "potential").mkdir()
                 (trial / "potential" / "silicon.snapcoeff").write_text("1.0\n" * 2000)
         self._main(folder, folder.parent / "right")

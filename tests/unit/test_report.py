@@ -77,7 +77,7 @@ def test_the_planted_effect_is_in_the_verdict_and_in_the_matrix(whole):
     context, out = whole
     (comparison,) = context.forces.values()
     (answer,) = context.answers
-    assert answer.outcome == BETTER and answer.effect == comparison.verdict.pooled
+    assert answer.outcome == BETTER and answer.effect == comparison.verdict.pooled  # all there is is judged
     assert answer.effect.ratio == pytest.approx(np.exp(-0.2), rel=0.02)
     low, high = answer.effect.interval()
     assert low < -0.2 + 0.02 and high > -0.2 - 0.02

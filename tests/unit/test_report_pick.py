@@ -27,7 +27,7 @@ PROPERTY, STABLE = "properties/elastic_C11_error_percent", "md/stable_fraction"
 
 
 def candidates(folder: Path, wish: Wish = WISH):
-    return weigh(study_of(read_trials(find_trials([folder]))).curves, wish)
+    return weigh(results_of(read_trials(find_trials([folder]))).curves, wish)
 
 
 def whole_and_half(folder: Path, ratio: float, seeds=range(3), **extra: dict[str, float]) -> Path:
@@ -145,15 +145,15 @@ def curve(tmp_path_factory) -> Path:
 def test_a_point_within_a_curve_is_retrained_to_the_same_numbers(curve, tmp_path):
     found = candidates(curve, Wish(1e6, 1.0, 1.0, 5.0, 0.02))
     text = write_pick(
-        pick(found), found, WISH, study_of(read_trials([curve])).grounds[0], tmp_path / "picked"
+        pick(found), found, WISH, results_of(read_trials([curve])).grounds[0], tmp_path / "picked"
     )
     record = read_record(curve)
     again = read_record(tmp_path / "picked" / "trial")
-    first = record.curve[0]["metrics"]
+    first = record.curve[0].metrics
     for name in ("test/force_mae_eV_per_A", "validation/energy_mae_meV_per_atom", "kept/atoms"):
         assert again.metrics[name] == pytest.approx(first[name], rel=1e-9)
     kept = ase.io.read(tmp_path / "picked" / "kept.extxyz", ":")
-    assert [atoms.info["id"] for atoms in kept] == record.selection["ids"][: len(kept)]
+    assert [atoms.info["id"] for atoms in kept] == list(record.selection.ids)[: len(kept)]
     assert len(kept) == first["kept/structures"] and any((tmp_path / "picked" / "potential").iterdir())
     assert "retrained" in text and "Not measured for this set: properties" in text
     assert f"{first['test/force_mae_eV_per_A']:.3g} eV/Å" in text
@@ -162,7 +162,7 @@ def test_a_point_within_a_curve_is_retrained_to_the_same_numbers(curve, tmp_path
 def test_the_last_point_is_copied(curve, tmp_path):
     found = candidates(curve, Wish(1e-9, 1.0, 1.0, 5.0, 0.02))
     whole = [c for c in found if c.n_atoms == max(c.n_atoms for c in found)]
-    write_pick(whole[0], found, WISH, study_of(read_trials([curve])).grounds[0], tmp_path / "picked")
+    write_pick(whole[0], found, WISH, results_of(read_trials([curve])).grounds[0], tmp_path / "picked")
     assert (tmp_path / "picked" / "kept.extxyz").read_bytes() == (curve / "kept.extxyz").read_bytes()
     assert not (tmp_path / "picked" / "trial").exists()
 
@@ -175,7 +175,7 @@ def test_a_set_that_comes_out_otherwise_than_it_was_is_refused(curve, tmp_path):
     (moved / "record.json").write_text(json.dumps(record))
     found = candidates(moved, Wish(1e6, 1.0, 1.0, 5.0, 0.02))
     with pytest.raises(TamisError, match="data or code have changed"):
-        write_pick(pick(found), found, WISH, study_of(read_trials([moved])).grounds[0], tmp_path / "picked")
+        write_pick(pick(found), found, WISH, results_of(read_trials([moved])).grounds[0], tmp_path / "picked")
 
 
 def test_the_command_refuses_several_data_sets(tmp_path):
@@ -204,7 +204,7 @@ def test_runs_are_compared_by_configuration_metrics_and_structures(tmp_path):
     assert metrics["test/force_mae_eV_per_A"][3] == "2.000"
     kept = {row[0]: row[1:] for row in found["kept"].rows}
     assert kept["a, b"] == ["30", "30", "30", "1.00"]
-    x, y = (set(read_record(folder).selection["ids"]) for folder in (a, c))
+    x, y = (set(read_record(folder).selection.ids) for folder in (a, c))
     assert kept["a, c"][2:] == [str(len(x & y)), f"{len(x & y) / len(x | y):.2f}"]
     assert "test/force_mae_eV_per_A" in to_html(document)
 

@@ -20,7 +20,8 @@ from tests.composing import composed
 
 from tamis.core.errors import TamisError
 from tamis.parts import resolved
-from tamis.records.record import COMPLETE, FAILED, SKIPPED, TrialRecord, read_record, versions
+from tamis.records.record import COMPLETE, FAILED, SKIPPED, TrialRecord, read_record
+from tamis.records.versions import versions
 from tamis.study.cli import what_is_done
 from tamis.study.crew import bury, clear_away, run_all, start
 from tamis.study.publish import JOURNAL, WRITTEN, Publisher
@@ -35,9 +36,7 @@ def record(
     status: str = COMPLETE, reason: str = "", model: str = "snap", seconds: float = 1.0
 ) -> TrialRecord:
     config = {"choices": {"model": model, "descriptor": "snap", "pruner": "fps"}, "seed": {"split": 0}}
-    return TrialRecord(
-        config=config, status=status, reason=reason, metrics={"seconds/fit": seconds, "seconds/setup": 9.0}
-    )
+    return TrialRecord(config=config, status=status, reason=reason, seconds={"fit": seconds, "setup": 9.0})
 
 
 def dying(name: str, target: str) -> Trial:

@@ -43,7 +43,7 @@ class Comparison:
     arms: who chose for which model, baselines included (their descriptor is the pruner's name).
     curves, data: the learning curves, and their errors by test structure. span: atoms of the area. n_left_out: curves
     that are unfinished; n_without_errors: curves without a usable test_errors.csv. n_pool_atoms: of the pool.
-    protocol: that judges this ground; None: it is described only.
+    protocol: whose curves alone are compared, to judge; None: all are compared, to describe.
     """
 
     ground: Ground
@@ -112,12 +112,8 @@ class Comparison:
         return self._effect([(model, descriptor)], baseline)
 
     def own_effect(self, baseline: str) -> tuple[list[str], Effect | None]:
-        """The own descriptor against a baseline, mean over the models that have both; which models these are.
-
-        Of a ground that is judged only the models that are judged count.
-        """
-        judged = self.models if self.protocol is None else self.protocol.models
-        own = [(a.model, a.descriptor) for a in self.arms if a.own and a.model in judged]
+        """The own descriptor against a baseline, mean over the models that have both; which models these are."""
+        own = [(a.model, a.descriptor) for a in self.arms if a.own]
         pairs = [pair for pair in own if self.index(pair[0], baseline) is not None]
         return in_order([model for model, _ in pairs], MODELS), self._effect(pairs, baseline)
 
@@ -134,20 +130,12 @@ class Comparison:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """Own against others; of a ground that is judged, with the models and descriptors of the protocol."""
+        """Own against others."""
         values, seeds = self._draws
-        protocol = self.protocol
-        wanted = self.descriptors if protocol is None else protocol.descriptors
-        chosen = [i for i, arm in enumerate(self.arms) if arm.descriptor in wanted]
-        return judge(
-            values[chosen],
-            [self.arms[i] for i in chosen],
-            seeds,
-            self.n_blocks,
-            np.random.default_rng(1),
-            models=() if protocol is None else protocol.models,
-            alpha=ALPHA if protocol is None else protocol.alpha,
-        )
+        chosen = [i for i, arm in enumerate(self.arms) if arm.descriptor not in BASELINES]
+        alpha = ALPHA if self.protocol is None else self.protocol.alpha
+        arms = [self.arms[i] for i in chosen]
+        return judge(values[chosen], arms, seeds, self.n_blocks, np.random.default_rng(1), alpha)
 
     @cached_property
     def mean_curves(self) -> MeanCurves:
@@ -177,7 +165,7 @@ def compare(
     endpoint: str = FORCES,
     protocol: Protocol | None = None,
 ) -> Comparison | None:
-    """Put together what can be compared; None where there is nothing. protocol : None where nothing is judged."""
+    """Put together what can be compared; None where there is nothing. protocol : see ``Comparison``."""
     chosen = _chosen(results.at(ground), pruner, protocol)
     errors = [_errors(curve, reader) for curve in chosen]
     layouts = Counter(e.layout for e in errors if e is not None)
@@ -211,9 +199,8 @@ def _chosen(curves: Sequence[Curve], pruner: str, protocol: Protocol | None) -> 
     """Curves of a pruner and of the baselines; of several that blocks of a plan have alike, the longest."""
     longest: dict[tuple[Arm, Seeds], Curve] = {}
     for c in curves:
-        if c.arm not in BASELINES and (c.pruner != pruner or c.descriptor == NO_DESCRIPTOR):
-            continue
-        if protocol is None or protocol.counts(c.model, c.block):
+        is_of_pruner = c.pruner == pruner and c.descriptor != NO_DESCRIPTOR
+        if (is_of_pruner or c.arm in BASELINES) and (protocol is None or protocol.counts(c)):
             key = (Arm(c.model, c.arm, c.own), c.seeds)
             if key not in longest or len(longest[key].points) < len(c.points):
                 longest[key] = c

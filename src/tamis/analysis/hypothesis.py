@@ -31,8 +31,8 @@ class Arm:
 class Verdict:
     """Of one data set.
 
-    by_model: own against the mean of the others, for each model that has both. pooled: the mean of these over the
-    models that are judged, None where no seed has all of them. assignment: whether being own is what matters, None
+    by_model: own against the mean of the others, for each model that has both. pooled: the mean of these over models,
+    None where no seed has all of them. assignment: whether being own is what matters, None
     where it cannot be asked. p: of both questions together, that is the larger; NaN where one cannot be asked.
     """
 
@@ -48,7 +48,6 @@ def judge(
     seed_counts: Array,
     n_blocks: float,
     rng: np.random.Generator,
-    models: Sequence[str] = (),
     alpha: float = ALPHA,
 ) -> Verdict:
     """Ask both questions.
@@ -57,7 +56,7 @@ def judge(
     ----------
     values : (A, R, B), see ``resampling.cells``. arms : A of them; rows of models, columns of descriptors.
     seed_counts : (B, R). n_blocks : effective test blocks. rng : for ``own_assignment``.
-    models : that are judged; all that have own and others, if empty. alpha : error rate.
+    alpha : error rate.
 
     "Better" (or "worse") needs both: on this data the own descriptors' sets give smaller errors than the mean of the
     others (crossed bootstrap over seeds and test blocks), and they do so beyond what any assignment of descriptors to
@@ -70,11 +69,10 @@ def judge(
         if len(own) == 1 and others:
             weights[model] = own_against_others(own[0], others, len(arms))
     by_model = {model: contrast(values, w, seed_counts, n_blocks) for model, w in weights.items()}
-    judged = [model for model in weights if not models or model in models]
-    if not judged:
+    if not weights:
         return Verdict(by_model, None, None, np.nan)
-    pooled = contrast(values, np.mean([weights[model] for model in judged], axis=0), seed_counts, n_blocks)
-    better, worse = (_assign(sign * values[..., 0], arms, judged, rng) for sign in (1.0, -1.0))
+    pooled = contrast(values, np.mean(list(weights.values()), axis=0), seed_counts, n_blocks)
+    better, worse = (_assign(sign * values[..., 0], arms, list(weights), rng) for sign in (1.0, -1.0))
     return Verdict(by_model, pooled, better, _p(pooled, better, worse, alpha))
 
 

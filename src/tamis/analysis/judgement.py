@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tamis.analysis.arms import Ground, Results
+from tamis.analysis.arms import BASELINES, Ground, Results
 from tamis.analysis.comparison import Comparison
 from tamis.analysis.contrasts import Effect, holm
 from tamis.analysis.hypothesis import BETTER, EQUIVALENT, NOT_ASKED, UNDECIDABLE, WORSE, outcome_of
@@ -39,8 +39,7 @@ def judged_grounds(protocol: Protocol, results: Results) -> Mapping[int, list[Gr
     found: dict[int, set[Ground]] = defaultdict(set)
     for curve in results.curves:
         place = protocol.place(curve.trial)
-        is_judged = curve.model in protocol.models and curve.pruner == protocol.pruner
-        if place is not None and is_judged and protocol.counts(curve.model, curve.block):
+        if place is not None and curve.arm not in BASELINES and protocol.counts(curve):
             found[place].add(curve.ground)
     return {place: sorted(grounds) for place, grounds in found.items()}
 

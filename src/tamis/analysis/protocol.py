@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import yaml
 from omegaconf import OmegaConf
 
-from tamis.analysis.arms import BASELINES
+from tamis.analysis.arms import BASELINES, Curve
 from tamis.analysis.endpoint import ENERGIES, FIRST, FORCES, LAST
 from tamis.analysis.trials import Trial
 from tamis.core.configuration import check_config
@@ -68,8 +68,9 @@ class Protocol(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("data", "models", "descriptors", "questions"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-            if not getattr(self, name):
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+            if not value:
                 raise TamisError(f"protocol.{name} is empty; give at least one")
         if self.first >= self.last:
             raise TamisError(f"protocol.first is {self.first}, not below protocol.last, {self.last}")
@@ -102,9 +103,11 @@ class Protocol(Checked):
                 return i
         return None
 
-    def counts(self, model: str, block: str) -> bool:
-        """Whether a trial of this model and block may be compared; models that are not judged come from any block."""
-        return self.block in (None, block) or model not in self.models
+    def counts(self, curve: Curve) -> bool:
+        """Whether a curve is one of those that are judged, or of a baseline that these are compared with."""
+        is_judged = curve.pruner == self.pruner and curve.descriptor in self.descriptors
+        in_block = self.block in (None, curve.block)
+        return curve.model in self.models and in_block and (is_judged or curve.arm in BASELINES)
 
     def name(self, i: int) -> str:
         """Of a data set, by its number."""

@@ -28,6 +28,7 @@ from tamis.analysis.points import points_of, write_table
 from tamis.commands.endings import in_a_sentence, prepare
 from tamis.core.configuration import config_folder, register_resolvers, suggest
 from tamis.core.errors import StoppedError, TamisError
+from tamis.core.metrics import TEST, TRAIN
 from tamis.core.secrets import redacted
 from tamis.parts import objectives
 from tamis.records.record import COMPLETE, RECORD_FILE, SKIPPED, STOPPED, TrialRecord
@@ -102,9 +103,9 @@ def leave_curve(record: TrialRecord, folder: Path) -> None:
 
 def _objective(config: DictConfig, record: TrialRecord) -> float | None:
     for name in objectives(config):
-        if name not in record.metrics:
+        if name not in record.measured:
             log.warning("%s", without_objective(record, name))
-    return record.metrics.get(objectives(config)[0])
+    return record.measured.get(objectives(config)[0])
 
 
 def without_objective(record: TrialRecord, name: str) -> str:
@@ -112,10 +113,10 @@ def without_objective(record: TrialRecord, name: str) -> str:
 
     Where it chooses by another set, no error of the training or the test set is advised: nothing is chosen by them.
     """
-    never = {"train", "test"} - {name.split("/")[0]}
-    known = [metric for metric in record.metrics if metric.split("/")[0] not in never]
+    never = {TRAIN, TEST} - {name.split("/")[0]}
+    known = [metric for metric in record.measured if metric.split("/")[0] not in never]
     why = "; ".join(dict.fromkeys(record.problems.values())) or "see record.json"
-    is_spelt_right = any(metric.partition("/")[2] == name.partition("/")[2] for metric in record.metrics)
+    is_spelt_right = any(metric.partition("/")[2] == name.partition("/")[2] for metric in record.measured)
     hint = "" if is_spelt_right else suggest(name, known)
     return f"objective={name} is none of the trial's metrics; {hint}{why}"
 
@@ -124,11 +125,11 @@ def for_search(record: TrialRecord, names: list[str]) -> dict[str, Any]:
     """What a search wants to know of a trial: how it ended, its objectives, and every metric for constraints."""
     status = {COMPLETE: "complete", SKIPPED: "pruned", STOPPED: "pruned"}.get(record.status, "failed")
     reason = record.reason
-    missing = [name for name in names if name not in record.metrics]
+    missing = [name for name in names if name not in record.measured]
     if status == "complete" and missing:
         status, reason = "failed", without_objective(record, missing[0])
-    values = None if missing else [record.metrics[name] for name in names]
-    return {"status": status, "reason": redacted(reason), "values": values, "measured": dict(record.metrics)}
+    values = None if missing else [record.measured[name] for name in names]
+    return {"status": status, "reason": redacted(reason), "values": values, "measured": record.measured}
 
 
 def _reporter(config: DictConfig) -> Callable[[TrialRecord], None]:
@@ -136,10 +137,10 @@ def _reporter(config: DictConfig) -> Callable[[TrialRecord], None]:
     steps = count()
 
     def watch(record: TrialRecord) -> None:
-        step, names = next(steps), objectives(config)
-        if len(names) == 1 and names[0] in record.metrics and report(record.metrics[names[0]], step):
+        step, names, measured = next(steps), objectives(config), record.measured
+        if len(names) == 1 and names[0] in measured and report(measured[names[0]], step):
             raise StoppedError(
-                f"stopped by the search after stage {step}, {names[0]} {record.metrics[names[0]]:.6g}"
+                f"stopped by the search after stage {step}, {names[0]} {measured[names[0]]:.6g}"
             )
 
     return watch

@@ -9,7 +9,7 @@ import numpy as np
 
 from tamis.analysis.arms import Curve, Ground, Results
 from tamis.analysis.comparison import Comparison, compare
-from tamis.analysis.endpoint import ENERGIES, FORCES
+from tamis.analysis.endpoint import ENERGIES
 from tamis.analysis.judgement import Answer, answers, judged_grounds
 from tamis.analysis.kept_sets import KeptSets
 from tamis.analysis.protocol import Protocol
@@ -53,28 +53,30 @@ class Context:
 def context_of(results: Results, links: Links, protocol: Protocol | None, kept_sets: KeptSets) -> Context:
     """Make all comparisons, and answer the questions of the protocol."""
     reader = Reader()
-    judged = {} if protocol is None else judged_grounds(protocol, results)
-    of_one = {grounds[0] for grounds in judged.values() if len(grounds) == 1}
-    found: dict[str, dict[Ground, Comparison]] = {FORCES: {}, ENERGIES: {}}
-    others: dict[tuple[Ground, str], Comparison] = {}
+    forces, energies, others = {}, {}, {}
     for ground in results.grounds:
-        judges = protocol if ground in of_one else None
-        for pruner in results.pruners(ground, judges.pruner if judges else ""):
-            if ground in found[FORCES]:
-                if (other := compare(results, ground, pruner, reader)) is not None:
-                    others[ground, pruner] = other
-                continue
-            for endpoint, comparisons in found.items():
-                if (made := compare(results, ground, pruner, reader, endpoint, judges)) is not None:
-                    comparisons[ground] = made
-    asked = {
+        for pruner in results.pruners(ground, protocol.pruner if protocol else ""):
+            found = compare(results, ground, pruner, reader)
+            if found is not None and ground in forces:
+                others[ground, pruner] = found
+            elif found is not None:
+                forces[ground] = found
+                if (also := compare(results, ground, pruner, reader, ENERGIES)) is not None:
+                    energies[ground] = also
+    given = [] if protocol is None else _answers(results, protocol, reader)
+    return Context(results, links, protocol, forces, energies, others, given, kept_sets)
+
+
+def _answers(results: Results, protocol: Protocol, reader: Reader) -> list[Answer]:
+    grounds = judged_grounds(protocol, results)
+    judged = {
         (ground, endpoint): comparison
-        for endpoint, comparisons in found.items()
-        for ground, comparison in comparisons.items()
-        if protocol is not None and comparison.pruner == protocol.pruner
+        for some in grounds.values()
+        for ground in some
+        for endpoint in {question.endpoint for question in protocol.asked}
+        if (comparison := compare(results, ground, protocol.pruner, reader, endpoint, protocol)) is not None
     }
-    given = [] if protocol is None else answers(protocol, judged, asked)
-    return Context(results, links, protocol, found[FORCES], found[ENERGIES], others, given, kept_sets)
+    return answers(protocol, grounds, judged)
 
 
 def target_of(curves: Sequence[Curve]) -> float | None:

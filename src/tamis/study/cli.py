@@ -27,7 +27,8 @@ from tamis.core.configuration import config_folder, register_resolvers
 from tamis.core.errors import TamisError
 from tamis.core.locks import LOCK_FILE
 from tamis.core.progress import progress
-from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RECORD_FILE, SKIPPED, read_record, versions
+from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RECORD_FILE, SKIPPED, read_record
+from tamis.records.versions import versions
 from tamis.study.crew import clear_away, fill, kinds_of, run_all
 from tamis.study.publish import Publisher
 from tamis.study.slurm import in_queue

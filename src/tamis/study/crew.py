@@ -19,7 +19,8 @@ from typing import Any
 
 from tamis.core.errors import TamisError
 from tamis.core.threads import asked, environment
-from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record, versions
+from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record
+from tamis.records.versions import versions
 from tamis.study.trials import Trial
 from tamis.study.worker import OLD, RUNNING_FOLDER, fill_store, put_in_place, work
 

@@ -16,7 +16,8 @@ from tamis.core.configuration import explain
 from tamis.core.errors import TamisError
 from tamis.core.locks import alone_in
 from tamis.core.secrets import redacted
-from tamis.records.record import COMPLETE, FAILED, RECORD_FILE, TrialRecord, read_record, versions
+from tamis.records.record import COMPLETE, FAILED, RECORD_FILE, TrialRecord, read_record
+from tamis.records.versions import versions
 from tamis.report.tables import print_trial
 from tamis.study.publish import Publisher
 from tamis.study.slurm import run_all

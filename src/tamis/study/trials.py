@@ -17,7 +17,6 @@ from tamis.core.configuration import config_folder
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
 from tamis.core.trust import check_trusted
-from tamis.records.shape import decoded
 from tamis.sweeps.composing import Composer
 from tamis.sweeps.plan import Job, Plan, seeds_of
 
@@ -98,7 +97,7 @@ def trials_of(
 def read_composed(path: Path) -> Composed:
     """What an earlier start has composed; nothing where the configuration files are no longer the same."""
     try:
-        found = decoded(path.read_bytes())
+        found = json.loads(path.read_bytes())
         kinds = found["kinds"].items() if found["files"] == _files_hash() else ()
         return {
             str(kind): config for kind, config in kinds if _is_whole(config) and _is_trusted(config, path)

@@ -17,7 +17,6 @@ from typing import Any
 from tamis.records.record import COMPLETE, RECORD_FILE, TrialRecord, read_record
 from tamis.study.trials import Trial
 
-PREFIX = "seconds/"
 ONCE = ("setup", "dataset", "rows")
 """What one trial of a process does for many: the median, which most pay, counts."""
 BY_POINT = ("fit", "errors")
@@ -74,11 +73,7 @@ def measurements(folders: Iterable[Path]) -> list[Measured]:
 
 
 def _seconds(record: TrialRecord) -> dict[str, float]:
-    return {
-        name.removeprefix(PREFIX): value
-        for name, value in record.metrics.items()
-        if name.startswith(PREFIX) and name.removeprefix(PREFIX) in LIKE
-    }
+    return {stage: value for stage, value in record.seconds.items() if stage in LIKE}
 
 
 def estimate(trials: Sequence[Trial], measured: Sequence[Measured]) -> Estimate:

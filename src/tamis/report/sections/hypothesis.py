@@ -38,8 +38,7 @@ def _ground(comparison: Comparison) -> Iterator[Table]:
     name, verdict = comparison.ground.name, comparison.verdict
     rows = [_row(comparison, model, effect) for model, effect in verdict.by_model.items()]
     if verdict.pooled is not None:
-        together = "all" if comparison.protocol is None else ", ".join(comparison.protocol.models)
-        rows.append([together, "", ratio(verdict.pooled), "", str(verdict.pooled.n_seeds)])
+        rows.append(["all", "", ratio(verdict.pooled), "", str(verdict.pooled.n_seeds)])
     yield Table(
         name=file_name("hypothesis", name, comparison.pruner),
         title=f"{name}: the own descriptor against the mean of the others",

@@ -49,12 +49,11 @@ def _parts(context: Context) -> Iterator[Paragraph]:
         for answer in context.answers:
             yield Paragraph(answer_words(answer, context.protocol), strong=True)
         yield Paragraph(_elements(context.answers))
-    for comparison in context.forces.values():
-        if comparison.protocol is None:
-            yield from map(Paragraph, description(comparison))
-        else:
-            yield from map(Paragraph, baseline_words(comparison))
-        yield Paragraph(f"{comparison.ground.name}: {' '.join(caveats(comparison))}")
+    judged = {a.comparison.ground: a.comparison for a in context.answers if a.comparison is not None}
+    for ground, comparison in context.forces.items():
+        words = baseline_words(judged[ground]) if ground in judged else description(comparison)
+        yield from map(Paragraph, words)
+        yield Paragraph(f"{ground.name}: {' '.join(caveats(judged.get(ground, comparison)))}")
 
 
 def _endpoint(protocol: Protocol) -> str:
