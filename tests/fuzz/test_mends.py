@@ -19,7 +19,6 @@ from tamis.analysis.kept_sets import KeptFile, read_file
 from tamis.analysis.trials import UNREADABLE, read_trials
 from tamis.bases.acsf.table import SymmetryFunction
 from tamis.bases.snap import SnapBasis, read_snap
-from tamis.commands.arguments import read_arguments
 from tamis.commands.pick import Wish
 from tamis.core.errors import TamisError
 from tamis.core.geometry import check_geometry
@@ -268,10 +267,6 @@ def test_a_point_without_validation_energies_is_no_candidate():
 
 
 # what is typed
-
-
-def test_an_option_longer_than_any_file_name():
-    assert read_arguments(["a", f"n={'1' * 5000}"], {"n": ""}, "usage")[1]["n"] == "1" * 5000
 
 
 def test_names_that_no_terminal_takes_are_told_as_their_bytes(capfd):

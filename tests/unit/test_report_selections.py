@@ -1,22 +1,25 @@
 """What kept sets hold of the pool: laws of the measures, the file that keeps them, and what reports show of it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 from tests.composing import composed
 from tests.report_folders import N_POOL, write_trial
+from tests.typed import typed
 
 from tamis.analysis import coverage
 from tamis.analysis.coverage import CommonSpace
-from tamis.analysis.kept_sets import SELECTIONS_FILE, read_kept_sets
+from tamis.analysis.kept_sets import SELECTIONS_FILE, map_key, read_kept_sets
 from tamis.analysis.trials import find_trials, read_trials
-from tamis.commands import selections
+from tamis.commands import report as report_command
 from tamis.commands.report import make_report
 from tamis.commands.selections import common_ruler, describe, flatten_to_map
 from tamis.data.extxyz_writer import write_extxyz
 from tamis.evaluation.dynamics.extrapolation import axes
+from tamis.records.record import read_record
 from tamis.report.files import to_markdown
 from tamis.report.links import Links
 from tamis.trial import run_trial
@@ -216,14 +219,22 @@ def test_what_cannot_be_described_is_told_and_shown(study, tmp_path, change, wor
     assert list(read_kept_sets([tmp_path], []).problems) == [problem]
 
 
-def test_the_command_says_where_the_file_is_and_what_is_wrong(study, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("sys.argv", ["tamis-selections", str(study)])
-    selections.main()
-    assert f"{study}/{SELECTIONS_FILE}" in capsys.readouterr().out
-    monkeypatch.setattr("sys.argv", ["tamis-selections", str(tmp_path / "nowhere")])
-    with pytest.raises(SystemExit):
-        selections.main()
-    assert "is no folder" in capsys.readouterr().err
+def test_the_report_describes_the_kept_sets_first(study, tmp_path):
+    copy = tmp_path / "study"
+    shutil.copytree(study, copy)
+    (copy / SELECTIONS_FILE).unlink()
+    no_runs = ("--tracking", f"sqlite:///{tmp_path}/none.db")
+    assert typed(report_command, copy, *no_runs) == 0
+    assert set(content(copy)["trials"]) == {"0", "1", "2"}
+    assert "the kept sets in one space" in (copy / "report" / "report.md").read_text()
+
+
+def test_a_report_downloads_nothing(study, tmp_path):
+    record = read_record(study / "1")
+    record.config["dataset"] |= {"root": None, "cache": str(tmp_path / "no cache")}
+    record.save(tmp_path)
+    (problem,) = describe(tmp_path)
+    assert "a report downloads nothing" in problem
 
 
 def test_the_ruler_is_that_of_the_dynamics_for_the_data_set():
@@ -271,7 +282,7 @@ def test_a_report_shows_the_measures_at_its_budget(folder):
 
 def test_a_report_shows_a_map_with_what_was_kept(folder):
     trials = {trial.folder.name: trial for trial in read_trials(find_trials([folder]))}
-    key = ["Si-published (0, 0.1, 0)", trials["s0"].parts["descriptor"], trials["s0"].parts["latent"]]
+    key = list(map_key(trials["s0"]))
     ids = [f"Si#{i}" for i in range(N_POOL)]
     plane = {"key": key, "ids": ids, "x": list(range(N_POOL)), "y": [0.0] * N_POOL, "variance": 0.5}
     described(folder, maps=[plane])
@@ -282,10 +293,10 @@ def test_a_report_shows_a_map_with_what_was_kept(folder):
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"revision": 0}', "[]"])
-def test_a_report_without_the_file_says_how_to_make_it(folder, damage):
+def test_a_report_without_the_file_says_so(folder, damage):
     if damage:
         (folder / SELECTIONS_FILE).write_text(damage)
-    assert "is not known; tamis-selections with the folder" in report(folder)
+    assert "coverage of the kept sets in a common space is not known" in report(folder)
 
 
 def test_a_report_tells_what_could_not_be_described(folder):

@@ -99,16 +99,19 @@ class _Data:
 
         Raises
         ------
-        TamisError : it has changed since then.
+        TamisError : it has changed since then, or would have to be downloaded.
         """
         config = _config_of(trials[0])
-        dataset: Dataset = build_part("dataset", config["dataset"]).load()
+        source = config["dataset"]
+        if source.get("root", "") is None and not Path(source["cache"]).is_dir():
+            raise TamisError("the data set is not on this machine, and a report downloads nothing")
+        dataset: Dataset = build_part("dataset", source).load()
         if dataset.fingerprint != trials[0].dataset.fingerprint:
             raise TamisError("the data set is no longer the one that the trials had")
         structures = dataset.subset(np.flatnonzero(~dataset.is_test))
         # the other settings of the store were the trials' own
         store = Store(config["store"]["root"], config["store"]["n_jobs"])
-        ruler = common_ruler(config["dataset"])
+        ruler = common_ruler(source)
         space = CommonSpace.of(store.values(ruler.space, structures.structures), ruler.percentile)
         places = {name: i for i, name in enumerate(structures.ids)}
         return cls(structures, places, store, space, type(ruler.space).__module__.split(".")[-1])
