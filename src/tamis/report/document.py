@@ -39,7 +39,8 @@ class Paragraph:
 class Table:
     """name: of its files (no spaces). title: in one line. columns: headings. rows: as many cells each. notes: below.
 
-    folded: shown in the page only when asked for. most: rows that the page shows; the files have all.
+    folded: shown in the page only when asked for. most: rows that the page shows; the files have all. breaks: numbers
+    of rows before which the terminal leaves a line.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Table:
     notes: str = ""
     folded: bool = False
     most: int = 200
+    breaks: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -163,7 +164,7 @@ def print_sweep(records: Mapping[str, TrialRecord], folder: Path, tracking_uri: 
     if counts[COMPLETE]:
         points = list(points_of(list(records.values())))
         table = sweep_table(points)
-        show(table, console, len(table.columns) - N_NUMBERS, len(table.columns) - N_NUMBERS - 2)
+        show(table, console, len(table.columns) - N_NUMBERS)
         for matrix, about in matrices(points):
             show(matrix_table(matrix, about), console)
     present = [status for status in (COMPLETE, FAILED, INTERRUPTED, SKIPPED, RUNNING) if counts[status]]
@@ -198,7 +199,8 @@ def sweep_table(points: Sequence[Point]) -> Table:
     sizes = {key[2]: average(mine, KEPT_ATOMS) for key, mine in groups.items()}
     several = any(key[0] for key in groups)
     rows: list[Row] = []
-    for key in sorted(groups, key=lambda k: (k[:2], sizes[k[2]], k[3] not in FIRST_ROWS, k[3:])):
+    ordered = sorted(groups, key=lambda k: (k[:2], sizes[k[2]], k[3] not in FIRST_ROWS, k[3:]))
+    for key in ordered:
         setting, model, _, pruner, descriptor = key
         mine = groups[key]
         kept = [f"{average(mine, size):.0f}" for size in (KEPT_STRUCTURES, KEPT_ATOMS)]
@@ -207,7 +209,9 @@ def sweep_table(points: Sequence[Point]) -> Table:
         rows.append([*words, *kept, str(len(mine)), *errors])
     names = ["varied"] * several + ["model", "pruner", "descriptor"]
     columns = [*names, "kept\nstructures", "atoms", "seeds", *ERRORS.values()]
-    return Table("sweep", f"test errors ({AVERAGE} over seeds)", columns, rows, notes=_unequal(groups))
+    breaks = [i + 1 for i, (a, b) in enumerate(pairwise(ordered)) if a[:3] != b[:3]]
+    title = f"test errors ({AVERAGE} over seeds)"
+    return Table("sweep", title, columns, rows, notes=_unequal(groups), breaks=breaks)
 
 
 def matrix_table(matrix: Matrix, about: str) -> Table:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -20,16 +18,16 @@ def console_of(width: int = 120) -> Console:
     return console if console.is_terminal else Console(width=width)
 
 
-def show(table: Table, console: Console, n_words: int = 1, n_group: int = 0) -> None:
-    """Print a table. The first ``n_words`` columns hold words; a line stands where the first ``n_group`` change."""
+def show(table: Table, console: Console, n_words: int = 1) -> None:
+    """Print a table. The first ``n_words`` columns hold words, which stand on the left."""
     shown = Terminal(box=box.SIMPLE_HEAD, title=escape(table.title), title_justify="left")
     shown.caption, shown.caption_justify = escape(table.notes), "left"
     for i, heading in enumerate(table.columns):
         shown.add_column(escape(heading), justify="left" if i < n_words else "right", overflow="fold")
-    for _, rows in groupby(table.rows, key=lambda row: [text_of(cell) for cell in row[:n_group]]):
-        for row in rows:
-            shown.add_row(*map(_cell, row))
-        shown.add_section()
+    for i, row in enumerate(table.rows):
+        if i in table.breaks:
+            shown.add_section()
+        shown.add_row(*map(_cell, row))
     console.print(shown)
 
 
