@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tests.fuzz.kinds import Kind, WrongAnswer
 from tests.fuzz.mutate import Rng, pick, spoiled, spoiled_json, word
-from tests.report_folders import write_trial
+from tests.report_folders import write_protocol, write_trial
 from tests.typed import typed
 
 from tamis.core.errors import TamisError
@@ -119,26 +119,19 @@ def _rename(rng: Rng, content: dict[str, Any]) -> None:
 def prepare_beside(folder: Path) -> dict[str, bytes]:
     from dataclasses import asdict
 
-    from tamis.analysis.kept_sets import REVISION
     from tamis.evaluation.dynamics.reference import Averages, Reference
     from tamis.study.trials import write_composed
 
     study = prepare_study(folder)
     trial = study / "snap-fps-snap-0"
-    one = {"key": ["a", "b", "c"], "ids": ["Si#1", "Si#2"], "x": [0.0, 1.0], "y": [1.0, 0.5], "variance": 0.9}
-    measures = {"coverage": [0.5, 0.9], "entropy": [1.0, 2.0]}
-    selections = {
-        **{"revision": REVISION, "spaces": {"Si": "snap"}, "maps": [one], "problems": ["none"]},
-        "trials": {trial.name: {"started": 1.0, "measures": measures}},
-    }
     write_composed(folder / "composed", {"a=1": {"choices": {"model": "snap"}, "seed": {"split": 0}}})
     reference = Reference({"melt": Averages([0.0, 1.0], 0.5, 20.0)}, "label-giver", {"melt": 0.1})
     return {
-        "selections.json": json.dumps(selections).encode(),
         ".composed.json": (folder / "composed").read_bytes(),
         "md.json": json.dumps(asdict(reference)).encode(),
         "properties.json": b'{"values": {"properties/lattice_constant_A": 5.4}, "data": {"eos": [1.0, 2.0]}}',
         "test_errors.csv": (trial / "test_errors.csv").read_bytes(),
+        "protocol.yaml": (write_protocol(folder) / "protocol.yaml").read_bytes(),
     }
 
 
@@ -162,7 +155,7 @@ def run_beside(rng: Rng, good: dict[str, bytes], folder: Path) -> None:
 
 
 def _read_beside(name: str, path: Path, trial: Path) -> None:
-    from tamis.analysis.kept_sets import read_kept_sets
+    from tamis.analysis.protocol import read_protocol
     from tamis.analysis.test_errors import Reader
     from tamis.analysis.trials import find_trials, read_trials
     from tamis.evaluation.dynamics import reference as md
@@ -171,28 +164,19 @@ def _read_beside(name: str, path: Path, trial: Path) -> None:
 
     trials = read_trials(find_trials([trial.parent]))
     mine = next(one for one in trials if one.folder == trial.resolve())
-    if name == "selections.json":
-        for values in read_kept_sets([trial.parent], trials).measures.values():
-            if any(not isinstance(v, int | float) for some in values.values() for v in some):
-                raise WrongAnswer("a measure that is no number was read")
-        if rng_free_report(trial.parent) and "<script" in report_document(trial.parent):
-            raise WrongAnswer("a word has become a tag")
-    elif name == ".composed.json":
+    if name == ".composed.json":
         if any(not isinstance(one, dict) for one in read_composed(path).values()):
             raise WrongAnswer("a configuration that is none was read")
     elif name == "md.json":
         md.read(path)
+    elif name == "protocol.yaml":
+        read_protocol([path.parent])
     elif name == "properties.json":
         properties._read(path)
     else:
         found = Reader().read(mine)
         if found is not None and not np.isfinite(found.forces).all():
             raise WrongAnswer("errors that are not finite were read")
-
-
-def rng_free_report(study: Path) -> bool:
-    """Whether the page is drawn, too: for one spoiled file in eight, by its length."""
-    return (study / "selections.json").stat().st_size % 8 == 0
 
 
 # options of the commands

@@ -15,7 +15,6 @@ from tests.composing import composed
 from tests.fuzz.data_files import made
 from tests.report_folders import write_trial
 
-from tamis.analysis.kept_sets import KeptFile, read_file
 from tamis.analysis.trials import UNREADABLE, read_trials
 from tamis.bases.acsf.table import SymmetryFunction
 from tamis.bases.snap import SnapBasis, read_snap
@@ -252,9 +251,8 @@ def test_a_damaged_record_is_named(tmp_path, data):
 
 @pytest.mark.parametrize("data", [b"null", b"{}", b'{"averages": []}', b"\xff", b"[" * 100_000])
 def test_damaged_files_beside_records_count_as_missing(tmp_path, data):
-    for name in ("selections.json", ".composed.json", "md.json"):
+    for name in (".composed.json", "md.json"):
         (tmp_path / name).write_bytes(data)
-    assert read_file(tmp_path) == KeptFile()
     assert read_composed(tmp_path / ".composed.json") == {}
     assert md.read(tmp_path / "md.json") is None
 

@@ -149,7 +149,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_twice(place, kills):
     for path in folders(place, name).values():
         assert {file.name for file in path.iterdir()} == {"record.json", "test_errors.csv"}
     rest = {path.name for path in (place / "multirun" / name).iterdir()} - set(found)
-    assert rest - {"selections.json"} == {
+    assert rest == {
         ".composed.json",
         ".lock",
         ".running",

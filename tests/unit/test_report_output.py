@@ -93,7 +93,7 @@ def test_the_command_prints_answers_and_path(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "mlearn Si published, forces: whether" in said and "cannot be decided" in said
     assert f"report: {tmp_path}/study/report/report.html" in said
-    assert not (tmp_path / "study" / "selections.json").exists()
+    assert "was not worked out" in (tmp_path / "study" / "report" / "report.md").read_text()
     assert typed(report_command, tmp_path / "nowhere") == 1
     assert "is no folder" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tamis.analysis.arms import results_of
-from tamis.analysis.kept_sets import read_kept_sets
+from tamis.analysis.kept_sets import KeptSets
 from tamis.analysis.protocol import read_protocol
 from tamis.analysis.trials import find_trials, read_trials
 from tamis.commands.arguments import add_folders, add_tracking, appears_whole, new_name, set_help
@@ -64,13 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = new_name(arguments.out or arguments.folders[0] / "report")
     links = read_links(arguments.tracking, arguments.ui)
     console = Console(soft_wrap=True, highlight=False)
-    find_trials(arguments.folders)  # refuses wrong folders before anything is worked out
-    for folder in arguments.folders if not arguments.no_coverage else ():
-        try:
-            describe(folder)
-        except OSError as error:
-            console.print(f"coverage of the kept sets is not known: {error}", markup=False)
-    context, document = make_report(arguments.folders, links, arguments.title)
+    context, document = make_report(arguments.folders, links, arguments.title, not arguments.no_coverage)
     with appears_whole(out) as scratch:
         write_document(document, scratch)
     for words in _answers(context):
@@ -86,10 +80,14 @@ def _answers(context: Context) -> list[str]:
     return [next(iter(description(comparison))) for comparison in context.forces.values()]
 
 
-def make_report(folders: Sequence[Path], links: Links, title: str = "") -> tuple[Context, Document]:
-    """Read the trials below ``folders`` and put their report together; nothing is computed but statistics."""
+def make_report(
+    folders: Sequence[Path], links: Links, title: str = "", with_coverage: bool = False
+) -> tuple[Context, Document]:
+    """Read the trials below ``folders`` and put their report together."""
     trials = read_trials(find_trials(folders))
-    context = context_of(results_of(trials), links, read_protocol(folders), read_kept_sets(folders, trials))
+    protocol = read_protocol(folders)
+    kept_sets = describe(trials) if with_coverage else KeptSets()
+    context = context_of(results_of(trials), links, protocol, kept_sets)
     today = f"{datetime.now():%Y-%m-%d %H:%M}"
     document = Document(
         title or f"Training sets pruned in descriptor space: {', '.join(f.resolve().name for f in folders)}",

@@ -1,15 +1,14 @@
-"""Coverage and entropy of the kept sets of a folder of trials, and maps of its latent spaces: ``selections.json``.
+"""Coverage and entropy of the kept sets of trials, and maps of their latent spaces.
 
-A trial does not need these numbers, so ``tamis report`` works them out once, from the trials' records. The common
-space is that of ``evaluation.dynamics.extrapolation``.
+A trial does not need these numbers, so ``tamis report`` works them out, from the trials' records and the store. The
+common space is that of ``evaluation.dynamics.extrapolation``.
 """
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tamis.analysis.coverage import CommonSpace
-from tamis.analysis.kept_sets import SELECTIONS_FILE, KeptFile, Map, Measures, map_key, read_file
-from tamis.analysis.trials import Trial, find_trials, read_trials
+from tamis.analysis.kept_sets import KeptSets, Map, map_key
+from tamis.analysis.trials import Trial
 from tamis.core.configuration import config_folder, explain, register_resolvers
 from tamis.core.errors import TamisError
-from tamis.core.files import write_atomically
 from tamis.core.progress import progress
 from tamis.core.threads import limited
 from tamis.core.trust import check_trusted
@@ -34,44 +32,31 @@ from tamis.records.record import COMPLETE, RECORD_FILE, read_record
 from tamis.selection.keep_all import KeepAll
 from tamis.store import Store
 
-DIGITS = 5
-"""Of the numbers in the file."""
 
-
-def describe(folder: Path) -> Sequence[str]:
-    """Write ``selections.json`` into ``folder`` for the trials below it; returns what could not be described.
-
-    Nothing is done where the file has all trials already.
-    """
-    folder = folder.resolve()
-    trials = [t for t in read_trials(find_trials([folder])) if t.status == COMPLETE and t.points]
-    names = {trial: trial.folder.relative_to(folder).as_posix() for trial in trials}
-    found = read_file(folder)
-    started = {name: one.started for name, one in found.trials.items()}
-    if started == {names[trial]: trial.started for trial in trials}:
-        return found.problems
+def describe(trials: Sequence[Trial]) -> KeptSets:
+    """Measure the sets of all complete trials, and map the latent spaces that they were chosen in."""
     register_resolvers()
-    content = KeptFile()
+    complete = [trial for trial in trials if trial.status == COMPLETE and trial.points]
+    found = KeptSets()
     by_data: dict[tuple[str, str], list[Trial]] = defaultdict(list)
-    for trial in trials:
+    for trial in complete:
         by_data[trial.dataset.fingerprint, trial.parts["dataset"]].append(trial)
-    with limited(), progress("kept sets", len(trials)) as advance:  # as trials do
+    with limited(), progress("kept sets", len(complete)) as advance:  # as trials do
         for (fingerprint, _), some in by_data.items():
             try:
                 data = _Data.of(some)
-                content.spaces[fingerprint] = data.space_name
+                found.spaces[fingerprint] = data.space_name
                 for same in _by_selection(some):
                     measures = data.measure(same[0])
                     for trial in same:
-                        content.trials[names[trial]] = Measures(trial.started, measures)
+                        found.measures[trial.folder] = measures
                         advance(1)
-                content.maps.extend(data.maps(some))
+                found.maps.update(data.maps(some))
             except (TamisError, OSError, OmegaConfBaseException, KeyError, ValueError) as error:
                 # the trials are as good as before, and the report says what it lacks
                 what = f"{some[0].choices.get('dataset', '?')} {some[0].element}"
-                content.problems.append(f"{what}: not described: {explain(error)}")
-    write_atomically(folder / SELECTIONS_FILE, json.dumps(asdict(content)).encode())
-    return content.problems
+                found.problems.append(f"{what}: not described: {explain(error)}")
+    return found
 
 
 def _by_selection(trials: Sequence[Trial]) -> Iterator[list[Trial]]:
@@ -116,16 +101,15 @@ class _Data:
         places = {name: i for i, name in enumerate(structures.ids)}
         return cls(structures, places, store, space, type(ruler.space).__module__.split(".")[-1])
 
-    def measure(self, trial: Trial) -> dict[str, tuple[float, ...]]:
+    def measure(self, trial: Trial) -> Mapping[str, list[float]]:
         """Coverage, distance and entropy at each point of a trial."""
         kept = [self._places(trial.kept(k)) for k in range(len(trial.points))]
-        found = self.space.measure(kept, self._places(trial.dataset.pool))
-        return {name: tuple(map(_rounded, values)) for name, values in found.items()}
+        return self.space.measure(kept, self._places(trial.dataset.pool))
 
     def _places(self, ids: Sequence[str]) -> NDArray[np.intp]:
         return np.array([self.places[i] for i in ids], dtype=np.intp)
 
-    def maps(self, trials: Sequence[Trial]) -> Iterator[Map]:
+    def maps(self, trials: Sequence[Trial]) -> Iterator[tuple[tuple[str, ...], Map]]:
         """A map of each latent space that a pruner saw, at the first split that it was run with."""
         first: dict[tuple[str, str], Trial] = {}
         for trial in sorted(trials, key=lambda trial: trial.seeds):
@@ -138,11 +122,7 @@ class _Data:
                 latent = build_part("latent", config["latent"])
                 values = self.store.lazy_values(basis, pool.structures)
                 vectors = latent.features(values, pool.groups, KeepAll(), self.store.memory).vectors
-                yield flatten_to_map(map_key(trial), pool.ids, vectors)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
+                yield map_key(trial), flatten_to_map(pool.ids, vectors)
 
 
 def _config_of(trial: Trial) -> dict[str, Any]:
@@ -152,14 +132,14 @@ def _config_of(trial: Trial) -> dict[str, Any]:
     return config
 
 
-def flatten_to_map(key: tuple[str, ...], ids: tuple[str, ...], vectors: NDArray[np.float64]) -> Map:
+def flatten_to_map(ids: Sequence[str], vectors: NDArray[np.float64]) -> Map:
     """The two directions in which structures differ most. vectors : (n_structures, n_features)."""
     left, sizes, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
     plane = np.zeros((len(vectors), 2))
     n = min(2, len(sizes))
     plane[:, :n] = left[:, :n] * sizes[:n]
     held = float(np.sum(sizes[:n] ** 2) / max(np.sum(sizes**2), 1e-300))
-    return Map(key, tuple(ids), tuple(map(_rounded, plane[:, 0])), tuple(map(_rounded, plane[:, 1])), held)
+    return Map(ids, plane[:, 0].tolist(), plane[:, 1].tolist(), held)
 
 
 def common_ruler(dataset: Mapping[str, Any]) -> Any:

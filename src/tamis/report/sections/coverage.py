@@ -33,7 +33,7 @@ def coverage(
     """Numbers at one size, and their curves. arms : in the order of tables."""
     measured = {arm: _measured([c for c in curves if c.arm == arm], context) for arm in arms}
     if not any(measured.values()):
-        yield Paragraph(f"{name}: coverage of the kept sets in a common space is not known.")
+        yield Paragraph(f"{name}: coverage of the kept sets was not worked out.")
         return
     rows: list[Row] = []
     for arm, some in measured.items():
