@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tamis.bases.none import NoDescriptor
 from tamis.core import metrics as names
-from tamis.core.configuration import explain
+from tamis.core.config_errors import explain
 from tamis.core.elements import types_of_elements
 from tamis.core.errors import NotApplicableError, StoppedError, TamisError
 from tamis.core.interrupts import heeding_interrupts
@@ -28,7 +28,7 @@ from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
 from tamis.models.base import Potential
 from tamis.models.judging import FEW
-from tamis.parts import Parts, Seeds, check_trial, plain, trial_part
+from tamis.parts import Parts, Seeds, check_trial, effective, plain, trial_part
 from tamis.records.record import (
     COMPLETE,
     FAILED,
@@ -73,7 +73,7 @@ def run_trial(
     def story() -> None:
         record.config |= plain(config, resolve=False)
         check_trial(config)
-        record.config |= plain(config, resolve=True)
+        record.config = effective(record.config | plain(config, resolve=True))
         record.save(folder)
         _run(Parts.of, record, folder, watch)
 
@@ -85,6 +85,8 @@ def run_resolved(
     folder: Path,
     overrides: Sequence[str],
     parts: Callable[[Mapping[str, Any]], Parts],
+    watch: Watch = lambda record: None,
+    labels: Mapping[str, str] | None = None,
 ) -> TrialRecord:
     """The same for a plain configuration that ``resolved`` has made: for many trials that share their parts.
 
@@ -92,9 +94,10 @@ def run_resolved(
     ----------
     config : what is to be in the record, ``choices`` among it.
     parts : gives the objects that a configuration names; they may be those of an earlier trial.
+    watch : as for ``run_trial``. labels : of the sweep, for the record.
     """
-    record = TrialRecord(config=dict(config), overrides=list(overrides), versions=versions())
-    return _ended(record, folder, lambda: _run(parts, record, folder))
+    record = TrialRecord(dict(config), list(overrides), dict(labels or {}), versions())
+    return _ended(record, folder, lambda: _run(parts, record, folder, watch))
 
 
 def _ended(record: TrialRecord, folder: Path, story: Callable[[], None]) -> TrialRecord:

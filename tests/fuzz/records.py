@@ -120,14 +120,11 @@ def prepare_beside(folder: Path) -> dict[str, bytes]:
     from dataclasses import asdict
 
     from tamis.evaluation.dynamics.reference import Averages, Reference
-    from tamis.study.trials import write_composed
 
     study = prepare_study(folder)
     trial = study / "snap-fps-snap-0"
-    write_composed(folder / "composed", {"a=1": {"choices": {"model": "snap"}, "seed": {"split": 0}}})
     reference = Reference({"melt": Averages([0.0, 1.0], 0.5, 20.0)}, "label-giver", {"melt": 0.1})
     return {
-        ".composed.json": (folder / "composed").read_bytes(),
         "md.json": json.dumps(asdict(reference)).encode(),
         "properties.json": b'{"values": {"properties/lattice_constant_A": 5.4}, "data": {"eos": [1.0, 2.0]}}',
         "test_errors.csv": (trial / "test_errors.csv").read_bytes(),
@@ -160,14 +157,10 @@ def _read_beside(name: str, path: Path, trial: Path) -> None:
     from tamis.analysis.trials import find_trials, read_trials
     from tamis.evaluation.dynamics import reference as md
     from tamis.evaluation.properties import reference as properties
-    from tamis.study.trials import read_composed
 
     trials = read_trials(find_trials([trial.parent]))
     mine = next(one for one in trials if one.folder == trial.resolve())
-    if name == ".composed.json":
-        if any(not isinstance(one, dict) for one in read_composed(path).values()):
-            raise WrongAnswer("a configuration that is none was read")
-    elif name == "md.json":
+    if name == "md.json":
         md.read(path)
     elif name == "protocol.yaml":
         read_protocol([path.parent])

@@ -11,6 +11,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from hydra.utils import instantiate
+from tamis.study.trials import read_composed
 from tests.composing import composed
 from tests.fuzz.data_files import made
 from tests.report_folders import write_trial
@@ -21,15 +22,14 @@ from tamis.bases.snap import SnapBasis, read_snap
 from tamis.commands.pick import Wish
 from tamis.core.errors import TamisError
 from tamis.core.geometry import check_geometry
+from tamis.core.messages import print_failure
 from tamis.data.checks import overlaps, unknown_elements
 from tamis.data.sources.extxyz import Extxyz
 from tamis.engines.lammps import LammpsCalculator, command_all, start_lammps
 from tamis.evaluation.dynamics import reference as md
 from tamis.parts import resolved
 from tamis.records.record import read_record
-from tamis.report.tables import print_failure
 from tamis.store import Store, read_block
-from tamis.study.trials import read_composed
 
 
 def cell_of(*rows: object, n: int = 1, pbc: object = True) -> Atoms:

@@ -5,11 +5,11 @@ from dataclasses import replace
 import optuna
 import pytest
 from optuna.trial import TrialState
+from tamis.tracking.parents import UNREACHABLE, read_parent
 
 from tamis.records.record import COMPLETE, FAILED, STOPPED, Point, TrialRecord
 from tamis.search_runs import SearchRuns, merged, objective_names, record_of
 from tamis.tracking import Tracker
-from tamis.tracking.parents import UNREACHABLE, read_parent
 
 SIZES = {
     "kept/structures": 10.0,

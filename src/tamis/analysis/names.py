@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tamis.core.configuration import flatten
+from tamis.core.flatten import flatten
 
 Variant = tuple[str, str]
 """Choice of a group, and the configuration as JSON text."""

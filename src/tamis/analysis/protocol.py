@@ -17,10 +17,9 @@ from omegaconf import OmegaConf
 from tamis.analysis.arms import BASELINES, Curve
 from tamis.analysis.endpoint import ENERGIES, FIRST, FORCES, LAST
 from tamis.analysis.trials import Trial
-from tamis.core.configuration import check_config
+from tamis.core.config_check import check_config
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Between, Checked, OneOf
-from tamis.core.files import write_atomically
 from tamis.core.trust import check_trusted
 
 PROTOCOL_FILE = "protocol.yaml"
@@ -124,19 +123,6 @@ def _has(trial: Trial, key: str, value: Any) -> bool:
     return bool(node == value)
 
 
-def write_protocol(node: Mapping[str, Any], folder: Path) -> None:
-    """Put a sweep's protocol, as its configuration has it, into the sweep's folder.
-
-    Raises
-    ------
-    TamisError : something in it is not allowed.
-    """
-    path = folder / PROTOCOL_FILE
-    text = yaml.safe_dump(dict(node), sort_keys=False, allow_unicode=True).encode()
-    _parsed(text, path)
-    write_atomically(path, text)
-
-
 def read_protocol(folders: Sequence[Path]) -> Protocol | None:
     """The protocol of the sweep that each folder is, or lies in; None where no folder has one.
 
@@ -159,13 +145,24 @@ def _nearest(folder: Path) -> Path | None:
     return next((path for path in places if path.is_file()), None)
 
 
+def protocol_of(content: Any, where: object) -> Protocol:
+    """What a configuration or a file says, in plain dictionaries and lists. where : for messages.
+
+    Raises
+    ------
+    TamisError : it is no protocol, or something in it is not allowed.
+    """
+    try:
+        check_trusted(content, where)  # it may come from anybody
+        target = {"_target_": f"{Protocol.__module__}.{Protocol.__name__}"}
+        check_config(OmegaConf.create(content | target), "protocol.")
+        return Protocol(**{key: value for key, value in content.items() if key != "_target_"})
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise TamisError(f"{where} is no protocol of a comparison: {error}") from error
+
+
 def _parsed(data: bytes, path: Path) -> Protocol:
     try:
-        content = yaml.safe_load(data)
-        check_trusted(content, path)  # it may come from anybody
-        check_config(
-            OmegaConf.create({**content, "_target_": "tamis.analysis.protocol.Protocol"}), "protocol."
-        )
-        return Protocol(**{key: value for key, value in content.items() if key != "_target_"})
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise TamisError(f"{path} is no protocol of a comparison: {error}") from error
+        return protocol_of(yaml.safe_load(data), path)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise TamisError(f"{path} cannot be read: {error}") from error

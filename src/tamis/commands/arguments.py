@@ -12,7 +12,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from tamis.core.configuration import config_folder
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
 from tamis.report.links import UI
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from tamis.commands.arguments import add_tracking, new_name, set_help
-from tamis.core.configuration import flatten
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
+from tamis.core.flatten import flatten
 from tamis.core.metrics import (
     KEPT_ATOMS,
     KEPT_STRUCTURES,

@@ -21,9 +21,11 @@ from omegaconf.errors import OmegaConfBaseException
 from tamis.analysis.coverage import CommonSpace
 from tamis.analysis.kept_sets import KeptSets, Map, map_key
 from tamis.analysis.trials import Trial
-from tamis.core.configuration import config_folder, explain, register_resolvers
+from tamis.core.conf_folder import config_folder
+from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
 from tamis.core.progress import progress
+from tamis.core.resolvers import register_resolvers
 from tamis.core.threads import limited
 from tamis.core.trust import check_trusted
 from tamis.data.dataset import Dataset

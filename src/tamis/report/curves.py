@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tamis.analysis.arms import BASELINES
-from tamis.analysis.points import Point, average
+from tamis.analysis.points import Point, average, points_of, write_table
 from tamis.core.files import write_atomically
 from tamis.core.metrics import ENERGY_MAE, FORCE_MAE, KEPT_ATOMS, TEST, error
+from tamis.records.record import COMPLETE, TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,3 +58,11 @@ def _draw_panel(ax: Axes, points: Sequence[Point], name: str, names: Sequence[st
         x, y = ([average(group, metric) for group in groups] for metric in (KEPT_ATOMS, name))
         called = f"{pruner} in {arm}" if several and arm != pruner else arm
         draw_curve(ax, arm, called, colour(arm, names), x, y, (low, high))
+
+
+def leave_curve(record: TrialRecord, folder: Path) -> None:
+    """Write a table and a figure of a learning curve into a trial's folder, where the trial is one."""
+    if len(record.curve) > 1 and record.status == COMPLETE:
+        points = list(points_of([record]))
+        write_table(points, folder / "curve.csv")
+        draw_curves(points, folder / "curve.png", "test errors against atoms kept")

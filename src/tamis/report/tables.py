@@ -8,13 +8,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
 
 from tamis.analysis.arms import BASELINES
 from tamis.analysis.averages import AVERAGE, alike
 from tamis.analysis.matrix import Matrix, matrices
 from tamis.analysis.points import Point, average, points_of
+from tamis.core.messages import in_one_line, print_failure
 from tamis.core.metrics import (
     ENERGY_MAE,
     FORCE_MAE,
@@ -95,20 +95,6 @@ def _stability(record: TrialRecord) -> str:
     said = "" if stable is None else f", stable {stable:.2f}"
     n = len(record.problems)
     return said + (f", {n} problem{'s' if n > 1 else ''}" if n else "")
-
-
-def print_failure(reason: str, status: str = FAILED) -> None:
-    """What went wrong, to the standard error: tables and nothing else go to a file or a pipe."""
-    console = Console(stderr=True)
-    console.print(
-        f"{_coloured(status)}: {escape(printable(redacted(reason)))}", highlight=False, soft_wrap=True
-    )
-
-
-def in_one_line(reason: str, longest: int = 300) -> str:
-    """The first two lines of a reason as one; of a list of problems that is how many, and the first."""
-    text = printable(redacted(" ".join(line.strip() for line in reason.splitlines()[:2])))
-    return text if len(text) <= longest else f"{text[:longest]} ..."
 
 
 def _coloured(status: str, text: str = "") -> str:

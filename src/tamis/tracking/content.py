@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tamis.core.configuration import flatten
+from tamis.core.flatten import flatten
 from tamis.core.metrics import is_of_group
 from tamis.core.names import LONGEST_KEY, cut_short, mlflow_key, mlflow_keys, printable
 from tamis.core.secrets import redacted
@@ -50,8 +50,8 @@ def run_name(config: Mapping[str, Any]) -> str:
     return cut_short(printable(name), name, LONGEST_KEY)
 
 
-def tags_of(record: TrialRecord, folder: Path, parent: str | None, more: Mapping[str, str]) -> dict[str, str]:
-    """How a trial ended, where its files are, of what versions it is; ``more`` come on top."""
+def tags_of(record: TrialRecord, folder: Path, parent: str) -> dict[str, str]:
+    """How a trial ended, where its files are, of what versions it is."""
     tags = {
         "tamis.kind": "trial",
         ID: record.id,
@@ -60,12 +60,13 @@ def tags_of(record: TrialRecord, folder: Path, parent: str | None, more: Mapping
         FOLDER: str(folder),
         "tamis.dataset_fingerprint": record.dataset.fingerprint,
         "mlflow.source.git.commit": record.versions.get("git", ""),
-        PARENT: parent or "",
+        PARENT: parent,
     }
     tags |= {f"tamis.problem.{stage}": reason for stage, reason in record.problems.items()}
     tags |= {f"version.{name}": version for name, version in record.versions.items()}
+    tags |= {f"tamis.{name}": label for name, label in record.labels.items()}
     tags[NAMES] = _renamed(record)
-    return as_tags(tags | dict(more))
+    return as_tags(tags)
 
 
 def as_tags(tags: Mapping[str, str]) -> dict[str, str]:
