@@ -27,12 +27,12 @@ MODELS = ("snap", "ace", "chimes", "gap", "nnp")
 Source = tuple[Trial, int]
 """A trial, and the number of a point of it."""
 Seeds = tuple[int, int, int]
-"""Of split, selection and fit."""
+"""Seeds of split, selection and fit."""
 
 
 @dataclass(frozen=True, order=True)
 class Ground:
-    """What comparisons stand on: a data set with its split, and what else is the same for all (latent space)."""
+    """The common ground of a comparison: a data set with its split, and other settings such as the latent space."""
 
     data: str
     setting: str
@@ -45,7 +45,7 @@ class Ground:
 
 @dataclass(frozen=True, order=True)
 class CurveKey:
-    """What a curve is told by. block: of the plan that its trials come from, if any."""
+    """Identifies a curve. block: of the plan that its trials come from, if any."""
 
     ground: Ground
     model: str
@@ -154,7 +154,7 @@ def _points(trials: Sequence[Trial]) -> tuple[list[tuple[Metrics, Source]], int]
 def _grounds(trials: Sequence[Trial]) -> list[Ground]:
     """The ground of each trial.
 
-    A data set that changed without its configuration is told by its fingerprint. Models that are configured
+    A data set that changed while its configuration did not is named by its fingerprint. Models that are configured
     otherwise than most (matched cutoffs, say) are another setting.
     """
     sets = [(f"{t.choices.get('dataset', '?')} {t.element}", t.parts["dataset"]) for t in trials]
@@ -176,7 +176,7 @@ def _grounds(trials: Sequence[Trial]) -> list[Ground]:
 
 
 def _variant(name: str) -> str:
-    """What is in brackets behind a choice: how it differs from the usual configuration; empty for that."""
+    """The brackets behind a choice, with its differences from the usual configuration; empty for the usual one."""
     return name.partition(" (")[2].removesuffix(")")
 
 

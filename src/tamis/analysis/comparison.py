@@ -139,7 +139,7 @@ class Comparison:
 
     @cached_property
     def mean_curves(self) -> MeanCurves:
-        """Of each arm, on the sizes that all curves have."""
+        """The mean curve of each arm, on the sizes that all curves have."""
         return mean_curves([curve.atoms for curve in self.curves], self.data)
 
     def efficiency(self, model: str, descriptor: str, baseline: str, fraction: float) -> Factor | None:
@@ -196,7 +196,7 @@ def compare(
 
 
 def _chosen(curves: Sequence[Curve], pruner: str, protocol: Protocol | None) -> list[Curve]:
-    """Curves of a pruner and of the baselines; of several that blocks of a plan have alike, the longest."""
+    """Curves of a pruner and of the baselines; if several blocks of a plan have the same one, the longest."""
     longest: dict[tuple[Arm, Seeds], Curve] = {}
     for c in curves:
         is_of_pruner = c.pruner == pruner and c.descriptor != NO_DESCRIPTOR

@@ -14,13 +14,13 @@ Array = NDArray[np.float64]
 
 FORCES, ENERGIES = "forces", "energies"
 FIRST, LAST = 0.03, 0.5
-"""Where the area begins and ends, as parts of the pool's atoms, unless a protocol says otherwise."""
+"""Ends of the area, as parts of the pool's atoms, unless a protocol says otherwise."""
 N_GRID = 65
 """Points of the common grid, evenly spaced in log(atoms)."""
 TOLERANCE = 1.15
 """A curve with fewer points than most that begins or ends further than this factor inside their range is unfinished."""
 MANY = 0.2
-"""Where more than this part of the curves would count as unfinished, the range is shortened for all instead."""
+"""If more than this part of the curves were unfinished, the range is shortened for all instead."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ NOT_SHOWN, UNDECIDABLE, NOT_ASKED = "no difference shown", "cannot be decided", 
 
 @dataclass(frozen=True)
 class Arm:
-    """Who chose for which model; ``own``: the model's own descriptor. Baselines are no descriptors: leave them out."""
+    """A model and the descriptor that chose its sets; ``own``: the model's own one. Leave out baselines."""
 
     model: str
     descriptor: str
@@ -29,7 +29,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one data set.
+    """The comparison of own and others on one data set.
 
     by_model: own against the mean of the others, for each model that has both. pooled: the mean of these over models,
     None where no seed has all of them. assignment: whether being own is what matters, None
@@ -109,7 +109,7 @@ def _p(pooled: Effect, better: Assignment | None, worse: Assignment | None, alph
 
 
 def outcome_of(effect: Effect | None, p: float, alpha: float = ALPHA, margin: float | None = None) -> str:
-    """What an effect with a (corrected) ``p`` says; see ``Protocol`` for the margin."""
+    """The outcome that an effect and its corrected ``p`` stand for; see ``Protocol`` for the margin."""
     if effect is None or not effect.enough:
         return UNDECIDABLE
     if p <= alpha:

@@ -1,4 +1,4 @@
-"""What is known about kept sets beside their trials' records: coverage, entropy and maps."""
+"""Coverage, entropy and maps of kept sets, beside their trials' records."""
 
 from __future__ import annotations
 

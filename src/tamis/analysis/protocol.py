@@ -40,7 +40,7 @@ class Question(Checked):
 
 @dataclass(frozen=True)
 class Protocol(Checked):
-    """What is judged.
+    """A comparison that is judged.
 
     data: the data sets, each as the overrides that tell it, such as ``{dataset: mlearn, dataset.element: Si}``.
     models: judged together. pruner: chose the sets. descriptors: own and others; each model needs the sets of all.
@@ -109,7 +109,7 @@ class Protocol(Checked):
         return curve.model in self.models and in_block and (is_judged or curve.arm in BASELINES)
 
     def name(self, i: int) -> str:
-        """Of a data set, by its number."""
+        """The name of a data set, by its number."""
         return " ".join(map(str, self.data[i].values()))
 
 
@@ -146,7 +146,7 @@ def _nearest(folder: Path) -> Path | None:
 
 
 def protocol_of(content: Any, where: object) -> Protocol:
-    """What a configuration or a file says, in plain dictionaries and lists. where : for messages.
+    """The protocol in a configuration or a file, which is plain dictionaries and lists. where : for messages.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a report needs of the trials' folders, in a form of which ten thousand fit into memory."""
+"""The parts of records that reports need; ten thousand trials fit into memory."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def read_trials(folders: Iterable[Path]) -> list[Trial]:
 
 @dataclass
 class Shared:
-    """What many trials have in common is kept once: thousands of trials have some dozens of configurations."""
+    """Keeps equal configurations and data sets once: thousands of trials have some dozens of them."""
 
     texts: dict[str, str] = field(default_factory=dict)
     datasets: dict[DatasetFacts, DatasetFacts] = field(default_factory=dict)
@@ -131,7 +131,7 @@ def _read(folder: Path, shared: Shared) -> Trial:
 
 
 def trial_of(record: TrialRecord, folder: Path, shared: Shared) -> Trial:
-    """What reports need of a record.
+    """The part of a record that reports need.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def _check_sizes(record: TrialRecord) -> None:
 
 
 def _choices(config: Mapping[str, Any]) -> Mapping[str, str]:
-    """What was chosen of each group; where that is not told, its module."""
+    """The choice of each group; where the record has none, the module of its class."""
     targets = {group: str((config.get(group) or {}).get("_target_", "?.?")).split(".") for group in PARTS}
     return {group: sys.intern(path[-2]) for group, path in targets.items()} | config["choices"]
 

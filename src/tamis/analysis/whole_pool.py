@@ -26,7 +26,7 @@ SHOWN = (LATTICE_CONSTANT, C11, C12, C44, BULK_MODULUS, VACANCY_FORMATION, VACAN
 
 
 def less_whole_pool(measured: Sequence[Measured]) -> list[Measured]:
-    """What was measured of smaller sets, with differences to the whole pool's potential in place of its errors.
+    """Measurements of smaller sets, with differences to the whole pool's potential in place of errors.
 
     They have the names and units of errors: the potential of the whole pool stands where a reference would. A curve
     without such a potential, of the same ground, model and split, is left out. measured : any number of grounds.

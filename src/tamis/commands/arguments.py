@@ -18,7 +18,7 @@ from tamis.report.links import UI
 
 
 def set_help(parser: argparse.ArgumentParser, description: str, *examples: str) -> None:
-    """What ``--help`` says, with examples."""
+    """Set the description and the examples of ``--help``."""
     parser.description = description
     parser.epilog = "\n".join(["examples:", *(f"  {example}" for example in examples)])
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -36,7 +36,7 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
 
 
 def add_tracking(parser: argparse.ArgumentParser) -> None:
-    """Where the trials' runs in MLflow are found, for links."""
+    """Addresses of MLflow, for links to the trials' runs."""
     uri = OmegaConf.load(config_folder() / "config.yaml").tracking.uri
     parser.add_argument("--tracking", default=uri, metavar="URI", help="of MLflow; default: %(default)s")
     parser.add_argument("--ui", default=UI, metavar="URL", help="where mlflow ui runs; default: %(default)s")

@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Wish:
-    """What a set has to fulfil; see the arguments of the command."""
+    """Conditions that a set has to fulfil; see the arguments of the command."""
 
     within: float
     energy_weight: float

@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _answers(context: Context) -> list[str]:
-    """What the terminal says: the answers of the protocol, or how own and others compare."""
+    """The answers of the protocol, or else how own and others compare, for the terminal."""
     if context.protocol is not None:
         return [answer_words(answer, context.protocol) for answer in context.answers]
     return [next(iter(description(comparison))) for comparison in context.forces.values()]

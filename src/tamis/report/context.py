@@ -1,4 +1,4 @@
-"""What all sections of a report are made of."""
+"""The material of all sections of a report."""
 
 from __future__ import annotations
 
@@ -100,6 +100,6 @@ def at_target(curve: Curve, fraction: float) -> tuple[int, Metrics] | None:
 
 
 def file_name(*parts: str) -> str:
-    """Of a table or figure: letters, digits and dashes."""
+    """The file name of a table or figure: letters, digits and dashes."""
     text = "-".join(part for part in parts if part)
     return "".join(letter if letter.isalnum() else "-" for letter in text.lower()).strip("-")[:LONGEST_NAME]

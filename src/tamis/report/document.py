@@ -1,4 +1,4 @@
-"""What a report consists of: sections of paragraphs, tables and figures, whatever they are written as."""
+"""The parts of a report: sections of paragraphs, tables and figures, in any format."""
 
 from __future__ import annotations
 

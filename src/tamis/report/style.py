@@ -1,4 +1,4 @@
-"""How figures look: colours of arms, panels of one size, ink that the page may recolour."""
+"""The look of figures: colours of arms, panels of one size, ink that the page may recolour."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ COLOURS = {
     "quests": "#17a2b0",
 }
 INK = "#10203f"
-"""Of axes and text; a colour that nothing else has, since the page puts its own in its place."""
+"""Colour of axes and text; nothing else has it, since the page replaces it by its own."""
 SIZE = (4.6, 3.9)
 """Inches: readable on a phone, where a panel has the whole width."""
 OTHERS = ("#8c6d31", "#c05f9d", "#5f7f8c", "#a0a03a", "#4a5bb5")
-"""Of arms without a colour of their own."""
+"""Colours of arms that have none above."""
 MANY = 20
 """Points from which on a curve has no markers."""
 Line = Sequence[float] | NDArray[np.float64]

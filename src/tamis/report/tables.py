@@ -1,4 +1,4 @@
-"""What the terminal says of a trial and of a sweep."""
+"""Results of a trial and of a sweep, in the terminal."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def print_trial(record: TrialRecord, folder: Path, alone: bool, shown: Sequence[
 
 
 def _stability(record: TrialRecord) -> str:
-    """What MD found and how much went wrong, where anything did."""
+    """Stability in MD and the number of problems, if there are any."""
     stable = record.metrics.get(STABLE_FRACTION)
     said = "" if stable is None else f", stable {stable:.2f}"
     n = len(record.problems)

@@ -1,4 +1,4 @@
-"""What one trial measured beside errors, for the terminal: properties, and stability in MD."""
+"""Properties and stability in MD of one trial, for the terminal."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from tamis.analysis.protocol import OTHERS, Protocol
 from tamis.report.numbers import count
 
 ROUNDING = 1e-6
-"""Of an interval's end that is an end of the curve."""
+"""Relative difference at which an interval ends where the curve does."""
 OWN = "sets chosen by a model's own descriptor"
 
 
@@ -74,7 +74,7 @@ def span_words(comparison: Comparison) -> str:
 
 
 def sets_words(comparison: Comparison) -> str:
-    """What the compared sets have in common: as many atoms, or a budget that left them with other numbers of atoms."""
+    """Whether the compared sets have as many atoms, or only the same budget."""
     if alike(comparison.sizes):
         return "sets of as many atoms"
     return f"sets of the same budget, which differ in atoms ({size_words(comparison.sizes)}),"
@@ -107,7 +107,7 @@ def description(comparison: Comparison) -> Iterator[str]:
 
 
 def baseline_words(comparison: Comparison) -> Iterator[str]:
-    """What pruning with the own descriptor is worth against each baseline."""
+    """The own descriptor against each baseline."""
     for baseline in BASELINES:
         models, effect = comparison.own_effect(baseline)
         if effect is not None and effect.enough:
@@ -197,7 +197,7 @@ def reasons(comparison: Comparison) -> Iterator[str]:
 
 
 def caveats(comparison: Comparison) -> Iterator[str]:
-    """What a reader has to know about the numbers of one data set."""
+    """Notes on the numbers of one data set."""
     if comparison.protocol is not None and not comparison.is_planned:
         first, last = 100 * comparison.protocol.first, 100 * comparison.protocol.last
         yield f"The comparison is {span_words(comparison)}, not from {first:g} to {last:g} % as planned."

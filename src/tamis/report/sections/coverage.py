@@ -1,4 +1,4 @@
-"""What the kept sets hold of the pool: coverage and entropy in one common space, and maps of the latent spaces."""
+"""Coverage and entropy of the kept sets in one common space, and maps of the latent spaces."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def maps(
 
 
 def outside_in_md(curves: Sequence[Curve], arms: Sequence[str], name: str) -> Iterator[Table]:
-    """How often MD left what was kept, in the same space; nothing where no MD was run."""
+    """Part of MD outside the kept environments, in the same space; nothing without MD."""
     rows: list[Row] = []
     for arm in arms:
         values = [p[MD_SPACE] for c in curves if c.arm == arm for p in c.points if MD_SPACE in p]

@@ -54,7 +54,7 @@ NO_WHOLE = (
 
 
 def section(context: Context) -> Section:
-    """Of each data set, where anything of it was measured."""
+    """Properties and MD of each data set, if they were measured."""
     parts: list[Part] = []
     for ground in context.results.grounds:
         curves = context.results.at(ground)

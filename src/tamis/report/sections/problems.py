@@ -1,4 +1,4 @@
-"""What is missing, failed, or was left out."""
+"""Trials and measurements that are missing, failed, or were left out."""
 
 from __future__ import annotations
 

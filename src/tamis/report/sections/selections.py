@@ -59,7 +59,7 @@ def _ground(comparison: Comparison, context: Context) -> Iterator[Part]:
 
 
 def _sets(curves: Sequence[Curve], fraction: float) -> Sets:
-    """What an arm keeps does not depend on the model: the first curve of each seed tells."""
+    """Kept sets of each arm, from the first curve of each seed, since they do not depend on the model."""
     sets: dict[str, dict[Seeds, frozenset[str]]] = {}
     for curve in curves:
         mine = sets.setdefault(curve.arm, {})
@@ -96,7 +96,7 @@ def _by_chance(curves: Sequence[Curve], sets: Sets) -> float:
 
 
 def _frequency(sets: Sets, arms: list[str], groups: Mapping[str, str], name: str, where: str) -> Picture:
-    """How often each structure is kept: structures by group, arms as rows."""
+    """A picture of how often each structure is kept: structures by group, arms as rows."""
     ids = sorted(groups, key=lambda i: (groups[i], i))
     often = np.array([[np.mean([i in kept for kept in sets[arm].values()]) for i in ids] for arm in arms])
     figure, ax = panel(f"{name}: how often each structure is kept", (5.4, 1.8 + 0.3 * len(arms)))

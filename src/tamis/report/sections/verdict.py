@@ -67,7 +67,7 @@ def _endpoint(protocol: Protocol) -> str:
 
 
 def _elements(answers: Sequence[Answer]) -> str:
-    """What can be said across data sets, with the data set as the unit."""
+    """The mean over data sets, with the data set as the unit."""
     ratios = {
         answer.data: answer.effect.estimate
         for answer in answers
