@@ -125,7 +125,7 @@ def test_a_record_from_elsewhere_runs_nothing(trap, tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(TamisError, match="no class of tamis"):
         retrain(trial, 0, tmp_path / "out")
-    assert any("no class of tamis" in problem for problem in describe(tmp_path))
+    assert any("no class of tamis" in problem for problem in describe([trial]).problems)
     with pytest.raises(TamisError, match="dataset._target_ is .*no class of tamis"):
         check_trusted(read_record(place).config, "record.json")
     assert not mark.exists()
