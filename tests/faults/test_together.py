@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
-
-from tamis.commands.arguments import appears_whole
-from tamis.core.errors import TamisError
-from tamis.core.locks import LOCK_FILE
-from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.study.cli import _alone
 from tamis.study.crew import clear_away
 from tamis.study.trials import Trial
 from tamis.study.worker import OLD, RUNNING_FOLDER, work
 from tamis.sweep import SweepRun
+
+from tamis.commands.arguments import appears_whole
+from tamis.core.errors import TamisError
+from tamis.core.locks import LOCK_FILE
+from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.trial import _ended
 
 HOLDER = """
@@ -103,7 +103,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
         raise ZeroDivisionError
     assert not list(final.parent.iterdir())
     with (
-        pytest.raises(TamisError, match=r"cannot write .*report \(No such file.*out="),
+        pytest.raises(TamisError, match=r"cannot write .*report \(No such file.*--out"),
         appears_whole(final) as scratch,
     ):
         (scratch / "not" / "there").write_text("")
