@@ -117,16 +117,9 @@ def _rename(rng: Rng, content: dict[str, Any]) -> None:
 
 
 def prepare_beside(folder: Path) -> dict[str, bytes]:
-    from dataclasses import asdict
-
-    from tamis.evaluation.dynamics.reference import Averages, Reference
-
     study = prepare_study(folder)
     trial = study / "snap-fps-snap-0"
-    reference = Reference({"melt": Averages([0.0, 1.0], 0.5, 20.0)}, "label-giver", {"melt": 0.1})
     return {
-        "md.json": json.dumps(asdict(reference)).encode(),
-        "properties.json": b'{"values": {"properties/lattice_constant_A": 5.4}, "data": {"eos": [1.0, 2.0]}}',
         "test_errors.csv": (trial / "test_errors.csv").read_bytes(),
         "protocol.yaml": (write_protocol(folder) / "protocol.yaml").read_bytes(),
     }
@@ -144,7 +137,7 @@ def run_beside(rng: Rng, good: dict[str, bytes], folder: Path) -> None:
     before = (place / name).read_bytes() if (place / name).exists() else None
     (place / name).write_bytes(data)
     try:
-        _read_beside(name, place / name, trial)
+        _read_beside(name, trial)
     finally:
         (place / name).unlink()
         if before is not None:
@@ -155,17 +148,11 @@ def _read_beside(name: str, path: Path, trial: Path) -> None:
     from tamis.analysis.protocol import read_protocol
     from tamis.analysis.test_errors import Reader
     from tamis.analysis.trials import find_trials, read_trials
-    from tamis.evaluation.dynamics import reference as md
-    from tamis.evaluation.properties import reference as properties
 
     trials = read_trials(find_trials([trial.parent]))
     mine = next(one for one in trials if one.folder == trial.resolve())
-    if name == "md.json":
-        md.read(path)
-    elif name == "protocol.yaml":
+    if name == "protocol.yaml":
         read_protocol([path.parent])
-    elif name == "properties.json":
-        properties._read(path)
     else:
         found = Reader().read(mine)
         if found is not None and not np.isfinite(found.forces).all():
