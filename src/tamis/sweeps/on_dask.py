@@ -18,6 +18,7 @@ from typing import Any
 
 import dask
 from distributed import Client, LocalCluster, Queue, SpecCluster, Worker, WorkerPlugin
+from distributed.core import Status
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
@@ -191,7 +192,7 @@ def _started(config: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator
 def _told() -> Iterator[None]:
     try:
         yield
-    except (InstantiationException, RuntimeError, OSError) as error:
+    except (InstantiationException, RuntimeError, OSError, ValueError) as error:
         raise TamisError(
             f"no workers can be started ({error.__cause__ or error}); mend hydra.launcher.cluster, or install what is "
             "missing (pip install 'tamis[cluster]')"
@@ -200,7 +201,12 @@ def _told() -> Iterator[None]:
 
 async def _hand_in(cluster: SpecCluster) -> None:
     cluster.worker_spec.update(cluster.new_worker_spec())
-    await cluster
+    try:
+        await cluster
+    except Exception:
+        for job in cluster.workers.values():
+            job.status = Status.failed  # else Dask does not close the cluster
+        raise
 
 
 async def _end(cluster: LocalCluster) -> None:
