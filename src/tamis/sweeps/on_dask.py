@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Thread, Timer
 from typing import Any
@@ -81,23 +81,17 @@ class OnDask(Workers):
             thread = Thread(target=answer, daemon=True)
             thread.start()
             try:
-                yield Asking(questions.name)
+                yield partial(_ask, questions.name)
             finally:
                 questions.put(None)
                 thread.join()
 
 
-@dataclass(frozen=True)
-class Asking:
-    """What a worker calls; ``questions`` is the name of a queue."""
-
-    questions: str
-
-    def __call__(self, value: float, step: int) -> bool:
-        """Ask, and wait for the answer."""
-        with closing(Queue(f"answer-{uuid.uuid4().hex}")) as answer:
-            Queue(self.questions).put((answer.name, float(value), step))
-            return bool(answer.get())
+def _ask(questions: str, value: float, step: int) -> bool:
+    """What a worker calls: put a question into the queue of this name, and wait for the answer."""
+    with closing(Queue(f"answer-{uuid.uuid4().hex}")) as answer:
+        Queue(questions).put((answer.name, float(value), step))
+        return bool(answer.get())
 
 
 class Preparation(WorkerPlugin):
@@ -116,9 +110,7 @@ class Preparation(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         """Called by Dask in the worker's main thread."""
         register_resolvers()
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # Ctrl-C reaches all processes; the command ends its workers
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the command ends its workers
         if self.is_child:
             ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGKILL)
 
@@ -216,9 +208,11 @@ async def _end(cluster: LocalCluster) -> None:
 
 def _first_lines(settings: Mapping[str, Any]) -> list[str]:
     """Shell commands with which every job begins: to the folder of this command, with its settings."""
-    names = {key: f"DASK_{key.replace('.', '__').replace('-', '_').upper()}" for key in settings}
-    lines = (f"export {names[key]}={shlex.quote(str(value))}" for key, value in settings.items())
-    return [f"cd {shlex.quote(str(Path.cwd()))}", *lines]
+    lines = [f"cd {shlex.quote(str(Path.cwd()))}"]
+    for key, value in settings.items():
+        name = key.replace(".", "__").replace("-", "_").upper()
+        lines.append(f"export DASK_{name}={shlex.quote(str(value))}")
+    return lines
 
 
 def _tell_of_no_worker(client: Client) -> None:
