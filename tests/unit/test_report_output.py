@@ -21,7 +21,7 @@ from tamis.tracking import Tracker
 def test_links_lead_to_the_runs_that_mlflow_has(tmp_path, mlflow_uri):
     folder = write_trial(tmp_path / "trial")
     tracker = Tracker(mlflow_uri, tmp_path / "artifacts", "tamis", by_group=False, artifacts=False)
-    run = tracker.write(read_record(folder), folder, None).run_id
+    run = tracker.write(read_record(folder), folder)
     links = read_links(mlflow_uri, "http://ui")
     assert links.run(folder).startswith("http://ui/#/experiments/") and links.run(folder).endswith(
         f"/runs/{run}"
@@ -29,7 +29,7 @@ def test_links_lead_to_the_runs_that_mlflow_has(tmp_path, mlflow_uri):
     assert links.run(tmp_path) == ""
     assert "searchFilter=params.%60model%60%20%3D%20%22snap%22" in links.search(folder, {"model": "snap"})
     other = write_trial(tmp_path / "random", pruner="random", descriptor="none")
-    tracker.write(read_record(other), other, None)
+    tracker.write(read_record(other), other)
     _, cells = make_report([folder, other], read_links(mlflow_uri, "http://ui"))
     assert "params.%60dataset.element%60%20%3D%20%22Si%22" in to_html(cells)
     _, document = make_report([folder], links)

@@ -125,7 +125,7 @@ def test_a_map_of_a_plane_keeps_distances():
 def test_a_map_of_one_structure_or_one_column_is_one_too():
     assert flatten_to_map(["b"], np.ones((1, 3))).x == [0.0]
     line = flatten_to_map(["a", "b"], np.array([[0.0], [2.0]]))
-    assert sorted(line.x) == [-1.0, 1.0] and line.y == [0.0, 0.0]
+    assert sorted(line.x) == pytest.approx([-1.0, 1.0]) and line.y == pytest.approx([0.0, 0.0])
 
 
 # trials

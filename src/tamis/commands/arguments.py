@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import shutil
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from tamis.report.links import UI
 
 def set_help(parser: argparse.ArgumentParser, description: str, *examples: str) -> None:
     """Set the description and the examples of ``--help``."""
-    parser.description = description
+    parser.description = textwrap.fill(description, 80)
     parser.epilog = "\n".join(["examples:", *(f"  {example}" for example in examples)])
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
 

@@ -55,13 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_folders(parser)
     for name, kind, default, what in (
-        ("within", percent, 5.0, "percent above the whole pool's validation error"),
-        ("energy-weight", amount, 1.0, "of log(energy MAE)"),
-        ("force-weight", amount, 1.0, "of log(force MAE)"),
-        ("properties", percent, 5.0, "growth of the properties' errors: percent, or 0.01 of their unit"),
-        ("stability", amount, 0.02, "fall of the survived part of MD"),
+        ("within", percent, 5.0, "%% above the whole pool's validation error"),
+        ("energy-weight", amount, 1.0, "weight of log(energy MAE)"),
+        ("force-weight", amount, 1.0, "weight of log(force MAE)"),
+        ("properties", percent, 5.0, "allowed growth of the properties' errors: %%, or 0.01 of their unit"),
+        ("stability", amount, 0.02, "allowed fall of the survived part of MD"),
     ):
-        parser.add_argument(f"--{name}", type=kind, default=default, help=f"{what}; default: %(default)s")
+        help_text = f"{what}; default: %(default)s"
+        parser.add_argument(f"--{name}", type=kind, default=default, metavar="NUMBER", help=help_text)
     parser.add_argument("--model", default="", help="name of a model; default: the best of all")
     parser.add_argument(
         "--out", type=Path, default=Path("picked"), metavar="DIR", help="new folder; default: %(default)s"

@@ -30,7 +30,7 @@ TWO_QUESTIONS = (
 def section(context: Context) -> Section:
     """Own against the mean of the others, and against each."""
     tables = [part for c in context.forces.values() if c.verdict.by_model for part in _ground(c)]
-    about: list[Part] = [Paragraph(METHOD), Paragraph(TWO_QUESTIONS)]
+    about: list[Part] = [Paragraph(METHOD), *([Paragraph(TWO_QUESTIONS)] if context.protocol else [])]
     return Section("Own against others", [*about, *tables] if tables else [])
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tamis.analysis.contrasts import mean_effect
+from tamis.analysis.endpoint import FORCES
 from tamis.analysis.judgement import Answer
 from tamis.analysis.protocol import OTHERS, Protocol
 from tamis.analysis.trials import UNREADABLE
@@ -49,7 +50,11 @@ def _parts(context: Context) -> Iterator[Paragraph]:
         for answer in context.answers:
             yield Paragraph(answer_words(answer, context.protocol), strong=True)
         yield Paragraph(_elements(context.answers))
-    judged = {a.comparison.ground: a.comparison for a in context.answers if a.comparison is not None}
+    judged = {
+        answer.comparison.ground: answer.comparison
+        for answer in context.answers
+        if answer.comparison is not None and answer.question.endpoint == FORCES
+    }
     for ground, comparison in context.forces.items():
         words = baseline_words(judged[ground]) if ground in judged else description(comparison)
         yield from map(Paragraph, words)
