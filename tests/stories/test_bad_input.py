@@ -233,9 +233,9 @@ def test_a_set_from_which_all_is_dropped(trial, place):
         (["store.root=5"], "store.root is 5; a path is needed"),
         (["store.n_jobs=0"], "n_jobs is 0; it must be a positive number or -1"),
         (["latent.pca_variance=" + "1" * 400], "a finite number or null is needed"),
-        (["seed.fit=null"], "seed.fit is None; a whole number from 0 on is needed"),
-        (["seed.split=-1"], "seed.split is -1; a whole number"),
-        (["validation_fraction=x"], "validation_fraction is 'x'; a number between 0 and 1 is needed"),
+        (["seed.fit=null"], "seed.fit is None; a whole number is needed"),
+        (["seed.split=-1"], "seed.split is -1; it must be a whole number from 0 on"),
+        (["validation_fraction=x"], "validation_fraction is 'x'; a finite number is needed"),
         (["validation_fraction=1.5"], "validation_fraction is 1.5; it must lie between 0 and 1"),
         # misspelt choices inside a file, and keys that were forced in
         (["budget.of=atom"], "budget.of is 'atom'; it must be one of structures, atoms"),

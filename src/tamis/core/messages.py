@@ -16,3 +16,13 @@ def listed(names: Sequence[str], most: int = 10, what: str = "more") -> str:
     """Up to ``most`` of the names, and how many more there are."""
     rest = f" and {len(names) - most} {what}" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
+
+
+def print_failure(reason: str, status: str = "failed") -> None:
+    """Print what went wrong to the standard error, so that files and pipes get tables and nothing else."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    colour = "red" if status == "failed" else "yellow"
+    text = f"[{colour}]{status}[/]: {escape(printable(redacted(reason)))}"
+    Console(stderr=True).print(text, highlight=False, soft_wrap=True)

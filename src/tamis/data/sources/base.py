@@ -15,7 +15,8 @@ from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
 
 from tamis.core.errors import TamisError
-from tamis.core.fields import Above, Checked, Symbols, Words
+from tamis.core.fields import Above, Checked, Symbols, Texts
+from tamis.core.metrics import LATTICE_CONSTANT, MD, PROPERTIES, measured_property
 from tamis.data.checks import Tolerances, check_dataset
 from tamis.data.crystal import Crystal
 from tamis.data.dataset import Dataset
@@ -24,7 +25,7 @@ from tamis.data.sources.spacing import FAR_OFF, spacing_of
 
 LOG = logging.getLogger(__name__)
 
-REFERENCES = ("properties/", "md/")
+REFERENCES = (PROPERTIES, MD)
 """Beginnings of the names of metrics that may have a reference."""
 
 
@@ -44,7 +45,7 @@ class Source(Checked, ABC):
     # fields that do not change the structures are not compared
     elements: Annotated[tuple[str, ...] | None, Symbols()] = field(default=None, compare=False)
     atom_spacing: Annotated[float | None, Above(0, "Å")] = field(default=None, compare=False)
-    drop: Annotated[tuple[str, ...], Words()] = ()
+    drop: Annotated[tuple[str, ...], Texts()] = ()
     crystal: Crystal | None = field(default=None, compare=False)
     reference: Mapping[str, float | None] | None = field(default=None, compare=False)
     reference_source: str = field(default="", compare=False)
@@ -131,7 +132,7 @@ class Source(Checked, ABC):
 def _check_reference(name: str, value: Any) -> None:
     if not name.startswith(REFERENCES):
         raise TamisError(
-            f"dataset.reference has {name}; names of metrics are needed, such as properties/lattice_constant_A"
+            f"dataset.reference has {name}; names of metrics are needed, such as {measured_property(LATTICE_CONSTANT)}"
         )
     if value is None:
         return

@@ -10,8 +10,10 @@ import numpy as np
 from ase import Atoms
 
 from tamis.bases.base import Basis
+from tamis.core import metrics as names
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Checked
+from tamis.core.metrics import of_group
 from tamis.core.units import FS_PER_PS
 from tamis.evaluation.base import Findings, Subject
 from tamis.evaluation.dynamics import artifacts, reference, structure
@@ -94,27 +96,27 @@ class Dynamics(Checked):
 
     def _stability(self, trajectories: Sequence[Trajectory]) -> Findings:
         """Survived fractions, steps, failures and their causes."""
-        metrics: dict[str, float] = {f"md/failures_{cause}": 0.0 for cause in CAUSES}
+        metrics: dict[str, float] = {names.MD_FAILURES_OF_CAUSE.format(cause): 0.0 for cause in CAUSES}
         problems: dict[str, str] = {}
         for name, found in by_name(trajectories).items():
-            metrics[f"md/stable_fraction/{name}"] = self._stable_fraction(found)
-            metrics[f"md/steps/{name}"] = float(np.mean([t.steps for t in found]))
+            metrics[of_group(names.STABLE_FRACTION, name)] = self._stable_fraction(found)
+            metrics[of_group(names.STEPS, name)] = float(np.mean([t.steps for t in found]))
             failed = [t for t in found if t.failed]
             if failed:
                 times = [t.steps * self.integration.timestep / FS_PER_PS for t in failed]
-                metrics[f"md/time_to_failure_ps/{name}"] = float(np.mean(times))
-                problems[f"md/{name}"] = "; ".join(
+                metrics[of_group(names.TIME_TO_FAILURE, name)] = float(np.mean(times))
+                problems[f"{names.MD}{name}"] = "; ".join(
                     _told(t, time) for t, time in zip(failed, times, strict=True)
                 )
             for trajectory in failed:
-                metrics[f"md/failures_{trajectory.end}"] += 1.0
-        metrics["md/failures"] = float(sum(t.failed for t in trajectories))
-        metrics["md/out_of_time"] = float(sum(t.end == OUT_OF_TIME for t in trajectories))
+                metrics[names.MD_FAILURES_OF_CAUSE.format(trajectory.end)] += 1.0
+        metrics[names.MD_FAILURES] = float(sum(t.failed for t in trajectories))
+        metrics[names.OUT_OF_TIME] = float(sum(t.end == OUT_OF_TIME for t in trajectories))
         steps = sum(t.steps for t in trajectories)
         if steps:
-            metrics["md/ms_per_step"] = 1000.0 * sum(t.seconds for t in trajectories) / steps
+            metrics[names.MS_PER_STEP] = 1000.0 * sum(t.seconds for t in trajectories) / steps
         if melts := [t for t in trajectories if t.run.kind == NVT]:
-            metrics["md/stable_fraction"] = self._stable_fraction(melts)
+            metrics[names.STABLE_FRACTION] = self._stable_fraction(melts)
         return Findings(metrics, problems)
 
     def _stable_fraction(self, trajectories: Sequence[Trajectory]) -> float:
@@ -133,7 +135,7 @@ class Dynamics(Checked):
             return Reference.of_json(content), Findings()
         trajectories = [self._follow(run, subject.label_giver, limits, REFERENCE_SECONDS) for run in needed]
         problems = {
-            f"md/reference {t.run.name}": f"the label-giver's own run: {t.end} ({t.detail})"
+            f"{names.MD}reference {t.run.name}": f"the label-giver's own run: {t.end} ({t.detail})"
             for t in trajectories
             if t.failed
         }
@@ -153,22 +155,22 @@ class Dynamics(Checked):
             there = compared.averages.get(name, Averages())
             if found.rdf is not None and there.rdf is not None:
                 error = structure.distribution_error(np.array(found.rdf), np.array(there.rdf))
-                yield f"md/rdf_error/{name}", error
+                yield of_group(names.RDF_ERROR, name), error
             if found.volume is not None:
-                yield "md/volume_A3_per_atom", found.volume
+                yield names.MD_VOLUME, found.volume
                 if there.volume is not None:
-                    yield "md/volume_error_percent", 100.0 * (found.volume / there.volume - 1.0)
+                    yield names.MD_VOLUME_ERROR, 100.0 * (found.volume / there.volume - 1.0)
         melts = [t for t in trajectories if t.run.kind == NVT]
         if melts:
             name = max(melts, key=lambda t: t.run.kelvin).run.name
             mine, theirs = averages[name].diffusion, compared.averages.get(name, Averages()).diffusion
             if mine is not None:
-                yield "md/diffusion_A2_per_ps", mine
+                yield names.DIFFUSION, mine
                 if theirs:
-                    yield "md/diffusion_error_percent", 100.0 * (mine / theirs - 1.0)
+                    yield names.DIFFUSION_ERROR, 100.0 * (mine / theirs - 1.0)
         drift = structure.mean_of([structure.energy_drift(t) for t in trajectories if t.run.kind == NVE])
         if drift is not None:
-            yield "md/nve_drift_meV_per_atom_per_ps", drift
+            yield names.NVE_DRIFT, drift
 
     def _extrapolation(self, subject: Subject, trajectories: Sequence[Trajectory]) -> Findings:
         """Share of the environments of all runs that lie outside the kept structures."""
@@ -176,24 +178,24 @@ class Dynamics(Checked):
             return Findings()
         settings, total = self.extrapolation, Findings()
         frames: list[Atoms] = []
-        names: list[str] = []
+        runs: list[str] = []
         for name, found in by_name(trajectories).items():
             chosen = evenly([frame for t in found for frame in structure.every_frame(t)], settings.frames)
-            frames, names = frames + chosen, names + [name] * len(chosen)
+            frames, runs = frames + chosen, runs + [name] * len(chosen)
         if not frames:
             return total
         spaces: dict[str, Basis | None] = {"common": settings.space, "own": subject.own}
         for space, basis in spaces.items():
             if basis is None:
                 continue
-            metric = f"md/outside_kept_{space}_space_fraction"
+            metric = names.OUTSIDE_KEPT.format(space)
             try:
                 shares = settings.outside(basis, subject.pool, subject.kept, frames, subject.store)
             except TamisError as error:
                 total = total.plus(Findings(problems={metric: str(error)}))
                 continue
-            apart = {name: float(shares[np.array(names) == name].mean()) for name in dict.fromkeys(names)}
-            total = total.plus(Findings({f"{metric}/{name}": share for name, share in apart.items()}))
+            apart = {name: float(shares[np.array(runs) == name].mean()) for name in dict.fromkeys(runs)}
+            total = total.plus(Findings({of_group(metric, name): share for name, share in apart.items()}))
             total = total.plus(Findings({metric: float(np.mean(list(apart.values())))}))
         return total
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from ase import Atoms
 
+from tamis.core import metrics as names
 from tamis.core.fields import Between, Checked, Whole
 from tamis.core.units import GPA_PER_EV_PER_A3
 from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample
@@ -49,13 +50,13 @@ class Elastic(Checked, Property):
             "stress_yy_of_strain_xx_GPa": stresses[XX][:, 1].tolist(),
             "stress_yz_of_strain_yz_GPa": stresses[YZ][:, YZ].tolist(),
         }
-        values = {"C11_GPa": c11, "C12_GPa": c12, "C44_GPa": c44, "unstable_modes": float(unstable)}
-        yield Measured({f"elastic_{name}": float(value) for name, value in values.items()}, curves)
+        values = {names.C11: c11, names.C12: c12, names.C44: c44, names.UNSTABLE_MODES: unstable}
+        yield Measured({name: float(value) for name, value in values.items()}, curves)
         if unstable:
             raise PropertyError(
                 f"the crystal is not stable (C11 {c11:.4g}, C12 {c12:.4g}, C44 {c44:.4g} GPa): no isotropic averages"
             )
-        yield Measured({f"elastic_{name}": value for name, value in isotropic(c11, c12, c44).items()})
+        yield Measured(isotropic(c11, c12, c44))
 
     def draw(self, ax: Axes, data: Mapping[str, Any], line: str, label: str) -> None:
         """Stress against strain."""
@@ -112,8 +113,8 @@ def isotropic(c11: float, c12: float, c44: float) -> dict[str, float]:
     reuss = 5.0 * (c11 - c12) * c44 / (4.0 * c44 + 3.0 * (c11 - c12))
     shear = 0.5 * (voigt + reuss)
     return {
-        "bulk_modulus_GPa": float(bulk),
-        "shear_modulus_GPa": float(shear),
-        "youngs_modulus_GPa": float(9.0 * bulk * shear / (3.0 * bulk + shear)),
-        "poisson_ratio": float((3.0 * bulk - 2.0 * shear) / (2.0 * (3.0 * bulk + shear))),
+        names.BULK_MODULUS: float(bulk),
+        names.SHEAR_MODULUS: float(shear),
+        names.YOUNGS_MODULUS: float(9.0 * bulk * shear / (3.0 * bulk + shear)),
+        names.POISSON_RATIO: float((3.0 * bulk - 2.0 * shear) / (2.0 * (3.0 * bulk + shear))),
     }

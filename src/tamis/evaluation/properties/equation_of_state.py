@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
+from tamis.core import metrics as names
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Between, Checked, Whole
 from tamis.core.units import GPA_PER_EV_PER_A3
@@ -47,17 +48,17 @@ class EquationOfState(Checked, Property):
         volume, modulus, derivative = birch_murnaghan(near, self._energies(sample, near))
         yield Measured(
             {
-                "eos_volume_A3_per_atom": volume,
-                "eos_bulk_modulus_GPa": modulus * GPA_PER_EV_PER_A3,
-                "eos_bulk_modulus_derivative": derivative,
+                names.EOS_VOLUME: volume,
+                names.EOS_BULK_MODULUS: modulus * GPA_PER_EV_PER_A3,
+                names.EOS_DERIVATIVE: derivative,
             }
         )
         wide = v0 * (1.0 + np.linspace(-self.range_percent, self.range_percent, self.n_points) / 100.0)
         energies = self._energies(sample, wide)
         minima, concave = holes(energies)
         yield Measured(
-            {"eos_extra_minima": float(max(minima - 1, 0)), "eos_concave_points": float(concave)},
-            {"volume_A3_per_atom": wide.tolist(), "energy_eV_per_atom": energies.tolist()},
+            {names.EOS_MINIMA: float(max(minima - 1, 0)), names.EOS_CONCAVE: float(concave)},
+            {"volume_A3_per_atom": wide.tolist(), names.ENERGY_PER_ATOM: energies.tolist()},
         )
 
     def _energies(self, sample: Sample, volumes: Array) -> Array:
@@ -69,7 +70,7 @@ class EquationOfState(Checked, Property):
     def draw(self, ax: Axes, data: Mapping[str, Any], line: str, label: str) -> None:
         """Energy above the minimum against volume."""
         if "volume_A3_per_atom" in data:
-            energies = np.array(data["energy_eV_per_atom"])
+            energies = np.array(data[names.ENERGY_PER_ATOM])
             ax.plot(data["volume_A3_per_atom"], energies - energies.min(), line, label=label)
             ax.set(xlabel="volume (Å³/atom)", ylabel="energy above the minimum (eV/atom)")
 

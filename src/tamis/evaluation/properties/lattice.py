@@ -10,6 +10,7 @@ import numpy as np
 
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Checked, Whole
+from tamis.core.metrics import ENERGY_PER_ATOM, LATTICE_CONSTANT
 from tamis.evaluation.properties.base import Measured, Property, Sample
 from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
 
@@ -39,8 +40,8 @@ class Lattice(Checked, Property):
         primitive = sample.crystal.primitive(a)
         yield Measured(
             {
-                "lattice_constant_A": a,
-                "energy_eV_per_atom": sample.energy(primitive) / len(primitive),
+                LATTICE_CONSTANT: a,
+                ENERGY_PER_ATOM: sample.energy(primitive) / len(primitive),
             }
         )
         scales = np.linspace(self.low, self.high, self.n_points)
@@ -48,14 +49,14 @@ class Lattice(Checked, Property):
         yield Measured(
             data={
                 "nearest_distance_A": [sample.crystal.nearest_distance(a * scale) for scale in scales],
-                "energy_eV_per_atom": [sample.energy(cell) / len(cell) for cell in cells],
+                ENERGY_PER_ATOM: [sample.energy(cell) / len(cell) for cell in cells],
             }
         )
 
     def draw(self, ax: Axes, data: Mapping[str, Any], line: str, label: str) -> None:
         """The cohesive curve."""
         if data.get("nearest_distance_A"):
-            energies = data["energy_eV_per_atom"]
+            energies = data[ENERGY_PER_ATOM]
             ax.plot(data["nearest_distance_A"], energies, line, label=label)
             ax.set(xlabel="nearest distance (Å)", ylabel="energy (eV/atom)")
             ax.set_ylim(min(energies) - 1.0, min(energies) + 10.0)

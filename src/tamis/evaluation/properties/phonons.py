@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from tamis.core.fields import Above, AtLeast, Checked, Whole
+from tamis.core.metrics import PHONON_HIGHEST, PHONON_IMAGINARY, PHONON_LOWEST
 from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample
 from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
 
@@ -51,15 +52,13 @@ class Phonons(Checked, Property):
             optical = found[3:] if name == "gamma" else found  # three are translations
             if optical.size:
                 values |= {
-                    f"phonon_{name}_lowest_THz": float(optical.min()),
-                    f"phonon_{name}_highest_THz": float(optical.max()),
+                    PHONON_LOWEST.format(name): float(optical.min()),
+                    PHONON_HIGHEST.format(name): float(optical.max()),
                 }
         mesh = phonons.run_mesh([self.repeat] * 3, is_gamma_center=True)  # what the supercell holds exactly
         modes = np.asarray(mesh.frequencies)
         weights = np.asarray(mesh.weights, dtype=float)[:, None] * np.ones_like(modes)
-        values["phonon_imaginary_percent"] = float(
-            100.0 * weights[modes < -self.imaginary].sum() / weights.sum()
-        )
+        values[PHONON_IMAGINARY] = float(100.0 * weights[modes < -self.imaginary].sum() / weights.sum())
         yield Measured(values, data | {"lines": _lines(phonons, sample.crystal.structure)})
 
     def _phonons(self, sample: Sample) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ase.calculators.calculator import Calculator
 
+from tamis.core.metrics import PROPERTIES
 from tamis.data.crystal import Crystal
 from tamis.evaluation.base import Subject
 from tamis.evaluation.cached import CachedFile
@@ -16,7 +17,7 @@ from tamis.evaluation.properties.base import Measured, Property
 from tamis.evaluation.properties.collect import measure_isolated
 
 STAGE = "properties"
-"""Metrics begin with it."""
+"""The stage's name, and its folder's."""
 REVISION = 1
 """Goes up when the properties of the same calculator come out different."""
 NUMBERS_DEPEND_ON = ("ase", "scipy", "phonopy")
@@ -39,9 +40,9 @@ def reference_of(
     if subject.label_giver is not None:
         exact, problem = _of_label_giver(measured, crystal, subject.label_giver, subject, limit_s)
     listed = {
-        name.removeprefix(f"{STAGE}/"): value
+        name.removeprefix(PROPERTIES): value
         for name, value in subject.reference.items()
-        if name.startswith(f"{STAGE}/")
+        if name.startswith(PROPERTIES)
     }
     giver = f"the label-giver {subject.label_giver_name}, measured by the same code"
     sources = dict.fromkeys(exact.values, giver)

@@ -10,15 +10,11 @@ from typing import Any
 import numpy as np
 
 from tamis.core.files import write_atomically
+from tamis.core.metrics import PROPERTIES_FAILED, measured_property, property_error
 from tamis.evaluation.base import Findings, Subject
 from tamis.evaluation.properties.base import Measured, Property
 from tamis.evaluation.properties.collect import measure_isolated
 from tamis.evaluation.properties.reference import STAGE, Reference, reference_of
-
-IN_PERCENT = ("A3_per_atom", "J_per_m2", "GPa", "THz", "A")
-"""Units of values that are compared by the relative error."""
-AS_IT_IS = ("eV_per_atom", "eV")
-"""Units of values that have no natural zero, or may be near it, and are compared by the difference."""
 
 
 def measure_properties(properties: Mapping[str, Property], subject: Subject, limit_s: float) -> Findings:
@@ -44,7 +40,7 @@ def measure_properties(properties: Mapping[str, Property], subject: Subject, lim
         _draw(measured, found, reference, folder / f"{name}.png")
     finite = json.loads(json.dumps(told), parse_constant=lambda nan: None)  # JSON has no NaN: null instead
     write_atomically(folder / "properties.json", json.dumps(finite, indent=1).encode())
-    return total.plus(Findings({f"{STAGE}/failed": float(failed)}))
+    return total.plus(Findings({PROPERTIES_FAILED: float(failed)}))
 
 
 def with_errors(values: Mapping[str, float], reference: Mapping[str, float]) -> dict[str, float]:
@@ -53,21 +49,10 @@ def with_errors(values: Mapping[str, float], reference: Mapping[str, float]) -> 
     for name, value in values.items():
         if not np.isfinite(value):
             continue
-        metrics[f"{STAGE}/{name}"] = value
-        if name in reference and (error := error_of(name, value, reference[name])) is not None:
-            metrics[f"{STAGE}/{error[0]}"] = error[1]
+        metrics[measured_property(name)] = value
+        if name in reference and (error := property_error(name, value, reference[name])) is not None:
+            metrics[measured_property(error[0])] = error[1]
     return metrics
-
-
-def error_of(name: str, value: float, reference: float) -> tuple[str, float] | None:
-    """Name and value of the error of ``name``; None for counts and the like, which have no reference."""
-    for unit in (*IN_PERCENT, *AS_IT_IS):
-        if name.endswith(f"_{unit}"):
-            what = name.removesuffix(f"_{unit}")
-            if unit in AS_IT_IS:
-                return f"{what}_error_{unit}", value - reference
-            return f"{what}_error_percent", 100.0 * (value / reference - 1.0)
-    return None
 
 
 def _in_words(found: Measured, reference: Reference, problem: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Annotated
 import numpy as np
 
 from tamis.core.fields import Above, Checked, Rule
+from tamis.core.metrics import SURFACE, SURFACE_UNRELAXED
 from tamis.core.units import J_PER_M2_PER_EV_PER_A2
 from tamis.evaluation.properties.base import Measured, Property, PropertyError, Sample
 from tamis.evaluation.properties.relaxation import Limits, relax, relaxed_lattice_constant
@@ -48,14 +49,12 @@ class Surfaces(Checked, Property):
             cut = slab(sample.crystal, a, (h, k, l), self.thickness, self.vacuum)
             twice_area = 2.0 * float(np.linalg.norm(np.cross(cut.cell[0], cut.cell[1])))
             scale = J_PER_M2_PER_EV_PER_A2 / twice_area
-            yield Measured(
-                {f"surface_{name}_unrelaxed_J_per_m2": (sample.energy(cut) - bulk * len(cut)) * scale}
-            )
+            yield Measured({SURFACE_UNRELAXED.format(name): (sample.energy(cut) - bulk * len(cut)) * scale})
             try:
                 relaxed = relax(cut, sample, self.relaxation)
             except PropertyError as error:  # the other surfaces may succeed
                 failed.append(f"{name}: {error}")
                 continue
-            yield Measured({f"surface_{name}_J_per_m2": (sample.energy(relaxed) - bulk * len(cut)) * scale})
+            yield Measured({SURFACE.format(name): (sample.energy(relaxed) - bulk * len(cut)) * scale})
         if failed:
             raise PropertyError("; ".join(failed))

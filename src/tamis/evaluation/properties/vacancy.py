@@ -14,6 +14,7 @@ from ase.optimize import FIRE
 
 from tamis.core.errors import TamisError
 from tamis.core.fields import Between, Checked, Whole
+from tamis.core.metrics import VACANCY_FORMATION, VACANCY_MIGRATION, VACANCY_UNRELAXED
 from tamis.data.crystal import ATOMS_PER_CUBE
 from tamis.evaluation.properties.base import Measured, Property, PropertyError, Sample
 from tamis.evaluation.properties.relaxation import LONGEST_STEP, Limits, relax, relaxed_lattice_constant
@@ -52,12 +53,12 @@ class Vacancy(Checked, Property):
         vacant = full.copy()
         del vacant[0]
         yield Measured(
-            {"vacancy_formation_unrelaxed_eV": sample.energy(vacant) - rest},
+            {VACANCY_UNRELAXED: sample.energy(vacant) - rest},
             {"n_atoms": len(full)},
         )
         site = full.positions[0]
         inward, start = self._lowest(sample, vacant, site)
-        yield Measured({"vacancy_formation_eV": sample.energy(start) - rest}, {"lowest_from_inward": inward})
+        yield Measured({VACANCY_FORMATION: sample.energy(start) - rest}, {"lowest_from_inward": inward})
         if self.n_images:
             jumper = int(np.argmin(find_mic(site - vacant.positions, full.cell)[1]))
             after = vacant.copy()
@@ -102,7 +103,7 @@ class Vacancy(Checked, Property):
             raise PropertyError(f"the path of migration is not relaxed after {self.path.max_steps} steps")
         energies = np.array([sample.energy(image) for image in images])
         return Measured(
-            {"vacancy_migration_eV": float(energies.max() - energies[0])},
+            {VACANCY_MIGRATION: float(energies.max() - energies[0])},
             {"path_eV": (energies - energies[0]).tolist()},
         )
 

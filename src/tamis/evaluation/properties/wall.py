@@ -11,6 +11,7 @@ from ase import Atoms
 
 from tamis.core.errors import TamisError
 from tamis.core.fields import Between, Checked, Whole
+from tamis.core.metrics import WALL
 from tamis.evaluation.properties.base import Array, Measured, Property, Sample
 from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
 
@@ -51,7 +52,7 @@ class Wall(Checked, Property):
             energies = [sample.energy(cell) / len(cell) for cell in cells]
             reach = float(100.0 * scales[last_of_rise(np.array(energies))])
             yield Measured(
-                {f"wall_{name}_percent": reach},
+                {WALL.format(name): reach},
                 {"distance_A": distances.tolist(), f"{name}_energy_eV_per_atom": energies},
             )
 
