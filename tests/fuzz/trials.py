@@ -16,8 +16,9 @@ from tests.fuzz.data_files import made
 from tests.fuzz.kinds import Kind, WrongAnswer, as_told
 from tests.fuzz.mutate import Rng, pick
 
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.parts import NO_TRIAL
 from tamis.records.record import COMPLETE, FAILED, SKIPPED, read_record
 from tamis.trial import run_trial
@@ -107,7 +108,7 @@ def check(record: Any, place: Path) -> None:
     if record.status == COMPLETE:
         if not all(np.isfinite(value) for value in record.metrics.values()):
             raise WrongAnswer("a metric is not finite")
-        if not 0 < record.metrics["kept/structures"] <= record.dataset["n_pool"]:
+        if not 0 < record.metrics["kept/structures"] <= len(record.dataset.pool):
             raise WrongAnswer(f"{record.metrics['kept/structures']} structures were kept")
     elif record.status not in (FAILED, SKIPPED) or not record.reason:
         raise WrongAnswer(f"{record.status}: {record.reason!r}")

@@ -25,8 +25,10 @@ from hydra.errors import HydraException
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
-from tamis.core.configuration import config_folder, explain, register_resolvers
+from tamis.core.conf_folder import config_folder
+from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.models.base import Predictions
 from tamis.models.linear import LinearPotential
 from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, SKIPPED, TrialRecord, read_record

@@ -10,7 +10,7 @@ from io import TextIOWrapper
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from tamis.core.configuration import explain, raised_by_hydra
+from tamis.core.config_errors import explain, raised_by_hydra
 from tamis.core.errors import TamisError
 from tamis.core.interrupts import remember_interrupts
 from tamis.core.names import said_of

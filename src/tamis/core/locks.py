@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOCK_FILE = ".lock"
-"""What is locked of a folder: a network file system locks nothing that cannot be opened for writing."""
+"""The file that is locked in a folder: network file systems only lock files that are open for writing."""
 
 
 def hold(path: Path) -> int | None:

@@ -1,0 +1,18 @@
+"""Reasons, lists and other texts as messages show them."""
+
+from collections.abc import Sequence
+
+from tamis.core.names import printable
+from tamis.core.secrets import redacted
+
+
+def in_one_line(reason: str, longest: int = 300) -> str:
+    """The first two lines of a reason as one, without secrets, cut where they are too long."""
+    text = printable(redacted(" ".join(line.strip() for line in reason.splitlines()[:2])))
+    return text if len(text) <= longest else f"{text[:longest]} ..."
+
+
+def listed(names: Sequence[str], most: int = 10, what: str = "more") -> str:
+    """Up to ``most`` of the names, and how many more there are."""
+    rest = f" and {len(names) - most} {what}" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
