@@ -16,7 +16,7 @@ from tests.fuzz.potentials import energy_of, gap, linear_basis, silicon, written
 from tests.fuzz.structures import prepare_basis, settled_by_distance
 
 from tamis.bases.base import Basis
-from tamis.bases.chimes.basis import LARGEST_ORDERS
+from tamis.bases.chimes.functions import LARGEST_ORDERS
 from tamis.bases.chimes.reader import read_params
 from tamis.bases.dscribe_soap import DscribeSoapBasis
 from tamis.bases.quests import QuestsBasis

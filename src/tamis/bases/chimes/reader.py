@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from tamis.bases.base import Array
-from tamis.bases.chimes.basis import ChimesBasis, Cutoff
+from tamis.bases.chimes.basis import ChimesBasis
 from tamis.bases.chimes.clusters import ClusterType, SlotLimits
+from tamis.bases.chimes.functions import Cutoff
 from tamis.bases.chimes.writer import KIND_HEADINGS
 from tamis.core.errors import TamisError
 from tamis.core.units import KCAL_PER_MOL_PER_EV
