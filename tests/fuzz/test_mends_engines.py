@@ -111,7 +111,7 @@ def test_soap_refuses_atoms_on_top_of_each_other():
     basis = SoapBasis(("Si",), 4.0, 2, 1, 0.5, 0.5)
     atoms = bulk("Si", cubic=True)
     atoms.positions[1] = atoms.positions[0] + atoms.cell.array[2] + [0.5 * CLOSEST, 0, 0]
-    with pytest.raises(TamisError, match="two atoms of Si8 are closer than 0.001 Å"):
+    with pytest.raises(TamisError, match="are 0.0005 Å apart, on top of each other"):
         basis.values(atoms)
     atoms.positions[1, 0] += CLOSEST
     twice = basis.values(atoms.repeat((2, 1, 1)))

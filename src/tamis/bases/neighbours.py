@@ -50,8 +50,8 @@ def neighbours_of(atoms: Atoms, reach: float, half: bool = False, closest: float
     if len(distances) and distances.min() < closest:
         pair = int(distances.argmin())
         raise TamisError(
-            f"atoms {centres[pair]} and {others[pair]} are {distances[pair]:.2g} Å apart; correct or remove the "
-            "structure"
+            f"atoms {centres[pair]} and {others[pair]} are {distances[pair]:.2g} Å apart, on top of each other; "
+            "correct or remove the structure"
         )
     if half:
         kept = _once(centres, others, shifts)

@@ -1,4 +1,4 @@
-"""Reading ``params.txt``, the file of ChIMES potentials (kcal/mol), of chimes_lsq.py or of ``chimes_writer``.
+"""Reading ``params.txt``, the file of ChIMES potentials (kcal/mol), of chimes_lsq.py or of tamis.
 
 Lines are found by their keys, numbers by their place among the words of a line, as chimes_calculator does it.
 """
