@@ -16,7 +16,7 @@ from tests.fuzz.potentials import energy_of, gap, linear_basis, silicon, written
 from tests.fuzz.structures import prepare_basis, settled_by_distance
 
 from tamis.bases.base import Basis
-from tamis.bases.chimes.basis import LARGEST_ORDERS
+from tamis.bases.chimes.functions import LARGEST_ORDERS
 from tamis.bases.chimes.reader import read_params
 from tamis.bases.dscribe_soap import DscribeSoapBasis
 from tamis.bases.quests import QuestsBasis
@@ -111,7 +111,7 @@ def test_soap_refuses_atoms_on_top_of_each_other():
     basis = SoapBasis(("Si",), 4.0, 2, 1, 0.5, 0.5)
     atoms = bulk("Si", cubic=True)
     atoms.positions[1] = atoms.positions[0] + atoms.cell.array[2] + [0.5 * CLOSEST, 0, 0]
-    with pytest.raises(TamisError, match="two atoms of Si8 are closer than 0.001 Å"):
+    with pytest.raises(TamisError, match="are 0.0005 Å apart, on top of each other"):
         basis.values(atoms)
     atoms.positions[1, 0] += CLOSEST
     twice = basis.values(atoms.repeat((2, 1, 1)))

@@ -35,8 +35,8 @@ class Matrix:
         return cls(
             rows,
             columns,
-            np.array([[value for value, _ in line] for line in values]).reshape(len(rows), -1),
-            np.array([[own for _, own in line] for line in values]).reshape(len(rows), -1),
+            np.array([[value for value, _ in line] for line in values]).reshape(len(rows), len(columns)),
+            np.array([[own for _, own in line] for line in values]).reshape(len(rows), len(columns)),
         )
 
 
