@@ -160,9 +160,8 @@ def snap(folder: Path) -> Format:
 
 
 def nnp(folder: Path) -> Format:
-    from tamis.models.nnp.files import read_n2p2, write_n2p2
     from tamis.models.nnp.network import Network, n_parameters
-    from tamis.models.nnp.potential import NnpPotential
+    from tamis.models.nnp.potential import NnpPotential, read_n2p2
     from tamis.models.nnp.scaling import Scaling
 
     table = linear_basis("descriptor=acsf", "descriptor.angular_zeta=[1.0,4.0]").table  # type: ignore[attr-defined]
@@ -177,7 +176,7 @@ def nnp(folder: Path) -> Format:
     )
     place = folder / "good"
     place.mkdir()
-    write_n2p2(place, potential)
+    potential.write(place)
     return finished(Format(files_in(place), read_n2p2, lambda found: found.calculator()), folder)
 
 

@@ -7,7 +7,7 @@ from tamis.core.errors import TamisError
 from tamis.models.nnp.levenberg_marquardt import Run
 from tamis.models.nnp.network import ACTIVATIONS, Network, energy_and_gradient, mean_of, n_parameters
 from tamis.models.nnp.scaling import KEYWORDS, Scaling
-from tamis.models.whitening import Whitening
+from tamis.models.nnp.whitening import Whitening
 
 
 def network(*sizes, letters=None, seed=0) -> Network:
@@ -57,11 +57,11 @@ def test_scalings_map_as_their_name_says(kind):
     low, high, mean, sigma = values.min(0), values.max(0), values.mean(0), values.std(0, ddof=1)
     shift, factor, base = Scaling(kind, low, high, mean, sigma, -1.0, 1.0).affine()
     scaled = (values - shift) * factor + base
-    if kind == "range":
+    if kind == "minmax":
         np.testing.assert_allclose([scaled.min(0), scaled.max(0)], [[-1, -1], [1, 1]])
     elif kind == "sigma":
         np.testing.assert_allclose([scaled.mean(0), scaled.std(0, ddof=1)], [[-1, -1], [2, 2]])
-    elif kind == "range_center":
+    elif kind == "minmax_center":
         np.testing.assert_allclose([scaled.mean(0), np.ptp(scaled, 0)], [[-1, -1], [2, 2]])
     elif kind == "center":
         np.testing.assert_allclose(scaled, values - mean)
@@ -71,7 +71,7 @@ def test_scalings_map_as_their_name_says(kind):
 
 def test_a_function_without_spread_is_refused_by_scaling():
     with pytest.raises(TamisError, match="symmetry function 2 has a spread of 0"):
-        Scaling("range", np.zeros(2), np.array([1.0, 0.0]), np.zeros(2), np.ones(2))
+        Scaling("minmax", np.zeros(2), np.array([1.0, 0.0]), np.zeros(2), np.ones(2))
 
 
 def test_whitening_decorrelates_and_folds():

@@ -150,10 +150,10 @@ def quip_potential(path: Path) -> Calculator:
         return Potential("", param_filename=str(path))
 
 
-def gap_lammps(folder: Path, elements: Sequence[str]) -> tuple[str, ...]:
-    """pair_style and pair_coeff lines for LAMMPS with ML-QUIP and the gap.xml in ``folder``."""
+def gap_lammps(folder: Path, elements: Sequence[str], label: str = LABEL) -> tuple[str, ...]:
+    """pair_style and pair_coeff lines for LAMMPS with ML-QUIP; ``label``: root of the gap.xml in ``folder``."""
     numbers = " ".join(str(atomic_numbers[symbol]) for symbol in elements)
     return (
         "pair_style quip",
-        f'pair_coeff * * "{folder / GAP_FILE}" "Potential xml_label={LABEL}" {numbers}',
+        f'pair_coeff * * "{folder / GAP_FILE}" "Potential xml_label={label}" {numbers}',
     )

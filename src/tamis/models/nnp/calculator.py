@@ -35,11 +35,10 @@ class NnpCalculator(Calculator):
         scalings: Sequence[Scaling],
         networks: Sequence[Network],
         offsets: Array,
-        energy_unit: float,
     ) -> None:
-        """``offsets``: (n_elements,) eV per atom; ``energy_unit``: eV per unit of the networks."""
+        """``scalings``, ``networks``, ``offsets`` (eV): of each element of the table."""
         super().__init__()
-        self._table, self._networks, self._offsets, self._unit = table, networks, offsets, energy_unit
+        self._table, self._networks, self._offsets = table, networks, offsets
         # scaling by slot, the order in which the kernel has the functions
         self._scalings, self._slots = [], []
         for columns, scaling in zip(table.columns, scalings, strict=True):
@@ -82,15 +81,15 @@ class NnpCalculator(Calculator):
                 forces,
                 virial,
             )
-        energies = energies * self._unit + self._offsets[species]
+        energies += self._offsets[species]
         self.results: dict[str, Any] = {
             "energy": float(energies.sum()),
             "free_energy": float(energies.sum()),
             "energies": energies,
-            "forces": forces * self._unit,
+            "forces": forces,
         }
         if self.atoms.pbc.all():
-            self.results["stress"] = full_3x3_to_voigt_6_stress(virial * self._unit / self.atoms.cell.volume)
+            self.results["stress"] = full_3x3_to_voigt_6_stress(virial / self.atoms.cell.volume)
         elif "stress" in properties:
             raise PropertyNotImplementedError("the stress needs a cell that is periodic in all directions")
 
@@ -115,7 +114,7 @@ def evaluate(
     forces: Array,
     virial: Array,
 ) -> None:
-    """Add what the atoms ``centres`` of one element contribute, in units of the network.
+    """Add the contributions of the atoms ``centres`` of one element, in units of the network.
 
     own: (n_slots,) the input of the network that a slot feeds. energies: (n_atoms,) set. forces: (n_atoms, 3).
     virial: (3, 3) derivative of the energy by strain.

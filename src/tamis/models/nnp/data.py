@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from tamis.bases.gradients import NORMAL_STRAINS, SHEAR_STRAINS, GradientBasis
 from tamis.data.dataset import Dataset
+from tamis.models.nnp.whitening import Whitening
 from tamis.models.normal_equations import element_counts
-from tamis.models.whitening import Whitening
 from tamis.store import Store
 
 Array = NDArray[np.float64]
@@ -87,9 +87,9 @@ def gather(
     species = species_of(dataset, basis.elements)
     start = np.concatenate([[0], np.cumsum(dataset.n_atoms)]).astype(np.int64)
     inputs = _gather_inputs(dataset, basis, store, species, whitenings)
-    counts = np.array([element_counts(a.get_chemical_symbols(), basis.elements) for a in dataset.structures])
+    energies = dataset.energies - element_counts(dataset.structures, basis.elements) @ offsets
     groups = _gather_groups(dataset, basis, store, species, start, whitenings)
-    return TrainingData(start, species, inputs, dataset.energies - counts @ offsets, groups)
+    return TrainingData(start, species, inputs, energies, groups)
 
 
 def reserve_values(store: Store, basis: GradientBasis, n_atoms: int) -> None:

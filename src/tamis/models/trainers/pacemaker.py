@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import yaml
@@ -17,6 +17,7 @@ from tamis.bases.ace.basis import AceBasis
 from tamis.bases.ace.check import read_b_basis, read_offsets
 from tamis.bases.ace.pyace import AceCalculator, import_pyace, write_offsets
 from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.fields import AtLeast, Between, OneOf, Whole
 from tamis.data.dataset import Dataset
 from tamis.models.trainers.base import (
     FilePotential,
@@ -25,11 +26,12 @@ from tamis.models.trainers.base import (
     draw_seed,
     reference_energies,
 )
-from tamis.models.trainers.programs import Workshop, find_program
+from tamis.models.trainers.programs import Program, Workshop
 
 INPUT, STRUCTURES = "input.yaml", "kept.pckl.gzip"
 POTENTIAL, LAMMPS_FILE, OFFSETS = "ace.yaml", "ace.yace", "reference_energies.json"
 EVALUATORS = ("auto", "pyace", "tensorpot")
+PACEMAKER = Program("upstream_pacemaker", 'it comes with python-ace: pip install "tamis[ace]"')
 
 
 @dataclass(frozen=True)
@@ -50,59 +52,38 @@ class Pacemaker(Trainer):
     """
 
     basis: AceBasis
-    n_densities: int
-    fs_parameters: tuple[float, ...]
+    n_densities: Annotated[int, Whole(1)]
+    fs_parameters: Annotated[tuple[float, ...], Between()]
     embedding: str
-    energy_weight: float
-    l1: float
-    l2: float
+    energy_weight: Annotated[float, AtLeast(0.0, "1/Å")]
+    l1: Annotated[float, AtLeast(0.0)]
+    l2: Annotated[float, AtLeast(0.0)]
     optimizer: str
-    max_iterations: int
-    ladder_step: int | None
-    evaluator: str
+    max_iterations: Annotated[int, Whole(1)]
+    ladder_step: Annotated[int | None, Whole(1)]
+    evaluator: Annotated[str, OneOf(*EVALUATORS)]
     reference_energies: Mapping[str, float] | None
-    program: str
+    program: Annotated[str, PACEMAKER]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "fs_parameters", tuple(float(x) for x in self.fs_parameters))
-        if self.n_densities < 1 or len(self.fs_parameters) != 2 * self.n_densities:
+        if len(self.fs_parameters) != 2 * self.n_densities:
             raise TamisError(
                 f"fs_parameters is {list(self.fs_parameters)} with n_densities {self.n_densities}; it needs a "
-                "prefactor and an exponent for each density, and at least one density"
+                "prefactor and an exponent for each density"
             )
-        if self.max_iterations < 1 or (self.ladder_step is not None and self.ladder_step < 1):
-            raise TamisError(
-                f"max_iterations is {self.max_iterations} and ladder_step {self.ladder_step}; they must be at least 1"
-            )
-        if min(self.energy_weight, self.l1, self.l2) < 0:
-            raise TamisError(
-                f"energy_weight is {self.energy_weight}, l1 {self.l1}, l2 {self.l2}; none may be negative"
-            )
-        if self.evaluator not in EVALUATORS:
-            raise TamisError(f"evaluator is {self.evaluator!r}; choose one of {', '.join(EVALUATORS)}")
         if self.evaluator == "tensorpot" and not _has_tensorpot():
             raise MissingEngineError(
                 "model.evaluator=tensorpot needs the package tensorpotential, which is not installed; "
                 "pip install tensorpotential, or choose model.evaluator=auto"
             )
-        self._pacemaker()
-
-    def _pacemaker(self) -> str:
-        get = 'it comes with python-ace: pip install "tamis[ace]"'
-        return find_program(self.program, "upstream_pacemaker", "program", get)
-
-    @property
-    def elements(self) -> tuple[str, ...]:
-        """Chemical symbols that the potential is for."""
-        return self.basis.elements
 
     def train(self, kept: Dataset, shop: Workshop, rng: np.random.Generator) -> FilePotential:
         """Run pacemaker once, without its own predictions and plots."""
         offsets = reference_energies(kept, self.elements, self.reference_energies)
         write_structures(shop.folder / STRUCTURES, kept, offsets, self.basis.r_cut)
         (shop.folder / INPUT).write_text(yaml.safe_dump(self.input(draw_seed(rng)), sort_keys=False))
-        shop.run(self._pacemaker(), "--no-predict", "--output", POTENTIAL, INPUT, makes=(POTENTIAL,))
+        shop.run(self.program, "--no-predict", "--output", POTENTIAL, INPUT, makes=(POTENTIAL,))
         (shop.folder / OFFSETS).write_text(json.dumps(offsets))
         self._write_yace(shop.folder, offsets)
         return FilePotential(
@@ -110,7 +91,7 @@ class Pacemaker(Trainer):
             logs=shop.logs | shop.read(INPUT),
             reader=read_ace,
             pair_lines=self._pair_lines,
-            fit_report=shop.figures,
+            diagnostics=shop.figures,
         )
 
     def _write_yace(self, folder: Path, offsets: Mapping[str, float]) -> None:
@@ -157,7 +138,7 @@ class Pacemaker(Trainer):
             "embeddings": {
                 "ALL": {
                     "npot": self.embedding,
-                    "fs_parameters": list(self.fs_parameters),
+                    "fs_parameters": [float(x) for x in self.fs_parameters],
                     "ndensity": self.n_densities,
                 }
             },
