@@ -203,13 +203,10 @@ def gap(folder: Path) -> Format:
 
 
 def ace(folder: Path) -> Format:
-    from tamis.models.trainers.pacemaker import OFFSETS, POTENTIAL, read_ace
+    from tamis.models.trainers.pacemaker import POTENTIAL, read_ace
 
     small = ("descriptor=ace", "descriptor.n_functions_per_element=12", "descriptor.spline_spacing=0.01")
-    files = {
-        POTENTIAL: written(folder, linear_basis(*small))["ace.yaml"],
-        OFFSETS: b'{"Si": -3.123456789012}',
-    }
+    files = {POTENTIAL: written(folder, linear_basis(*small))[POTENTIAL]}
     return finished(Format(files, read_ace, lambda found: found), folder)
 
 

@@ -2,7 +2,7 @@
 
 import gzip
 import io
-import json
+import re
 from pathlib import Path
 
 import ase.io
@@ -28,7 +28,7 @@ from tamis.core.errors import TamisError
 from tamis.data.checks import pairs_within
 from tamis.data.sources.extxyz import read_frames
 from tamis.engines.lammps import Box, start_lammps
-from tamis.models.trainers.pacemaker import OFFSETS, POTENTIAL, read_ace
+from tamis.models.trainers.pacemaker import POTENTIAL, read_ace
 
 # cells whose vectors along directions that are not periodic are odd: they say nothing
 
@@ -252,7 +252,6 @@ def test_b_bases_that_are_cut_off(tmp_path, ace_text, last):
 @pytest.mark.parametrize("data", [b"", b"\xff\xfe\x00", b"[" * 5_000, b"- 1", b"a: &a [*a, *a]", b"a: 1: 2"])
 def test_files_that_are_no_b_basis(tmp_path, data):
     (tmp_path / POTENTIAL).write_bytes(data)
-    (tmp_path / OFFSETS).write_text('{"Si": 1.0}')
     with pytest.raises(TamisError, match="is no sound B-basis of python-ace"):
         read_ace(tmp_path)
     (tmp_path / POTENTIAL).unlink()
@@ -260,17 +259,17 @@ def test_files_that_are_no_b_basis(tmp_path, data):
         read_ace(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["[", "[1]", '{"Si": null}', '{"Si": ' + "1" * 400 + "}", "[" * 100_000])
+@pytest.mark.parametrize("text", ["[", "[1]", "null", "1" * 400, "nan"])
 def test_damaged_energies_of_free_atoms(tmp_path, ace_text, text):
-    (tmp_path / POTENTIAL).write_text(ace_text)
-    (tmp_path / OFFSETS).write_text(text)
-    with pytest.raises(TamisError, match="cannot be read"):
+    damaged = re.sub("E0_Si: .*", f"E0_Si: {text}", ace_text)
+    assert damaged != ace_text
+    (tmp_path / POTENTIAL).write_text(damaged)
+    with pytest.raises(TamisError, match="no sound"):
         read_ace(tmp_path)
 
 
 def test_python_ace_is_given_no_structure_that_it_cannot_treat(tmp_path, ace_text):
     (tmp_path / POTENTIAL).write_text(ace_text)
-    (tmp_path / OFFSETS).write_text(json.dumps({"Si": 1.0, "Ge": 1.0}))
     calculator = read_ace(tmp_path)
     with pytest.raises(TamisError, match="element Ge is unknown to this potential, which has Si"):
         calculator.get_property("energy", bulk("Ge"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from ase import Atoms
 
 from tamis.bases.ace.basis import AceBasis
 from tamis.bases.ace.check import read_b_basis, read_offsets
-from tamis.bases.ace.pyace import AceCalculator, import_pyace, write_offsets
+from tamis.bases.ace.pyace import AceCalculator, write_potential
 from tamis.core.errors import MissingEngineError, TamisError
 from tamis.core.fields import AtLeast, Between, OneOf, Whole
 from tamis.data.dataset import Dataset
@@ -29,7 +28,7 @@ from tamis.models.trainers.base import (
 from tamis.models.trainers.programs import Program, Workshop
 
 INPUT, STRUCTURES = "input.yaml", "kept.pckl.gzip"
-POTENTIAL, LAMMPS_FILE, OFFSETS = "ace.yaml", "ace.yace", "reference_energies.json"
+POTENTIAL, LAMMPS_FILE = "ace.yaml", "ace.yace"
 EVALUATORS = ("auto", "pyace", "tensorpot")
 PACEMAKER = Program("upstream_pacemaker", 'it comes with python-ace: pip install "tamis[ace]"')
 
@@ -84,29 +83,14 @@ class Pacemaker(Trainer):
         write_structures(shop.folder / STRUCTURES, kept, offsets, self.basis.r_cut)
         (shop.folder / INPUT).write_text(yaml.safe_dump(self.input(draw_seed(rng)), sort_keys=False))
         shop.run(self.program, "--no-predict", "--output", POTENTIAL, INPUT, makes=(POTENTIAL,))
-        (shop.folder / OFFSETS).write_text(json.dumps(offsets))
-        self._write_yace(shop.folder, offsets)
+        write_potential(shop.folder, read_b_basis(shop.folder / POTENTIAL), offsets)
         return FilePotential(
-            files=shop.read(POTENTIAL, OFFSETS, LAMMPS_FILE),
+            files=shop.read(POTENTIAL, LAMMPS_FILE),
             logs=shop.logs | shop.read(INPUT),
             reader=read_ace,
-            pair_lines=self._pair_lines,
+            pair_lines=self.basis.lammps,
             diagnostics=shop.figures,
         )
-
-    def _write_yace(self, folder: Path, offsets: Mapping[str, float]) -> None:
-        """The file of LAMMPS' ML-PACE, whose energies include those of the free atoms."""
-        try:
-            basis = import_pyace().ACEBBasisSet(str(folder / POTENTIAL))
-            basis.to_ACECTildeBasisSet().save_yaml(str(folder / LAMMPS_FILE))
-        except (ValueError, RuntimeError) as error:
-            raise TamisError(
-                f"pacemaker ended well, but python-ace cannot read its {POTENTIAL} ({error})"
-            ) from error
-        write_offsets(folder / LAMMPS_FILE, np.array([offsets[element] for element in self.elements]))
-
-    def _pair_lines(self, folder: Path) -> tuple[str, ...]:
-        return ("pair_style pace", f'pair_coeff * * "{folder / LAMMPS_FILE}" {" ".join(self.elements)}')
 
     def input(self, seed: int) -> dict[str, Any]:
         """Content of input.yaml. It has no ``test_size``: pacemaker fails on a test set of no structures."""
@@ -183,29 +167,8 @@ def write_structures(path: Path, kept: Dataset, offsets: Mapping[str, float], r_
 
 
 def read_ace(folder: Path) -> AceCalculator:
-    """Calculator of a potential of pacemaker or of model=ace: python-ace's energies and those of the free atoms.
-
-    The latter are in reference_energies.json, or in the metadata of ace.yaml, where ``AceBasis.write`` puts them.
-    """
-    basis = read_b_basis(folder / POTENTIAL)
-    if not (folder / OFFSETS).exists():
-        return AceCalculator(basis, read_offsets(folder / POTENTIAL))
-    try:
-        offsets = {str(e): float(value) for e, value in json.loads((folder / OFFSETS).read_text()).items()}
-        return AceCalculator(basis, offsets)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        RecursionError,
-        OverflowError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TamisError(
-            f"the potential in {folder} cannot be read ({reason}); write or fit it again"
-        ) from error
+    """Calculator of a potential of pacemaker or of model=ace: python-ace's energies plus those of the free atoms."""
+    return AceCalculator(read_b_basis(folder / POTENTIAL), read_offsets(folder / POTENTIAL))
 
 
 def _neither_mixed(atoms: Atoms, r_cut: float) -> Atoms:
