@@ -38,9 +38,7 @@ def test_mean_of_networks(shape):
     assert energy(merged, x) == pytest.approx(np.mean([energy(net, x) for net in nets]), abs=1e-14)
 
 
-def test_networks_that_do_not_fit_together_are_refused():
-    with pytest.raises(TamisError, match="side by side"):
-        mean_of([network(3, 4, 1), network(2, 4, 1)])
+def test_networks_that_do_not_fit_their_shape_are_refused():
     with pytest.raises(TamisError, match="identity"):
         network(3, 4, 1, letters="tt").scaled(2.0)
     with pytest.raises(TamisError, match="unknown"):

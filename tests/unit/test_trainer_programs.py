@@ -202,12 +202,6 @@ def test_programs_see_one_thread_no_input_and_no_job_of_ours(tmp_path, monkeypat
     assert run(tmp_path, text).logs["fake.log"].decode().splitlines()[-1] == "[] 1 ''"
 
 
-@pytest.mark.parametrize("limit", [0.0, -1.0])
-def test_a_time_limit_must_be_positive(limit):
-    with pytest.raises(TamisError, match="time_limit_s"):
-        built("upstream_gap_fit", f"model.time_limit_s={limit}")
-
-
 MISSING = {
     "upstream_gap_fit": ("program", "quippy-ase"),
     "upstream_pacemaker": ("program", "python-ace"),

@@ -50,6 +50,7 @@ BAD = [
     ("upstream_gap_fit", "model.force_sigma=0.0", "force_sigma"),
     ("upstream_gap_fit", "model.sparse_method=best", "cur_points"),
     ("upstream_gap_fit", "model.n_threads=0", "n_threads"),
+    ("upstream_gap_fit", "model.time_limit_s=0.0", "time_limit_s"),
     ("upstream_pacemaker", "model.fs_parameters=[1.0,1.0,1.0]", "prefactor"),
     ("upstream_pacemaker", "model.evaluator=gpu", "tensorpot"),
     ("upstream_pacemaker", "model.max_iterations=0", "max_iterations"),

@@ -91,7 +91,7 @@ class GapModel(TunedModel):
         )
 
     def prepare(self, dataset: Dataset, store: Store) -> None:
-        """Choose the candidates of all structures that are not for testing; compute everyone's covariances.
+        """Choose candidates from all structures that are not for testing; compute the covariances of every structure.
 
         The candidates are remembered for ``fit``, as a cached property would: they follow from the data set.
         """
@@ -181,7 +181,7 @@ class GapModel(TunedModel):
     def _choose(
         self, total: Terms, parts: Sequence[WhitenedRows], size: int, judges: Judges
     ) -> Choice | None:
-        """What the held-out parts say with ``size`` points; None where no setting has a solution."""
+        """The setting that the held-out parts choose with ``size`` points; None where no setting has a solution."""
         whole, judged = leading(total, size), [leading(part.terms, size) for part in parts]
         trains = [whole if self.needs_tuning_set else whole - own for own in judged]
 
@@ -214,9 +214,9 @@ def sigmas_at(point: Point) -> Sigmas:
 def log_errors(judges: Judges, sums: Array, rows: Array) -> Array:
     """log(energy MAE per atom) + log(force RMSE), (n,), of sums of |energy errors| and squared force errors (2, n).
 
-    Of energies the MAE: there is one a structure, and some surface or defect whose kind is rare, held out, would
-    decide the mean square alone, although the last fit will have seen it. Forces count where there are some to judge
-    by (see ``judging``).
+    Energies count by their MAE: there is one a structure, and a single held-out surface or defect of a rare kind would
+    decide the mean square, although the last fit will have seen it. Forces count where there are some to judge by (see
+    ``judging``).
     """
     powers, least = (1.0, 0.5), (AS_GOOD_AS_NONE, judges.negligible_force**2)
     judged = np.flatnonzero(judges.kinds[[ENERGY, FORCE]] & (rows > 0))

@@ -1,4 +1,4 @@
-"""The algebra of a sparse Gaussian process whose covariances are at hand.
+"""The algebra of a sparse Gaussian process from stored covariances.
 
 The energy is k c with k the covariances (unit variance) with M sparse points. Its coefficients minimise
 
@@ -40,10 +40,10 @@ class Sigmas:
 
 @dataclass(frozen=True, eq=False)
 class WhitenedRows:
-    """Quadratic forms of some structures in the whitened coefficients w, and what a judgement needs.
+    """Quadratic forms of some structures in the whitened coefficients w, and the energy rows that judge settings.
 
     terms: energy and strain rows divided by the square root of the number of atoms.
-    energy: the energy rows again, (n, M), and what they should give.
+    energy: the energy rows again, (n, M), and their targets.
     n_atoms: (n,).
     """
 

@@ -1,4 +1,4 @@
-"""What networks are trained on, gathered from the store: inputs of all atoms, their derivatives, and the targets."""
+"""Training data of networks, gathered from the store: inputs of all atoms, their derivatives, and the targets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Groups:
 
     structure: (n,) the structure. of_strain: (n,) True for strains.
     start: (n, n_elements + 1), atoms: (n_entries,), directions: (3 n_entries, m): see
-    ``network_jacobian.gradient_rows``; atoms are numbered through all structures.
+    ``jacobian.gradient_rows``; atoms are numbered through all structures.
     target: (n, 3): minus the forces, eV/Å, or strain derivatives per atom, eV; NaN where there is no label.
     """
 
@@ -39,7 +39,7 @@ class Groups:
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Structures as networks see them.
+    """Structures as the input of networks.
 
     start: (n_structures + 1,) where the atoms of each begin. species: (n_atoms,) index of the element.
     inputs: (n_atoms, m). energies: (n_structures,) eV, less the free-atom energies. groups: gradients.
@@ -80,9 +80,9 @@ def gather(
     whitenings: Sequence[Whitening],
     offsets: Array,
 ) -> TrainingData:
-    """Read what ``dataset`` needs from the store and whiten it; ``offsets``: (n_elements,) eV.
+    """Read the rows of ``dataset`` from the store and whiten them; ``offsets``: (n_elements,) eV.
 
-    What it takes is reserved, and the caller's to hold. Raises TamisError where it does not fit.
+    Their memory is reserved, and the caller's to hold. Raises TamisError where it does not fit.
     """
     species = species_of(dataset, basis.elements)
     start = np.concatenate([[0], np.cumsum(dataset.n_atoms)]).astype(np.int64)
@@ -93,7 +93,7 @@ def gather(
 
 
 def reserve_values(store: Store, basis: GradientBasis, n_atoms: int) -> None:
-    """Values of all atoms, and four times as much that is made of them on the way."""
+    """Reserve memory for the values of all atoms, and four times as much for what is made of them on the way."""
     store.memory.reserve(
         5 * 8 * basis.n_own * n_atoms, f"values of {type(basis).__name__} for {n_atoms} atoms"
     )

@@ -61,10 +61,10 @@ class Run:
         patience: int,
         check_every: int,
     ) -> None:
-        """Iterate up to iteration ``until``, or until ``patience`` iterations brought nothing better.
+        """Iterate up to iteration ``until``, or until ``patience`` iterations brought no improvement.
 
-        ridge: factor of |parameters|² in the loss. judge: what is to be small, looked at every ``check_every``
-        iterations, of the mean parameters.
+        ridge: factor of |parameters|² in the loss. judge: a score of the mean parameters, low is good, computed every
+        ``check_every`` iterations.
         """
         while self.iteration < until and self.iteration - self.best_iteration < patience:
             self._step(problem, ridge)

@@ -156,6 +156,11 @@ def as_periodic(atoms: Atoms, width: float) -> Atoms:
     return boxed
 
 
+def periodic_or_free(atoms: Atoms, width: float) -> Atoms:
+    """``as_periodic`` for structures that are periodic in any direction; free clusters stay free, without a cell."""
+    return as_periodic(atoms, width) if atoms.pbc.any() else Atoms(atoms.numbers, atoms.positions)
+
+
 def draw_seed(rng: np.random.Generator) -> int:
     """A seed for a program: a positive number that any of them can read."""
     return int(rng.integers(1, 2**31 - 1))

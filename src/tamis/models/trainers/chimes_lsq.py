@@ -71,7 +71,7 @@ class ChimesLsq(Trainer):
     solve_program: Annotated[str, CHIMES_LSQ]
 
     def train(self, kept: Dataset, shop: Workshop, rng: np.random.Generator) -> FilePotential:
-        """Matrix, weights, solution."""
+        """Run chimes_lsq for the matrix, then chimes_lsq.py with the weights for the solution."""
         weights = row_weights(kept, self.energy_weight, self.stress_weight, self.basis.r_cut)
         if self.solver == "svd" and len(weights) > ROWS_FOR_SVD:
             raise TamisError(
@@ -80,7 +80,7 @@ class ChimesLsq(Trainer):
             )
         (shop.folder / SETUP).write_text(setup_text(self.basis, len(kept)))
         write_structures(shop.folder / STRUCTURES, kept, self.basis.r_cut)
-        # it ends with status 0 after most errors: only the files tell
+        # chimes_lsq ends with status 0 after most errors: only its files tell
         shop.run(self.matrix_program, SETUP, makes=(MATRIX, TARGET, HEADER, "ff_groups.map"))
         np.savetxt(shop.folder / WEIGHTS, weights, fmt="%.12g")
         shop.run(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from ase import Atoms
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
@@ -29,8 +28,8 @@ from tamis.models.nnp.scaling import KEYWORDS
 from tamis.models.trainers.base import (
     FilePotential,
     Trainer,
-    as_periodic,
     draw_seed,
+    periodic_or_free,
     reference_energies,
 )
 from tamis.models.trainers.programs import Program, Workshop
@@ -40,7 +39,7 @@ Array = NDArray[np.float64]
 N2P2 = Program("upstream_n2p2", "build nnp-scaling and nnp-train of CompPhysVienna/n2p2, tag v2.3.0")
 STRUCTURES, CURVE = "input.data", "learning-curve.out"
 HISTOGRAM_BINS = "100"
-"""Argument of nnp-scaling; nobody looks at its histograms."""
+"""Argument of nnp-scaling, whose histograms are not used."""
 CONSTANT = 1e-9
 """A symmetry function whose values spread less than this part of its largest is constant: n2p2 would divide by zero."""
 
@@ -91,7 +90,7 @@ class N2p2(Trainer):
     train_program: Annotated[str, N2P2]
 
     def train(self, kept: Dataset, shop: Workshop, rng: np.random.Generator) -> FilePotential:
-        """nnp-scaling, nnp-train, then the epoch that is best on the held-out frames."""
+        """Run nnp-scaling and nnp-train; take the epoch that is best on the held-out frames."""
         judges = choose_validation(kept, self.validation_fraction, rng)
         held_out = judges.folds == 0
         functions = self.varying_functions(kept)
@@ -198,7 +197,7 @@ def read_network(folder: Path) -> Calculator:
 
 
 def choose_validation(kept: Dataset, fraction: float, rng: np.random.Generator) -> Judges:
-    """What chooses the epoch: fold 0 of the kept structures by group; all of them where they are copies of one."""
+    """Judges of the epoch: fold 0 of the kept structures by group; all of them where they are copies of one."""
     judges = judges_by_folds(kept, max(2, round(1.0 / fraction)), rng, n_used=1)
     return judges if judges.n_folds else judges.of_itself(kept)
 
@@ -207,7 +206,7 @@ def write_structures(path: Path, kept: Dataset, held_out: NDArray[np.bool_], r_c
     """input.data: Å, eV, eV/Å; held-out frames are n2p2's test set."""
     with path.open("w") as file:
         for i, atoms in enumerate(kept.structures):
-            frame = as_periodic(atoms, r_cut) if atoms.pbc.any() else Atoms(atoms.numbers, atoms.positions)
+            frame = periodic_or_free(atoms, r_cut)
             file.write(f"begin set={'test' if held_out[i] else 'train'}\ncomment {kept.ids[i]}\n")
             for vector in frame.cell.array if atoms.pbc.any() else ():
                 file.write(f"lattice {numbers(vector)}\n")
@@ -226,20 +225,15 @@ def read_curve(path: Path) -> dict[int, tuple[float, float, float, float]]:
 
     The columns are found by their names, which all versions have in the line before the numbers.
     """
-    names: list[str] = []
-    curve = {}
-    wanted = ("RMSEpa_Etrain_pu", "RMSEpa_Etest_pu", "RMSE_Ftrain_pu", "RMSE_Ftest_pu")
-    for line in path.read_text().splitlines():
-        words = line.lstrip("# ").split()
-        if line.startswith("#"):
-            names = words if "epoch" in words else names
-        elif words and set(wanted) <= set(names) and len(words) >= len(names):
-            row = dict(zip(names, words, strict=False))
-            e_train, e_test, f_train, f_test = (float(row[name]) for name in wanted)
-            curve[int(row["epoch"])] = (e_train, e_test, f_train, f_test)
-    if not curve:
+    wanted = ("epoch", "RMSEpa_Etrain_pu", "RMSEpa_Etest_pu", "RMSE_Ftrain_pu", "RMSE_Ftest_pu")
+    heads = [line.lstrip("# ").split() for line in path.read_text().splitlines() if line.startswith("#")]
+    names = next((words for words in reversed(heads) if set(wanted) <= set(words)), None)
+    if names is None:
         raise TamisError(f"{path.name} of nnp-train has no table with the columns {', '.join(wanted)}")
-    return curve
+    rows = np.loadtxt(path, usecols=[names.index(name) for name in wanted], ndmin=2).tolist()
+    return {
+        int(epoch): (e_train, e_test, f_train, f_test) for epoch, e_train, e_test, f_train, f_test in rows
+    }
 
 
 def best_epoch(
@@ -248,10 +242,10 @@ def best_epoch(
     weights: list[str],
     judges: Judges,
 ) -> int:
-    """The epoch with the least log(energy RMSE) + log(force RMSE) on held-out frames, on training frames without any.
+    """The epoch with the least log(energy RMSE) + log(force RMSE) on held-out frames, else on training frames.
 
-    Forces count where there are some to judge by. Only epochs whose weights of every element are there, and whose
-    errors are numbers.
+    Forces count where there are some to judge by. Only epochs count whose errors are numbers, and which have weights
+    for every element.
 
     Raises
     ------

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import yaml
-from ase import Atoms
 
 from tamis.bases.ace.basis import AceBasis
 from tamis.bases.ace.check import read_b_basis, read_offsets
@@ -21,8 +20,8 @@ from tamis.data.dataset import Dataset
 from tamis.models.trainers.base import (
     FilePotential,
     Trainer,
-    as_periodic,
     draw_seed,
+    periodic_or_free,
     reference_energies,
 )
 from tamis.models.trainers.programs import Program, Workshop
@@ -155,7 +154,7 @@ def write_structures(path: Path, kept: Dataset, offsets: Mapping[str, float], r_
         ) from error
     table = pd.DataFrame(
         {
-            "ase_atoms": [_neither_mixed(atoms, r_cut) for atoms in kept.structures],
+            "ase_atoms": [periodic_or_free(atoms, r_cut) for atoms in kept.structures],
             "energy_corrected": [
                 energy - sum(offsets[symbol] for symbol in atoms.get_chemical_symbols())
                 for atoms, energy in zip(kept.structures, kept.energies, strict=True)
@@ -169,13 +168,6 @@ def write_structures(path: Path, kept: Dataset, offsets: Mapping[str, float], r_
 def read_ace(folder: Path) -> AceCalculator:
     """Calculator of a potential of pacemaker or of model=ace: python-ace's energies plus those of the free atoms."""
     return AceCalculator(read_b_basis(folder / POTENTIAL), read_offsets(folder / POTENTIAL))
-
-
-def _neither_mixed(atoms: Atoms, r_cut: float) -> Atoms:
-    """python-ace knows cells that are periodic in all directions or in none."""
-    if atoms.pbc.any():
-        return as_periodic(atoms, r_cut)
-    return Atoms(atoms.numbers, atoms.positions)
 
 
 def _has_tensorpot() -> bool:
