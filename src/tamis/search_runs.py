@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tamis.records.record import COMPLETE, FAILED, RECORD_FILE, TrialRecord, read_record
+from tamis.records.record import COMPLETE, FAILED, RECORD_FILE, Point, TrialRecord, read_record
 from tamis.search_plots import PAGE, draw_search
 from tamis.tracking import NoTracker, Tracker
 from tamis.tracking.parents import Parent, read_parent
@@ -232,11 +232,13 @@ def merged(records: Sequence[TrialRecord]) -> TrialRecord:
         first,
         config=_joined([record.config for record in records]),
         metrics=_means([record.metrics for record in records]),
+        seconds=_means([record.seconds for record in records]),
         curve=[
-            {
-                "n_structures": round(sum(point["n_structures"] for point in column) / len(column)),
-                "metrics": _means([point["metrics"] for point in column]),
-            }
+            Point(
+                round(sum(point.n_structures for point in column) / len(column)),
+                round(sum(point.n_atoms for point in column) / len(column)),
+                _means([point.metrics for point in column]),
+            )
             for column in points
         ],
         problems={name: text for record in records for name, text in record.problems.items()},

@@ -5,11 +5,11 @@ from dataclasses import replace
 import optuna
 import pytest
 from optuna.trial import TrialState
+from tamis.tracking.parents import UNREACHABLE, read_parent
 
-from tamis.records.record import COMPLETE, FAILED, STOPPED, TrialRecord
+from tamis.records.record import COMPLETE, FAILED, STOPPED, Point, TrialRecord
 from tamis.search_runs import SearchRuns, merged, objective_names, record_of
 from tamis.tracking import Tracker
-from tamis.tracking.parents import UNREACHABLE, read_parent
 
 SIZES = {
     "kept/structures": 10.0,
@@ -23,7 +23,7 @@ SIZES = {
 def record(split: int, value: float, **more) -> TrialRecord:
     config = {"choices": {"model": "snap"}, "seed": {"split": split, "fit": 0}}
     metrics = {"error": value, f"only/{split}": 1.0}
-    curve = [{"n_structures": 10 + split, "metrics": {"error": value, **SIZES}}]
+    curve = [Point(10 + split, 80, {"error": value, **SIZES})]
     return TrialRecord(
         **{
             "config": config,
@@ -39,7 +39,7 @@ def record(split: int, value: float, **more) -> TrialRecord:
 def test_trials_of_several_seeds_are_one():
     one = merged([record(0, 1.0), record(2, 2.0)])
     assert one.metrics == {"error": 1.5}
-    assert one.curve == [{"n_structures": 11, "metrics": {"error": 1.5, **SIZES}}]
+    assert one.curve == [Point(11, 80, {"error": 1.5, **SIZES})]
     assert one.config["seed"] == {"split": "0,2", "fit": 0}
     assert (one.status, one.started) == (COMPLETE, 5.0)
 

@@ -10,7 +10,7 @@ if __name__ == "__main__":  # python -m: before the first numerical library is l
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,11 @@ from tamis.commands.arguments import new_name
 from tamis.commands.endings import in_a_sentence
 from tamis.core.configuration import suggest
 from tamis.core.errors import TamisError
+from tamis.core.metrics import MEMORY, SECONDS
 from tamis.core.names import folder_name
 from tamis.core.trust import check_trusted
 from tamis.parts import Parts
-from tamis.records.record import COMPLETE, RECORD_FILE, TrialRecord
+from tamis.records.record import COMPLETE, RECORD_FILE, DatasetFacts, TrialRecord
 from tamis.report.tables import print_failure
 from tamis.search_runs import best_numbers, ended, objective_names, records_of
 from tamis.trial import run_resolved
@@ -50,7 +51,7 @@ USAGE = (
 )
 SAME = 1e-6
 """Relative difference up to which a metric counts as the same."""
-NOT_COMPARED = ("seconds/", "memory/")
+NOT_COMPARED = (SECONDS, MEMORY)
 """What the names of metrics begin with that no two runs have in common."""
 
 
@@ -189,7 +190,7 @@ def table_of(study: Study, folder: Path, n: int) -> Table:
 
 
 def _spread(records: Sequence[TrialRecord], name: str) -> str:
-    values = [record.metrics[name] for record in records if name in record.metrics]
+    values = [record.measured[name] for record in records if name in record.measured]
     return f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 and len(values) == len(records) else ""
 
 
@@ -227,17 +228,22 @@ class Rerun:
         if after.status != COMPLETE:
             return [f"the trial was complete and is {after.status} now: {after.reason}"]
         found = []
-        if before.dataset != after.dataset:
-            found.append(f"the data set was {before.dataset} and is {after.dataset}")
+        changed = [
+            one.name
+            for one in fields(DatasetFacts)
+            if getattr(before.dataset, one.name) != getattr(after.dataset, one.name)
+        ]
+        if changed:
+            found.append(f"the data set has changed ({', '.join(changed)})")
         if before.selection != after.selection:
             found.append("other structures were kept")
         found += different_metrics(before.metrics, after.metrics)
-        changed = [
+        versions = [
             f"{name} {version} before, {after.versions.get(name, 'none')} now"
             for name, version in before.versions.items()
             if after.versions.get(name) != version
         ]
-        return [*found, f"versions: {'; '.join(changed)}"] if found and changed else found
+        return [*found, f"versions: {'; '.join(versions)}"] if found and versions else found
 
 
 def different_metrics(before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
