@@ -1,10 +1,9 @@
-"""Networks, and the derivatives by weights that Levenberg-Marquardt needs, against finite differences."""
+"""Networks of one element, side by side, with their scalings and whitening."""
 
 import numpy as np
 import pytest
 
 from tamis.core.errors import TamisError
-from tamis.models.nnp.levenberg_marquardt import Run
 from tamis.models.nnp.network import ACTIVATIONS, Network, energy_and_gradient, mean_of, n_parameters
 from tamis.models.nnp.scaling import KEYWORDS, Scaling
 from tamis.models.nnp.whitening import Whitening
@@ -89,47 +88,3 @@ def test_whitening_decorrelates_and_folds():
     moved = scaled.copy()
     moved[4] += 1.0  # the constant function has no say, whatever it becomes
     assert energy(whitening.fold(net), moved) == pytest.approx(energy(whitening.fold(net), scaled))
-
-
-class Line:
-    """Fit y = a + b x; every second call of ``draw`` gives other rows."""
-
-    x = np.linspace(0, 1, 50)
-
-    def draw(self, rng):
-        return rng.permutation(50)[:20]
-
-    def n_rows(self, part):
-        return len(part)
-
-    def _residuals(self, parameters, part):
-        return parameters[0] + parameters[1] * self.x[part] - (2.0 - 3.0 * self.x[part])
-
-    def loss(self, parameters, part):
-        return float(np.sum(self._residuals(parameters, part) ** 2))
-
-    def normal_equations(self, parameters, part):
-        jacobian = np.stack([np.ones(len(part)), self.x[part]], axis=1)
-        residuals = self._residuals(parameters, part)
-        return float(residuals @ residuals), jacobian.T @ jacobian, jacobian.T @ residuals
-
-
-def test_levenberg_marquardt_solves_and_stops():
-    run = Run.start(np.zeros(2), np.random.default_rng(0))
-    judge = lambda p: float(np.abs(p - [2.0, -3.0]).max())  # noqa: E731
-    run.advance(Line(), 0.0, judge, until=300, patience=50, check_every=1)
-    np.testing.assert_allclose(run.best, [2.0, -3.0], atol=1e-8)
-    stuck = Run.start(np.zeros(2), np.random.default_rng(0))
-    stuck.advance(Line(), 0.0, lambda p: 1.0, until=300, patience=7, check_every=1)
-    assert stuck.iteration == 8  # the first look is the best one
-
-
-def test_levenberg_marquardt_survives_an_indefinite_matrix():
-    class Broken(Line):
-        def normal_equations(self, parameters, part):
-            loss, gram, moment = super().normal_equations(parameters, part)
-            return loss, gram - 5.0 * np.eye(2), moment
-
-    run = Run.start(np.zeros(2), np.random.default_rng(0))
-    run.advance(Broken(), 0.0, lambda p: float(np.abs(p - [2.0, -3.0]).max()), 400, 400, 1)
-    assert np.isfinite(run.parameters).all() and run.best_score < 0.5

@@ -15,7 +15,7 @@ from tests import copper
 from tamis.bases.acsf.basis import AcsfBasis
 from tamis.core.errors import TamisError
 from tamis.data.dataset import Dataset
-from tamis.models.nnp.data import gather, own_values, species_of
+from tamis.models.nnp.data import gather
 from tamis.models.nnp.model import NnpModel
 from tamis.models.nnp.potential import read_n2p2
 from tamis.models.nnp.problem import NetworkProblem, first_parameters
@@ -120,10 +120,7 @@ def test_jacobian_is_the_derivative_of_the_residuals(elements, labelled, shared_
     stresses[2] = np.nan
     dataset = replace(dataset, stresses=stresses)
     of = basis(*elements)
-    species = species_of(dataset, of.elements)
-    values = own_values(of, shared_store.values(of, dataset.structures), species)
-    whitenings = [Whitening.of(values[species == e]) for e in range(len(elements))]
-    data = gather(dataset, of, shared_store, whitenings, np.full(len(elements), -4.0))
+    data = gather(dataset, of, shared_store, np.full(len(elements), -4.0))
     sizes = (of.n_own, 5, 4, 1)
     problem = NetworkProblem(sizes, data, np.array([0, 1, 2, 4]), Weights(14.0, 2.0), 1e6)
     rng = np.random.default_rng(5)
@@ -141,17 +138,13 @@ def test_rows_say_the_same_as_the_calculator(labelled, shared_store):
     """Energies, forces and strain derivatives of the training equal those of the potential that comes out."""
     a_model = model("Si", n_networks=1)
     potential = fit(a_model, labelled, shared_store)
-    of = a_model.basis
-    species = species_of(labelled, of.elements)
-    values = own_values(of, shared_store.values(of, labelled.structures), species)
-    whitening = Whitening.of(values)
     said = potential.predict(labelled, shared_store)
     agreed = replace(labelled, energies=said.energies, forces=said.forces, stresses=said.stresses)
-    data = gather(agreed, of, shared_store, [whitening], potential.offsets)
+    data = gather(agreed, a_model.basis, shared_store, potential.offsets)
     raw = potential.networks[0]
     first, _ = raw.layers()[0]
     unfolded = raw.parameters.copy()
-    unfolded[: first.size] = (np.linalg.pinv(whitening.transform) @ first).ravel()
+    unfolded[: first.size] = (np.linalg.pinv(data.whitenings[0].transform) @ first).ravel()
     problem = NetworkProblem(raw.sizes, data, np.arange(len(agreed)), Weights(14.0, 1.0), 1.0)
     squares, rows = problem.mean_squares(unfolded, np.arange(len(agreed)))
     assert rows[0] == len(agreed) and rows[1] == 3 * agreed.n_atoms.sum() and rows[2] == 6 * len(agreed)
@@ -355,7 +348,7 @@ def test_gradients_are_held_once(labelled, shared_store):
     entries = (12 * of.n_own + 8) * sum(map(len, shared_store.gradients(of, many.structures)))
     whitening = Whitening.of(np.concatenate(shared_store.values(of, labelled.structures)))
     tracemalloc.start()
-    data = gather(many, of, shared_store, [whitening], np.zeros(1))
+    data = gather(many, of, shared_store, np.zeros(1), [whitening])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert data.groups.directions.nbytes + data.groups.atoms.nbytes == entries

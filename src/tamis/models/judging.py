@@ -104,7 +104,8 @@ def judges_by_folds(
     ----------
     n_folds : most folds; fewer where there are fewer bundles. at_least : fewest folds, where there are as many bundles.
     per_fold : bundles that a fold should have. n_used : only the first n_used folds are ever held out, each judging a
-        fit of its own, so that bundles with forces are counted; None: all folds, and the score sums over them.
+        fit of its own, so that bundles with forces are counted; copies of one structure then judge themselves. None:
+        all folds are held out, and the score sums over them.
     """
     bundles = kept.bundles
     still = still_force(kept.forces)
@@ -127,7 +128,8 @@ def judges_by_folds(
         labelled = np.zeros(len(kept), dtype=np.bool_)
     used = (folds != ALWAYS_TRAINED) & (folds < (len(kept) if n_used is None else n_used))
     found = _judges(kept, folds, used, moving, labelled, still)
-    return replace(found, of_blocks=kept.deals_blocks)
+    found = replace(found, of_blocks=kept.deals_blocks)
+    return found.of_itself(kept) if n_used is not None and found.n_folds == 0 else found
 
 
 def judges_by_tuning(kept: Dataset, tuning: Dataset) -> Judges:

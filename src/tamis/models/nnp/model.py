@@ -19,15 +19,7 @@ from tamis.core.units import MEV_PER_EV
 from tamis.data.dataset import Dataset
 from tamis.models.grids import Losses, Point, choose
 from tamis.models.judging import ENERGY, FORCE, Judges, judges_by_folds, judges_by_tuning
-from tamis.models.nnp.data import (
-    Array,
-    Integers,
-    TrainingData,
-    gather,
-    own_values,
-    reserve_values,
-    species_of,
-)
+from tamis.models.nnp.data import Array, Integers, TrainingData, gather
 from tamis.models.nnp.levenberg_marquardt import Run
 from tamis.models.nnp.network import Network, mean_of, n_parameters
 from tamis.models.nnp.potential import NnpPotential
@@ -90,14 +82,21 @@ class NnpModel(WeightedModel):
         offsets = free_atom_energies(kept, self.basis.elements)
         with store.memory.holding():
             self._reserve_work(store.memory, kept, tuning)
-            whitenings = self._whitenings(kept, store)
-            data = gather(kept, self.basis, store, whitenings, offsets)
+            data = gather(kept, self.basis, store, offsets)
             if self.needs_tuning_set:
-                judged = gather(tuning, self.basis, store, whitenings, offsets)
+                judged = gather(tuning, self.basis, store, offsets, data.whitenings)
                 judges = judges_by_tuning(kept, tuning)
                 folds = [(np.arange(len(kept)), np.arange(len(tuning)))] * self.n_networks
             else:
-                judged, judges = data, self._judges(kept, rng)
+                judged = data
+                judges = judges_by_folds(
+                    kept,
+                    self.n_folds,
+                    rng,
+                    at_least=max(2, self.n_networks),
+                    per_fold=STRUCTURES_PER_FOLD,
+                    n_used=self.n_networks,
+                )
                 folds = self._folds(judges)
             seed, unit = int(rng.integers(2**62)), _mean_square_force(kept)
             tried: dict[Point, list[Training]] = {}
@@ -121,7 +120,7 @@ class NnpModel(WeightedModel):
                 training.advance(self.max_iterations, self.patience, self.check_every)
                 training.finish(self.final_iterations)
             how = self.tuning_report(choice, judges, kept, tuning)
-            return self._potential(chosen, whitenings, offsets, judges, how)
+            return self._potential(chosen, data.whitenings, offsets, judges, how)
 
     @property
     def _sizes(self) -> tuple[int, ...]:
@@ -141,25 +140,6 @@ class NnpModel(WeightedModel):
             n_atoms * (4 * LAYERS_HELD * sum(self._sizes) + RESIDUALS_HELD) + 4 * n_all * len(kept),
             f"layers and rows of networks for {n_atoms} atoms",
         )
-
-    def _whitenings(self, kept: Dataset, store: Store) -> list[Whitening]:
-        species = species_of(kept, self.basis.elements)
-        with store.memory.holding():
-            reserve_values(store, self.basis, len(species))
-            values = own_values(self.basis, store.lazy_values(self.basis, kept.structures), species)
-            return [Whitening.of(values[species == element]) for element in range(len(self.basis.elements))]
-
-    def _judges(self, kept: Dataset, rng: np.random.Generator) -> Judges:
-        """Folds that each hold forces to stop a network by; copies of one structure judge themselves."""
-        judges = judges_by_folds(
-            kept,
-            self.n_folds,
-            rng,
-            at_least=max(2, self.n_networks),
-            per_fold=STRUCTURES_PER_FOLD,
-            n_used=self.n_networks,
-        )
-        return judges if judges.n_folds else judges.of_itself(kept)
 
     def _folds(self, judges: Judges) -> list[tuple[Integers, Integers]]:
         """Structures to train on and to judge by, for each network; the same where nothing can be held out."""

@@ -198,8 +198,7 @@ def read_network(folder: Path) -> Calculator:
 
 def choose_validation(kept: Dataset, fraction: float, rng: np.random.Generator) -> Judges:
     """Judges of the epoch: fold 0 of the kept structures by group; all of them where they are copies of one."""
-    judges = judges_by_folds(kept, max(2, round(1.0 / fraction)), rng, n_used=1)
-    return judges if judges.n_folds else judges.of_itself(kept)
+    return judges_by_folds(kept, max(2, round(1.0 / fraction)), rng, n_used=1)
 
 
 def write_structures(path: Path, kept: Dataset, held_out: NDArray[np.bool_], r_cut: float) -> None:

@@ -146,12 +146,8 @@ class Pacemaker(Trainer):
 
 def write_structures(path: Path, kept: Dataset, offsets: Mapping[str, float], r_cut: float) -> None:
     """The table that pacemaker reads: structures, energies less those of free atoms (eV), forces (eV/Å)."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise MissingEngineError(
-            f"pacemaker reads tables of pandas, which cannot be imported ({error}); pip install pandas"
-        ) from error
+    import pandas as pd
+
     table = pd.DataFrame(
         {
             "ase_atoms": [periodic_or_free(atoms, r_cut) for atoms in kept.structures],
