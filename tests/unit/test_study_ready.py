@@ -14,7 +14,8 @@ from tests.composing import choices
 
 from hydra_plugins.tamis_study_sweeper._methods import check_pairs
 from hydra_plugins.tamis_study_sweeper._space import Space
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
+from tamis.core.resolvers import register_resolvers
 from tamis.parts import objectives
 
 READY = [name for name in choices("search") if name not in ("none", "study_of_tamis")]

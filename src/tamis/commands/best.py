@@ -22,14 +22,14 @@ from rich.table import Table
 
 from tamis.commands.arguments import new_name
 from tamis.commands.endings import in_a_sentence
-from tamis.core.configuration import suggest
 from tamis.core.errors import TamisError
+from tamis.core.messages import print_failure
 from tamis.core.metrics import MEMORY, SECONDS
 from tamis.core.names import folder_name
+from tamis.core.suggestions import suggest
 from tamis.core.trust import check_trusted
 from tamis.parts import Parts
 from tamis.records.record import COMPLETE, RECORD_FILE, DatasetFacts, TrialRecord
-from tamis.report.tables import print_failure
 from tamis.search_runs import best_numbers, ended, objective_names, records_of
 from tamis.trial import run_resolved
 

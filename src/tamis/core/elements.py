@@ -1,16 +1,22 @@
-"""Numbers that belong to chemical elements: mappings, never lists, whose order somebody would have to know."""
+"""Numbers of chemical elements, as mappings: nobody has to know the order of a list."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 
 class ByElement(Mapping[str, float]):
-    """A number for each element, in a fixed order of the elements. Cannot be changed; equal ones have equal hashes."""
+    """An immutable mapping from element to number, with a fixed order and a hash."""
 
     def __init__(self, elements: Sequence[str], numbers: Sequence[float]) -> None:
         self._numbers = {e: float(x) for e, x in zip(elements, numbers, strict=True)}
@@ -32,17 +38,17 @@ class ByElement(Mapping[str, float]):
 
 
 def numbers_by_element(name: str, given: Any, elements: Sequence[str], default: float | None) -> ByElement:
-    """The numbers of a setting, in the order of the alphabet, as bases have their elements.
+    """The numbers of a setting in alphabetical order of the elements, the order of bases.
 
     Parameters
     ----------
     name : of the setting, for messages.
     given : a mapping with a number for each of ``elements``; None: ``default`` for all of them.
-    elements : chemical symbols, as they were typed: so a list is shown as the mapping that was meant.
+    elements : chemical symbols in the order in which they were typed, to show a list as the mapping that was meant.
 
     Raises
     ------
-    TamisError : a list, an element too many or too few, or what is no finite number; says what to type.
+    TamisError : a list, an element too many or too few, or a value that is no finite number; says what to type.
     """
     if given is None and default is not None:
         return ByElement(sorted(elements), [default] * len(elements))
@@ -64,15 +70,15 @@ def numbers_by_element(name: str, given: Any, elements: Sequence[str], default: 
 
 
 def mapping_to_type(name: str, given: Any, elements: Sequence[str]) -> str:
-    """What to type in the place of a list: a mapping, with its numbers if there are as many as elements."""
+    """The mapping to type in place of a list, with the list's numbers if there is one for each element."""
     numbers = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else []
     if len(numbers) != len(elements) or not elements:
         example = ", ".join(f"{element}: 1.0" for element in elements or ("Cu", "Au"))
         return f"a mapping by element is needed, such as {{{example}}}"
     typed = shown(dict(zip(elements, numbers, strict=True)))
     return (
-        f"nobody can see which number belongs to which element: give a mapping, such as '{name}={typed}' if that is "
-        "what is meant"
+        f"the list does not show which number belongs to which element: give a mapping, such as '{name}={typed}' if "
+        "that is what is meant"
     )
 
 
@@ -86,5 +92,21 @@ def _as_typed(given: Any) -> str:
 
 
 def types_of_elements(elements: Sequence[str]) -> str:
-    """Which LAMMPS atom type is which element, as a comment line of its files says it."""
+    """A comment line that says which LAMMPS atom type is which element."""
     return "LAMMPS atom types: " + ", ".join(f"{number} = {e}" for number, e in enumerate(elements, start=1))
+
+
+def species_of(atoms: Atoms, elements: Sequence[str]) -> NDArray[np.int64]:
+    """Place of each atom's element in ``elements``, (n_atoms,).
+
+    Raises
+    ------
+    TamisError : a potential for ``elements`` does not know one of the atoms.
+    """
+    place = {element: number for number, element in enumerate(elements)}
+    symbols = atoms.get_chemical_symbols()
+    if unknown := sorted(set(symbols) - place.keys()):
+        raise TamisError(
+            f"element {', '.join(unknown)} is unknown to this potential, which has {', '.join(elements)}"
+        )
+    return np.array([place[symbol] for symbol in symbols], dtype=np.int64)

@@ -1,16 +1,17 @@
-"""What values the fields of a dataclass may have, declared beside them: ``r_cut: Annotated[float, Above(0, "Å")]``.
+"""Rules for the fields of a dataclass, declared beside them: ``r_cut: Annotated[float, Above(0, "Å")]``.
 
 A class that derives from ``Checked`` refuses, when it is built, what its annotations do not allow, and keeps lists as
-tuples. Types are compared where a configuration is read (``tamis.core.configuration``).
+tuples. Types are compared where a configuration is read (``tamis.core.config_check``).
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from ase.data import atomic_numbers
@@ -19,7 +20,7 @@ from tamis.core.errors import TamisError
 
 
 class Rule(ABC):
-    """What is asked of a value, or of each entry where the value is a sequence; None is left alone."""
+    """A rule for a value, or for each entry of a sequence; None is always allowed."""
 
     unit: str = ""
 
@@ -30,7 +31,7 @@ class Rule(ABC):
     @property
     @abstractmethod
     def words(self) -> str:
-        """What is allowed, such as "it must be above 0"."""
+        """The allowed values in words, such as "it must be above 0"."""
 
     def apply(self, name: str, value: Any) -> Any:
         """The value as it is kept.
@@ -125,39 +126,61 @@ class OneOf(Rule):
         return f"choose one of {', '.join(map(str, self.allowed))}"
 
 
-class _Symbols(Rule):
-    """Different chemical symbols, kept in alphabetical order."""
+class Symbol(Rule):
+    """A chemical symbol."""
 
-    words = "name at least one chemical symbol, such as [Si], each once"
+    words = "give a chemical symbol, such as Si"
 
     def allows(self, value: Any) -> bool:
         """A symbol of the periodic table."""
-        return bool(atomic_numbers.get(value, 0))
+        return atomic_numbers.get(value, 0) > 0
+
+
+class Symbols(Symbol):
+    """Different chemical symbols, kept in alphabetical order; a text is one symbol."""
+
+    words = "name at least one chemical symbol, such as [Si], each once"
 
     def apply(self, name: str, value: Any) -> Any:
         """Sorted, each once."""
         if value is None:
             return None
-        symbols = tuple(sorted(map(str, value)))
+        symbols = (value,) if isinstance(value, str) else tuple(sorted(map(str, value)))
         if not symbols or len(set(symbols)) < len(symbols) or not all(map(self.allows, symbols)):
             raise TamisError(f"{name} is {list(symbols)}; {self.words}")
         return symbols
 
 
-Elements = Annotated[tuple[str, ...], _Symbols()]
+Elements = Annotated[tuple[str, ...], Symbols()]
 """A field of chemical symbols."""
 
 
+class Texts(Rule):
+    """Texts, kept as a tuple; one text stands for a list of one."""
+
+    words = "a text or a list of texts is needed"
+
+    def allows(self, value: Any) -> bool:
+        """Any text."""
+        return isinstance(value, str)
+
+    def apply(self, name: str, value: Any) -> Any:
+        """A tuple, which may be empty."""
+        if value is None:
+            return None
+        return (value,) if isinstance(value, str) else tuple(map(str, value))
+
+
 @cache
-def _rules_of(kind: type) -> tuple[tuple[str, Rule], ...]:
+def rules_of(kind: type) -> Mapping[str, tuple[Rule, ...]]:
+    """The rules of the fields of a dataclass that have some."""
     hints = get_type_hints(kind, include_extras=True)
-    return tuple(
-        (one.name, rule)
+    found = {
+        one.name: tuple(rule for rule in get_args(hints[one.name])[1:] if isinstance(rule, Rule))
         for one in fields(kind)
         if get_origin(hints[one.name]) is Annotated
-        for rule in get_args(hints[one.name])[1:]
-        if isinstance(rule, Rule)
-    )
+    }
+    return MappingProxyType(found)
 
 
 class Checked:
@@ -170,5 +193,6 @@ class Checked:
         ------
         TamisError : names the field, its value, and what is allowed.
         """
-        for name, rule in _rules_of(type(self)):  # type: ignore[arg-type] # mypy takes classes for unhashable
-            object.__setattr__(self, name, rule.apply(name, getattr(self, name)))
+        for name, rules in rules_of(type(self)).items():  # type: ignore[arg-type] # mypy takes classes for unhashable
+            for rule in rules:
+                object.__setattr__(self, name, rule.apply(name, getattr(self, name)))

@@ -5,12 +5,11 @@ where these are silent, the behaviour of chimes_lsq and chimes_calculator.
 """
 
 import itertools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from ase import Atoms
@@ -23,20 +22,22 @@ from tamis.bases.chimes.clusters import (
     SlotLimits,
     check_limits,
     clusters_by_kind,
-    half_neighbours,
     orbits_of_powers,
     slot_limits,
     without_range,
 )
 from tamis.bases.chimes.kernel import add_clusters
+from tamis.bases.neighbours import neighbours_of
+from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
+from tamis.core.fields import AtLeast, Between, OneOf, Whole
 
 Cutoff = Literal["cubic", "tersoff"]
 
 PARAMETER_FILE = "params.txt"
 
 LARGEST_ORDERS = {"order_2b": 100, "order_3b": 30, "order_4b": 8}
-"""Above these there are so many functions that no memory holds them; in use are 12 to 25, 5 to 12, 0 to 6."""
+"""Functions of higher orders do not fit in memory; usual orders are 12 to 25, 5 to 12 and 0 to 6."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class ChimesBasis(LinearBasis):
 
     Columns: in the order of chimes_lsq, without its columns of atom counts: kinds of pairs (like ones first, in the
     order of ``elements``), of triplets, of quadruplets. So there is **no block by the element of the central
-    atom**, unlike other bases: each kind of cluster has its own block. In ``values`` each atom of a
-    cluster gets an equal share (1/2, 1/3, 1/4), so that the sum over the atoms is the energy row of the structure.
+    atom**, unlike other bases: each kind of cluster has its own block. In ``values`` each atom of a cluster gets an
+    equal share (1/2, 1/3, 1/4), so that the sum over the atoms is the energy row of the structure.
 
     Inside s_min every polynomial is continued as chimes_calculator does it (from its value and slope at s_min, the
     slope fading within 0.01 Å), for 2-, 3- and 4-body functions. chimes_lsq leaves such pairs out of its 2-body
@@ -60,7 +61,7 @@ class ChimesBasis(LinearBasis):
 
     The penalty of ChIMES for short distances, penalty_scaling (s_min + penalty_distance - r)^3 for every pair with r
     below s_min + penalty_distance, has no coefficient to fit. It is **not in the design rows but always in the
-    calculator and the file**: rows @ coefficients and the calculator differ where pairs are that close, only there.
+    calculator and the file**: rows @ coefficients and the calculator differ only where pairs are that close.
 
     Parameters
     ----------
@@ -72,17 +73,16 @@ class ChimesBasis(LinearBasis):
     morse_lambda : length of the Morse transform, Å; about a bond length.
     order_2b, order_3b, order_4b : number of powers (see above); 0 leaves the kind out.
     cutoff : "cubic" (1 - r/s_max)^3, or "tersoff" (1, then half a cosine wave: better conditioned).
-    cutoff_fraction : outer part of the range in which "tersoff" falls from 1 to 0, above 0, at most 1; "cubic" has no
-        use for it.
+    cutoff_fraction : outer part of the range in which "tersoff" falls from 1 to 0; "cubic" ignores it.
     special : limits of single kinds of clusters: ``SlotLimits``, or mappings of their fields. A pair whose s_min is
         its s_max has neither functions nor penalty, and no triplet and quadruplet with it has functions.
-    penalty_distance : Å, from 0 on; where the penalty begins, above s_min.
-    penalty_scaling : eV/Å³, from 0 on; 433.641 is the 1e4 kcal/mol/Å³ of chimes_calculator.
+    penalty_distance : Å; where the penalty begins, above s_min.
+    penalty_scaling : eV/Å³; 433.641 is the 1e4 kcal/mol/Å³ of chimes_calculator.
 
     Raises
     ------
-    TamisError : a value outside these ranges, or limits that differ between pairs that an exchange of like atoms
-        turns into each other.
+    TamisError : limits that do not fit together, or that differ between pairs that an exchange of like atoms turns
+        into each other.
     """
 
     elements: tuple[str, ...]
@@ -91,68 +91,49 @@ class ChimesBasis(LinearBasis):
     r_cut_4b: float
     s_min: float
     morse_lambda: float
-    order_2b: int
-    order_3b: int
-    order_4b: int
-    cutoff: Cutoff
-    cutoff_fraction: float
+    order_2b: Annotated[int, Whole(0, LARGEST_ORDERS["order_2b"])]
+    order_3b: Annotated[int, Whole(0, LARGEST_ORDERS["order_3b"])]
+    order_4b: Annotated[int, Whole(0, LARGEST_ORDERS["order_4b"])]
+    cutoff: Annotated[Cutoff, OneOf("cubic", "tersoff")]
+    cutoff_fraction: Annotated[float, Between(0, 1, say=0.5, above=True)]
     special: tuple[SlotLimits, ...] = ()
-    penalty_distance: float = 0.01
-    penalty_scaling: float = 433.641
+    penalty_distance: Annotated[float, AtLeast(0, "Å")] = 0.01
+    penalty_scaling: Annotated[float, AtLeast(0, "eV/Å³")] = 433.641
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "elements", tuple(self.elements))
         object.__setattr__(self, "special", tuple(slot_limits(entry) for entry in self.special))
         if not self.elements or len(set(self.elements)) != len(self.elements):
             raise TamisError(f"elements are {list(self.elements)}; name at least one element, each once")
-        self._check_orders()
-        self._check_cutoff()
+        self._check_many_body()
         self._check_special()
+        self._check_limits()
+
+    def _check_many_body(self) -> None:
+        for kind, order, r_cut in (
+            ("3b", self.order_3b, self.r_cut_3b),
+            ("4b", self.order_4b, self.r_cut_4b),
+        ):
+            if order == 1:
+                raise TamisError(
+                    f"order_{kind} is 1; it must be at least 2, or 0 to leave these functions out"
+                )
+            if order > 0 and not r_cut <= self.r_cut:
+                raise TamisError(
+                    f"r_cut_{kind} is {r_cut} Å, more than r_cut = {self.r_cut} Å, the cutoff of pairs; lower it or "
+                    "raise r_cut"
+                )
+
+    def _check_limits(self) -> None:
         for size, order in ((2, 1), (3, self.order_3b), (4, self.order_4b)):
             for atoms in self._kinds(size) if order > 0 else ():
                 if not self._left_out(atoms):
                     check_limits(atoms, self.limits_of(atoms), self.r_cut)
         if self.n_features == 0:
             raise TamisError(
-                "special leaves out every kind of cluster: no function is left; raise an s_max there"
+                "no function is left; raise order_2b, order_3b or order_4b, or an s_max in special"
             )
-        self._check_penalty()
-
-    def _check_orders(self) -> None:
-        for name, lowest in (("order_2b", 1), ("order_3b", 2), ("order_4b", 2)):
-            order = getattr(self, name)
-            if not isinstance(order, int) or order < 0 or 0 < order < lowest:
-                raise TamisError(
-                    f"{name} is {order!r}; it must be a whole number of at least {lowest}, or 0 to leave it out"
-                )
-        for name, largest in LARGEST_ORDERS.items():
-            if getattr(self, name) > largest:
-                raise TamisError(f"{name} is {getattr(self, name)}; at most {largest} can be treated")
-        if self.order_2b == self.order_3b == self.order_4b == 0:
-            raise TamisError(
-                "order_2b, order_3b and order_4b are all 0: no function is left; raise one of them"
-            )
-
-    def _check_cutoff(self) -> None:
-        if self.cutoff not in ("cubic", "tersoff"):
-            raise TamisError(f"cutoff is {self.cutoff!r}; it must be cubic or tersoff")
-        if self.cutoff == "tersoff" and not 0.0 < self.cutoff_fraction <= 1.0:
-            raise TamisError(
-                f"cutoff_fraction is {self.cutoff_fraction}; it must be above 0 and at most 1, say 0.5"
-            )
-        for name, order in (("r_cut_3b", self.order_3b), ("r_cut_4b", self.order_4b)):
-            if order > 0 and not getattr(self, name) <= self.r_cut:
-                raise TamisError(
-                    f"{name} is {getattr(self, name)} Å, more than r_cut = {self.r_cut} Å, the cutoff of pairs; ChIMES "
-                    "needs its many-body cutoffs to be at most that of the pairs: lower it or raise r_cut"
-                )
-
-    def _check_penalty(self) -> None:
-        for name, unit in (("penalty_distance", "Å"), ("penalty_scaling", "eV/Å³")):
-            if not 0.0 <= getattr(self, name) < math.inf:
-                raise TamisError(
-                    f"{name} is {getattr(self, name)} {unit}; it must be a finite number from 0 on"
-                )
         for atoms in self._kinds(2):
             s_min, s_max, _ = self.limits_of(atoms)[0]
             if s_min < s_max <= s_min + self.penalty_distance:
@@ -191,7 +172,7 @@ class ChimesBasis(LinearBasis):
 
     @property
     def tersoff(self) -> float:
-        """The fraction of the kernels: 0 stands for the cubic cutoff."""
+        """The cutoff as the kernels have it: cutoff_fraction, or 0 for the cubic one."""
         return float(self.cutoff_fraction) if self.cutoff == "tersoff" else 0.0
 
     def _kinds(self, size: int) -> Iterator[tuple[str, ...]]:
@@ -238,8 +219,8 @@ class ChimesBasis(LinearBasis):
 
     def _accumulate(self, atoms: Atoms, values: Array, forces: Array, strain: Array) -> None:
         self.check(atoms)
-        symbols, neighbours = atoms.get_chemical_symbols(), half_neighbours(atoms, self.r_cut)
-        for kind, members, places in clusters_by_kind(symbols, neighbours, self.types, self.elements):
+        species, near = species_of(atoms, self.elements), neighbours_of(atoms, self.r_cut, half=True)
+        for kind, members, places in clusters_by_kind(species, near, self.types, self.elements):
             if kind.orbits:
                 add_clusters(
                     members, places, kind.limits, self.tersoff, kind.n_powers, kind.terms, kind.starts, kind.column,
@@ -270,12 +251,7 @@ class ChimesBasis(LinearBasis):
         return None
 
     def _check_solution(self, coefficients: Array, offsets: Array) -> None:
-        for name, given, wanted in (
-            ("coefficients", coefficients, self.n_features),
-            ("offsets", offsets, len(self.elements)),
-        ):
-            if np.shape(given) != (wanted,) or not np.isfinite(given).all():
-                raise TamisError(
-                    f"{name} have shape {np.shape(given)}; {wanted} finite numbers are needed: one a column of the "
-                    "basis, one a chemical element"
-                )
+        numbers = {"coefficients": (coefficients, self.n_features), "offsets": (offsets, len(self.elements))}
+        for name, (given, n) in numbers.items():
+            if np.shape(given) != (n,) or not np.isfinite(given).all():
+                raise TamisError(f"{name} have shape {np.shape(given)}; {n} finite numbers are needed")

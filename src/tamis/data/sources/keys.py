@@ -1,39 +1,26 @@
-"""Which of a file's names are taken for energy, forces and stress, and what contradicts that choice."""
+"""Chooses the keys of energy, forces and stress in a user's files."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from ase import Atoms
-from numpy.typing import NDArray
-
-from tamis.core.configuration import suggest
+from tamis.core.suggestions import suggest
 from tamis.core.units import MEV_PER_EV
-from tamis.data.checks import IMPOSSIBLE_STRESS
-from tamis.data.file_units import STRESSES, FileUnits
-from tamis.data.sources.labels import (
-    Keys,
-    bare,
-    has_volume,
-    label,
-    names_of_labels,
-    numbers,
-    stress_by_key,
-    stress_by_virial,
-    voigt,
+from tamis.data.file_units import FileUnits
+from tamis.data.sources.contradictions import (
+    CORES,
+    Named,
+    gaps,
+    other_spellings,
+    spellings,
+    stress_against_virial,
 )
-
-Array = NDArray[np.float64]
-Named = Sequence[tuple[str, Atoms]]
-"""Ids and structures."""
+from tamis.data.sources.labels import Keys, label, names_of_labels
 
 AUTO = "auto"
-"""What a key is where its user named none."""
+"""The value of a key that the user has not named."""
 USUAL = {
     "energy": "energy",
     "forces": "forces",
@@ -42,37 +29,14 @@ USUAL = {
     "group": "config_type",
     "block": None,
 }
-"""What is looked for then."""
-REFERENCE_WORDS = frozenset(
-    [
-        *("ref", "reference", "dft", "qm", "abinitio", "vasp", "qe", "castep", "cp2k", "gpaw", "pbe"),
-        *("target", "true", "label", "data", "total"),
-    ]
-)
-"""Words around the name of a label that a potential is to be trained on (``REF_energy``, ``energy_dft``)."""
-CORES = {
-    "energy": ("energy",),
-    "forces": ("forces", "force"),
-    "stress": ("stress",),
-    "virial": ("virial", "virials"),
-}
-ENERGY_ROUNDING = 1e-3
-"""eV; two energies of a structure that are nearer are one number, printed with other digits."""
-FORCE_ROUNDING = 1e-3
-"""eV/Å."""
-STRESS_ROUNDING = 1e-4
-"""eV/Å³ (16 MPa): VASP prints 0.01 kbar, and virials are printed with two decimals or more."""
-RELATIVE_ROUNDING = 1e-3
+"""The names that ``auto`` takes."""
 SAME_ENERGY = 1e-6
 """eV; free energy and energy that are nearer are one number."""
-COMPONENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
-RATIOS: dict[float, str] = {1.0: "", **{1.0 / number: unit for unit, number in STRESSES.items()}}
-"""What a stress in another unit is of one in eV/Å³."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """keys : what is read. problems : why that cannot be. remarks : what deserves a word, by label."""
+    """keys : names to read. problems : reasons to refuse them. remarks : notes for the user, by label."""
 
     keys: Keys
     problems: tuple[str, ...]
@@ -98,7 +62,7 @@ def choose_keys(frames: Named, wanted: Mapping[str, str | None], units: FileUnit
         remarks["energy"] = remark
     for what in CORES:
         if wanted[what] == AUTO and chosen[what] in counts:
-            problems += _other_spellings(frames, what, str(chosen[what]), counts, units)
+            problems += other_spellings(frames, what, str(chosen[what]), set(counts) - {USUAL[what]}, units)
     chosen, wrong, remark = _one_stress(frames, chosen, wanted, counts, units)
     problems += wrong
     remarks["stress"] = remark
@@ -112,7 +76,7 @@ def _usual(what: str, counts: Mapping[str, int]) -> str | None:
 
 
 def _missing(counts: Mapping[str, int], wanted: Mapping[str, str | None], n_frames: int) -> Iterator[str]:
-    """Names that no structure has: those that the user gave, and those of energy and forces in any case."""
+    """Problems with names that no structure has, if the user gave them or they are of energy or forces."""
     known = sorted(set(counts) - {"nothing"})
     for what, given in wanted.items():
         needed = what in ("energy", "forces")
@@ -130,7 +94,7 @@ def _missing(counts: Mapping[str, int], wanted: Mapping[str, str | None], n_fram
 
 
 def _energy_of_forces(frames: Named, counts: Mapping[str, int]) -> tuple[str, str, list[str]]:
-    """The energy that forces are the gradient of, a remark, and what is wrong.
+    """The key of the energy whose gradient the forces are, a remark, and problems.
 
     With smeared occupations forces belong to the free energy of the electrons; the energy extrapolated to zero width,
     which ASE calls ``energy`` for VASP, GPAW, CASTEP and others, is another number.
@@ -140,12 +104,12 @@ def _energy_of_forces(frames: Named, counts: Mapping[str, int]) -> tuple[str, st
     if not counts.get("energy"):
         return "free_energy", "", []
     both = [(name, atoms) for name, atoms in frames if label(atoms, "free_energy") is not None]
-    gaps = dict(_gaps(both, "energy", "free_energy"))
-    if max(gaps.values(), default=0.0) <= SAME_ENERGY:
+    apart_by = dict(gaps(both, "energy", "free_energy"))
+    if max(apart_by.values(), default=0.0) <= SAME_ENERGY:
         return "energy", "free_energy is the same", []
-    worst = max(gaps, key=lambda name: gaps[name])
+    worst = max(apart_by, key=lambda name: apart_by[name])
     n_atoms = len(dict(both)[worst])
-    apart = f"{MEV_PER_EV * gaps[worst] / n_atoms:.3g} meV/atom ({worst})"
+    apart = f"{MEV_PER_EV * apart_by[worst] / n_atoms:.3g} meV/atom ({worst})"
     if len(both) < len(frames):
         return (
             "energy",
@@ -163,61 +127,6 @@ def _energy_of_forces(frames: Named, counts: Mapping[str, int]) -> tuple[str, st
     )
 
 
-def _gaps(frames: Named, one: str, other: str) -> Iterator[tuple[str, float]]:
-    """Id and largest difference of two labels, where a structure has both with equally many numbers."""
-    for name, atoms in frames:
-        a, b = (_flat(label(atoms, key)) for key in (one, other))
-        if a is not None and b is not None and a.shape == b.shape and a.size:
-            gap = float(np.abs(a - b).max())
-            if np.isfinite(gap):
-                yield name, gap
-
-
-def _flat(value: Any) -> Array | None:
-    found = None if value is None else numbers(value)
-    return None if found is None else found.ravel()
-
-
-def _other_spellings(
-    frames: Named, what: str, chosen: str, counts: Iterable[str], units: FileUnits
-) -> Iterator[str]:
-    """Labels of the same meaning under another name (``REF_energy`` beside ``energy``) with other values."""
-    factor, rounding = {
-        "energy": (units.energy_factor, ENERGY_ROUNDING),
-        "forces": (units.forces_factor, FORCE_ROUNDING),
-        "stress": (abs(units.stress_factor), STRESS_ROUNDING),
-        "virial": (abs(units.virial_factor), ENERGY_ROUNDING),
-    }[what]
-    for other in sorted(spellings(what, counts)):
-        if other in (chosen, USUAL[what]):
-            continue
-        if what in ("stress", "virial"):
-            gaps = list(_tensor_gaps(frames, chosen, other))
-        else:
-            gaps = list(_gaps(frames, chosen, other))
-        differing = [(name, gap) for name, gap in gaps if gap * factor > rounding]
-        if differing:
-            name, gap = max(differing, key=lambda one: one[1])
-            yield (
-                f"{name}: {chosen} and {other} are {gap:.4g} apart (and differ in {len(differing)} of {len(frames)} "
-                f"structures); which is the reference, and which a model's? set dataset.{what}_key={other}, or "
-                f"dataset.{what}_key={chosen}"
-            )
-
-
-def _tensor_gaps(frames: Named, one: str, other: str) -> Iterator[tuple[str, float]]:
-    for name, atoms in frames:
-        a, b = (voigt(label(atoms, key)) for key in (one, other))
-        if a is not None and b is not None and np.isfinite(a - b).all():
-            yield name, float(np.abs(a - b).max())
-
-
-def spellings(what: str, names: Iterable[str]) -> set[str]:
-    """The ``names`` that mean a label to train on: its core, and words as in ``REFERENCE_WORDS`` around it."""
-    cores = [{core} for core in CORES[what]]
-    return {name for name in names if set(re.split(r"[_.\-\s]+", name.lower())) - REFERENCE_WORDS in cores}
-
-
 def _one_stress(
     frames: Named,
     chosen: dict[str, str | None],
@@ -225,14 +134,14 @@ def _one_stress(
     counts: Iterable[str],
     units: FileUnits,
 ) -> tuple[dict[str, str | None], list[str], str]:
-    """``chosen``, so that stress and virial do not contradict each other; what is wrong, and a remark.
+    """``chosen`` without contradictions of stress and virial, problems, and a remark.
 
-    Of two that contradict each other the one that was typed is taken, and the other is not read.
+    If the two contradict each other, the one that the user typed is read, and the other is not.
     """
     stress, virial = chosen["stress"], chosen["virial"]
     typed = [what for what in ("stress", "virial") if wanted[what] not in (AUTO, None)]
     if stress and virial:
-        clash = _stress_against_virial(frames, stress, virial, units)
+        clash = stress_against_virial(frames, stress, virial, units)
         if not clash or len(typed) != 1:
             return chosen, clash, ""
         other = "virial" if typed == ["stress"] else "stress"
@@ -246,80 +155,5 @@ def _one_stress(
         ]
         return chosen, [], f"to be read with {' or '.join(ways)}" if ways else ""
     pairs = [(stress, name) for name in virials] if stress else [(name, str(virial)) for name in stresses]
-    found = [text for pair in pairs for text in _stress_against_virial(frames, *pair, units, of_choice=True)]
+    found = [text for pair in pairs for text in stress_against_virial(frames, *pair, units, of_choice=True)]
     return chosen, found, ""
-
-
-def _stress_against_virial(
-    frames: Named, stress: str, virial: str, units: FileUnits, of_choice: bool = False
-) -> list[str]:
-    """Stress and virial that a structure has both, and that are not minus each other (times the volume).
-
-    of_choice : one of them would not be read, since it has another name than usual; to name one is advised.
-    """
-    pairs = []
-    for name, source in frames:
-        if label(source, stress) is None or label(source, virial) is None:
-            continue
-        atoms = bare(source, units.length_factor)
-        if not has_volume(atoms):
-            continue
-        a = stress_by_key(source, stress, units)
-        b = stress_by_virial(source, atoms, virial, units)
-        if a is not None and b is not None and a.size == b.size == 6 and np.isfinite(a - b).all():
-            pairs.append((name, a, b, atoms.cell.volume))
-    if not pairs:
-        return []
-    ours, theirs = np.array([a for _, a, _, _ in pairs]), np.array([b for _, _, b, _ in pairs])
-    gaps = np.abs(ours - theirs).max(axis=1)
-    largest = np.maximum(np.abs(ours).max(axis=1), np.abs(theirs).max(axis=1))
-    wrong = np.flatnonzero(gaps > STRESS_ROUNDING + RELATIVE_ROUNDING * largest)
-    if not len(wrong):
-        return []
-    worst = int(wrong[np.argmax(gaps[wrong])])
-    k = int(np.argmax(np.abs(ours[worst] - theirs[worst])))
-    volumes = np.array([volume for _, _, _, volume in pairs])
-    return [
-        f"{pairs[worst][0]}: {stress} and {virial} contradict each other: component {COMPONENTS[k]} of the stress is "
-        f"{ours[worst, k]:.4g} eV/Å³, and minus virial over volume is {theirs[worst, k]:.4g} (they differ in "
-        f"{len(wrong)} of {len(pairs)} structures that have both){_explained(ours, theirs, volumes)}; set "
-        f"{_advice(ours, theirs, stress, virial, of_choice)}"
-    ]
-
-
-def _advice(ours: Array, theirs: Array, stress: str, virial: str, of_choice: bool) -> str:
-    """Which of the two may be taken: not the one that holds nothing, nor one in a unit that is not said."""
-    ways = []
-    if theirs.any():
-        ways.append(f"dataset.{f'virial_key={virial}' if of_choice else 'stress_key=null'} to take {virial}")
-    if ours.any() and float(np.abs(ours).max()) < IMPOSSIBLE_STRESS:
-        ways.append(f"dataset.{f'stress_key={stress}' if of_choice else 'virial_key=null'} to take {stress}")
-    return ", or ".join(ways)
-
-
-def _explained(stress: Array, by_virial: Array, volumes: Array) -> str:
-    """What would make them agree, or which of them holds nothing."""
-    if not stress.any():
-        return "; every stress is zero, as where a program fills in what it has not computed"
-    if not by_virial.any():
-        return "; every virial is zero, as where a program fills in what it has not computed"
-    if (ratio := _ratio(stress, by_virial)) is not None:
-        for known, unit in RATIOS.items():
-            if abs(abs(ratio) / known - 1.0) < 0.01:
-                sign = "-" if ratio < 0.0 else ""
-                return (
-                    f"; the stress is {ratio:.6g} times the other: with dataset.units.stress={sign}"
-                    f"{unit or 'ev/angstrom3'} they agree"
-                )
-        return f"; the stress is {ratio:.6g} times the other"
-    multiplied = _ratio(stress, by_virial * volumes[:, None])
-    if multiplied is not None and abs(abs(multiplied) - 1.0) < 0.01:
-        return "; the virial seems to be a stress, not multiplied with the volume"
-    return ""
-
-
-def _ratio(a: Array, b: Array) -> float | None:
-    """``a`` over ``b``, where one is a multiple of the other."""
-    ratio = float(np.sum(a * b) / np.sum(b * b))
-    off = float(np.linalg.norm(a - ratio * b)) / max(float(np.linalg.norm(a)), 1e-300)
-    return ratio if off < 0.02 else None

@@ -12,11 +12,11 @@ import numpy as np
 import yaml
 
 from tamis.bases.ace.basis import AceBasis
-from tamis.bases.ace.check import read_b_basis, read_offsets
-from tamis.bases.ace.pyace import AceCalculator, write_potential
+from tamis.bases.ace.pyace import AceCalculator, read_b_basis, read_offsets, write_potential
 from tamis.core.errors import MissingEngineError, TamisError
 from tamis.core.fields import AtLeast, Between, OneOf, Whole
 from tamis.data.dataset import Dataset
+from tamis.engines.first_reading import read_elsewhere_first, use_once
 from tamis.models.trainers.base import (
     FilePotential,
     Trainer,
@@ -86,7 +86,7 @@ class Pacemaker(Trainer):
         return FilePotential(
             files=shop.read(POTENTIAL, LAMMPS_FILE),
             logs=shop.logs | shop.read(INPUT),
-            reader=read_ace,
+            reader=load_ace,
             pair_lines=self.basis.lammps,
             diagnostics=shop.figures,
         )
@@ -162,8 +162,25 @@ def write_structures(path: Path, kept: Dataset, offsets: Mapping[str, float], r_
 
 
 def read_ace(folder: Path) -> AceCalculator:
-    """Calculator of a potential of pacemaker or of model=ace: python-ace's energies plus those of the free atoms."""
-    return AceCalculator(read_b_basis(folder / POTENTIAL), read_offsets(folder / POTENTIAL))
+    """Calculator of a potential of pacemaker or of model=ace: python-ace's energies plus those of the free atoms.
+
+    Raises
+    ------
+    TamisError : the file is missing or damaged.
+    """
+    read_elsewhere_first(_use_once, folder)
+    return load_ace(folder)
+
+
+def load_ace(folder: Path) -> AceCalculator:
+    """``read_ace`` for files that were written just now, without the other process."""
+    basis = read_b_basis(folder / POTENTIAL)
+    return AceCalculator(basis, read_offsets(basis))
+
+
+def _use_once(folder: Path) -> None:
+    calculator = load_ace(folder)
+    use_once(calculator, sorted(calculator.offsets))
 
 
 def _has_tensorpot() -> bool:
