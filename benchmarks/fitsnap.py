@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from ase.calculators.calculator import Calculator
@@ -15,7 +16,7 @@ from tamis.core.units import BAR_PER_EV_PER_A3_IN_LAMMPS
 from tamis.data.dataset import Dataset
 from tamis.engines.lammps import Box
 from tamis.models.trainers.base import FilePotential, Trainer, reference_energies
-from tamis.models.trainers.programs import Workshop, find_program
+from tamis.models.trainers.programs import Program, Workshop
 
 # FitSNAP 3.1.0 of 2023 calls LAMMPS by names that LAMMPS has changed since.
 START = """
@@ -47,12 +48,7 @@ class FitSnap(Trainer):
     basis: SnapBasis
     energy_weight: float
     stress_weight: float
-    python: str
-
-    @property
-    def elements(self) -> tuple[str, ...]:
-        """Chemical symbols that the potential is for."""
-        return self.basis.elements
+    python: Annotated[str, Program("fitsnap", "make an environment with fitsnap3")]
 
     def train(self, kept: Dataset, shop: Workshop, rng: np.random.Generator) -> FilePotential:
         """Write one JSON file a structure and in.snap, run FitSNAP."""
@@ -63,7 +59,7 @@ class FitSnap(Trainer):
         (shop.folder / "in.snap").write_text(self.input(kept))
         (shop.folder / "start.py").write_text(START)
         name = COEFFICIENT_FILE.removesuffix(".snapcoeff")
-        shop.run(find_program(self.python, "fitsnap", "python", ""), "start.py", makes=(f"{name}.snap*",))
+        shop.run(self.python, "start.py", makes=(f"{name}.snap*",))
         return FilePotential(
             files=shop.read(COEFFICIENT_FILE, PARAMETER_FILE),
             logs=shop.logs,
@@ -71,7 +67,7 @@ class FitSnap(Trainer):
                 read_fitsnap, shifts=tuple(reference_energies(kept, self.elements, None).values())
             ),
             pair_lines=self.basis.lammps,
-            fit_report=shop.figures,
+            diagnostics=shop.figures,
         )
 
     def structure(self, kept: Dataset, i: int) -> dict[str, object]:

@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 
 from tamis.data.dataset import Dataset
 from tamis.models.linear import LinearModel, LinearPotential
-from tamis.models.normal_equations import Weights, element_counts, gather_rows, solve_rows
+from tamis.models.normal_equations import Weights, free_atom_energies, gather_rows, solve_rows
 from tamis.store import Store
 
 
@@ -83,8 +83,7 @@ def measure(model: LinearModel, kept: Dataset, store: Store, repeats: int) -> di
 def compare_with_qr(fitted: LinearPotential, kept: Dataset, store: Store) -> tuple[float, float]:
     """Largest relative deviation of the predictions for ``kept``, and the seconds of the QR."""
     elements, found = fitted.basis.elements, fitted.diagnostics
-    counts = np.array([element_counts(atoms.get_chemical_symbols(), elements) for atoms in kept.structures])
-    offsets = np.linalg.lstsq(counts, kept.energies, rcond=None)[0]  # as the fit does: large numbers stay out
+    offsets = free_atom_energies(kept, elements)  # as the fit does: large numbers stay out
     rows = gather_rows(store.design(fitted.basis, kept.structures), kept, elements, offsets)
     start = time.perf_counter()
     weights = Weights(found["energy_weight_per_A"], found["stress_weight_per_A"])

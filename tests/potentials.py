@@ -21,10 +21,6 @@ class PairStyle(Potential):
     commands: tuple[str, ...]
     native: bool = True
 
-    @property
-    def diagnostics(self):
-        return {}
-
     def calculator(self) -> Calculator:
         return LammpsCalculator(self.commands, ("Si",), R_CUT)
 
@@ -41,10 +37,6 @@ class Faulty(Potential):
 
     fault: str
     calls: int
-
-    @property
-    def diagnostics(self):
-        return {}
 
     def calculator(self) -> Calculator:
         return FaultyCalculator(self.fault, self.calls)

@@ -59,10 +59,6 @@ class Given(Potential):
 
     inner: Calculator
 
-    @property
-    def diagnostics(self) -> dict[str, float]:
-        return {}
-
     def calculator(self) -> Calculator:
         return self.inner
 

@@ -160,9 +160,8 @@ def snap(folder: Path) -> Format:
 
 
 def nnp(folder: Path) -> Format:
-    from tamis.models.nnp.files import read_n2p2, write_n2p2
     from tamis.models.nnp.network import Network, n_parameters
-    from tamis.models.nnp.potential import NnpPotential
+    from tamis.models.nnp.potential import NnpPotential, read_n2p2
     from tamis.models.nnp.scaling import Scaling
 
     table = linear_basis("descriptor=acsf", "descriptor.angular_zeta=[1.0,4.0]").table  # type: ignore[attr-defined]
@@ -177,7 +176,7 @@ def nnp(folder: Path) -> Format:
     )
     place = folder / "good"
     place.mkdir()
-    write_n2p2(place, potential)
+    potential.write(place)
     return finished(Format(files_in(place), read_n2p2, lambda found: found.calculator()), folder)
 
 
@@ -205,13 +204,10 @@ def gap(folder: Path) -> Format:
 
 
 def ace(folder: Path) -> Format:
-    from tamis.models.trainers.pacemaker import OFFSETS, POTENTIAL, read_ace
+    from tamis.models.trainers.pacemaker import POTENTIAL, read_ace
 
     small = ("descriptor=ace", "descriptor.n_functions_per_element=12", "descriptor.spline_spacing=0.01")
-    files = {
-        POTENTIAL: written(folder, linear_basis(*small))["ace.yaml"],
-        OFFSETS: b'{"Si": -3.123456789012}',
-    }
+    files = {POTENTIAL: written(folder, linear_basis(*small))[POTENTIAL]}
     return finished(Format(files, read_ace, lambda found: found), folder)
 
 

@@ -2,7 +2,7 @@
 
 import gzip
 import io
-import json
+import re
 from pathlib import Path
 
 import ase.io
@@ -16,7 +16,7 @@ from tests.fuzz.potentials import energy_of, gap, linear_basis, silicon, written
 from tests.fuzz.structures import prepare_basis, settled_by_distance
 
 from tamis.bases.base import Basis
-from tamis.bases.chimes.basis import LARGEST_ORDERS
+from tamis.bases.chimes.functions import LARGEST_ORDERS
 from tamis.bases.chimes.reader import read_params
 from tamis.bases.dscribe_soap import DscribeSoapBasis
 from tamis.bases.quests import QuestsBasis
@@ -27,7 +27,7 @@ from tamis.core.geometry import neighbours_within
 from tamis.data.sources.formats import read_frames
 from tamis.engines.lammps import Box, start_lammps
 from tamis.models.trainers.gap_fit import read_gap
-from tamis.models.trainers.pacemaker import OFFSETS, POTENTIAL, load_ace, read_ace
+from tamis.models.trainers.pacemaker import POTENTIAL, load_ace, read_ace
 
 # cells whose vectors along directions that are not periodic are odd: they say nothing
 
@@ -111,7 +111,7 @@ def test_soap_refuses_atoms_on_top_of_each_other():
     basis = SoapBasis(("Si",), 4.0, 2, 1, 0.5, 0.5)
     atoms = bulk("Si", cubic=True)
     atoms.positions[1] = atoms.positions[0] + atoms.cell.array[2] + [0.5 * CLOSEST, 0, 0]
-    with pytest.raises(TamisError, match="two atoms of Si8 are closer than 0.001 Å"):
+    with pytest.raises(TamisError, match="are 0.0005 Å apart, on top of each other"):
         basis.values(atoms)
     atoms.positions[1, 0] += CLOSEST
     twice = basis.values(atoms.repeat((2, 1, 1)))
@@ -218,17 +218,17 @@ def test_files_that_are_no_b_basis(tmp_path, data):
         load_ace(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["[", "[1]", '{"Si": null}', '{"Si": ' + "1" * 400 + "}", "[" * 100_000])
+@pytest.mark.parametrize("text", ["[", "[1]", "null"])
 def test_damaged_energies_of_free_atoms(tmp_path, ace_text, text):
-    (tmp_path / POTENTIAL).write_text(ace_text)
-    (tmp_path / OFFSETS).write_text(text)
-    with pytest.raises(TamisError, match="cannot be read"):
+    damaged = re.sub("E0_Si: .*", f"E0_Si: {text}", ace_text)
+    assert damaged != ace_text
+    (tmp_path / POTENTIAL).write_text(damaged)
+    with pytest.raises(TamisError, match="no energies of the free atoms|is no B-basis"):
         load_ace(tmp_path)
 
 
 def test_python_ace_is_given_no_structure_that_it_cannot_treat(tmp_path, ace_text):
     (tmp_path / POTENTIAL).write_text(ace_text)
-    (tmp_path / OFFSETS).write_text(json.dumps({"Si": 1.0, "Ge": 1.0}))
     calculator = load_ace(tmp_path)
     with pytest.raises(TamisError, match="element Ge is unknown to this potential, which has Si"):
         calculator.get_property("energy", bulk("Ge"))

@@ -9,7 +9,7 @@ from tests.oracles.test_acsf import BOHR, GOLDEN, read_frames
 
 from tamis.data.sources.mlearn import Mlearn
 from tamis.evaluation.errors import Residuals, error_metrics
-from tamis.models.nnp.files import read_n2p2
+from tamis.models.nnp.potential import read_n2p2
 
 HARTREE = 27.211386245988
 CASES = ["si", "si_norm", "sige"]

@@ -65,7 +65,7 @@ def test_files_are_read_back_to_the_last_bit(tmp_path, kind):
 def test_published_snap_has_its_published_errors(shared, tmp_path, element):
     basis, coefficients, offsets = read_snap(shared / "golden" / "published" / element / "snap")
     dataset = mlearn_test_set(shared, element)
-    potential = LinearPotential(basis, coefficients, offsets, {})
+    potential = LinearPotential(basis, coefficients, offsets)
     residuals = Residuals.of(potential.predict(dataset, Store(tmp_path, 1)), dataset)
     metrics = error_metrics(residuals, dataset, "test", by_group=False)
     reference = yaml.safe_load((shared / "reference" / "zuo2020.yaml").read_text())

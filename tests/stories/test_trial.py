@@ -208,7 +208,7 @@ def test_the_written_potential_has_the_recorded_test_errors(place, tmp_path):
         elements=("Si",), atom_spacing=2.7155, seed=0, cache=place / ".tamis/data", drop=()
     ).load()
     test = dataset.subset(np.flatnonzero(dataset.is_test))
-    potential = LinearPotential(*read_snap(place / "single" / "potential"), {})
+    potential = LinearPotential(*read_snap(place / "single" / "potential"))
     through_lammps = super(LinearPotential, potential).predict(test, Store(tmp_path, 1))
     for name, value in error_metrics(Residuals.of(through_lammps, test), test, "test", by_group=True).items():
         assert single["metrics"][name] == pytest.approx(value, rel=1e-6), name

@@ -59,7 +59,7 @@ def snap(snap_basis, tmp_path_factory) -> LinearPotential:
     solution = np.linalg.lstsq(
         np.vstack([table, ridge]), np.concatenate([*targets, np.zeros(len(ridge))]), rcond=None
     )[0]
-    return LinearPotential(snap_basis, solution, np.array([-1.5]), {})
+    return LinearPotential(snap_basis, solution, np.array([-1.5]))
 
 
 @pytest.mark.parametrize(

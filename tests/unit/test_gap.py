@@ -19,7 +19,7 @@ from tamis.bases.soap import SoapBasis
 from tamis.core.errors import MissingEngineError, TamisError
 from tamis.data.dataset import structure_key
 from tamis.models.gap.candidates import choose_candidates, farthest_apart
-from tamis.models.gap.model import GapModel, log_errors
+from tamis.models.gap.model import GapModel, log_errors, sigmas_at
 from tamis.models.gap.sparse_gp import Sigmas, leading, pivoted_order, posterior, prior_factor, whiten
 from tamis.models.judging import Judges
 from tamis.models.normal_equations import Block, Quadratic, Terms
@@ -408,7 +408,7 @@ def test_the_chosen_setting_predicts_held_out_structures_best(prepared, rattled,
     offset = np.mean(kept.energies / kept.n_atoms)
     design = warm.design(basis, kept.structures)
     scores = []
-    for sigmas in prepared.grid:
+    for sigmas in map(sigmas_at, prepared.grid):
         energies, forces = [], []
         for k in range(3):
             train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
@@ -424,7 +424,7 @@ def test_the_chosen_setting_predicts_held_out_structures_best(prepared, rattled,
         force_rmse = np.sqrt(np.mean(np.concatenate(forces) ** 2))
         scores.append(np.log((np.mean(np.abs(energies)) + AS_GOOD_AS_NONE) * force_rmse))
     assert chosen["fold_score"] == pytest.approx(min(scores), abs=1e-5)
-    best = prepared.grid[int(np.argmin(scores))]
+    best = sigmas_at(prepared.grid[int(np.argmin(scores))])
     assert (chosen["energy_sigma_eV"], chosen["force_sigma_eV_per_A"]) == (best.energy, best.force)
 
 

@@ -1,4 +1,4 @@
-"""A step is the same whether it is found in the space of the parameters or in that of the rows."""
+"""Steps in the space of the parameters and in that of the rows, and runs that have to stop or recover."""
 
 from dataclasses import dataclass, field
 
@@ -61,3 +61,22 @@ def test_the_smaller_form_is_taken_and_finds_the_minimum(n_rows, form):
     rows = problem.rows.astype(float)
     expected = np.linalg.solve(rows.T @ rows + ridge * np.eye(30), rows.T @ problem.target)
     np.testing.assert_allclose(run.best, expected, atol=1e-3)
+
+
+def test_a_run_without_improvement_ends():
+    run = Run.start(np.zeros(30), np.random.default_rng(0))
+    run.advance(linear(90, 30), 1e-2, lambda p: 1.0, until=300, patience=7, check_every=1)
+    assert run.iteration == 8  # the first score is the best one
+
+
+def test_an_indefinite_matrix_is_damped():
+    class Broken(Linear):
+        def normal_equations(self, parameters, part):
+            loss, gram, moment = super().normal_equations(parameters, part)
+            return loss, gram - 30.0 * np.eye(30), moment
+
+    sound = linear(90, 30)
+    problem, run = Broken(sound.rows, sound.target), Run.start(np.zeros(30), np.random.default_rng(0))
+    run.advance(problem, 1e-2, lambda p: problem.loss(p, None), 400, 400, 1)
+    expected = np.linalg.lstsq(sound.rows.astype(float), sound.target)[0]
+    np.testing.assert_allclose(run.best, expected, atol=1e-2)

@@ -19,6 +19,7 @@ from tamis.models.normal_equations import (
     solve_ridges,
     solve_rows,
 )
+from tamis.models.tuning import Setting
 
 
 @pytest.fixture
@@ -53,10 +54,6 @@ def exact(rattled, snap_basis, store):
 
 def rows_of(dataset, basis, store):
     return gather_rows(store.design(basis, dataset.structures), dataset, basis.elements, np.zeros(1))
-
-
-def points_of(model):
-    return [(s.weights.energy, s.weights.stress, s.ridge) for s in model.grid]
 
 
 def predictions(rows, coefficients):
@@ -120,9 +117,9 @@ def test_terms_add_up_and_equal_the_rows(rattled, snap_basis, store):
     whole, left, right = (rows.terms(np.arange(a, b)) for a, b in ((0, 24), (0, 9), (9, 24)))
     c = np.random.default_rng(0).normal(size=rows.size)
     for name in ("energy", "force", "stress"):
-        term = getattr(left.plus(right), name)
+        term = getattr(left + right, name)
         assert term.mean_square(c) == pytest.approx(getattr(whole, name).mean_square(c), rel=1e-10)
-        assert getattr(whole.minus(left), name).mean_square(c) == pytest.approx(
+        assert getattr(whole - left, name).mean_square(c) == pytest.approx(
             getattr(right, name).mean_square(c), rel=1e-6
         )
     residuals = np.concatenate([b.times(c) - b.target for b in rows.force])
@@ -156,9 +153,9 @@ def test_a_settings_score_is_that_of_fits_to_the_other_folds(rattled, snap_basis
     rests = [np.setdiff1d(np.arange(len(rattled)), part) for part in parts]
     judges = judges_by_folds(rattled, 3, np.random.default_rng(0))
     judged = [(rows.terms(r), [rows.terms(p)]) for r, p in zip(rests, parts, strict=True)]
-    scores = model._losses(judged, points_of(model), judges).scores
+    scores = model._losses(judged, model.grid, judges).scores
     assert len(scores) == len(model.grid)
-    for setting, score in zip(model.grid, scores, strict=True):
+    for setting, score in zip((Setting(*point) for point in model.grid), scores, strict=True):
         solutions = [solve_rows(rows, rest, setting.weights, setting.ridge, 1) for rest in rests]
         errors = [
             np.concatenate(
@@ -189,7 +186,7 @@ def test_a_setting_without_a_solution_has_the_worst_score(rattled, snap_basis, s
 
     monkeypatch.setattr("tamis.models.linear.solve_ridges", without_the_first)
     judges = judges_by_folds(rattled, 3, np.random.default_rng(0))
-    scores = model._losses([(terms, [terms])], points_of(model), judges).scores
+    scores = model._losses([(terms, [terms])], model.grid, judges).scores
     assert np.isinf(scores).tolist() == [True, False, False] * 2
 
 
@@ -289,7 +286,15 @@ def test_two_elements_of_fixed_composition_have_a_solution(store):
         tuple(map(str, range(n))),
         np.zeros(n, dtype=bool),
     )
-    model = LinearModel(basis, (10.0,), (1.0,), (1e-8,), 2, "kept", 4)
+    model = LinearModel(
+        basis,
+        energy_weights=(10.0,),
+        stress_weights=(1.0,),
+        ridges=(1e-8,),
+        widenings=2,
+        tuning="kept",
+        n_folds=4,
+    )
     potential = model.fit(dataset, dataset, store, np.random.default_rng(0))
     assert np.abs(potential.offsets).max() < 100
     assert np.abs(potential.predict(dataset, store).energies + 40.0).max() < 2.0

@@ -1,13 +1,12 @@
-"""Networks, and the derivatives by weights that Levenberg-Marquardt needs, against finite differences."""
+"""Networks of one element, side by side, with their scalings and whitening."""
 
 import numpy as np
 import pytest
 
 from tamis.core.errors import TamisError
-from tamis.models.nnp.levenberg_marquardt import Run
 from tamis.models.nnp.network import ACTIVATIONS, Network, energy_and_gradient, mean_of, n_parameters
 from tamis.models.nnp.scaling import KEYWORDS, Scaling
-from tamis.models.whitening import Whitening
+from tamis.models.nnp.whitening import Whitening
 
 
 def network(*sizes, letters=None, seed=0) -> Network:
@@ -38,9 +37,7 @@ def test_mean_of_networks(shape):
     assert energy(merged, x) == pytest.approx(np.mean([energy(net, x) for net in nets]), abs=1e-14)
 
 
-def test_networks_that_do_not_fit_together_are_refused():
-    with pytest.raises(TamisError, match="side by side"):
-        mean_of([network(3, 4, 1), network(2, 4, 1)])
+def test_networks_that_do_not_fit_their_shape_are_refused():
     with pytest.raises(TamisError, match="identity"):
         network(3, 4, 1, letters="tt").scaled(2.0)
     with pytest.raises(TamisError, match="unknown"):
@@ -57,11 +54,11 @@ def test_scalings_map_as_their_name_says(kind):
     low, high, mean, sigma = values.min(0), values.max(0), values.mean(0), values.std(0, ddof=1)
     shift, factor, base = Scaling(kind, low, high, mean, sigma, -1.0, 1.0).affine()
     scaled = (values - shift) * factor + base
-    if kind == "range":
+    if kind == "minmax":
         np.testing.assert_allclose([scaled.min(0), scaled.max(0)], [[-1, -1], [1, 1]])
     elif kind == "sigma":
         np.testing.assert_allclose([scaled.mean(0), scaled.std(0, ddof=1)], [[-1, -1], [2, 2]])
-    elif kind == "range_center":
+    elif kind == "minmax_center":
         np.testing.assert_allclose([scaled.mean(0), np.ptp(scaled, 0)], [[-1, -1], [2, 2]])
     elif kind == "center":
         np.testing.assert_allclose(scaled, values - mean)
@@ -71,7 +68,7 @@ def test_scalings_map_as_their_name_says(kind):
 
 def test_a_function_without_spread_is_refused_by_scaling():
     with pytest.raises(TamisError, match="symmetry function 2 has a spread of 0"):
-        Scaling("range", np.zeros(2), np.array([1.0, 0.0]), np.zeros(2), np.ones(2))
+        Scaling("minmax", np.zeros(2), np.array([1.0, 0.0]), np.zeros(2), np.ones(2))
 
 
 def test_whitening_decorrelates_and_folds():
@@ -91,47 +88,3 @@ def test_whitening_decorrelates_and_folds():
     moved = scaled.copy()
     moved[4] += 1.0  # the constant function has no say, whatever it becomes
     assert energy(whitening.fold(net), moved) == pytest.approx(energy(whitening.fold(net), scaled))
-
-
-class Line:
-    """Fit y = a + b x; every second call of ``draw`` gives other rows."""
-
-    x = np.linspace(0, 1, 50)
-
-    def draw(self, rng):
-        return rng.permutation(50)[:20]
-
-    def n_rows(self, part):
-        return len(part)
-
-    def _residuals(self, parameters, part):
-        return parameters[0] + parameters[1] * self.x[part] - (2.0 - 3.0 * self.x[part])
-
-    def loss(self, parameters, part):
-        return float(np.sum(self._residuals(parameters, part) ** 2))
-
-    def normal_equations(self, parameters, part):
-        jacobian = np.stack([np.ones(len(part)), self.x[part]], axis=1)
-        residuals = self._residuals(parameters, part)
-        return float(residuals @ residuals), jacobian.T @ jacobian, jacobian.T @ residuals
-
-
-def test_levenberg_marquardt_solves_and_stops():
-    run = Run.start(np.zeros(2), np.random.default_rng(0))
-    judge = lambda p: float(np.abs(p - [2.0, -3.0]).max())  # noqa: E731
-    run.advance(Line(), 0.0, judge, until=300, patience=50, check_every=1)
-    np.testing.assert_allclose(run.best, [2.0, -3.0], atol=1e-8)
-    stuck = Run.start(np.zeros(2), np.random.default_rng(0))
-    stuck.advance(Line(), 0.0, lambda p: 1.0, until=300, patience=7, check_every=1)
-    assert stuck.iteration == 8  # the first look is the best one
-
-
-def test_levenberg_marquardt_survives_an_indefinite_matrix():
-    class Broken(Line):
-        def normal_equations(self, parameters, part):
-            loss, gram, moment = super().normal_equations(parameters, part)
-            return loss, gram - 5.0 * np.eye(2), moment
-
-    run = Run.start(np.zeros(2), np.random.default_rng(0))
-    run.advance(Broken(), 0.0, lambda p: float(np.abs(p - [2.0, -3.0]).max()), 400, 400, 1)
-    assert np.isfinite(run.parameters).all() and run.best_score < 0.5

@@ -104,6 +104,9 @@ def test_the_next_question_is_asked_only_after_an_answer(tmp_path):
         folder = write_study(write_protocol(tmp_path / str(gain), questions=questions), own_gain=gain)
         assert answers(folder)[1].outcome == second
     assert "is not asked" in report(folder)
+    answered = report(tmp_path / "0.2")
+    assert "test errors of energies are" in answered
+    assert "described only: Averaged over snap, ace, chimes, test errors of forces are" in answered
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ def test_a_damaged_file_is_made_again_where_the_structures_are_at_hand(store, sn
     )
     path = kept.items[1][0]
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(TamisError, match="was damaged or removed .* run the same again"):
+    with pytest.raises(TamisError, match="was damaged or removed .* same command again"):
         list(streamed)
     np.testing.assert_allclose(list(kept)[1], snap_basis.values(structures[1]), rtol=1e-12, atol=1e-12)
     assert len(list(streamed)) == 3

@@ -13,6 +13,7 @@ from tamis.bases.chimes.basis import ChimesBasis
 from tamis.core.errors import TamisError
 from tamis.data.dataset import Dataset
 from tamis.models.judging import Judges
+from tamis.models.nnp.files import function_line
 from tamis.models.trainers import chimes_lsq, n2p2
 
 KCAL_PER_MOL = 23.060547830619026
@@ -277,7 +278,7 @@ def read_data(path: Path) -> tuple[Dataset, list[str]]:
 def test_symmetry_functions_are_written_as_the_golden_ones_read(shared, case, tmp_path):
     """Also shifted angular ones, zeta that are not whole, and several cutoffs."""
     _, golden = read_settings(shared / "golden" / "n2p2" / case / "input.nn")
-    (tmp_path / "input.nn").write_text("\n".join(map(n2p2.function_line, golden)))
+    (tmp_path / "input.nn").write_text("\n".join(map(function_line, golden)))
     assert read_settings(tmp_path / "input.nn")[1] == golden
 
 

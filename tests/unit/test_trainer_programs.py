@@ -13,7 +13,7 @@ import pytest
 from tests.training import built, program, stand_ins
 
 from tamis.core.errors import MissingEngineError, TamisError
-from tamis.models.trainers.programs import find_program, workshop
+from tamis.models.trainers.programs import Program, workshop
 
 
 def run(tmp_path: Path, text: str, limit: float = 20.0, scratch: Path | None = None, **more):
@@ -202,12 +202,6 @@ def test_programs_see_one_thread_no_input_and_no_job_of_ours(tmp_path, monkeypat
     assert run(tmp_path, text).logs["fake.log"].decode().splitlines()[-1] == "[] 1 ''"
 
 
-@pytest.mark.parametrize("limit", [0.0, -1.0])
-def test_a_time_limit_must_be_positive(limit):
-    with pytest.raises(TamisError, match="time_limit_s"):
-        built("upstream_gap_fit", f"model.time_limit_s={limit}")
-
-
 MISSING = {
     "upstream_gap_fit": ("program", "quippy-ase"),
     "upstream_pacemaker": ("program", "python-ace"),
@@ -227,12 +221,11 @@ def test_a_missing_program_is_told_when_the_configuration_is_built(model, tmp_pa
 
 def test_programs_are_found_by_path_on_the_path_and_beside_python(tmp_path, monkeypatch):
     fake = program(tmp_path, "", "some-trainer")
-    assert find_program(str(fake), "m", "program", "get it") == str(fake)
+    rule = Program("m", "get it")
+    assert rule.apply("program", str(fake)) == str(fake)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert find_program("some-trainer", "m", "program", "get it") == str(fake)
-    assert find_program(Path(sys.executable).name, "m", "program", "get it").endswith(
-        Path(sys.executable).name
-    )
+    assert rule.apply("program", "some-trainer") == str(fake)
+    assert rule.apply("program", Path(sys.executable).name).endswith(Path(sys.executable).name)
     fake.chmod(0o644)
-    with pytest.raises(MissingEngineError):
-        find_program(str(fake), "m", "program", "get it")
+    with pytest.raises(MissingEngineError, match="get it"):
+        rule.apply("program", str(fake))

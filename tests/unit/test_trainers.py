@@ -1,6 +1,7 @@
 """gap_fit and pacemaker for real, and what all upstream trainers refuse."""
 
 from dataclasses import replace
+from xml.etree.ElementTree import Element
 
 import ase.io
 import numpy as np
@@ -50,12 +51,13 @@ BAD = [
     ("upstream_gap_fit", "model.force_sigma=0.0", "force_sigma"),
     ("upstream_gap_fit", "model.sparse_method=best", "cur_points"),
     ("upstream_gap_fit", "model.n_threads=0", "n_threads"),
+    ("upstream_gap_fit", "model.time_limit_s=0.0", "time_limit_s"),
     ("upstream_pacemaker", "model.fs_parameters=[1.0,1.0,1.0]", "prefactor"),
     ("upstream_pacemaker", "model.evaluator=gpu", "tensorpot"),
     ("upstream_pacemaker", "model.max_iterations=0", "max_iterations"),
-    ("upstream_pacemaker", "model.l2=-1.0", "negative"),
+    ("upstream_pacemaker", "model.l2=-1.0", "l2 is -1.0"),
     ("upstream_n2p2", "model.hidden_nodes=[]", "hidden_nodes"),
-    ("upstream_n2p2", "model.activation=x", "letters"),
+    ("upstream_n2p2", "model.activation=x", "choose one of l, t"),
     ("upstream_n2p2", "model.scaling=max", "minmax"),
     ("upstream_n2p2", "model.normalisation=yes please", "force"),
     ("upstream_n2p2", "model.epochs=0", "epochs"),
@@ -115,6 +117,7 @@ def test_a_potential_that_gives_nan_has_failed(silicon, tmp_path, monkeypatch):
 
     fake = program(tmp_path, "[pathlib.Path(n).write_text('<G/>') for n in ('gap.xml', 'gap.xml.sparseX.1')]")
     monkeypatch.setattr(gap_fit, "load_gap", lambda folder: Nan())
+    monkeypatch.setattr(gap_fit, "read_gap_xml", lambda path: Element("GAP"))
     with pytest.raises(TamisError, match="gives NaN"):
         fit(built("upstream_gap_fit", *SMALL_GAP, f"model.program={fake}"), silicon, tmp_path)
 

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
-from tamis.core.geometry import check_geometry, in_vacuum
+from tamis.core.geometry import check_geometry, in_vacuum, neighbours_within
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -44,14 +44,14 @@ def neighbours_of(atoms: Atoms, reach: float, half: bool = False, closest: float
 
     Raises
     ------
-    TamisError : two atoms are nearer than ``closest``.
+    TamisError : two atoms are nearer than ``closest``, or ``check_geometry`` refuses the structure.
     """
-    centres, others, shifts, vectors, distances = neighbour_list("ijSDd", in_vacuum(atoms, 1.0), float(reach))
+    centres, others, shifts, vectors, distances = neighbours_within(atoms, float(reach), "ijSDd")
     if len(distances) and distances.min() < closest:
         pair = int(distances.argmin())
         raise TamisError(
-            f"atoms {centres[pair]} and {others[pair]} are {distances[pair]:.2g} Å apart; correct or remove the "
-            "structure"
+            f"atoms {centres[pair]} and {others[pair]} are {distances[pair]:.2g} Å apart, on top of each other; "
+            "correct or remove the structure"
         )
     if half:
         kept = _once(centres, others, shifts)
@@ -92,7 +92,7 @@ class VerletList:
         if not self._holds(atoms):
             self._list(atoms)
         found = Neighbours(
-            *neighbours_within(atoms.positions, self._centres, self._others, self._shifts, self._reach)
+            *still_near(atoms.positions, self._centres, self._others, self._shifts, self._reach)
         )
         if len(found.distances) and found.distances.min() < SAME_PLACE:
             raise TamisError("two atoms are at the same place; correct or remove the structure")
@@ -120,7 +120,7 @@ class VerletList:
 
 
 @njit(cache=True)
-def neighbours_within(
+def still_near(
     positions: Array, centres: Integers, others: Integers, shifts: Array, reach: float
 ) -> tuple[Integers, Integers, Array, Array]:
     """Those of the listed neighbours that are nearer than ``reach``, in the order of ``Neighbours``."""

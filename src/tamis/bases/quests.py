@@ -8,14 +8,13 @@ from typing import Annotated, ClassVar
 import numba
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Elements, Whole
-from tamis.core.geometry import in_vacuum
+from tamis.core.geometry import in_vacuum, neighbours_within
 from tamis.engines.imports import import_engine
 
 CLOSEST = 1e-3
@@ -75,7 +74,7 @@ class QuestsBasis(Basis):
 
         width = 2 * self.k - 1
         rows = np.zeros((len(atoms), len(self.elements), width))
-        first, second, vectors, distances = neighbour_list("ijDd", in_vacuum(atoms, self.r_cut), self.r_cut)
+        first, second, vectors, distances = neighbours_within(atoms, self.r_cut, "ijDd")
         order = np.lexsort((distances, first))
         first, second, vectors, distances = first[order], second[order], vectors[order], distances[order]
         symbols = np.array(atoms.get_chemical_symbols())[second]

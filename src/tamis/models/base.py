@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a potential says of n structures.
+    """What a potential predicts for n structures.
 
     energies: (n,) eV; forces: n arrays (n_atoms, 3), eV/Å; stresses: (n, 6), eV/Å³, ASE sign, Voigt
     xx yy zz yz xz xy, NaN where the cell is not periodic in all directions.
@@ -31,18 +31,16 @@ class Predictions:
     stresses: Array
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Potential(ABC):
-    """A fitted model."""
+    """A fitted model.
 
-    @property
-    @abstractmethod
-    def diagnostics(self) -> Mapping[str, float]:
-        """What the fit chose and found (weights, ridge, fold errors), as metrics without a prefix."""
+    diagnostics: what the fit chose and found (weights, ridge, fold errors), as metrics without a prefix.
+    problem: why the fit's choice rests on too few data, in a sentence; "" where it does not.
+    """
 
-    @property
-    def problem(self) -> str:
-        """Why what the fit chose rests on too little, in a sentence; "" where it does not."""
-        return ""
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
+    problem: str = ""
 
     @abstractmethod
     def calculator(self) -> Calculator:
@@ -69,7 +67,7 @@ class Potential(ABC):
 
 
 class Model(ABC):
-    """What is trained. Subclasses are frozen dataclasses built from one YAML."""
+    """A recipe for training. Subclasses are frozen dataclasses built from one YAML."""
 
     @property
     def elements(self) -> tuple[str, ...]:

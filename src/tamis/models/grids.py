@@ -1,17 +1,16 @@
 """How a fit chooses its settings: a grid judged by folds that widens where its edge wins, and a choice by evidence.
 
-One rule for every model. Of all settings tried, those count as equally good whose score is within one standard error
-of the lowest (Breiman et al., Classification and Regression Trees, 1984, section 3.4.3); of them the one nearest to the
-middle of the given grid is chosen. Where it lies at an edge, a value beyond that edge is added, at the grid's own
-ratio, what is new is judged, and the choice made again, for as many rounds as the model's configuration says.
+One rule for every model. Settings whose score is within one standard error of the lowest count as equally good
+(Breiman et al., Classification and Regression Trees, 1984, section 3.4.3); the one nearest to the middle of the given
+grid is chosen. Where it lies at an edge, a value beyond that edge is added at the grid's own ratio, the new settings
+are judged, and the choice is made again, for as many rounds as the model's configuration says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +34,7 @@ class Axis:
     @classmethod
     def of(cls, values: Sequence[float], low: float, high: float) -> Axis:
         """From values in any order."""
-        return cls(tuple(sorted(set(values))), low, high)
+        return cls(tuple(sorted(set(map(float, values)))), low, high)
 
     def is_edge(self, value: float) -> bool:
         """True for the first and the last value; never where there is only one, which is the user's decision."""
@@ -57,17 +56,17 @@ class Axis:
 
 
 Score = Callable[[Array, Array], Array]
-"""Of sums (n_kinds, n) of the errors of n settings and their numbers (n_kinds,): one number a setting, low is good."""
+"""Scores (n,), low is good, from sums of errors (n_kinds, n) over so many rows (n_kinds,)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Losses:
-    """What held-out structures say of n settings, fold by fold.
+    """Errors of n settings on held-out structures, fold by fold.
 
     sums: (n_folds, n_kinds, n), over the held-out rows of a kind (energies, forces, stresses) of squared or absolute
         errors; infinity where a setting has no solution.
-    rows: (n_folds, n_kinds), how many rows.
-    score: what is made of the sums over folds.
+    rows: (n_folds, n_kinds), numbers of rows.
+    score: turns the sums over folds into scores.
     """
 
     sums: Array
@@ -75,16 +74,16 @@ class Losses:
     score: Score
 
     def beside(self, other: Losses) -> Losses:
-        """Of these settings, then of those of ``other``, by the same folds."""
+        """Losses of these settings, then of those of ``other``, by the same folds."""
         return replace(self, sums=np.concatenate([self.sums, other.sums], axis=2))
 
     @property
     def scores(self) -> Array:
-        """By all folds together, (n,); infinity: no solution."""
+        """Scores by all folds together, (n,); infinity: no solution."""
         return self.score(self.sums.sum(axis=0), self.rows.sum(axis=0))
 
     def standard_errors(self, best: int) -> Array:
-        """Of the difference between each score and that of setting ``best``, (n,), by the jackknife over folds.
+        """Standard error of each score minus that of setting ``best``, (n,), by the jackknife over folds.
 
         Efron and Stein, Annals of Statistics 9, 586 (1981). Infinity with fewer than two folds.
         """
@@ -102,7 +101,7 @@ class Losses:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen, its score, how many settings were tried in how many rounds of widening, and its edges.
+    """The chosen setting, its score, how many settings were tried in how many rounds of widening, and its edges.
 
     at_edge: parameters whose chosen value is the first or the last that was tried.
     """
@@ -124,17 +123,13 @@ class Choice:
         }
 
 
-NOT_JUDGED: Mapping[str, float] = MappingProxyType({"settings_tried": 1.0})
-"""The report of a fit that has nothing to choose by, and takes the setting that its model calls the most cautious."""
-
-
 def choose(axes: Sequence[Axis], rounds: int, judge: Callable[[Sequence[Point]], Losses]) -> Choice | None:
-    """The setting that the rule of this module chooses; None where no setting has a finite score.
+    """Choose a setting by the rule of this module; None where no setting has a finite score.
 
     Parameters
     ----------
-    axes : the grid, their product, from which the widening starts. rounds : of widening, at most.
-    judge : gives the losses of the points that it is asked for, always by the same folds.
+    axes : their product is the grid from which the widening starts. rounds : of widening, at most.
+    judge : gives the losses of points, always by the same folds.
     """
     points: list[Point] = list(product(*(axis.values for axis in axes)))
     wide, done = tuple(axes), 0
@@ -152,7 +147,7 @@ def choose(axes: Sequence[Axis], rounds: int, judge: Callable[[Sequence[Point]],
 
 
 def _most_central(points: Sequence[Point], losses: Losses, axes: Sequence[Axis]) -> int | None:
-    """Of the settings within a standard error of the lowest score the nearest to the middle of ``axes``."""
+    """The setting nearest to the middle of ``axes`` among those within a standard error of the lowest score."""
     scores = np.where(np.isnan(losses.scores), np.inf, losses.scores)
     lowest = int(np.argmin(scores))
     if not np.isfinite(scores[lowest]):

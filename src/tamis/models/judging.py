@@ -1,9 +1,9 @@
-"""By what the fits choose: which structures they hold out, and what of them can tell one setting from another.
+"""How fits judge their settings: which structures they hold out, and which labels can tell one setting from another.
 
-A score decides nothing where it rests on nothing. Forces that are zero by symmetry are met by every potential, so that
-their error is rounding; a label that only one structure has would be judged by fits that saw none of its kind. Folds
-are dealt so that each holds forces to judge, as far as the data allow; what has no signal is left out of the score, and
-``Judges`` says what the score rests on.
+Some labels cannot judge. Every potential meets forces that are zero by symmetry, so that their error is rounding; a
+label that only one structure has would be judged by fits that saw none of its kind. Folds are dealt so that each holds
+forces to judge, as far as the data allow; labels that cannot judge are left out of the score, and ``Judges`` says what
+the score rests on.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ AS_GOOD_AS_NONE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Judges:
-    """What a fit is judged by.
+    """The structures that judge a fit.
 
-    folds: (n,) of the kept structures; ``ALWAYS_TRAINED`` where a structure is never held out. Empty of other numbers
-        where a tuning set judges, or nothing does.
+    folds: (n,) of the kept structures; ``ALWAYS_TRAINED`` where a structure is never held out: all of them where a
+        tuning set judges, or nothing does.
     counts: (3,) distinct structures whose energies, forces and stresses tell settings apart.
-    kinds: (3,) True for what the score sums over.
+    kinds: (3,) True for the labels that the score sums over.
     negligible_force: eV/Å, errors of forces below it are as good as none.
-    doubts: in which ways the choice rests on too little, in words.
-    of_blocks: whether folds are of whole blocks; else of structures, copies together.
+    doubts: reasons why the choice rests on too few structures.
+    of_blocks: True for folds of whole blocks; else folds are of structures, with copies together.
     """
 
     folds: Indices
@@ -51,7 +51,7 @@ class Judges:
 
     @property
     def n_folds(self) -> int:
-        """How many folds there are; 0: nothing is held out."""
+        """Number of folds; 0 where nothing is held out."""
         return int(self.folds.max(initial=ALWAYS_TRAINED)) + 1
 
     def score(self, squares: Array, rows: Array) -> Array:
@@ -70,20 +70,20 @@ class Judges:
         return np.asarray(0.5 * np.log(per_row).sum(axis=0))
 
     def of_itself(self, kept: Dataset) -> Judges:
-        """For when to stop, where nothing is held out: what ``kept`` has of each kind; it chooses no setting."""
+        """The kept structures as judges of when to stop, where nothing is held out; they choose no setting."""
         moving = root_mean_squares(kept.forces) > still_force(kept.forces)
         return replace(self, kinds=np.array([True, moving.any(), has_stress(kept).any()]))
 
     @property
     def report(self) -> Mapping[str, float]:
-        """What the choice rests on, as diagnostics of a fit: distinct structures that judge each quantity."""
+        """Numbers of distinct structures that judge each quantity, for a potential's diagnostics."""
         names = ("judged_structures", "judged_force_structures", "judged_stress_structures")
         counts = {name: float(count) for name, count in zip(names, self.counts, strict=True)}
         return counts | {"folds": float(self.n_folds), "folds_of_blocks": float(self.of_blocks)}
 
     @property
     def problem(self) -> str:
-        """Why the choice rests on too little, in a sentence; "" where it does not."""
+        """Why the choice rests on too few structures, in a sentence; "" where it does not."""
         return "; ".join(self.doubts)
 
 
@@ -97,14 +97,15 @@ def judges_by_folds(
 ) -> Judges:
     """Deal ``kept`` into folds of whole bundles, by group.
 
-    Where a fold would hold no forces, or no stress labels, though there are enough of them, all is dealt again so that
-    they are spread over the folds. The only one with forces is always trained on: what there is only once is needed.
+    Where a fold would hold no forces, or no stress labels, though there are enough of them, everything is dealt again
+    so that they are spread over the folds. If only one bundle has forces, it is always trained on.
 
     Parameters
     ----------
-    n_folds : at most so many; fewer where there are fewer bundles. at_least : so many, where there are as many bundles.
-    per_fold : bundles that a fold should have. n_used : how many of the folds are ever held out, the first ones, each
-        judging a fit of its own, so that bundles with forces are counted; None: all, and the score sums over them.
+    n_folds : most folds; fewer where there are fewer bundles. at_least : fewest folds, where there are as many bundles.
+    per_fold : bundles that a fold should have. n_used : only the first n_used folds are ever held out, each judging a
+        fit of its own, so that bundles with forces are counted; copies of one structure then judge themselves. None:
+        all folds are held out, and the score sums over them.
     """
     bundles = kept.bundles
     still = still_force(kept.forces)
@@ -127,11 +128,12 @@ def judges_by_folds(
         labelled = np.zeros(len(kept), dtype=np.bool_)
     used = (folds != ALWAYS_TRAINED) & (folds < (len(kept) if n_used is None else n_used))
     found = _judges(kept, folds, used, moving, labelled, still)
-    return replace(found, of_blocks=kept.deals_blocks)
+    found = replace(found, of_blocks=kept.deals_blocks)
+    return found.of_itself(kept) if n_used is not None and found.n_folds == 0 else found
 
 
 def judges_by_tuning(kept: Dataset, tuning: Dataset) -> Judges:
-    """All of ``tuning`` judges fits to all of ``kept``."""
+    """Judges that are a tuning set, for fits to all of ``kept``."""
     still = still_force(kept.forces)
     moving = root_mean_squares(tuning.forces) > still
     everything = np.ones(len(tuning), dtype=np.bool_)
@@ -140,7 +142,7 @@ def judges_by_tuning(kept: Dataset, tuning: Dataset) -> Judges:
 
 
 def parts_of(tuning: Dataset, n_folds: int, rng: np.random.Generator) -> list[Indices]:
-    """A tuning set in at most ``n_folds`` parts of whole bundles, by group: they tell how sure its score is."""
+    """A tuning set in at most ``n_folds`` parts of whole bundles, by group; they give the score a standard error."""
     bundles = tuning.bundles
     folds = deal_into_folds(tuning.groups, min(n_folds, _distinct(bundles)), rng, bundles)
     return [np.flatnonzero(folds == k) for k in np.unique(folds)]
@@ -181,7 +183,7 @@ def _judges(
 
 
 def _any_of(bundles: Indices, signal: Mask) -> Mask:
-    """True for all of a bundle where it is for one of it, (n,)."""
+    """True for all members of a bundle where it is for one, (n,)."""
     return np.isin(bundles, bundles[signal])
 
 

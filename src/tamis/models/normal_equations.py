@@ -11,12 +11,15 @@ over structures; so folds, weights and ridges cost sums of small matrices and no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, blas, lapack, solve_triangular
+from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve, solve_triangular
 
 from tamis.bases.base import DesignRows
 from tamis.core.errors import TamisError
@@ -69,12 +72,7 @@ class Quadratic:
     square: float
     rows: int
 
-    @classmethod
-    def empty(cls, size: int) -> Quadratic:
-        """The sum over no rows."""
-        return cls(np.zeros((size, size), order="F"), np.zeros(size), 0.0, 0)
-
-    def plus(self, other: Quadratic) -> Quadratic:
+    def __add__(self, other: Quadratic) -> Quadratic:
         """Sum over the rows of both."""
         return Quadratic(
             self.gram + other.gram,
@@ -83,7 +81,7 @@ class Quadratic:
             self.rows + other.rows,
         )
 
-    def minus(self, other: Quadratic) -> Quadratic:
+    def __sub__(self, other: Quadratic) -> Quadratic:
         """Sum over the rows that are not in ``other``."""
         return Quadratic(
             self.gram - other.gram,
@@ -95,18 +93,17 @@ class Quadratic:
     @classmethod
     def of(cls, blocks: Sequence[Block], size: int) -> Quadratic:
         """Sum over the rows of ``blocks``, for ``size`` coefficients."""
+        gram, moment, square, rows = np.zeros((size, size), order="F"), np.zeros(size), 0.0, 0
         labelled = [block for block in blocks if len(block.target)]
-        if not labelled:
-            return cls.empty(size)
-        columns = labelled[0].matrix.shape[1]
-        small, moment, square, rows = np.zeros((columns, columns), order="F"), np.zeros(size), 0.0, 0
-        for block in labelled:
-            small = blas.dsyrk(1.0, block.matrix.T, beta=1.0, c=small, overwrite_c=True)
-            moment[:columns] += block.target @ block.matrix
-            square += float(block.target @ block.target)
-            rows += len(block.target)
-        gram = np.zeros((size, size), order="F")
-        gram[:columns, :columns] = small
+        if labelled:
+            columns = labelled[0].matrix.shape[1]
+            small = np.zeros((columns, columns), order="F")
+            for block in labelled:
+                small = blas.dsyrk(1.0, block.matrix.T, beta=1.0, c=small, overwrite_c=True)
+                moment[:columns] += block.target @ block.matrix
+                square += float(block.target @ block.target)
+                rows += len(block.target)
+            gram[:columns, :columns] = small
         return cls(gram, moment, square, rows)
 
     def mean_square(self, coefficients: Array) -> float:
@@ -135,35 +132,34 @@ class Terms:
         """Memory of the terms of so many sets of structures, and of solving with one of them."""
         return 8 * (3 * n_sets + MATRICES_OF_A_SOLUTION) * size**2
 
-    @classmethod
-    def empty(cls, size: int) -> Terms:
-        """The sums over no structures."""
-        return cls(Quadratic.empty(size), Quadratic.empty(size), Quadratic.empty(size))
+    @property
+    def kinds(self) -> tuple[Quadratic, Quadratic, Quadratic]:
+        """Energy, force, stress."""
+        return self.energy, self.force, self.stress
 
-    def plus(self, other: Terms) -> Terms:
+    def __add__(self, other: Terms) -> Terms:
         """Sums over the structures of both."""
-        return Terms(
-            self.energy.plus(other.energy), self.force.plus(other.force), self.stress.plus(other.stress)
-        )
+        return Terms(*(mine + theirs for mine, theirs in zip(self.kinds, other.kinds, strict=True)))
 
-    def minus(self, other: Terms) -> Terms:
+    def __sub__(self, other: Terms) -> Terms:
         """Sums over the structures that are not in ``other``."""
-        return Terms(
-            self.energy.minus(other.energy), self.force.minus(other.force), self.stress.minus(other.stress)
-        )
+        return Terms(*(mine - theirs for mine, theirs in zip(self.kinds, other.kinds, strict=True)))
 
     def combine(self, weights: Weights) -> tuple[Array, Array]:
         """Gram matrix (upper triangle) and moment of the weighted loss."""
-        gram, moment = self.force.gram * _per_row(self.force), self.force.moment * _per_row(self.force)
-        for term, weight in ((self.energy, weights.energy), (self.stress, weights.stress)):
-            factor = weight**2 * _per_row(term)
+        factors = (weights.energy**2, 1.0, weights.stress**2)
+        return self.weighted_sum(
+            [f / term.rows if term.rows else 0.0 for f, term in zip(factors, self.kinds, strict=True)]
+        )
+
+    def weighted_sum(self, factors: Sequence[float]) -> tuple[Array, Array]:
+        """Gram matrix (upper triangle) and moment of the energy, force and stress terms times ``factors``, summed."""
+        energy, force, stress = zip(self.kinds, factors, strict=True)
+        gram, moment = force[0].gram * force[1], force[0].moment * force[1]
+        for term, factor in (energy, stress):
             gram += factor * term.gram
-            moment = moment + factor * term.moment
+            moment += factor * term.moment
         return gram, moment
-
-
-def _per_row(term: Quadratic) -> float:
-    return 1.0 / term.rows if term.rows else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,9 +198,9 @@ def gather_rows(
 ) -> Rows:
     """Rows of labelled structures; energies less ``offsets`` (n_elements,) eV per atom; NaN stresses left out."""
     energy, force, stress = [], [], []
-    for i, (rows, atoms) in enumerate(zip(design, dataset.structures, strict=True)):
-        n_atoms = len(atoms)
-        counts = element_counts(atoms.get_chemical_symbols(), elements)
+    all_counts = element_counts(dataset.structures, elements)
+    for i, (rows, counts) in enumerate(zip(design, all_counts, strict=True)):
+        n_atoms = int(dataset.n_atoms[i])
         energy.append(
             Block(
                 (np.concatenate([rows.energy, counts]) / n_atoms)[None, :],
@@ -222,15 +218,21 @@ def gather_rows(
     return Rows(tuple(energy), tuple(force), tuple(stress))
 
 
-def element_counts(symbols: Sequence[str], elements: Sequence[str]) -> Array:
-    """Number of atoms of each element, (n_elements,)."""
-    return np.array([sum(symbol == element for symbol in symbols) for element in elements], dtype=float)
+def element_counts(structures: Iterable[Atoms], elements: Sequence[str]) -> Array:
+    """Number of atoms of each element in each structure, (n, n_elements)."""
+    numbers = [atomic_numbers[element] for element in elements]
+    return np.array([np.bincount(atoms.numbers, minlength=119)[numbers] for atoms in structures], dtype=float)
 
 
-def free_atom_energies(dataset: Dataset, elements: Sequence[str]) -> Array:
-    """Energies per element, eV, that fit the total energies best (least norm where the composition is fixed)."""
-    counts = np.array([element_counts(a.get_chemical_symbols(), elements) for a in dataset.structures])
-    return np.asarray(np.linalg.lstsq(counts, dataset.energies, rcond=None)[0])
+def free_atom_energies(dataset: Dataset, elements: Sequence[str], per_atom: bool = False) -> Array:
+    """Energies per element, eV, that fit the total energies best (least norm where the composition is fixed).
+
+    per_atom: fit the energies per atom instead; for one element their mean.
+    """
+    counts, energies = element_counts(dataset.structures, elements), dataset.energies
+    if per_atom:
+        counts, energies = counts / dataset.n_atoms[:, None], energies / dataset.n_atoms
+    return np.asarray(np.linalg.lstsq(counts, energies, rcond=None)[0])
 
 
 def solve(gram: Array, moment: Array, ridge: float, n_free: int) -> Array:
@@ -251,17 +253,29 @@ def solve(gram: Array, moment: Array, ridge: float, n_free: int) -> Array:
 
 def solve_ridges(gram: Array, moment: Array, ridges: Sequence[float], n_free: int) -> Array:
     """``solve`` for several ridges, (K, n_ridges); a column of NaN where the matrix is not positive definite."""
-    _, inverse, used = _column_scale(np.sqrt(np.diag(gram)))
+    inverse = _inverse_norms(np.diag(gram))
     scaled = gram * inverse[:, None]
     scaled *= inverse[None, :]
     target = moment * inverse
-    solutions = np.empty((len(inverse), len(ridges)), order="F")
+    solutions = np.full((len(inverse), len(ridges)), np.nan, order="F")
     for i, ridge in enumerate(ridges):
         matrix = scaled.copy(order="F")
-        matrix[np.diag_indices_from(matrix)] = np.where(used, 1.0 + _ridges(ridge, len(inverse), n_free), 1.0)
-        factor, info = lapack.dpotrf(matrix, lower=0, clean=0, overwrite_a=True)
-        solutions[:, i] = lapack.dpotrs(factor, target, lower=0)[0] * inverse if info == 0 else np.nan
+        diagonal = np.where(inverse > 0.0, 1.0 + _ridges(ridge, len(inverse), n_free), 1.0)
+        matrix[np.diag_indices_from(matrix)] = diagonal
+        with suppress(LinAlgError):
+            solutions[:, i] = solve_definite(matrix, target) * inverse
     return solutions
+
+
+def solve_definite(matrix: Array, target: Array, lower: bool = False) -> Array:
+    """Solution with a symmetric matrix in Fortran order, of which one triangle is used, and overwritten.
+
+    Raises
+    ------
+    LinAlgError : not positive definite to rounding.
+    """
+    factor = cho_factor(matrix, lower=lower, overwrite_a=True, check_finite=False)
+    return np.asarray(cho_solve(factor, target, check_finite=False))
 
 
 def solve_rows(rows: Rows, structures: Indices, weights: Weights, ridge: float, n_free: int) -> Array:
@@ -273,8 +287,8 @@ def solve_rows(rows: Rows, structures: Indices, weights: Weights, ridge: float, 
     squares = np.zeros(size)
     for block, factor in blocks:
         squares[: block.matrix.shape[1]] += factor**2 * np.einsum("ij,ij->j", block.matrix, block.matrix)
-    scale, inverse, used = _column_scale(np.sqrt(squares))
-    damping = np.where(used, np.sqrt(_ridges(ridge, len(scale), n_free)), 1.0)
+    inverse = _inverse_norms(squares)
+    damping = np.where(inverse > 0.0, np.sqrt(_ridges(ridge, size, n_free)), 1.0)
     triangle = np.column_stack([np.diag(damping), np.zeros(size)])  # the last column becomes Q' y
     for piece in _scaled_pieces(blocks, inverse):
         triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, piece]), mode="r"))
@@ -348,7 +362,8 @@ def _ridges(ridge: float, n_columns: int, n_free: int) -> Array:
     return ridges
 
 
-def _column_scale(norms: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Column norms, their inverses (0 for a column that is zero everywhere), and which columns are not."""
+def _inverse_norms(squares: Array) -> Array:
+    """Inverse norms of columns from their squares, 0 for a column that is zero everywhere."""
+    norms = np.sqrt(squares)
     used = norms > 1e-14 * norms.max()
-    return norms, np.where(used, 1.0 / np.where(used, norms, 1.0), 0.0), used
+    return np.where(used, 1.0 / np.where(used, norms, 1.0), 0.0)

@@ -25,7 +25,7 @@ from tamis.bases.ace.pyace import (
     import_pyace,
     make_configuration,
     read_expansion,
-    write_offsets,
+    write_potential,
 )
 from tamis.bases.base import DesignRows, LinearBasis
 from tamis.bases.neighbours import neighbours_of
@@ -176,25 +176,11 @@ class AceBasis(LinearBasis):
         return AceCalculator(self._fitted(coefficients), dict(zip(self.elements, offsets, strict=True)))
 
     def write(self, folder: Path, coefficients: Array, offsets: Array) -> list[Path]:
-        """Write ``ace.yaml`` (B-basis, what pacemaker reads and continues) and ``ace.yace`` (LAMMPS ML-PACE).
-
-        LAMMPS and python-ace add the energies of the free atoms from the .yace file, so its energies are total ones.
-        A B-basis has no such field: ``ace.yaml`` gives energies relative to the free atoms, with the offsets in its
-        metadata (``E0_Si: ...``, eV).
-        """
+        """Write ``ace.yaml`` and ``ace.yace`` (see ``write_potential``)."""
         self._check_offsets(offsets)
-        basis = self._fitted(coefficients)
-        config = basis.to_BBasisConfiguration()
-        metadata = config.metadata
-        for element, offset in zip(self.elements, offsets, strict=True):
-            metadata[f"E0_{element}"] = repr(float(offset))
-        config.metadata = metadata
-        folder.mkdir(parents=True, exist_ok=True)
-        yaml, yace = folder / "ace.yaml", folder / "ace.yace"
-        config.save(str(yaml))
-        basis.to_ACECTildeBasisSet().save_yaml(str(yace))
-        write_offsets(yace, offsets)
-        return [yaml, yace]
+        return write_potential(
+            folder, self._fitted(coefficients), dict(zip(self.elements, offsets, strict=True))
+        )
 
     def lammps(self, folder: Path) -> tuple[str, ...] | None:
         """Lines for a LAMMPS with ML-PACE; atom types in the order of ``elements``."""

@@ -142,7 +142,31 @@ def make_configuration(
     return config
 
 
-def write_offsets(yace: Path, offsets: Array) -> None:
+def write_potential(folder: Path, basis: Any, offsets: Mapping[str, float]) -> list[Path]:
+    """Write ``ace.yaml`` (B-basis, which pacemaker reads and continues) and ``ace.yace`` (LAMMPS ML-PACE).
+
+    The .yace file has a field for the energies of the free atoms, which LAMMPS and python-ace add: its energies are
+    total ones. The B-basis has none: ``ace.yaml`` gives energies relative to the free atoms, whose energies stand in
+    its metadata (``E0_Si: ...``, eV).
+
+    Parameters
+    ----------
+    basis : a ``pyace.ACEBBasisSet``. offsets : element -> energy of the free atom, eV, in the order of the basis.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    yaml, yace = folder / "ace.yaml", folder / "ace.yace"
+    config = basis.to_BBasisConfiguration()
+    metadata = config.metadata
+    for element, energy in offsets.items():
+        metadata[f"E0_{element}"] = repr(float(energy))
+    config.metadata = metadata
+    config.save(str(yaml))
+    basis.to_ACECTildeBasisSet().save_yaml(str(yace))
+    _write_offsets(yace, list(offsets.values()))
+    return [yaml, yace]
+
+
+def _write_offsets(yace: Path, offsets: Sequence[float]) -> None:
     """Put the free-atom energies, eV, into the E0 field of a .yace file."""
     text, n = re.subn(
         r"^E0: *\[[^\]]*\]",

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
 from tamis.bases.calculator import NeighbourCalculator
 from tamis.bases.chimes.clusters import ClusterType, Indices, clusters_by_kind, without_range
+from tamis.bases.chimes.functions import ChimesFunctions
 from tamis.bases.chimes.kernel import Array, outer_exponentials, slot_functions
 from tamis.bases.neighbours import Neighbours
-
-if TYPE_CHECKING:
-    from tamis.bases.chimes.basis import ChimesBasis
 
 
 class ChimesCalculator(NeighbourCalculator):
@@ -28,7 +25,7 @@ class ChimesCalculator(NeighbourCalculator):
     coefficients : (n_features,) eV. offsets : (n_elements,) energies of the free atoms, eV.
     """
 
-    def __init__(self, basis: ChimesBasis, coefficients: Array, offsets: Array) -> None:
+    def __init__(self, basis: ChimesFunctions, coefficients: Array, offsets: Array) -> None:
         super().__init__(basis.elements, offsets, basis.r_cut, half=True)
         self.basis = basis
         self._tables = {

@@ -1,4 +1,4 @@
-"""Reading ``params.txt``, the file of ChIMES potentials (kcal/mol), of chimes_lsq.py or of ``chimes_writer``.
+"""Reading ``params.txt``, the file of ChIMES potentials (kcal/mol), of chimes_lsq.py or of tamis.
 
 Lines are found by their keys, numbers by their place among the words of a line, as chimes_calculator does it.
 """
@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from tamis.bases.base import Array
-from tamis.bases.chimes.basis import ChimesBasis, Cutoff
+from tamis.bases.chimes.basis import ChimesBasis
 from tamis.bases.chimes.clusters import ClusterType, SlotLimits
+from tamis.bases.chimes.functions import Cutoff
 from tamis.bases.chimes.writer import KIND_HEADINGS
 from tamis.core.errors import TamisError
 from tamis.core.units import KCAL_PER_MOL_PER_EV

@@ -98,7 +98,7 @@ class GapBasis(LinearBasis):
         values = np.zeros((n_atoms, self.n_features))
         forces = np.zeros((n_atoms, 3, self.n_features))
         strain = np.zeros((6, self.n_features))
-        for element, columns in self.columns_of.items():
+        for element, columns in self._columns.items():
             if len(columns) and element in atoms.symbols:
                 with interruptible_quip():
                     found = self.soap.descriptors[element].calc(boxed, grad=True)
@@ -143,7 +143,7 @@ class GapBasis(LinearBasis):
                 settings = self.pair.settings(atomic_numbers[first], atomic_numbers[second])
                 cutoffs = self.pair.cutoff(self.pair.points)[0]
                 terms.append(pair_term(settings, self.pair.points, block, cutoffs, self.pair.theta))
-        for element, columns in self.columns_of.items():
+        for element, columns in self._columns.items():
             used = columns[coefficients[columns] != 0.0]
             if len(used):
                 points = self.candidates.points[used]
@@ -156,14 +156,18 @@ class GapBasis(LinearBasis):
 
     def calculator(self, coefficients: Array, offsets: Array) -> Calculator:
         """tamis' own calculator, which equals QUIP's for the written files (``quip_potential``)."""
-        return GapCalculator(self, coefficients, offsets)
+        used = {e: columns[coefficients[columns] != 0.0] for e, columns in self._columns.items()}
+        points = {e: self.candidates.points[columns] for e, columns in used.items()}
+        weights = {e: coefficients[columns] for e, columns in used.items()}
+        pair_weights = coefficients[self.n_candidates :]
+        return GapCalculator(self.soap, self.zeta, points, weights, self.pair, pair_weights, offsets)
 
     def lammps(self, folder: Path) -> tuple[str, ...]:
         """pair_style and pair_coeff lines."""
         return gap_lammps(folder, self.elements)
 
     @cached_property
-    def columns_of(self) -> dict[str, NDArray[np.intp]]:
+    def _columns(self) -> dict[str, NDArray[np.intp]]:
         """Candidates of each element."""
         return {e: np.flatnonzero(self.candidates.elements == e) for e in self.elements}
 

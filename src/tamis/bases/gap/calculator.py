@@ -7,8 +7,7 @@ Gaussians at even distances, orthogonalised by the Cholesky factor of their over
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +28,6 @@ from tamis.bases.neighbours import Neighbours
 from tamis.bases.pair_kernel import PairKernel, element_pairs
 from tamis.bases.soap import SoapBasis
 
-if TYPE_CHECKING:
-    from tamis.bases.gap.basis import GapBasis
-
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -50,21 +46,29 @@ class GapCalculator(NeighbourCalculator):
 
     Parameters
     ----------
-    basis : SOAP and pair terms. coefficients : (n_features,) eV; the sparse points are the candidates
-        whose coefficient is not 0. offsets : (n_elements,) energies of the free atoms, eV.
+    soap : descriptor of the environments. zeta : exponent of their kernel.
+    points : by element of the central atom, sparse points (M, width), of length 1. weights : of these, (M,) eV.
+    pair : two-body term, or None. pair_weights : eV, by kind (``element_pairs``), then by point.
+    offsets : (n_elements,) energies of the free atoms, eV.
     """
 
-    def __init__(self, basis: GapBasis, coefficients: Array, offsets: Array) -> None:
-        super().__init__(basis.elements, offsets, basis.r_cut)
-        self._zeta = basis.zeta
-        used = {e: columns[coefficients[columns] != 0.0] for e, columns in basis.columns_of.items()}
-        self._points = {e: np.ascontiguousarray(basis.candidates.points[c, :-1]) for e, c in used.items()}
-        self._weights = {e: coefficients[columns] for e, columns in used.items()}
-        self._expansion = expansion_of(basis.soap)
-        self._pairs = None
-        if basis.pair is not None:
-            weights = coefficients[basis.n_candidates :].reshape(-1, basis.pair.n_points)
-            self._pairs = pairs_of(basis.pair, weights, basis.elements)
+    def __init__(
+        self,
+        soap: SoapBasis,
+        zeta: int,
+        points: Mapping[str, Array],
+        weights: Mapping[str, Array],
+        pair: PairKernel | None,
+        pair_weights: Array,
+        offsets: Array,
+    ) -> None:
+        reach = soap.r_cut if pair is None else max(soap.r_cut, pair.r_cut)
+        super().__init__(soap.elements, offsets, reach)
+        self._zeta = zeta
+        self._points = {e: np.ascontiguousarray(found[:, :-1]) for e, found in points.items()}
+        self._weights = dict(weights)
+        self._expansion = expansion_of(soap)
+        self._pairs = None if pair is None else pairs_of(pair, pair_weights, soap.elements)
 
     def contributions(self, species: Integers, near: Neighbours) -> tuple[Array, Array, Array]:
         """The derivative of the energy by the power spectra is carried back to the neighbours."""
@@ -144,7 +148,8 @@ def _gaussian_shells(ell: int, r: Array, centres: Array, alpha: float) -> tuple[
 
 
 def pairs_of(pair: PairKernel, weights: Array, elements: Sequence[str]) -> Pairs:
-    """Tables of the two-body energies; weights (n_kinds, n_points), eV."""
+    """Tables of the two-body energies; weights (n_kinds * n_points,), eV."""
+    weights = weights.reshape(-1, pair.n_points)
     n_bins = int(np.ceil(pair.r_cut / pair.theta * NODES_PER_WIDTH))
     nodes = np.linspace(0.0, pair.r_cut, n_bins + 1)
     away = nodes[:, None] - pair.points

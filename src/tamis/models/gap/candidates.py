@@ -1,4 +1,4 @@
-"""Which environments may become sparse points, chosen within each structure, so that a slice keeps its own."""
+"""Environments that may become sparse points, chosen within each structure, so that a slice keeps its own."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def choose_candidates(
 
 
 def farthest_apart(vectors: Array, n: int) -> Indices:
-    """At most ``n`` rows, none alike: the farthest from the mean, then always the farthest from those chosen."""
+    """At most ``n`` different rows: the farthest from the mean, then always the farthest from those chosen."""
     nearest = np.linalg.norm(vectors - vectors.mean(axis=0), axis=1)
     chosen: list[int] = []
     while len(chosen) < n and (not chosen or nearest.max() > ALIKE):

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import product
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,11 @@ from tamis.bases.gap.basis import GapBasis
 from tamis.bases.pair_kernel import PairKernel
 from tamis.bases.soap import SoapBasis
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, AtLeast, Whole
 from tamis.core.memory import Memory
 from tamis.data.dataset import Dataset, structure_key
 from tamis.data.dealing import ALWAYS_TRAINED
-from tamis.models.base import Array, Model
+from tamis.models.base import Array
 from tamis.models.gap.candidates import choose_candidates
 from tamis.models.gap.sparse_gp import (
     Sigmas,
@@ -31,7 +32,7 @@ from tamis.models.gap.sparse_gp import (
     prior_factor,
     whiten,
 )
-from tamis.models.grids import NOT_JUDGED, Axis, Choice, Losses, Point, choose
+from tamis.models.grids import Axis, Choice, Losses, Point, choose
 from tamis.models.judging import (
     AS_GOOD_AS_NONE,
     ENERGY,
@@ -42,18 +43,18 @@ from tamis.models.judging import (
     parts_of,
 )
 from tamis.models.linear import LinearPotential
-from tamis.models.normal_equations import Indices, Terms, element_counts
-from tamis.models.settings import POOL_VALIDATION, check_tuning
+from tamis.models.normal_equations import Indices, Terms, element_counts, free_atom_energies
+from tamis.models.tuning import TunedModel
 from tamis.store import Store
 
 JUDGED_POINTS = 300
-"""Settings are compared with so many sparse points, the first of the nested order; the last fit takes all."""
+"""How many sparse points settings are compared with, the first of the nested order; the last fit takes all."""
 FORCE_SIGMAS, RATIOS = (1e-4, 1.0), (1e-3, 1e2)
 """eV/Å, and Å per square root of an atom: how far a grid may widen."""
 
 
 @dataclass(frozen=True)
-class GapModel(Model):
+class GapModel(TunedModel):
     """Sparse GP on SOAP and distances; noise retuned in every fit, sparse points from the kept structures only.
 
     basis: SOAP, the own descriptor.
@@ -66,51 +67,23 @@ class GapModel(Model):
     force_sigmas: noise of the forces to try, eV/Å; with delta fixed, also how much the prior counts.
     energy_ratios, virial_ratios: noise of energies and virials to try, each over that of the forces, Å per square
         root of an atom (gap_fit's default_sigma is force_sigma times the ratio, for one atom).
-    widenings: rounds, at most, in which a fit adds a value beyond an edge that was chosen (see ``grids``).
-    tuning: "kept" chooses by folds of the kept structures; "pool_validation" by a labelled set taken from the pool.
-    n_folds: folds of the kept structures, dealt out by group.
     """
 
     basis: SoapBasis
-    zeta: int
+    zeta: Annotated[int, Whole(1, say=4)]
     pair: PairKernel | None
-    candidates_per_structure: int
-    n_sparse: int
-    delta: float
-    pair_delta: float
-    jitter: float
-    force_sigmas: tuple[float, ...]
-    energy_ratios: tuple[float, ...]
-    virial_ratios: tuple[float, ...]
-    widenings: int
-    tuning: str
-    n_folds: int
-
-    def __post_init__(self) -> None:
-        for name, least_sigma in (("force_sigmas", 1e-5), ("energy_ratios", 1e-3), ("virial_ratios", 1e-3)):
-            numbers = tuple(float(x) for x in getattr(self, name))
-            object.__setattr__(self, name, numbers)
-            if not numbers or not least_sigma <= min(numbers) <= max(numbers) < np.inf:
-                raise TamisError(
-                    f"{name} is {numbers}; it must list at least one number, each from {least_sigma:g} on"
-                )
-        for name in ("delta", "pair_delta", "jitter"):
-            if not 0.0 < getattr(self, name) < np.inf:
-                raise TamisError(f"{name} is {getattr(self, name)}; it must be positive")
-        for name, least in (("candidates_per_structure", 1), ("n_sparse", 1)):
-            if getattr(self, name) < least:
-                raise TamisError(f"{name} is {getattr(self, name)}; it must be at least {least}")
-        if int(self.zeta) != self.zeta or self.zeta < 1:
-            raise TamisError(f"zeta is {self.zeta}; it must be a whole number from 1 on, say 4")
-        check_tuning(self.tuning, self.n_folds, self.widenings)
+    candidates_per_structure: Annotated[int, Whole(1)]
+    n_sparse: Annotated[int, Whole(1)]
+    delta: Annotated[float, Above(0.0, "eV")]
+    pair_delta: Annotated[float, Above(0.0, "eV")]
+    jitter: Annotated[float, Above(0.0, "eV²")]
+    force_sigmas: Annotated[tuple[float, ...], AtLeast(1e-5, "eV/Å")]
+    energy_ratios: Annotated[tuple[float, ...], AtLeast(1e-3)]
+    virial_ratios: Annotated[tuple[float, ...], AtLeast(1e-3)]
 
     @property
-    def grid(self) -> tuple[Sigmas, ...]:
-        """Every setting that a fit tries before the grid widens, the same for any subset."""
-        return tuple(map(_sigmas, product(*(axis.values for axis in self._axes))))
-
-    @property
-    def _axes(self) -> tuple[Axis, Axis, Axis]:
+    def axes(self) -> tuple[Axis, Axis, Axis]:
+        """Force noise, and the ratios of the noise of energies and virials to it."""
         return (
             Axis.of(self.force_sigmas, *FORCE_SIGMAS),
             Axis.of(self.energy_ratios, *RATIOS),
@@ -118,7 +91,7 @@ class GapModel(Model):
         )
 
     def prepare(self, dataset: Dataset, store: Store) -> None:
-        """Choose the candidates of all structures that are not for testing; compute everyone's covariances.
+        """Choose candidates from all structures that are not for testing; compute the covariances of every structure.
 
         The candidates are remembered for ``fit``, as a cached property would: they follow from the data set.
         """
@@ -131,11 +104,6 @@ class GapModel(Model):
         candidates = choose_candidates(self.basis, dataset.structures, self.candidates_per_structure, store)
         return GapBasis(self.basis, self.zeta, self.pair, candidates)
 
-    @property
-    def needs_tuning_set(self) -> bool:
-        """True for ``tuning: pool_validation``."""
-        return self.tuning == POOL_VALIDATION
-
     def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> LinearPotential:
         """Choose sparse points, then the noise by folds (or by ``tuning``), then solve on all of ``kept``.
 
@@ -143,20 +111,17 @@ class GapModel(Model):
         """
         basis, owned = self._candidates_of(kept, store)
         columns, factor = self._sparse_points(basis, owned, store.memory)
-        counts = [element_counts(a.get_chemical_symbols(), basis.elements) for a in kept.structures]
-        offsets = _free_atom_energies(np.array(counts), kept)
+        offsets = free_atom_energies(kept, basis.elements, per_atom=True)
 
         def whitened(dataset: Dataset) -> WhitenedRows:
             design = store.stream(basis, dataset.structures)
-            free = [
-                element_counts(a.get_chemical_symbols(), basis.elements) @ offsets for a in dataset.structures
-            ]
+            free = element_counts(dataset.structures, basis.elements) @ offsets
             title = f"covariances of {len(dataset)} structures with {len(columns)} sparse points"
             store.memory.reserve(8 * len(columns) * len(dataset), title)  # those of energies stay
             with store.memory.holding():
                 others = 3 * int(dataset.n_atoms.sum()) + 6 * len(dataset)
                 store.memory.reserve(8 * (len(columns) + 1) * others, title)
-                return whiten(design, dataset, columns, factor, np.array(free))
+                return whiten(design, dataset, columns, factor, free)
 
         by_folds = judges_by_folds(kept, self.n_folds, rng)
         judges = judges_by_tuning(kept, tuning) if self.needs_tuning_set else by_folds
@@ -167,27 +132,25 @@ class GapModel(Model):
             n_bytes = Terms.n_bytes(len(columns), n_sets) + basis.candidates.points.nbytes
             store.memory.reserve(n_bytes, f"candidates and normal equations of {len(columns)} sparse points")
             parts = {k: whitened(kept.subset(np.flatnonzero(by_folds.folds == k))) for k in numbers}
-            total = functools.reduce(Terms.plus, [part.terms for part in parts.values()])
+            total = functools.reduce(Terms.__add__, [part.terms for part in parts.values()])
             judging = [part for k, part in parts.items() if k != ALWAYS_TRAINED]
             if self.needs_tuning_set:
                 judging = [whitened(tuning.subset(part)) for part in parts_of(tuning, self.n_folds, rng)]
             n_points = min(len(columns), n_pair_points + JUDGED_POINTS)
             choice = self._choose(total, judging, n_points, judges) if judging else None
-        sigmas = self.grid[len(self.grid) // 2] if choice is None else _sigmas(choice.point)
+        sigmas = sigmas_at(self.grid[len(self.grid) // 2] if choice is None else choice.point)
         coefficients = np.zeros(basis.n_features)
         coefficients[columns] = solve_triangular(factor, self._final(total, sigmas))
         report = {
             "energy_sigma_eV": sigmas.energy,
             "force_sigma_eV_per_A": sigmas.force,
             "virial_sigma_eV": sigmas.virial,
-            "structures_tuned_on": float(len(tuning) if self.needs_tuning_set else len(kept)),
             "n_candidates": float(owned.sum()),
             "n_sparse": float(len(columns) - n_pair_points),
             "n_pair_points": float(n_pair_points),
-            **judges.report,
-            **(NOT_JUDGED if choice is None else choice.report),
+            **self.tuning_report(choice, judges, kept, tuning),
         }
-        return LinearPotential(basis, coefficients, offsets, report, judges.problem)
+        return LinearPotential(basis, coefficients, offsets, diagnostics=report, problem=judges.problem)
 
     def _candidates_of(self, kept: Dataset, store: Store) -> tuple[GapBasis, NDArray[np.bool_]]:
         """The prepared basis, and which of its candidates come from ``kept``."""
@@ -218,20 +181,20 @@ class GapModel(Model):
     def _choose(
         self, total: Terms, parts: Sequence[WhitenedRows], size: int, judges: Judges
     ) -> Choice | None:
-        """What the held-out parts say with ``size`` points; None where no setting has a solution."""
+        """The setting that the held-out parts choose with ``size`` points; None where no setting has a solution."""
         whole, judged = leading(total, size), [leading(part.terms, size) for part in parts]
-        trains = [whole if self.needs_tuning_set else whole.minus(own) for own in judged]
+        trains = [whole if self.needs_tuning_set else whole - own for own in judged]
 
         def losses(points: Sequence[Point]) -> Losses:
             sums = np.full((len(parts), 2, len(points)), np.inf)
             for k, (part, own, train) in enumerate(zip(parts, judged, trains, strict=True)):
                 for i, point in enumerate(points):
                     with suppress(LinAlgError):
-                        sums[k, :, i] = held_out_errors(part, own.force, posterior(train, _sigmas(point)))
+                        sums[k, :, i] = held_out_errors(part, own.force, posterior(train, sigmas_at(point)))
             rows = np.array([[own.energy.rows, own.force.rows] for own in judged], dtype=float)
             return Losses(sums, rows, functools.partial(log_errors, judges))
 
-        return choose(self._axes, self.widenings, losses)
+        return choose(self.axes, self.widenings, losses)
 
     def _final(self, total: Terms, sigmas: Sigmas) -> Array:
         try:
@@ -242,7 +205,8 @@ class GapModel(Model):
             ) from error
 
 
-def _sigmas(point: Point) -> Sigmas:
+def sigmas_at(point: Point) -> Sigmas:
+    """The noise at a point of the grid."""
     force, energy_ratio, virial_ratio = point
     return Sigmas(energy=force * energy_ratio, force=force, virial=force * virial_ratio)
 
@@ -250,22 +214,12 @@ def _sigmas(point: Point) -> Sigmas:
 def log_errors(judges: Judges, sums: Array, rows: Array) -> Array:
     """log(energy MAE per atom) + log(force RMSE), (n,), of sums of |energy errors| and squared force errors (2, n).
 
-    Of energies the MAE: there is one a structure, and some surface or defect whose kind is rare, held out, would
-    decide the mean square alone, although the last fit will have seen it. Forces count where there are some to judge
-    by (see ``judging``).
+    Energies count by their MAE: there is one a structure, and a single held-out surface or defect of a rare kind would
+    decide the mean square, although the last fit will have seen it. Forces count where there are some to judge by (see
+    ``judging``).
     """
     powers, least = (1.0, 0.5), (AS_GOOD_AS_NONE, judges.negligible_force**2)
     judged = np.flatnonzero(judges.kinds[[ENERGY, FORCE]] & (rows > 0))
     return np.sum([powers[k] * np.log(sums[k] / rows[k] + least[k]) for k in judged], axis=0) + np.zeros(
         sums.shape[1]
     )
-
-
-def _free_atom_energies(counts: Array, dataset: Dataset) -> Array:
-    """Energies per element, eV, that fit the energies per atom best; for one element their mean.
-
-    gap_fit's e0_method=average takes that mean for every element. Where the composition is fixed, or an element is
-    absent, the least such numbers.
-    """
-    n_atoms = dataset.n_atoms
-    return np.asarray(np.linalg.lstsq(counts / n_atoms[:, None], dataset.energies / n_atoms, rcond=None)[0])

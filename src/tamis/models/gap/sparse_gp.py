@@ -1,4 +1,4 @@
-"""The algebra of a sparse Gaussian process whose covariances are at hand.
+"""The algebra of a sparse Gaussian process from stored covariances.
 
 The energy is k c with k the covariances (unit variance) with M sparse points. Its coefficients minimise
 
@@ -17,13 +17,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, blas, lapack
+from scipy.linalg import LinAlgError, blas, cholesky, lapack
 
 from tamis.bases.base import DesignRows
 from tamis.core.errors import TamisError
 from tamis.data.dataset import Dataset
 from tamis.models.base import Array
-from tamis.models.normal_equations import Block, Indices, Quadratic, Terms
+from tamis.models.normal_equations import Block, Indices, Quadratic, Terms, solve_definite
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Sigmas:
 
 @dataclass(frozen=True, eq=False)
 class WhitenedRows:
-    """Quadratic forms of some structures in the whitened coefficients w, and what a judgement needs.
+    """Quadratic forms of some structures in the whitened coefficients w, and the energy rows that judge settings.
 
     terms: energy and strain rows divided by the square root of the number of atoms.
-    energy: the energy rows again, (n, M), and what they should give.
+    energy: the energy rows again, (n, M), and their targets.
     n_atoms: (n,).
     """
 
@@ -80,13 +80,12 @@ def prior_factor(prior: Array) -> Array:
     ------
     TamisError : not positive definite to rounding.
     """
-    factor, info = lapack.dpotrf(np.asfortranarray(prior), lower=0, clean=1)
-    if info != 0:
+    try:
+        return np.asarray(cholesky(np.asfortranarray(prior), check_finite=False))
+    except LinAlgError as error:
         raise TamisError(
-            f"the covariance of the sparse points is singular (Cholesky stopped at point {info} of {len(prior)}); "
-            "raise model.jitter, say to 1e-8"
-        )
-    return np.asarray(factor)
+            f"the covariance of the {len(prior)} sparse points is singular ({error}); raise model.jitter, say to 1e-8"
+        ) from error
 
 
 def whiten(
@@ -140,32 +139,21 @@ def posterior(terms: Terms, sigmas: Sigmas) -> Array:
     ------
     LinAlgError : not positive definite to rounding.
     """
-    size = len(terms.force.moment)
-    gram, moment = np.zeros((size, size), order="F"), np.zeros(size)
-    for term, sigma in (
-        (terms.energy, sigmas.energy),
-        (terms.force, sigmas.force),
-        (terms.stress, sigmas.virial),
-    ):
-        if term.rows:
-            gram += term.gram / sigma**2
-            moment += term.moment / sigma**2
-    gram[np.diag_indices(size)] += 1.0
-    factor, info = lapack.dpotrf(gram, lower=0, overwrite_a=True)
-    if info != 0:
-        raise LinAlgError(f"Cholesky factorisation stopped at column {info}")
-    return np.asarray(lapack.dpotrs(factor, moment, lower=0)[0])
+    gram, moment = terms.weighted_sum(
+        [1.0 / sigma**2 for sigma in (sigmas.energy, sigmas.force, sigmas.virial)]
+    )
+    gram[np.diag_indices_from(gram)] += 1.0
+    return solve_definite(gram, moment)
 
 
 def leading(terms: Terms, size: int) -> Terms:
     """The same problem with only the first ``size`` points."""
-
-    def cut(term: Quadratic) -> Quadratic:
-        return Quadratic(
-            np.asfortranarray(term.gram[:size, :size]), term.moment[:size], term.square, term.rows
+    return Terms(
+        *(
+            Quadratic(np.asfortranarray(term.gram[:size, :size]), term.moment[:size], term.square, term.rows)
+            for term in terms.kinds
         )
-
-    return Terms(cut(terms.energy), cut(terms.force), cut(terms.stress))
+    )
 
 
 def held_out_errors(held_out: WhitenedRows, force: Quadratic, w: Array) -> Array:

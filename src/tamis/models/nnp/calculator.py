@@ -21,10 +21,7 @@ Integers = NDArray[np.int64]
 
 
 class NnpCalculator(NeighbourCalculator):
-    """A table of symmetry functions with one network per element.
-
-    offsets: (n_elements,) eV per atom. energy_unit: eV per unit of the networks.
-    """
+    """A table of symmetry functions; scalings, networks and offsets (eV) are those of its elements, in its order."""
 
     def __init__(
         self,
@@ -32,10 +29,9 @@ class NnpCalculator(NeighbourCalculator):
         scalings: Sequence[Scaling],
         networks: Sequence[Network],
         offsets: Array,
-        energy_unit: float,
     ) -> None:
         super().__init__(table.elements, offsets, table.r_cut)
-        self._table, self._networks, self._unit = table, networks, energy_unit
+        self._table, self._networks = table, networks
         self._scalings = [scaling.affine() for scaling in scalings]
         # the kernel has the functions by slot, the networks by column
         self._slots = [np.argsort(np.argsort(columns)) for columns in table.columns]
@@ -59,7 +55,7 @@ class NnpCalculator(NeighbourCalculator):
                 forces,
                 strain,
             )
-        return energies * self._unit, forces * self._unit, strain * self._unit
+        return energies, forces, strain
 
 
 @njit(cache=True)
@@ -82,7 +78,7 @@ def evaluate(
     forces: Array,
     virial: Array,
 ) -> None:
-    """Add what the atoms ``centres`` of one element contribute, in units of the network.
+    """Add the contributions of the atoms ``centres`` of one element, in units of the network.
 
     own: (n_slots,) the input of the network that a slot feeds. energies: (n_atoms,) set. forces: (n_atoms, 3).
     virial: (3, 3) derivative of the energy by strain.

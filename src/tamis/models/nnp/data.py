@@ -1,4 +1,4 @@
-"""What networks are trained on, gathered from the store: inputs of all atoms, their derivatives, and the targets."""
+"""Training data of networks, gathered from the store: inputs of all atoms, their derivatives, and the targets."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from tamis.bases.gradients import NORMAL_STRAINS, SHEAR_STRAINS, GradientBasis
 from tamis.data.dataset import Dataset
+from tamis.models.nnp.whitening import Whitening
 from tamis.models.normal_equations import element_counts
-from tamis.models.whitening import Whitening
 from tamis.store import Store
 
 Array = NDArray[np.float64]
@@ -25,7 +25,7 @@ class Groups:
 
     structure: (n,) the structure. of_strain: (n,) True for strains.
     start: (n, n_elements + 1), atoms: (n_entries,), directions: (3 n_entries, m): see
-    ``network_jacobian.gradient_rows``; atoms are numbered through all structures.
+    ``jacobian.gradient_rows``; atoms are numbered through all structures.
     target: (n, 3): minus the forces, eV/Å, or strain derivatives per atom, eV; NaN where there is no label.
     """
 
@@ -39,10 +39,11 @@ class Groups:
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Structures as networks see them.
+    """Structures as the input of networks.
 
     start: (n_structures + 1,) where the atoms of each begin. species: (n_atoms,) index of the element.
-    inputs: (n_atoms, m). energies: (n_structures,) eV, less the free-atom energies. groups: gradients.
+    inputs: (n_atoms, m), as ``whitenings`` of each element make them from symmetry functions.
+    energies: (n_structures,) eV, less the free-atom energies. groups: gradients.
     """
 
     start: Integers
@@ -50,6 +51,7 @@ class TrainingData:
     inputs: Single
     energies: Array
     groups: Groups
+    whitenings: Sequence[Whitening]
 
     @property
     def n_atoms(self) -> Integers:
@@ -77,26 +79,23 @@ def gather(
     dataset: Dataset,
     basis: GradientBasis,
     store: Store,
-    whitenings: Sequence[Whitening],
     offsets: Array,
+    whitenings: Sequence[Whitening] | None = None,
 ) -> TrainingData:
-    """Read what ``dataset`` needs from the store and whiten it; ``offsets``: (n_elements,) eV.
+    """Read the rows of ``dataset`` from the store and whiten them, by their own spread if ``whitenings`` is None.
 
-    What it takes is reserved, and the caller's to hold. Raises TamisError where it does not fit.
+    offsets: (n_elements,) eV. The memory of the rows is reserved, and the caller's to hold.
+
+    Raises
+    ------
+    TamisError : the rows do not fit into memory.
     """
     species = species_of(dataset, basis.elements)
     start = np.concatenate([[0], np.cumsum(dataset.n_atoms)]).astype(np.int64)
-    inputs = _gather_inputs(dataset, basis, store, species, whitenings)
-    counts = np.array([element_counts(a.get_chemical_symbols(), basis.elements) for a in dataset.structures])
+    inputs, whitenings = _gather_inputs(dataset, basis, store, species, whitenings)
+    energies = dataset.energies - element_counts(dataset.structures, basis.elements) @ offsets
     groups = _gather_groups(dataset, basis, store, species, start, whitenings)
-    return TrainingData(start, species, inputs, dataset.energies - counts @ offsets, groups)
-
-
-def reserve_values(store: Store, basis: GradientBasis, n_atoms: int) -> None:
-    """Values of all atoms, and four times as much that is made of them on the way."""
-    store.memory.reserve(
-        5 * 8 * basis.n_own * n_atoms, f"values of {type(basis).__name__} for {n_atoms} atoms"
-    )
+    return TrainingData(start, species, inputs, energies, groups, whitenings)
 
 
 def _gather_inputs(
@@ -104,17 +103,21 @@ def _gather_inputs(
     basis: GradientBasis,
     store: Store,
     species: Integers,
-    whitenings: Sequence[Whitening],
-) -> Single:
+    whitenings: Sequence[Whitening] | None,
+) -> tuple[Single, Sequence[Whitening]]:
     inputs = np.empty((len(species), basis.n_own), dtype=np.float32)
     store.memory.reserve(inputs.nbytes, f"inputs of networks for {len(species)} atoms")
     with store.memory.holding():
-        reserve_values(store, basis, len(species))
+        # values of all atoms, and four times as much for what is made of them on the way
+        n_bytes = 5 * 8 * basis.n_own * len(species)
+        store.memory.reserve(n_bytes, f"values of {type(basis).__name__} for {len(species)} atoms")
         values = own_values(basis, store.lazy_values(basis, dataset.structures), species)
+        if whitenings is None:
+            whitenings = [Whitening.of(values[species == e]) for e in range(len(basis.elements))]
         for element, whitening in enumerate(whitenings):
             rows = species == element
             inputs[rows] = whitening.inputs(values[rows])
-    return inputs
+    return inputs, whitenings
 
 
 def _gather_groups(

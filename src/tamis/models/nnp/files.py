@@ -1,28 +1,26 @@
 """n2p2's files of a potential: input.nn, scaling.data, weights.ZZZ.data.
 
 Formats: Singraber, Behler, Dellago, J. Chem. Theory Comput. 15, 1827 (2019), and the manual of n2p2. n2p2 has no units;
-what is written here is in Å and eV. Elements go by atomic number, the functions of an element by ``rank``.
+tamis writes Å and eV. Elements are ordered by atomic number, the functions of an element by ``rank``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from tamis.bases.acsf.table import CUTOFF_TYPES, RADIAL, SymmetryFunction, SymmetryFunctionTable
-from tamis.core.errors import TamisError
-from tamis.models.nnp.network import Network, n_parameters, split_layers
+from tamis.models.nnp.network import Network, split_layers
 from tamis.models.nnp.scaling import KEYWORDS, Scaling
 
-if TYPE_CHECKING:
-    from tamis.models.nnp.potential import NnpPotential
-
 Array = NDArray[np.float64]
+Settings = Mapping[str, Sequence[Sequence[str]]]
+"""The words after each keyword of input.nn, line by line."""
+
 SETTINGS, SCALING = "input.nn", "scaling.data"
 PER_ELEMENT = ("element_hidden_layers_short", "element_nodes_short", "element_activation_short")
 """Keywords for networks of different shape; they are refused, as their meaning differs between versions of n2p2."""
@@ -33,123 +31,51 @@ def weight_file(symbol: str) -> str:
     return f"weights.{atomic_numbers[symbol]:03d}.data"
 
 
-def read_n2p2(folder: Path, length: float = 1.0, energy: float = 1.0) -> NnpPotential:
-    """The potential in a folder.
-
-    Parameters
-    ----------
-    folder : with input.nn, scaling.data and weights.*.data.
-    length, energy : Å and eV in the units of the files (for Bohr: 0.529177210903, for Hartree: 27.211386245988).
-
-    Raises
-    ------
-    TamisError : a file is missing or damaged, or asks for what we do not have.
-    """
-    from tamis.models.nnp.potential import NnpPotential
-
-    settings = _read_settings(folder / SETTINGS)
-    elements = sorted(settings["elements"][0], key=_atomic_number)
-    table = _table(settings, elements, length)
-    sizes, letters = _shape(settings)
-    scalings = _read_scalings(folder / SCALING, table, settings)
-    networks = []
-    for element, scaling in zip(elements, scalings, strict=True):
-        shape = (len(scaling.mean), *sizes)
-        parameters = _read_numbers(folder / weight_file(element), 1)[:, 0]
-        if len(parameters) != n_parameters(shape):
-            raise TamisError(
-                f"{folder / weight_file(element)} has {len(parameters)} numbers; layers of {shape} neurons have "
-                f"{n_parameters(shape)}"
-            )
-        if "normalize_nodes" in settings:
-            for weights, biases in split_layers(shape, parameters):
-                biases /= len(weights)
-                weights /= len(weights)
-        networks.append(Network(shape, letters, parameters))
-    offsets = _offsets(settings)
-    mean = _number(settings, "mean_energy", 0.0)
-    return NnpPotential(
-        table=table,
-        scalings=scalings,
-        networks=tuple(networks),
-        offsets=np.array([(offsets.get(element, 0.0) + mean) * energy for element in elements]),
-        energy_unit=energy / _number(settings, "conv_energy", 1.0),
+def hdnnp_lines(folder: Path, r_cut: float, elements: Sequence[str]) -> tuple[str, ...]:
+    """pair_style and pair_coeff lines for a LAMMPS with ML-HDNNP; atom types in the order of ``elements``."""
+    return (
+        f'pair_style hdnnp {r_cut!r} dir "{folder}" showew no showewsum 0 maxew 1000000 resetew yes '
+        "cflength 1.0 cfenergy 1.0",
+        f"pair_coeff * * {' '.join(elements)}",
     )
 
 
-def _read_settings(path: Path) -> dict[str, list[list[str]]]:
-    """The words after each keyword, line by line."""
+# reading; errors are ValueError, LookupError, OSError and what Scaling, Network and the table raise
+
+
+def read_settings(path: Path) -> Settings:
+    """The content of an input.nn."""
     settings: dict[str, list[list[str]]] = {}
-    for line in _text(path).splitlines():
+    for line in path.read_text().splitlines():
         words = line.split("#")[0].split()
         if words:
             settings.setdefault(words[0], []).append(words[1:])
-    for keyword in (
-        "elements",
-        "global_hidden_layers_short",
-        "global_nodes_short",
-        "global_activation_short",
-    ):
-        if not settings.get(keyword, [[]])[0]:
-            raise TamisError(f"{path} has no {keyword}")
     if refused := sorted(set(PER_ELEMENT) & set(settings)):
-        raise TamisError(
-            f"{path} has {', '.join(refused)}; only networks of one shape for all elements are read"
-        )
+        raise ValueError(f"{', '.join(refused)}: only networks of one shape for all elements are read")
     return settings
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise TamisError(f"cannot read {path} ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise TamisError(f"{path} is no text file") from error
+def words_of(settings: Settings, keyword: str) -> Sequence[str]:
+    """What the first line of a keyword says."""
+    if not settings.get(keyword, [[]])[0]:
+        raise ValueError(f"{SETTINGS} has no {keyword}")
+    return settings[keyword][0]
 
 
-def _atomic_number(symbol: str) -> int:
-    if symbol not in atomic_numbers:
-        raise TamisError(f"{symbol} in elements is no chemical symbol")
-    return atomic_numbers[symbol]
+def number_of(settings: Settings, keyword: str, default: float) -> float:
+    """The number after a keyword."""
+    return float(words_of(settings, keyword)[0]) if keyword in settings else default
 
 
-def _number(settings: Mapping[str, Sequence[Sequence[str]]], keyword: str, default: float) -> float:
-    if keyword not in settings:
-        return default
-    try:
-        return float(settings[keyword][0][0])
-    except (IndexError, ValueError) as error:
-        raise TamisError(f"{keyword} of {SETTINGS} needs a number, got {settings[keyword][0]}") from error
-
-
-def _offsets(settings: Mapping[str, Sequence[Sequence[str]]]) -> dict[str, float]:
-    """Energy of the free atom by element, in the unit of the file."""
-    found = {}
-    for words in settings.get("atom_energy", []):
-        try:
-            found[words[0]] = float(words[1])
-        except (IndexError, ValueError) as error:
-            raise TamisError(
-                f"atom_energy of {SETTINGS} needs an element and a number, got {' '.join(words)}"
-            ) from error
-    return found
-
-
-def _table(
-    settings: Mapping[str, list[list[str]]], elements: Sequence[str], length: float
-) -> SymmetryFunctionTable:
+def read_table(settings: Settings, length: float) -> SymmetryFunctionTable:
+    """The symmetry functions; ``length``: Å in the unit of the file."""
+    elements = sorted(words_of(settings, "elements"), key=atomic_numbers.__getitem__)
     names = {str(number): name for name, number in CUTOFF_TYPES.items()}
     shape, alpha, *_ = [*settings.get("cutoff_type", [["1"]])[0], "0.0", "0.0"]
     if shape not in names:
-        raise TamisError(f"cutoff_type {shape} of {SETTINGS} is unknown; n2p2 has 0 to 8")
-    functions = []
-    for words in settings.get("symfunction_short", []):
-        try:
-            functions.append(_function(words, length))
-        except (IndexError, ValueError) as error:
-            raise TamisError(f"{SETTINGS}: symfunction_short {' '.join(words)} is not understood") from error
-    return SymmetryFunctionTable(tuple(elements), tuple(functions), names[shape], float(alpha))
+        raise ValueError(f"cutoff_type {shape} is unknown; n2p2 has 0 to 8")
+    functions = tuple(_function(words, length) for words in settings.get("symfunction_short", []))
+    return SymmetryFunctionTable(tuple(elements), functions, names[shape], float(alpha))
 
 
 def _function(words: Sequence[str], length: float) -> SymmetryFunction:
@@ -163,101 +89,127 @@ def _function(words: Sequence[str], length: float) -> SymmetryFunction:
     )
 
 
-def _shape(settings: Mapping[str, list[list[str]]]) -> tuple[tuple[int, ...], str]:
-    """Neurons of the hidden layers and the last, and the letters of their activations."""
-    try:
-        depth = int(settings["global_hidden_layers_short"][0][0])
-        nodes = tuple(int(word) for word in settings["global_nodes_short"][0][:depth])
-    except ValueError as error:
-        raise TamisError(f"{SETTINGS}: hidden layers and nodes must be whole numbers") from error
-    return (*nodes, 1), "".join(settings["global_activation_short"][0][: depth + 1])
-
-
-def _read_scalings(
-    path: Path, table: SymmetryFunctionTable, settings: Mapping[str, list[list[str]]]
-) -> tuple[Scaling, ...]:
+def read_scalings(path: Path, table: SymmetryFunctionTable, settings: Settings) -> tuple[Scaling, ...]:
+    """The scaling of each element's functions, from scaling.data."""
     asked = {keyword for keywords in KEYWORDS.values() for keyword in keywords if keyword in settings}
     kind = next((name for name, keywords in KEYWORDS.items() if set(keywords) == asked), None)
     if kind is None:
-        raise TamisError(f"{SETTINGS} asks for {', '.join(sorted(asked))}, which exclude each other")
+        raise ValueError(f"{SETTINGS} asks for {', '.join(sorted(asked))}, which exclude each other")
     numbers = _read_numbers(path, 6)
+    low, high = number_of(settings, "scale_min_short", 0.0), number_of(settings, "scale_max_short", 1.0)
     scalings = []
     for index, element in enumerate(table.elements, start=1):
         rows = numbers[numbers[:, 0] == index]
         n_functions = sum(f.central == element for f in table.functions)
         if not np.array_equal(rows[:, 1], np.arange(1, n_functions + 1)):
-            raise TamisError(
-                f"{path} has {len(rows)} lines for {element} (element {index}); its {n_functions} symmetry functions "
-                "are needed, in order"
+            raise ValueError(
+                f"{path.name} has {len(rows)} lines for {element} (element {index}); its {n_functions} symmetry "
+                "functions are needed, in order"
             )
-        low, high = _number(settings, "scale_min_short", 0.0), _number(settings, "scale_max_short", 1.0)
         minimum, maximum, mean, sigma = rows[:, 2:6].T.copy()
         scalings.append(Scaling(kind, minimum, maximum, mean, sigma, low, high))
     return tuple(scalings)
 
 
+def read_network(folder: Path, element: str, n_inputs: int, settings: Settings) -> Network:
+    """The network of an element, whose energies are in the unit of the file."""
+    depth = int(words_of(settings, "global_hidden_layers_short")[0])
+    nodes = [int(word) for word in words_of(settings, "global_nodes_short")[:depth]]
+    letters = "".join(words_of(settings, "global_activation_short")[: depth + 1])
+    network = Network(
+        (n_inputs, *nodes, 1), letters, _read_numbers(folder / weight_file(element), 1)[:, 0].copy()
+    )
+    if "normalize_nodes" in settings:
+        for weights, biases in split_layers(network.sizes, network.parameters):
+            biases /= len(weights)
+            weights /= len(weights)
+    return network
+
+
 def _read_numbers(path: Path, n_columns: int) -> Array:
     """The first columns of all lines that are no comments, (n_lines, n_columns)."""
-    lines = [
-        line.split()
-        for line in _text(path).splitlines()
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
+    lines = [line for line in path.read_text().splitlines() if line.strip() and line.lstrip()[0] != "#"]
     try:
-        numbers = np.array([[float(word) for word in words[:n_columns]] for words in lines], dtype=float)
+        numbers = np.array([[float(word) for word in line.split()[:n_columns]] for line in lines])
         return numbers.reshape(len(lines), n_columns)
     except ValueError as error:
-        raise TamisError(f"{path} is damaged: {n_columns} numbers in every line are needed") from error
+        raise ValueError(f"{path.name} is damaged: {n_columns} numbers in every line are needed") from error
 
 
-def write_n2p2(folder: Path, potential: NnpPotential) -> list[Path]:
-    """Write a potential in Å and eV, without normalisation; returns the paths of its files."""
-    table = potential.table
-    elements = sorted(table.elements, key=atomic_numbers.__getitem__)
-    places = [table.elements.index(element) for element in elements]
-    networks = [potential.networks[place].scaled(potential.energy_unit) for place in places]
+# writing
+
+
+def write_n2p2(
+    folder: Path,
+    table: SymmetryFunctionTable,
+    scalings: Sequence[Scaling],
+    networks: Sequence[Network],
+    offsets: Array,
+) -> list[Path]:
+    """Write a potential in Å and eV, without normalisation; returns the paths of its files.
+
+    scalings, networks, offsets: of each element of ``table``, in its order; networks of one shape.
+    """
+    places = sorted(range(len(table.elements)), key=lambda i: atomic_numbers[table.elements[i]])
+    scaling, network = scalings[0], networks[0]
     texts = {
-        SETTINGS: _settings_text(potential, elements, networks),
-        SCALING: _scaling_text([potential.scalings[place] for place in places]),
+        SETTINGS: settings_text(
+            table,
+            dict(zip(table.elements, offsets.tolist(), strict=True)),
+            [
+                *KEYWORDS[scaling.kind],
+                f"scale_min_short {scaling.low!r}",
+                f"scale_max_short {scaling.high!r}",
+            ],
+            network.sizes[1:-1],
+            network.activations,
+            ["use_short_forces"],
+        ),
+        SCALING: _scaling_text([scalings[i] for i in places]),
+        **{weight_file(table.elements[i]): _weights_text(networks[i]) for i in places},
     }
-    for element, network in zip(elements, networks, strict=True):
-        texts[weight_file(element)] = _weights_text(network)
     for name, text in texts.items():
         (folder / name).write_text(text)
     return [folder / name for name in texts]
 
 
-def _settings_text(potential: NnpPotential, elements: Sequence[str], networks: Sequence[Network]) -> str:
-    table, scaling = potential.table, potential.scalings[0]
-    if len({(n.sizes[1:], n.activations) for n in networks}) > 1:
-        raise TamisError(
-            "the networks of the elements differ in shape; n2p2's global_nodes_short has one for all"
-        )
-    hidden = networks[0].sizes[1:-1]
+def settings_text(
+    table: SymmetryFunctionTable,
+    offsets: Mapping[str, float],
+    scaling: Iterable[str],
+    hidden: Sequence[int],
+    activations: str,
+    more: Iterable[str],
+) -> str:
+    """Text of an input.nn in Å and eV.
+
+    Parameters
+    ----------
+    offsets : energy of the free atom of each element, eV. scaling : lines about it. hidden : nodes of each layer.
+    activations : a letter for each hidden layer and the output. more : other lines.
+    """
     lines = [
         "# Lengths in Angstrom, energies in eV.",
-        f"number_of_elements {len(elements)}",
-        f"elements {' '.join(elements)}",
-        *(f"atom_energy {e} {potential.offsets[table.elements.index(e)]:.16e}" for e in elements),
+        f"number_of_elements {len(table.elements)}",
+        f"elements {' '.join(sorted(table.elements, key=atomic_numbers.__getitem__))}",
+        *(f"atom_energy {element} {energy!r}" for element, energy in offsets.items()),
         f"cutoff_type {CUTOFF_TYPES[table.cutoff_type]} {table.cutoff_alpha!r}",
-        *KEYWORDS[scaling.kind],
-        f"scale_min_short {scaling.low!r}",
-        f"scale_max_short {scaling.high!r}",
+        *scaling,
         f"global_hidden_layers_short {len(hidden)}",
         f"global_nodes_short {' '.join(map(str, hidden))}",
-        f"global_activation_short {' '.join(networks[0].activations)}",
-        "use_short_forces",
-        *(function_line(f) for f in table.functions),
+        f"global_activation_short {' '.join(activations)}",
+        *more,
+        *map(function_line, table.functions),
     ]
     return "\n".join(lines) + "\n"
 
 
 def function_line(f: SymmetryFunction) -> str:
-    """The line of input.nn for a symmetry function, lengths in Å."""
-    head = f"symfunction_short {f.central} {f.kind} {' '.join(f.neighbours)} {f.eta:.16e}"
+    """The line of a symmetry function; a shift of an angular one comes last and only where it is not 0."""
+    head = f"symfunction_short {f.central} {f.kind} {' '.join(f.neighbours)} {f.eta!r}"
     if f.kind == RADIAL:
-        return f"{head} {f.r_s:.16e} {f.r_cut:.16e}"
-    return f"{head} {f.lambda_:.16e} {f.zeta:.16e} {f.r_cut:.16e} {f.r_s:.16e}"
+        return f"{head} {f.r_s!r} {f.r_cut!r}"
+    return f"{head} {f.lambda_!r} {f.zeta!r} {f.r_cut!r}" + (f" {f.r_s!r}" if f.r_s else "")
 
 
 def _scaling_text(scalings: Sequence[Scaling]) -> str:
@@ -269,16 +221,18 @@ def _scaling_text(scalings: Sequence[Scaling]) -> str:
 
 
 def _weights_text(network: Network) -> str:
+    places = []
+    for layer, (weights, biases) in enumerate(network.layers()):
+        n_in, n_out = weights.shape
+        places += [
+            (f"a {{:9d}} {layer:5d} {j:5d}", f"{layer + 1:5d} {k:5d}")
+            for j in range(1, n_in + 1)
+            for k in range(1, n_out + 1)
+        ]
+        places += [("b {:9d}", f"{layer + 1:5d} {k:5d}") for k in range(1, len(biases) + 1)]
     lines = [
         "# value, a = weight or b = bias, number, layer and neuron it starts from, layer and neuron it ends at"
     ]
-    number = 0
-    for layer, (weights, biases) in enumerate(network.layers()):
-        for j, row in enumerate(weights, start=1):
-            for k, weight in enumerate(row, start=1):
-                number += 1
-                lines.append(f"{weight:24.16e} a {number:9d} {layer:5d} {j:5d} {layer + 1:5d} {k:5d}")
-        for k, bias in enumerate(biases, start=1):
-            number += 1
-            lines.append(f"{bias:24.16e} b {number:9d} {layer + 1:5d} {k:5d}")
+    for number, (value, (kind, end)) in enumerate(zip(network.parameters, places, strict=True), start=1):
+        lines.append(f"{value:24.16e} {kind.format(number)} {end}")
     return "\n".join(lines) + "\n"

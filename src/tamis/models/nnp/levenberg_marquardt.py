@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, blas, lapack
+from scipy.linalg import LinAlgError, blas
+
+from tamis.models.nnp.problem import NetworkProblem
+from tamis.models.normal_equations import solve_definite
 
 Array = NDArray[np.float64]
-Single = NDArray[np.float32]
-Part = TypeVar("Part")
+Integers = NDArray[np.int64]
 
 FIRST_DAMPING, SMALLEST_DAMPING, LARGEST_DAMPING = 1e-2, 1e-9, 1e6
 GOOD_GAIN, POOR_GAIN = 0.75, 0.25
@@ -29,27 +30,8 @@ BEFORE_AVERAGING = 10
 """Iterations, after which the running mean starts."""
 
 
-class Problem(Protocol[Part]):
-    """Rows r(p) with a random choice among them; the loss is |r|²."""
-
-    def draw(self, rng: np.random.Generator) -> Part:
-        """Choose the rows of one iteration."""
-
-    def loss(self, parameters: Array, part: Part) -> float:
-        """|r|² of the chosen rows."""
-
-    def n_rows(self, part: Part) -> int:
-        """How many rows these are."""
-
-    def normal_equations(self, parameters: Array, part: Part) -> tuple[float, Array, Array]:
-        """|r|², J'J (P, P; upper triangle) and J'r (P,) of the chosen rows."""
-
-    def jacobian(self, parameters: Array, part: Part) -> tuple[Single, Array]:
-        """J (n_rows, P), single precision, and r (n_rows,) of the chosen rows."""
-
-
 @dataclass
-class Run(Generic[Part]):
+class Run:
     """A minimisation that can be continued: the one mutable thing in a training.
 
     parameters, mean: (P,) now, and their running mean. best, best_score: the mean that ``judge`` liked best.
@@ -66,23 +48,23 @@ class Run(Generic[Part]):
     damping: float = FIRST_DAMPING
 
     @classmethod
-    def start(cls, parameters: Array, rng: np.random.Generator) -> Run[Part]:
+    def start(cls, parameters: Array, rng: np.random.Generator) -> Run:
         """Begin from ``parameters``."""
         return cls(parameters.copy(), parameters.copy(), parameters.copy(), rng)
 
     def advance(
         self,
-        problem: Problem[Part],
+        problem: NetworkProblem,
         ridge: float,
         judge: Callable[[Array], float],
         until: int,
         patience: int,
         check_every: int,
     ) -> None:
-        """Iterate up to iteration ``until``, or until ``patience`` iterations brought nothing better.
+        """Iterate up to iteration ``until``, or until ``patience`` iterations brought no improvement.
 
-        ridge: factor of |parameters|² in the loss. judge: what is to be small, looked at every ``check_every``
-        iterations, of the mean parameters.
+        ridge: factor of |parameters|² in the loss. judge: a score of the mean parameters, low is good, computed every
+        ``check_every`` iterations.
         """
         while self.iteration < until and self.iteration - self.best_iteration < patience:
             self._step(problem, ridge)
@@ -93,7 +75,7 @@ class Run(Generic[Part]):
                     self.best, self.best_score = self.mean.copy(), score
                     self.best_iteration = self.iteration
 
-    def _step(self, problem: Problem[Part], ridge: float) -> None:
+    def _step(self, problem: NetworkProblem, ridge: float) -> None:
         part = problem.draw(self.rng)
         by_rows = problem.n_rows(part) < len(self.parameters)
         try:
@@ -121,18 +103,18 @@ class Run(Generic[Part]):
 
 
 def _step_by_parameters(
-    problem: Problem[Part], parameters: Array, part: Part, ridge: float, damping: float
+    problem: NetworkProblem, parameters: Array, part: Integers, ridge: float, damping: float
 ) -> tuple[float, Array, Array]:
     """Loss with the ridge, half its gradient g, and the step -(J'J + (ridge + damping) I)^-1 g."""
     loss, gram, moment = problem.normal_equations(parameters, part)
     gradient = moment + ridge * parameters
     gram[np.diag_indices_from(gram)] += ridge + damping
-    step = -_solve(gram.T, gradient, lower=1)
+    step = -solve_definite(gram.T, gradient, lower=True)
     return loss + ridge * float(parameters @ parameters), gradient, step
 
 
 def _step_by_rows(
-    problem: Problem[Part], parameters: Array, part: Part, ridge: float, damping: float
+    problem: NetworkProblem, parameters: Array, part: Integers, ridge: float, damping: float
 ) -> tuple[float, Array, Array]:
     """The same from a matrix of the rows' size: with m = ridge + damping and g = J'r + ridge p,
 
@@ -143,20 +125,7 @@ def _step_by_rows(
     part_of_ridge = ridge / (ridge + damping)
     gram = blas.ssyrk(1.0, jacobian.T, trans=1).astype(np.float64)
     gram[np.diag_indices_from(gram)] += ridge + damping
-    solution = _solve(gram, residuals - part_of_ridge * (jacobian @ single), lower=0)
+    solution = solve_definite(gram, residuals - part_of_ridge * (jacobian @ single))
     step = -(solution.astype(np.float32) @ jacobian) - part_of_ridge * parameters
     gradient = residuals.astype(np.float32) @ jacobian + ridge * parameters
     return float(residuals @ residuals) + ridge * float(parameters @ parameters), gradient, step
-
-
-def _solve(matrix: Array, target: Array, lower: int) -> Array:
-    """Solution with a symmetric matrix in Fortran order, of which a triangle is used, and overwritten.
-
-    Raises
-    ------
-    LinAlgError : not positive definite to rounding.
-    """
-    factor, info = lapack.dpotrf(matrix, lower=lower, clean=0, overwrite_a=1)
-    if info != 0:
-        raise LinAlgError("the damped matrix is not positive definite")
-    return np.asarray(lapack.dpotrs(factor, target, lower=lower)[0])

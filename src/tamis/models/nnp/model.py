@@ -6,35 +6,27 @@ Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 
 from tamis.bases.acsf.basis import AcsfBasis
-from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Whole
 from tamis.core.memory import Memory
 from tamis.core.units import MEV_PER_EV
 from tamis.data.dataset import Dataset
-from tamis.models.base import Model
-from tamis.models.grids import NOT_JUDGED, Losses, Point, choose
+from tamis.models.grids import Losses, Point, choose
 from tamis.models.judging import ENERGY, FORCE, Judges, judges_by_folds, judges_by_tuning
-from tamis.models.nnp.data import (
-    Array,
-    Integers,
-    TrainingData,
-    gather,
-    own_values,
-    reserve_values,
-    species_of,
-)
+from tamis.models.nnp.data import Array, Integers, TrainingData, gather
 from tamis.models.nnp.levenberg_marquardt import Run
 from tamis.models.nnp.network import Network, mean_of, n_parameters
 from tamis.models.nnp.potential import NnpPotential
 from tamis.models.nnp.problem import ROWS_AT_ONCE, NetworkProblem, first_parameters
+from tamis.models.nnp.whitening import Whitening
 from tamis.models.normal_equations import free_atom_energies
-from tamis.models.settings import POOL_VALIDATION, Setting, axes_of, check_tuning, grid_of, setting_at
-from tamis.models.whitening import Whitening
+from tamis.models.tuning import Setting, WeightedModel
 from tamis.store import Store
 
 STRUCTURES_PER_FOLD = 3
@@ -54,88 +46,57 @@ RESIDUALS_HELD = 200
 
 
 @dataclass(frozen=True)
-class NnpModel(Model):
+class NnpModel(WeightedModel):
     """Networks of one shape per element; the potential is the mean of a few of them.
 
-    Each network holds out another fold of the kept structures, by which it is stopped and the setting is chosen.
+    Each network holds out another fold of the kept structures, which stops its training and judges the setting.
 
+    ridges: factors of the sum of squared weights in the loss, in units of the mean square force of the kept structures:
+        the same number then means the same for soft lithium and for stiff molybdenum.
     basis: the symmetry functions.
     hidden: neurons of the hidden layers, with tanh.
     n_networks: how many are averaged.
-    energy_weights, stress_weights: what to try, 1/Å, relative to forces (see nnp_problem).
-    ridges: what to try, factor of the sum of squared weights in the loss, in units of the mean square force of the
-        kept structures: the same number then means the same for soft lithium and for stiff molybdenum.
-    widenings: rounds, at most, in which a fit adds a value beyond an edge that was chosen (see ``grids``).
     rows_per_parameter: force rows drawn in an iteration, for each parameter.
     tuning_iterations: iterations with every setting; then the best one is continued.
     max_iterations: all iterations of that one. patience: stop after so many without a better result.
     check_every: iterations between looks at the held-out structures.
     final_iterations: more iterations with all force rows, from the best result, to get rid of the noise of random rows.
-    tuning: "kept" chooses and stops by folds of the kept structures; "pool_validation" by a labelled set from the pool.
-    n_folds: folds of the kept structures, dealt out by group; fewer where there are few structures.
     """
 
     basis: AcsfBasis
-    hidden: tuple[int, ...]
-    n_networks: int
-    energy_weights: tuple[float, ...]
-    stress_weights: tuple[float, ...]
-    ridges: tuple[float, ...]
-    widenings: int
-    rows_per_parameter: float
-    tuning_iterations: int
-    max_iterations: int
-    patience: int
-    check_every: int
-    final_iterations: int
-    tuning: str
-    n_folds: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        for name in ("energy_weights", "stress_weights", "ridges"):
-            numbers = tuple(float(x) for x in getattr(self, name))
-            object.__setattr__(self, name, numbers)
-            if not numbers or min(numbers) < 0:
-                raise TamisError(f"{name} is {numbers}; it must list at least one number, none below 0")
-        if not self.hidden or min(self.hidden) < 1:
-            raise TamisError(f"hidden is {list(self.hidden)}; it must list the neurons of at least one layer")
-        for name in ("n_networks", "tuning_iterations", "max_iterations", "patience", "check_every"):
-            if getattr(self, name) < 1:
-                raise TamisError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.final_iterations < 0:
-            raise TamisError(f"final_iterations is {self.final_iterations}; it must be at least 0")
-        if not self.rows_per_parameter > 0:
-            raise TamisError(f"rows_per_parameter is {self.rows_per_parameter}; it must be above 0, say 5")
-        check_tuning(self.tuning, self.n_folds, self.widenings)
-
-    @property
-    def grid(self) -> tuple[Setting, ...]:
-        """Every setting that a fit tries before the grid widens, the same for any subset."""
-        return grid_of(self.energy_weights, self.stress_weights, self.ridges)
+    hidden: Annotated[tuple[int, ...], Whole(1)]
+    n_networks: Annotated[int, Whole(1)]
+    rows_per_parameter: Annotated[float, Above(0.0, say=5)]
+    tuning_iterations: Annotated[int, Whole(1)]
+    max_iterations: Annotated[int, Whole(1)]
+    patience: Annotated[int, Whole(1)]
+    check_every: Annotated[int, Whole(1)]
+    final_iterations: Annotated[int, Whole(0)]
 
     def prepare(self, dataset: Dataset, store: Store) -> None:
         """Compute symmetry functions and derivatives of every structure into the store."""
         store.prepare(self.basis, dataset.structures)
-
-    @property
-    def needs_tuning_set(self) -> bool:
-        """True for ``tuning: pool_validation``."""
-        return self.tuning == POOL_VALIDATION
 
     def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> NnpPotential:
         """Try every setting for a while, continue the best one, average the networks."""
         offsets = free_atom_energies(kept, self.basis.elements)
         with store.memory.holding():
             self._reserve_work(store.memory, kept, tuning)
-            whitenings = self._whitenings(kept, store)
-            data = gather(kept, self.basis, store, whitenings, offsets)
+            data = gather(kept, self.basis, store, offsets)
             if self.needs_tuning_set:
-                judged = gather(tuning, self.basis, store, whitenings, offsets)
+                judged = gather(tuning, self.basis, store, offsets, data.whitenings)
                 judges = judges_by_tuning(kept, tuning)
                 folds = [(np.arange(len(kept)), np.arange(len(tuning)))] * self.n_networks
             else:
-                judged, judges = data, self._judges(kept, rng)
+                judged = data
+                judges = judges_by_folds(
+                    kept,
+                    self.n_folds,
+                    rng,
+                    at_least=max(2, self.n_networks),
+                    per_fold=STRUCTURES_PER_FOLD,
+                    n_used=self.n_networks,
+                )
                 folds = self._folds(judges)
             seed, unit = int(rng.integers(2**62)), _mean_square_force(kept)
             tried: dict[Point, list[Training]] = {}
@@ -143,7 +104,7 @@ class NnpModel(Model):
             def losses(points: Sequence[Point]) -> Losses:
                 for point in points:
                     tried[point] = [
-                        self._training(setting_at(point), unit, data, judged, judges, fold, (seed, member))
+                        self._training(Setting(*point), unit, data, judged, judges, fold, (seed, member))
                         for member, fold in enumerate(folds)
                     ]
                     for training in tried[point]:
@@ -151,11 +112,15 @@ class NnpModel(Model):
                         training.advance(until, self.patience, self.check_every)
                 return _losses([tried[point] for point in points])
 
-            chosen, how = self._choose(losses, tried, can_judge=judges.counts[ENERGY] > 0)
+            choice = choose(self.axes, self.widenings, losses) if judges.counts[ENERGY] else None
+            if choice is None:
+                losses([self.most_cautious])
+            chosen = tried[self.most_cautious if choice is None else choice.point]
             for training in chosen:
                 training.advance(self.max_iterations, self.patience, self.check_every)
                 training.finish(self.final_iterations)
-            return self._potential(chosen, whitenings, offsets, judges, how)
+            how = self.tuning_report(choice, judges, kept, tuning)
+            return self._potential(chosen, data.whitenings, offsets, judges, how)
 
     @property
     def _sizes(self) -> tuple[int, ...]:
@@ -175,25 +140,6 @@ class NnpModel(Model):
             n_atoms * (4 * LAYERS_HELD * sum(self._sizes) + RESIDUALS_HELD) + 4 * n_all * len(kept),
             f"layers and rows of networks for {n_atoms} atoms",
         )
-
-    def _whitenings(self, kept: Dataset, store: Store) -> list[Whitening]:
-        species = species_of(kept, self.basis.elements)
-        with store.memory.holding():
-            reserve_values(store, self.basis, len(species))
-            values = own_values(self.basis, store.lazy_values(self.basis, kept.structures), species)
-            return [Whitening.of(values[species == element]) for element in range(len(self.basis.elements))]
-
-    def _judges(self, kept: Dataset, rng: np.random.Generator) -> Judges:
-        """Folds that each hold forces to stop a network by; copies of one structure judge themselves."""
-        judges = judges_by_folds(
-            kept,
-            self.n_folds,
-            rng,
-            at_least=max(2, self.n_networks),
-            per_fold=STRUCTURES_PER_FOLD,
-            n_used=self.n_networks,
-        )
-        return judges if judges.n_folds else judges.of_itself(kept)
 
     def _folds(self, judges: Judges) -> list[tuple[Integers, Integers]]:
         """Structures to train on and to judge by, for each network; the same where nothing can be held out."""
@@ -219,23 +165,8 @@ class NnpModel(Model):
         first = [first_parameters(sizes, rng) for _ in self.basis.elements]
         problem = NetworkProblem(sizes, data, fold[0], setting.weights, self.rows_per_parameter)
         judge = NetworkProblem(sizes, judged, fold[1], setting.weights, self.rows_per_parameter)
-        run = Run[Integers].start(np.concatenate(first), rng)
+        run = Run.start(np.concatenate(first), rng)
         return Training(setting, setting.ridge * unit, problem, judge, judges, run)
-
-    def _choose(
-        self,
-        losses: Callable[[Sequence[Point]], Losses],
-        tried: Mapping[Point, list[Training]],
-        can_judge: bool,
-    ) -> tuple[list[Training], Mapping[str, float]]:
-        """The networks of the chosen setting and how it was; with nothing to judge by, those of the largest ridge."""
-        axes = axes_of(self.energy_weights, self.stress_weights, self.ridges)
-        if can_judge and (choice := choose(axes, self.widenings, losses)) is not None:
-            return tried[choice.point], choice.report
-        cautious = max(self.grid, key=lambda setting: setting.ridge)
-        point = (cautious.weights.energy, cautious.weights.stress, cautious.ridge)
-        losses([point])
-        return tried[point], NOT_JUDGED
 
     def _potential(
         self,
@@ -255,20 +186,16 @@ class NnpModel(Model):
             )
             for training in trainings
         )
-        setting = trainings[0].setting
         squares, rows = _pooled(trainings)
         rmse = np.sqrt(squares / np.maximum(rows, 1.0))
         report = {
-            "energy_weight_per_A": setting.weights.energy,
-            "stress_weight_per_A": setting.weights.stress,
-            "ridge": setting.ridge,
+            **trainings[0].setting.report,
             "n_networks": float(len(members)),
             "n_parameters": float(trainings[0].problem.n_parameters),
             "iterations": float(np.mean([training.run.iteration for training in trainings])),
             "best_iteration": float(np.mean([training.run.best_iteration for training in trainings])),
             "held_out_energy_rmse_meV_per_atom": float(rmse[0]) * MEV_PER_EV,
             **({"held_out_force_rmse_eV_per_A": float(rmse[1])} if judges.kinds[FORCE] else {}),
-            **judges.report,
             **how,
         }
         return NnpPotential(
@@ -276,9 +203,8 @@ class NnpModel(Model):
             scalings=tuple(whitening.scaling for whitening in whitenings),
             networks=tuple(mean_of([networks[e] for networks in members]) for e in range(len(offsets))),
             offsets=offsets,
-            members=members,
-            fit_report=report,
-            doubt=judges.problem,
+            diagnostics=report,
+            problem=judges.problem,
         )
 
 
@@ -291,7 +217,7 @@ class Training:
     problem: NetworkProblem
     judge: NetworkProblem
     judges: Judges
-    run: Run[Integers]
+    run: Run
 
     def advance(self, until: int, patience: int, check_every: int) -> None:
         """Iterate further (see ``Run.advance``)."""
@@ -301,7 +227,7 @@ class Training:
     def finish(self, iterations: int) -> None:
         """Iterate on all force rows from the best result; iterations are few, so that no mean is taken."""
         everything = replace(self.problem, rows_per_parameter=np.inf)
-        last = Run[Integers].start(self.run.best, self.run.rng)
+        last = Run.start(self.run.best, self.run.rng)
         last.advance(everything, self.ridge, self._held_out_score, iterations, iterations, 1)
         self.run.best = last.best
 

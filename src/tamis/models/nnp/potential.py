@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.bases.acsf.table import SymmetryFunctionTable
 from tamis.core.errors import TamisError
 from tamis.models.base import Potential
 from tamis.models.nnp.calculator import NnpCalculator
+from tamis.models.nnp.files import (
+    SCALING,
+    SETTINGS,
+    hdnnp_lines,
+    number_of,
+    read_network,
+    read_scalings,
+    read_settings,
+    read_table,
+    write_n2p2,
+)
 from tamis.models.nnp.network import Network
 from tamis.models.nnp.scaling import Scaling
 
@@ -22,68 +31,59 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class NnpPotential(Potential):
-    """Energy of an atom = ``energy_unit`` times the output of its element's network, plus its element's offset.
+    """Energy of an atom = the output of its element's network, eV, plus its element's offset.
 
     table: symmetry functions of all elements.
     scalings, networks: one of each element of the table, in its order.
     offsets: (n_elements,) eV.
-    energy_unit: eV per unit of the networks.
-    members: networks of which ``networks`` are the mean, each one per element; empty where there is one network.
-    fit_report: what the fit chose and found. doubt: why that rests on too little.
     """
 
     table: SymmetryFunctionTable
     scalings: tuple[Scaling, ...]
     networks: tuple[Network, ...]
     offsets: Array
-    energy_unit: float = 1.0
-    members: tuple[tuple[Network, ...], ...] = ()
-    fit_report: Mapping[str, float] = field(default_factory=dict)
-    doubt: str = ""
-
-    @property
-    def problem(self) -> str:
-        """Why what the fit chose rests on too little."""
-        return self.doubt
-
-    @property
-    def diagnostics(self) -> Mapping[str, float]:
-        """Chosen setting, errors on the held-out folds, iterations."""
-        return self.fit_report
 
     def calculator(self) -> NnpCalculator:
         """A compiled ASE calculator with energy, forces and stress."""
-        return NnpCalculator(self.table, self.scalings, self.networks, self.offsets, self.energy_unit)
-
-    def spread(self, atoms: Atoms) -> tuple[float, Array]:
-        """How far the members disagree: standard deviation of the energy, eV, and of each force, (n_atoms, 3), eV/Å.
-
-        Raises
-        ------
-        TamisError : there are not at least two members.
-        """
-        if len(self.members) < 2:
-            raise TamisError(
-                f"this potential has {len(self.members)} member networks; fit with n_networks of at least 2 for a "
-                "spread"
-            )
-        energies, forces = [], []
-        for networks in self.members:
-            calculator = NnpCalculator(self.table, self.scalings, networks, self.offsets, self.energy_unit)
-            energies.append(calculator.get_property("energy", atoms))
-            forces.append(calculator.get_property("forces", atoms))
-        return float(np.std(energies, ddof=1)), np.std(forces, axis=0, ddof=1)
+        return NnpCalculator(self.table, self.scalings, self.networks, self.offsets)
 
     def write(self, folder: Path) -> list[Path]:
         """Write input.nn, scaling.data and weights.*.data of n2p2, in Å and eV."""
-        from tamis.models.nnp.files import write_n2p2
-
-        return write_n2p2(folder, self)
+        return write_n2p2(folder, self.table, self.scalings, self.networks, self.offsets)
 
     def lammps(self, folder: Path) -> tuple[str, ...]:
-        """Lines for a LAMMPS with ML-HDNNP; atom types in the order of the elements."""
-        return (
-            f'pair_style hdnnp {self.table.r_cut!r} dir "{folder}" showew no showewsum 0 maxew 1000000 resetew yes '
-            "cflength 1.0 cfenergy 1.0",
-            f"pair_coeff * * {' '.join(self.table.elements)}",
-        )
+        """Lines for a LAMMPS with ML-HDNNP."""
+        return hdnnp_lines(folder, self.table.r_cut, self.table.elements)
+
+
+def read_n2p2(folder: Path, length: float = 1.0, energy: float = 1.0) -> NnpPotential:
+    """The potential in a folder.
+
+    Parameters
+    ----------
+    folder : with input.nn, scaling.data and weights.*.data.
+    length, energy : Å and eV in the units of the files (for Bohr: 0.529177210903, for Hartree: 27.211386245988).
+
+    Raises
+    ------
+    TamisError : a file is missing or damaged, or asks for what tamis does not have.
+    """
+    try:
+        settings = read_settings(folder / SETTINGS)
+        table = read_table(settings, length)
+        scalings = read_scalings(folder / SCALING, table, settings)
+        networks = [
+            read_network(folder, element, len(scaling.mean), settings)
+            for element, scaling in zip(table.elements, scalings, strict=True)
+        ]
+        unit = energy / number_of(settings, "conv_energy", 1.0)
+        if unit != 1.0:
+            networks = [network.scaled(unit) for network in networks]
+        free = {words[0]: float(words[1]) for words in settings.get("atom_energy", [])}
+        mean = number_of(settings, "mean_energy", 0.0)
+    except (TamisError, OSError, ValueError, LookupError, ArithmeticError) as error:
+        raise TamisError(
+            f"the n2p2 potential in {folder} cannot be read ({error}); write or fit it again, or copy all its files"
+        ) from error
+    offsets = np.array([(free.get(element, 0.0) + mean) * energy for element in table.elements])
+    return NnpPotential(table, scalings, tuple(networks), offsets)

@@ -11,9 +11,9 @@ Array = NDArray[np.float64]
 
 KEYWORDS = {
     "none": (),
-    "range": ("scale_symmetry_functions",),
+    "minmax": ("scale_symmetry_functions",),
     "center": ("center_symmetry_functions",),
-    "range_center": ("scale_symmetry_functions", "center_symmetry_functions"),
+    "minmax_center": ("scale_symmetry_functions", "center_symmetry_functions"),
     "sigma": ("scale_symmetry_functions_sigma",),
 }
 """The ways, and the keywords of n2p2's input.nn that ask for them."""
@@ -36,28 +36,24 @@ class Scaling:
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.kind not in KEYWORDS:
-            raise TamisError(f"scaling {self.kind!r} is unknown; choose one of {', '.join(KEYWORDS)}")
-        spread = {"sigma": self.sigma, "none": None, "center": None}.get(
-            self.kind, self.maximum - self.minimum
-        )
+        spread = self._spread
         if spread is not None and not (spread > 0).all():
             raise TamisError(
                 f"symmetry function {int(np.argmin(spread > 0)) + 1} has a spread of 0 and cannot be scaled by it; "
                 "remove it"
             )
 
+    @property
+    def _spread(self) -> Array | None:
+        """The range of values that is mapped to ``low`` to ``high``; None where values keep their unit."""
+        if self.kind == "sigma":
+            return self.sigma
+        return self.maximum - self.minimum if self.kind.startswith("minmax") else None
+
     def affine(self) -> tuple[Array, Array, Array]:
         """shift, factor, base, each (m,): scaled = (values - shift) * factor + base."""
-        m = len(self.mean)
-        zeros, ones = np.zeros(m), np.ones(m)
-        width = self.high - self.low
-        if self.kind == "range":
-            return self.minimum, width / (self.maximum - self.minimum), np.full(m, self.low)
-        if self.kind == "center":
-            return self.mean, ones, zeros
-        if self.kind == "range_center":
-            return self.mean, width / (self.maximum - self.minimum), np.full(m, self.low)
-        if self.kind == "sigma":
-            return self.mean, width / self.sigma, np.full(m, self.low)
-        return zeros, ones, zeros
+        zeros, ones = np.zeros(len(self.mean)), np.ones(len(self.mean))
+        shift = {"none": zeros, "minmax": self.minimum}.get(self.kind, self.mean)
+        if self._spread is None:
+            return shift, ones, zeros
+        return shift, (self.high - self.low) / self._spread, self.low * ones

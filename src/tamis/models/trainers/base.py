@@ -1,4 +1,4 @@
-"""What the trainers share: a model that runs outside programs, and the potential that lives in their files."""
+"""Parts that all upstream trainers share: a model that runs outside programs, and the potential in their files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -14,11 +15,12 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Checked, Whole
 from tamis.core.geometry import in_vacuum
 from tamis.data.dataset import Dataset
 from tamis.models.base import Model, Potential
-from tamis.models.normal_equations import element_counts
-from tamis.models.trainers.programs import Workshop, check_limit, workshop
+from tamis.models.normal_equations import free_atom_energies
+from tamis.models.trainers.programs import Workshop, workshop
 from tamis.store import Store
 
 Array = NDArray[np.float64]
@@ -28,30 +30,17 @@ LOG_FOLDER = "logs"
 
 @dataclass(frozen=True, eq=False)
 class FilePotential(Potential):
-    """A potential that is the files which a program has written.
+    """A potential that consists of the files which a program has written.
 
-    files: name -> content of all that an evaluation needs. logs: name -> what the programs said.
+    files: name -> content of all that an evaluation needs. logs: name -> output of the programs.
     reader: makes an ASE calculator from a folder with the files, and needs the folder no longer afterwards.
     pair_lines: LAMMPS' pair_style and pair_coeff lines for files in a folder; gives None where tamis has no style.
-    fit_report: metrics of the fit. doubt: why what the trainer chose rests on too little.
     """
 
     files: Mapping[str, bytes]
     logs: Mapping[str, bytes]
     reader: Callable[[Path], Calculator]
     pair_lines: Callable[[Path], tuple[str, ...] | None]
-    fit_report: Mapping[str, float]
-    doubt: str = ""
-
-    @property
-    def problem(self) -> str:
-        """Why what the trainer chose rests on too little."""
-        return self.doubt
-
-    @property
-    def diagnostics(self) -> Mapping[str, float]:
-        """Time and memory of the programs, and what they chose."""
-        return self.fit_report
 
     def calculator(self) -> Calculator:
         """An ASE calculator with energy, forces and stress."""
@@ -76,33 +65,28 @@ class FilePotential(Potential):
 
 
 @dataclass(frozen=True)
-class Trainer(Model):
+class Trainer(Checked, Model):
     """A model that is trained by outside programs, with the one setting of its YAML: they retune nothing.
+
+    Subclasses have a field ``basis``.
 
     time_limit_s: seconds for all programs of one fit together; then they are ended and the trial fails.
     n_threads: threads of each program.
     scratch: folder for working files, which stay there after a failure; None: temporary ones.
     """
 
-    time_limit_s: float
-    n_threads: int
+    time_limit_s: Annotated[float, Above(0.0, "s")]
+    n_threads: Annotated[int, Whole(1)]
     scratch: Path | None
 
     def __post_init__(self) -> None:
-        check_limit(self.time_limit_s)
-        if self.n_threads < 1:
-            raise TamisError(f"n_threads is {self.n_threads}; it must be at least 1")
+        super().__post_init__()
         if self.scratch is not None:
             object.__setattr__(self, "scratch", Path(self.scratch).absolute())
 
-    @property
-    @abstractmethod
-    def elements(self) -> tuple[str, ...]:
-        """Chemical symbols that the potential is for."""
-
     @abstractmethod
     def train(self, kept: Dataset, shop: Workshop, rng: np.random.Generator) -> FilePotential:
-        """Write the programs' input to ``shop.folder``, run them, take their files over."""
+        """Write the programs' input to ``shop.folder``, run them, and take over their files."""
 
     def prepare(self, dataset: Dataset, store: Store) -> None:
         """Nothing: the programs start from the positions in every fit."""
@@ -162,11 +146,7 @@ def reference_energies(
                 f"{', '.join(elements)}, or null to fit them"
             )
         return {element: float(given[element]) for element in elements}
-    counts = np.array([element_counts(a.get_chemical_symbols(), elements) for a in kept.structures])
-    energies = np.linalg.lstsq(counts, kept.energies, rcond=None)[
-        0
-    ]  # least norm where the composition is fixed
-    return dict(zip(elements, energies.tolist(), strict=True))
+    return dict(zip(elements, free_atom_energies(kept, elements).tolist(), strict=True))
 
 
 def as_periodic(atoms: Atoms, width: float) -> Atoms:
@@ -174,6 +154,11 @@ def as_periodic(atoms: Atoms, width: float) -> Atoms:
     boxed = in_vacuum(Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc), width)
     boxed.pbc = True
     return boxed
+
+
+def periodic_or_free(atoms: Atoms, width: float) -> Atoms:
+    """``as_periodic`` for structures that are periodic in any direction; free clusters stay free, without a cell."""
+    return as_periodic(atoms, width) if atoms.pbc.any() else Atoms(atoms.numbers, atoms.positions)
 
 
 def draw_seed(rng: np.random.Generator) -> int:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -16,14 +17,15 @@ from numpy.typing import NDArray
 from tamis.bases.chimes.basis import PARAMETER_FILE, ChimesBasis
 from tamis.bases.chimes.reader import read_params
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, AtLeast, Between, OneOf, Whole
 from tamis.core.units import KCAL_PER_MOL_PER_EV
 from tamis.data.dataset import Dataset
 from tamis.models.trainers.base import FilePotential, Trainer, as_periodic
-from tamis.models.trainers.programs import Workshop, find_program
+from tamis.models.trainers.programs import Program, Workshop
 
 Array = NDArray[np.float64]
 
-GET = "build it from rk-lindsey/chimes_lsq (its README says how)"
+CHIMES_LSQ = Program("upstream_chimes_lsq", "build it from rk-lindsey/chimes_lsq (its README says how)")
 SETUP, STRUCTURES, WEIGHTS = "fm_setup.in", "kept.xyzf", "weights.txt"
 MATRIX, TARGET, HEADER = "A.txt", "b.txt", "params.header"
 SOLVERS = ("svd", "fast_svd", "ridge", "ridgecv", "lasso", "lassolars")
@@ -54,49 +56,22 @@ class ChimesLsq(Trainer):
     basis: the functions; limits are rounded to 5 decimals.
     solver: algorithm of chimes_lsq.py. eps: of svd and fast_svd: smaller singular values, relative, are dropped.
     alpha: penalty of ridge, lasso and lassolars. folds: of ridgecv.
-    energy_weight, stress_weight: w_E and w_S, 1/Å.
+    energy_weight, stress_weight: w_E and w_S, 1/Å; without energies their constant would be undetermined.
     matrix_program, solve_program: chimes_lsq and chimes_lsq.py, as names or paths.
     """
 
     basis: ChimesBasis
-    solver: str
-    eps: float
-    alpha: float
-    folds: int
-    energy_weight: float
-    stress_weight: float
-    matrix_program: str
-    solve_program: str
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.solver not in SOLVERS:
-            raise TamisError(f"solver is {self.solver!r}; choose one of {', '.join(SOLVERS)}")
-        if not (0.0 < self.eps < 1.0 and self.alpha > 0.0 and self.folds >= 2):
-            raise TamisError(
-                f"eps is {self.eps}, alpha {self.alpha}, folds {self.folds}; eps must lie between 0 and 1, alpha be "
-                "above 0, folds at least 2"
-            )
-        if not (self.energy_weight > 0.0 and self.stress_weight >= 0.0):
-            raise TamisError(
-                f"energy_weight is {self.energy_weight} and stress_weight {self.stress_weight}; the first must be "
-                "above 0 (without energies their constant is undetermined), the second at least 0"
-            )
-        self._programs()
-
-    def _programs(self) -> tuple[str, str]:
-        return (
-            find_program(self.matrix_program, "upstream_chimes_lsq", "matrix_program", GET),
-            find_program(self.solve_program, "upstream_chimes_lsq", "solve_program", GET),
-        )
-
-    @property
-    def elements(self) -> tuple[str, ...]:
-        """Chemical symbols that the potential is for."""
-        return self.basis.elements
+    solver: Annotated[str, OneOf(*SOLVERS)]
+    eps: Annotated[float, Between(0.0, 1.0, above=True, below=True)]
+    alpha: Annotated[float, Above(0.0)]
+    folds: Annotated[int, Whole(2)]
+    energy_weight: Annotated[float, Above(0.0, "1/Å")]
+    stress_weight: Annotated[float, AtLeast(0.0, "1/Å")]
+    matrix_program: Annotated[str, CHIMES_LSQ]
+    solve_program: Annotated[str, CHIMES_LSQ]
 
     def train(self, kept: Dataset, shop: Workshop, rng: np.random.Generator) -> FilePotential:
-        """Matrix, weights, solution."""
+        """Run chimes_lsq for the matrix, then chimes_lsq.py with the weights for the solution."""
         weights = row_weights(kept, self.energy_weight, self.stress_weight, self.basis.r_cut)
         if self.solver == "svd" and len(weights) > ROWS_FOR_SVD:
             raise TamisError(
@@ -105,12 +80,11 @@ class ChimesLsq(Trainer):
             )
         (shop.folder / SETUP).write_text(setup_text(self.basis, len(kept)))
         write_structures(shop.folder / STRUCTURES, kept, self.basis.r_cut)
-        matrix, solve = self._programs()
-        # it ends with status 0 after most errors: only the files tell
-        shop.run(matrix, SETUP, makes=(MATRIX, TARGET, HEADER, "ff_groups.map"))
+        # chimes_lsq ends with status 0 after most errors: only its files tell
+        shop.run(self.matrix_program, SETUP, makes=(MATRIX, TARGET, HEADER, "ff_groups.map"))
         np.savetxt(shop.folder / WEIGHTS, weights, fmt="%.12g")
         shop.run(
-            solve,
+            self.solve_program,
             *self._solver_arguments(shop.folder, weights),
             makes=(PARAMETER_FILE,),
             output=PARAMETER_FILE,
@@ -128,7 +102,7 @@ class ChimesLsq(Trainer):
             logs=shop.logs | shop.read(SETUP),
             reader=read_chimes,
             pair_lines=self.basis.lammps,
-            fit_report=shop.figures
+            diagnostics=shop.figures
             | {"n_rows": float(len(weights)), "n_columns": float(self.basis.n_features + len(self.elements))},
         )
 

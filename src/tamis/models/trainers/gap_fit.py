@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -17,6 +18,7 @@ from ase.io import write
 from tamis.bases.gap.files import GAP_FILE, gap_lammps, quip_potential, read_gap_xml
 from tamis.bases.soap import SoapBasis
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, OneOf, Whole
 from tamis.core.geometry import in_vacuum
 from tamis.core.interrupts import interruptible_quip
 from tamis.data.dataset import Dataset
@@ -28,14 +30,11 @@ from tamis.models.trainers.base import (
     draw_seed,
     reference_energies,
 )
-from tamis.models.trainers.programs import Workshop, find_program
+from tamis.models.trainers.programs import Program, Workshop
 
 STRUCTURES = "kept.xyz"
 SPARSE_METHODS = ("cur_points", "cluster", "uniform", "random", "covariance", "fuzzy", "skip_sparse")
-POSITIVE = (
-    *("zeta", "delta", "theta_2b", "delta_2b", "energy_sigma", "force_sigma", "virial_sigma", "jitter"),
-    "n_sparse",
-)
+GAP_FIT = Program("upstream_gap_fit", 'it comes with quippy-ase: pip install "tamis[gap]"')
 FULL_MATRIX = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
 """Where the 9 components of a symmetric matrix stand in Voigt order."""
 
@@ -57,47 +56,25 @@ class GapFit(Trainer):
     """
 
     basis: SoapBasis
-    zeta: float
-    delta: float
-    n_sparse: int
-    sparse_method: str
-    n_sparse_2b: int
-    theta_2b: float
-    delta_2b: float
-    energy_sigma: float
-    force_sigma: float
-    virial_sigma: float
-    jitter: float
+    zeta: Annotated[float, Above(0.0)]
+    delta: Annotated[float, Above(0.0, "eV")]
+    n_sparse: Annotated[int, Whole(1)]
+    sparse_method: Annotated[str, OneOf(*SPARSE_METHODS)]
+    n_sparse_2b: Annotated[int, Whole(0)]
+    theta_2b: Annotated[float, Above(0.0, "Å")]
+    delta_2b: Annotated[float, Above(0.0, "eV")]
+    energy_sigma: Annotated[float, Above(0.0, "eV")]
+    force_sigma: Annotated[float, Above(0.0, "eV/Å")]
+    virial_sigma: Annotated[float, Above(0.0, "eV")]
+    jitter: Annotated[float, Above(0.0, "eV²")]
     reference_energies: Mapping[str, float] | None
-    program: str
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in POSITIVE:
-            if not 0 < getattr(self, name) < np.inf:
-                raise TamisError(f"{name} is {getattr(self, name)}; it must be above 0")
-        if self.n_sparse_2b < 0:
-            raise TamisError(f"n_sparse_2b is {self.n_sparse_2b}; it must be at least 0")
-        if self.sparse_method not in SPARSE_METHODS:
-            raise TamisError(
-                f"sparse_method is {self.sparse_method!r}; choose one of {', '.join(SPARSE_METHODS)}"
-            )
-        self._gap_fit()
-
-    def _gap_fit(self) -> str:
-        get = 'it comes with quippy-ase: pip install "tamis[gap]"'
-        return find_program(self.program, "upstream_gap_fit", "program", get)
-
-    @property
-    def elements(self) -> tuple[str, ...]:
-        """Chemical symbols that the potential is for."""
-        return self.basis.elements
+    program: Annotated[str, GAP_FIT]
 
     def train(self, kept: Dataset, shop: Workshop, rng: np.random.Generator) -> FilePotential:
         """Run gap_fit once."""
         write_structures(shop.folder / STRUCTURES, kept, self.basis.r_cut)
         arguments = self.arguments(kept, draw_seed(rng))
-        shop.run(self._gap_fit(), *arguments, makes=(GAP_FILE, f"{GAP_FILE}.sparseX.*"))
+        shop.run(self.program, *arguments, makes=(GAP_FILE, f"{GAP_FILE}.sparseX.*"))
         return FilePotential(
             files=shop.read(GAP_FILE, f"{GAP_FILE}.sparseX.*"),
             logs=shop.logs,
@@ -105,11 +82,11 @@ class GapFit(Trainer):
             pair_lines=partial(
                 gap_lammps, elements=self.elements, label=read_gap_xml(shop.folder / GAP_FILE).tag
             ),
-            fit_report=shop.figures | {"n_sparse": float(sum(self._n_sparse(kept).values()))},
+            diagnostics=shop.figures | {"n_sparse": float(sum(self._n_sparse(kept).values()))},
         )
 
     def arguments(self, kept: Dataset, seed: int) -> list[str]:
-        """Everything that gap_fit is told; what is left out here has no say with one kind of labels."""
+        """All arguments of gap_fit; those that are left out have no effect with one kind of labels."""
         energies = reference_energies(kept, self.elements, self.reference_energies)
         e0 = ":".join(f"{element}:{energy!r}" for element, energy in energies.items())
         return [

@@ -6,44 +6,40 @@ Its input.nn and input.data are written in eV and Å: n2p2 has no units of its o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from tamis.bases.acsf.basis import AcsfBasis
-from tamis.bases.acsf.table import CUTOFF_TYPES, RADIAL, SymmetryFunction
+from tamis.bases.acsf.table import SymmetryFunction
 from tamis.core.errors import TamisError
+from tamis.core.fields import Between, OneOf, Whole
 from tamis.data.dataset import Dataset
 from tamis.models.judging import Judges, judges_by_folds
-from tamis.models.nnp.files import read_n2p2, weight_file
+from tamis.models.nnp.files import SCALING, SETTINGS, hdnnp_lines, settings_text, weight_file
+from tamis.models.nnp.network import ACTIVATIONS
+from tamis.models.nnp.potential import read_n2p2
+from tamis.models.nnp.scaling import KEYWORDS
 from tamis.models.trainers.base import (
     FilePotential,
     Trainer,
-    as_periodic,
     draw_seed,
+    periodic_or_free,
     reference_energies,
 )
-from tamis.models.trainers.programs import Workshop, find_program
+from tamis.models.trainers.programs import Program, Workshop
 
 Array = NDArray[np.float64]
 
-GET = "build nnp-scaling and nnp-train of CompPhysVienna/n2p2, tag v2.3.0"
-SETTINGS, STRUCTURES, SCALING, CURVE = "input.nn", "input.data", "scaling.data", "learning-curve.out"
+N2P2 = Program("upstream_n2p2", "build nnp-scaling and nnp-train of CompPhysVienna/n2p2, tag v2.3.0")
+STRUCTURES, CURVE = "input.data", "learning-curve.out"
 HISTOGRAM_BINS = "100"
-"""Argument of nnp-scaling; nobody looks at its histograms."""
-SCALINGS = {
-    "none": (),
-    "minmax": ("scale_symmetry_functions",),
-    "center": ("center_symmetry_functions",),
-    "minmax_center": ("scale_symmetry_functions", "center_symmetry_functions"),
-    "sigma": ("scale_symmetry_functions_sigma",),
-}
-NORMALISATIONS = ("none", "ref", "force")
+"""Argument of nnp-scaling, whose histograms are not used."""
 CONSTANT = 1e-9
 """A symmetry function whose values spread less than this part of its largest is constant: n2p2 would divide by zero."""
 
@@ -70,15 +66,15 @@ class N2p2(Trainer):
     """
 
     basis: AcsfBasis
-    hidden_nodes: tuple[int, ...]
-    activation: str
-    scaling: str
-    normalisation: str
-    epochs: int
+    hidden_nodes: Annotated[tuple[int, ...], Whole(1)]
+    activation: Annotated[str, OneOf(*ACTIVATIONS)]
+    scaling: Annotated[str, OneOf(*KEYWORDS)]
+    normalisation: Annotated[str, OneOf("none", "ref", "force")]
+    epochs: Annotated[int, Whole(1)]
     energy_fraction: float
     forces_per_energy: float
     force_weight: float
-    rmse_threshold_trials: int
+    rmse_threshold_trials: Annotated[int, Whole(1)]
     energy_threshold: float
     force_threshold: float
     kalman_epsilon: float
@@ -88,57 +84,22 @@ class N2p2(Trainer):
     kalman_q0: float
     kalman_qtau: float
     kalman_qmin: float
-    validation_fraction: float
+    validation_fraction: Annotated[float, Between(0.0, 1.0, say=0.1, above=True, below=True)]
     reference_energies: Mapping[str, float] | None
-    scaling_program: str
-    train_program: str
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "hidden_nodes", tuple(int(n) for n in self.hidden_nodes))
-        if not self.hidden_nodes or min(self.hidden_nodes) < 1:
-            raise TamisError(
-                f"hidden_nodes is {list(self.hidden_nodes)}; give a positive number for each layer"
-            )
-        if self.activation not in tuple("ltsprgcSeh"):
-            raise TamisError(f"activation is {self.activation!r}; n2p2 knows the letters l t s p r g c S e h")
-        for name, allowed in (("scaling", tuple(SCALINGS)), ("normalisation", NORMALISATIONS)):
-            if getattr(self, name) not in allowed:
-                raise TamisError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}")
-        if min(self.epochs, self.rmse_threshold_trials) < 1:
-            raise TamisError(
-                f"epochs is {self.epochs} and rmse_threshold_trials {self.rmse_threshold_trials}; both must be at "
-                "least 1"
-            )
-        if not 0.0 < self.validation_fraction < 1.0:
-            raise TamisError(
-                f"validation_fraction is {self.validation_fraction}; it must lie between 0 and 1, say 0.1"
-            )
-        self._programs()
-
-    def _programs(self) -> tuple[str, str]:
-        return (
-            find_program(self.scaling_program, "upstream_n2p2", "scaling_program", GET),
-            find_program(self.train_program, "upstream_n2p2", "train_program", GET),
-        )
-
-    @property
-    def elements(self) -> tuple[str, ...]:
-        """Chemical symbols that the potential is for."""
-        return self.basis.elements
+    scaling_program: Annotated[str, N2P2]
+    train_program: Annotated[str, N2P2]
 
     def train(self, kept: Dataset, shop: Workshop, rng: np.random.Generator) -> FilePotential:
-        """nnp-scaling, nnp-train, then the epoch that is best on the held-out frames."""
+        """Run nnp-scaling and nnp-train; take the epoch that is best on the held-out frames."""
         judges = choose_validation(kept, self.validation_fraction, rng)
         held_out = judges.folds == 0
         functions = self.varying_functions(kept)
         offsets = reference_energies(kept, self.elements, self.reference_energies)
         (shop.folder / SETTINGS).write_text(self.settings(functions, offsets, draw_seed(rng)))
         write_structures(shop.folder / STRUCTURES, kept, held_out, self.basis.r_cut)
-        scale, train = self._programs()
-        shop.run(scale, HISTOGRAM_BINS, makes=(SCALING,))
+        shop.run(self.scaling_program, HISTOGRAM_BINS, makes=(SCALING,))
         weights = [weight_file(element).removesuffix(".data") for element in self.elements]
-        shop.run(train, makes=(CURVE, *(f"{name}.*.out" for name in weights)))
+        shop.run(self.train_program, makes=(CURVE, *(f"{name}.*.out" for name in weights)))
         epoch = best_epoch(read_curve(shop.folder / CURVE), shop.folder, weights, judges)
         for name in weights:
             (shop.folder / f"{name}.data").write_bytes((shop.folder / f"{name}.{epoch:06d}.out").read_bytes())
@@ -146,15 +107,15 @@ class N2p2(Trainer):
             files=shop.read(SETTINGS, SCALING, *(f"{name}.data" for name in weights)),
             logs=shop.logs | shop.read(CURVE),
             reader=read_network,
-            pair_lines=self._pair_lines,
-            fit_report=shop.figures
+            pair_lines=partial(hdnnp_lines, r_cut=self.basis.r_cut, elements=self.elements),
+            diagnostics=shop.figures
             | {
                 "epoch": float(epoch),
                 "n_held_out": float(held_out.sum()),
                 "n_functions": float(len(functions)),
                 **judges.report,
             },
-            doubt=judges.problem,
+            problem=judges.problem,
         )
 
     def varying_functions(self, kept: Dataset) -> tuple[SymmetryFunction, ...]:
@@ -189,17 +150,7 @@ class N2p2(Trainer):
         self, functions: tuple[SymmetryFunction, ...], offsets: Mapping[str, float], seed: int
     ) -> str:
         """Text of input.nn."""
-        lines = [
-            f"number_of_elements {len(self.elements)}",
-            f"elements {' '.join(sorted(self.elements, key=atomic_numbers.__getitem__))}",
-            *(f"atom_energy {element} {energy!r}" for element, energy in offsets.items()),
-            f"cutoff_type {CUTOFF_TYPES[self.basis.cutoff_type]} {self.basis.cutoff_alpha!r}",
-            *SCALINGS[self.scaling],
-            "scale_min_short 0.0",
-            "scale_max_short 1.0",
-            f"global_hidden_layers_short {len(self.hidden_nodes)}",
-            f"global_nodes_short {' '.join(map(str, self.hidden_nodes))}",
-            f"global_activation_short {' '.join([self.activation] * len(self.hidden_nodes))} l",
+        more = [
             *([] if self.normalisation == "none" else [f"normalize_data_set {self.normalisation}"]),
             f"random_seed {seed}",
             f"epochs {self.epochs}",
@@ -229,16 +180,14 @@ class N2p2(Trainer):
                 f"kalman_{name} {getattr(self, f'kalman_{name}')!r}"
                 for name in ("epsilon", "q0", "qtau", "qmin", "eta", "etatau", "etamax")
             ),
-            *map(function_line, functions),
         ]
-        return "\n".join(lines) + "\n"
-
-    def _pair_lines(self, folder: Path) -> tuple[str, ...]:
-        """Lines for a LAMMPS with ML-HDNNP; atom types in the order of ``elements``."""
-        return (
-            f'pair_style hdnnp {self.basis.r_cut!r} dir "{folder}" showew no showewsum 0 maxew 1000000 '
-            "resetew yes cflength 1.0 cfenergy 1.0",
-            f"pair_coeff * * {' '.join(self.elements)}",
+        return settings_text(
+            replace(self.basis.table, functions=functions),
+            offsets,
+            [*KEYWORDS[self.scaling], "scale_min_short 0.0", "scale_max_short 1.0"],
+            self.hidden_nodes,
+            self.activation * len(self.hidden_nodes) + "l",
+            more,
         )
 
 
@@ -247,26 +196,16 @@ def read_network(folder: Path) -> Calculator:
     return read_n2p2(folder).calculator()
 
 
-def function_line(function: SymmetryFunction) -> str:
-    """The line of a symmetry function in input.nn; a shift of an angular one comes last and only where it is not 0."""
-    head = f"symfunction_short {function.central} {function.kind} {' '.join(function.neighbours)}"
-    if function.kind == RADIAL:
-        return f"{head} {function.eta!r} {function.r_s!r} {function.r_cut!r}"
-    shift = f" {function.r_s!r}" if function.r_s else ""
-    return f"{head} {function.eta!r} {function.lambda_!r} {function.zeta!r} {function.r_cut!r}{shift}"
-
-
 def choose_validation(kept: Dataset, fraction: float, rng: np.random.Generator) -> Judges:
-    """What chooses the epoch: fold 0 of the kept structures by group; all of them where they are copies of one."""
-    judges = judges_by_folds(kept, max(2, round(1.0 / fraction)), rng, n_used=1)
-    return judges if judges.n_folds else judges.of_itself(kept)
+    """Judges of the epoch: fold 0 of the kept structures by group; all of them where they are copies of one."""
+    return judges_by_folds(kept, max(2, round(1.0 / fraction)), rng, n_used=1)
 
 
 def write_structures(path: Path, kept: Dataset, held_out: NDArray[np.bool_], r_cut: float) -> None:
     """input.data: Å, eV, eV/Å; held-out frames are n2p2's test set."""
     with path.open("w") as file:
         for i, atoms in enumerate(kept.structures):
-            frame = as_periodic(atoms, r_cut) if atoms.pbc.any() else Atoms(atoms.numbers, atoms.positions)
+            frame = periodic_or_free(atoms, r_cut)
             file.write(f"begin set={'test' if held_out[i] else 'train'}\ncomment {kept.ids[i]}\n")
             for vector in frame.cell.array if atoms.pbc.any() else ():
                 file.write(f"lattice {numbers(vector)}\n")
@@ -285,20 +224,15 @@ def read_curve(path: Path) -> dict[int, tuple[float, float, float, float]]:
 
     The columns are found by their names, which all versions have in the line before the numbers.
     """
-    names: list[str] = []
-    curve = {}
-    wanted = ("RMSEpa_Etrain_pu", "RMSEpa_Etest_pu", "RMSE_Ftrain_pu", "RMSE_Ftest_pu")
-    for line in path.read_text().splitlines():
-        words = line.lstrip("# ").split()
-        if line.startswith("#"):
-            names = words if "epoch" in words else names
-        elif words and set(wanted) <= set(names) and len(words) >= len(names):
-            row = dict(zip(names, words, strict=False))
-            e_train, e_test, f_train, f_test = (float(row[name]) for name in wanted)
-            curve[int(row["epoch"])] = (e_train, e_test, f_train, f_test)
-    if not curve:
+    wanted = ("epoch", "RMSEpa_Etrain_pu", "RMSEpa_Etest_pu", "RMSE_Ftrain_pu", "RMSE_Ftest_pu")
+    heads = [line.lstrip("# ").split() for line in path.read_text().splitlines() if line.startswith("#")]
+    names = next((words for words in reversed(heads) if set(wanted) <= set(words)), None)
+    if names is None:
         raise TamisError(f"{path.name} of nnp-train has no table with the columns {', '.join(wanted)}")
-    return curve
+    rows = np.loadtxt(path, usecols=[names.index(name) for name in wanted], ndmin=2).tolist()
+    return {
+        int(epoch): (e_train, e_test, f_train, f_test) for epoch, e_train, e_test, f_train, f_test in rows
+    }
 
 
 def best_epoch(
@@ -307,10 +241,10 @@ def best_epoch(
     weights: list[str],
     judges: Judges,
 ) -> int:
-    """The epoch with the least log(energy RMSE) + log(force RMSE) on held-out frames, on training frames without any.
+    """The epoch with the least log(energy RMSE) + log(force RMSE) on held-out frames, else on training frames.
 
-    Forces count where there are some to judge by. Only epochs whose weights of every element are there, and whose
-    errors are numbers.
+    Forces count where there are some to judge by. Only epochs count whose errors are numbers, and which have weights
+    for every element.
 
     Raises
     ------

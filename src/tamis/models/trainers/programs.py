@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -12,11 +10,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.fields import Rule
 from tamis.core.threads import environment
 
 LONGEST_LOG = 1_000_000
@@ -25,35 +24,51 @@ LOG_LINES_IN_REASON = 12
 GRACE_S = 2.0
 """Between asking a program to end and ending it."""
 JOB_VARIABLES = ("PMI_", "PMIX_", "OMPI_COMM_WORLD_", "SLURM_")
-"""By these an MPI program takes itself for a part of the parallel job that tamis may run in."""
+"""Environment variables by which an MPI program would take itself for a part of tamis' own parallel job."""
 
 
 def where_is(program: str) -> str | None:
-    """Path of an executable: as given, on the PATH, or beside the Python interpreter (an environment not activated)."""
-    beside = str(Path(sys.executable).parent)
-    return shutil.which(program) or shutil.which(program, path=beside)
+    """Path of an executable: as given, on the PATH, or beside the Python interpreter (an environment not activated).
 
-
-def find_program(program: str, model: str, argument: str, get: str) -> str:
-    """Path of an executable, as ``where_is`` finds it, or of a Python script.
-
-    Parameters
-    ----------
-    program : name or path. model : the choice that needs it. argument : its key in that YAML. get : how to get it.
-
-    Raises
-    ------
-    MissingEngineError : not there, or not executable.
+    Python scripts run by tamis' interpreter, executable or not.
     """
-    found = where_is(program)
-    if found is None and program.endswith(".py") and Path(program).is_file():
-        found = program  # runs by our interpreter, executable or not
-    if found is None:
-        raise MissingEngineError(
-            f"model={model} runs the program {program!r}, and there is no such executable on the PATH; {get}, or say "
-            f"where it is with model.{argument}=/path/to/{Path(program).name}"
-        )
-    return str(Path(found).absolute())
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which(program) or shutil.which(program, path=beside)
+    return program if found is None and program.endswith(".py") and Path(program).is_file() else found
+
+
+@dataclass(frozen=True)
+class Program(Rule):
+    """Name or path of a program that is there; its path is kept.
+
+    model: the choice that needs it. get: how to get it.
+    """
+
+    model: str
+    get: str
+
+    def allows(self, value: str) -> bool:
+        """Whether it is there, and executable."""
+        return where_is(value) is not None
+
+    @property
+    def words(self) -> str:
+        """How to get it."""
+        return self.get
+
+    def apply(self, name: str, value: str) -> str:
+        """The absolute path.
+
+        Raises
+        ------
+        MissingEngineError : not there, or not executable.
+        """
+        if (found := where_is(value)) is None:
+            raise MissingEngineError(
+                f"model={self.model} runs the program {value!r}, and there is no such executable on the PATH; "
+                f"{self.get}, or say where it is with model.{name}=/path/to/{Path(value).name}"
+            )
+        return str(Path(found).absolute())
 
 
 @dataclass
@@ -62,7 +77,7 @@ class Workshop:
 
     folder: where they run. deadline: on the clock of ``time.monotonic``; time_limit_s: seconds from start to deadline.
     n_threads: OpenMP and BLAS threads of each program.
-    logs: file name -> the end of what the programs said. figures: wall and processor seconds, peak memory, as metrics.
+    logs: file name -> the end of a program's output. figures: wall and processor seconds, peak memory, as metrics.
     taken_s: program -> the seconds that it ran.
     """
 
@@ -79,14 +94,14 @@ class Workshop:
 
         Parameters
         ----------
-        program : path from ``find_program``. arguments : as on a command line.
+        program : path. arguments : as on a command line.
         makes : names (or patterns) of files that a success leaves, none of them empty.
         output : file that gets the standard output; without it, it goes to the log with the error output.
 
         Raises
         ------
         TamisError : it failed, was killed, met the deadline, or left one of ``makes`` out, whatever its exit status.
-            Says how, with the end of the log; of the deadline, who had used up the time.
+            Says how, with the end of the log; at a deadline, which program took the time.
         """
         name = Path(program).name
         if time.monotonic() >= self.deadline:
@@ -128,7 +143,7 @@ class Workshop:
             )
 
     def _trouble(self, status: int, in_time: bool, makes: Sequence[str]) -> str:
-        """What went wrong, as the end of a sentence; empty if nothing did."""
+        """Why the run failed, as the end of a sentence; empty if it did not."""
         if not in_time:
             return f"was ended: {self._used_up()}"
         if status < 0:
@@ -140,7 +155,7 @@ class Workshop:
         return f"failed with exit status {status}" if status else ""
 
     def _used_up(self) -> str:
-        """Where the time went, the longest first: a program that is ended need not be the one that took it."""
+        """Where the time went, the longest first: the program that is ended need not be the one that took most."""
         spent = self.time_limit_s + time.monotonic() - self.deadline
         parts = {**self.taken_s, "tamis itself": max(spent - sum(self.taken_s.values()), 0.0)}
         told = ", ".join(f"{name} {parts[name]:.1f} s" for name in sorted(parts, key=parts.__getitem__)[::-1])
@@ -176,12 +191,6 @@ def workshop(scratch: Path | None, time_limit_s: float, n_threads: int) -> Itera
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def check_limit(time_limit_s: float) -> None:
-    """Raise TamisError unless this is a time that a program can be given."""
-    if not 0.0 < time_limit_s < math.inf:
-        raise TamisError(f"time_limit_s is {time_limit_s} s; it must be a positive number of seconds")
-
-
 def _environment(n_threads: int) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(JOB_VARIABLES)}
     return kept | environment(n_threads)
@@ -192,49 +201,41 @@ def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[bool, floa
 
     Returns whether it ended by itself before the deadline, its processor seconds, its peak memory (MiB).
     """
-    in_time, memory = True, _Memory()
+    in_time, peak = False, 0.0
     try:
-        in_time = _ended(process.pid, deadline, memory)
+        in_time, peak = _ended(process.pid, deadline)
     finally:  # also after an interrupt; the pid is ours until wait4 has read its status
-        if not _ended(process.pid, time.monotonic(), memory):
+        if not in_time:
             os.killpg(process.pid, signal.SIGTERM)
-            _ended(process.pid, time.monotonic() + GRACE_S, memory)
+            _ended(process.pid, time.monotonic() + GRACE_S)
         os.killpg(process.pid, signal.SIGKILL)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    # what Linux counts for a child begins with the memory of its parent; above that it is the child's own
-    counted, ours = usage.ru_maxrss, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak_KiB = counted if counted > ours else memory.peak_KiB
-    return in_time, usage.ru_utime + usage.ru_stime, peak_KiB / 1024
+    return in_time, usage.ru_utime + usage.ru_stime, peak
 
 
-@dataclass
-class _Memory:
-    """The largest resident memory of a process seen so far."""
-
-    peak_KiB: int = 0  # noqa: N815 - a unit
-
-    def look(self, pid: int) -> None:
-        """Read the kernel's own high-water mark; nothing is there any more once the process has ended."""
-        try:
-            status = Path(f"/proc/{pid}/status").read_text()
-        except OSError:
-            return
-        for line in status.splitlines():
-            if line.startswith("VmHWM:"):
-                self.peak_KiB = max(self.peak_KiB, int(line.split()[1]))
-
-
-def _ended(pid: int, deadline: float, memory: _Memory) -> bool:
-    """Wait for the end of a child without taking its status; False if that does not come before the deadline."""
-    pause = 0.001
+def _ended(pid: int, deadline: float) -> tuple[bool, float]:
+    """Wait for the end of a child without taking its status: whether it ended in time, and its peak memory, MiB."""
+    pause, peak = 0.001, 0.0
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         if time.monotonic() >= deadline:
-            return False
+            return False, peak
         time.sleep(pause)
         pause = min(1.5 * pause, 0.05)
-        memory.look(pid)
-    return True
+        peak = max(peak, _peak_MiB(pid))
+    return True, peak
+
+
+def _peak_MiB(pid: int) -> float:  # noqa: N802 # a unit
+    """The kernel's high-water mark of resident memory; 0 once the process has ended.
+
+    wait4 counts from the memory of the parent on, so its figure is no use for small programs.
+    """
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def _end_of(path: Path) -> bytes:

@@ -25,6 +25,8 @@ from tamis.core.metrics import (
     TEST,
     error,
     is_property_error,
+    property_of_error,
+    unit_of,
 )
 from tamis.core.names import in_figure
 from tamis.report.context import Context, file_name
@@ -97,15 +99,13 @@ def _errors_of(measured: Sequence[Measured]) -> list[str]:
 
 def _mean_size(point: Metrics) -> float:
     """Mean size of the properties' errors that are in percent."""
-    errors = [abs(v) for n, v in point.items() if n.startswith(PROPERTIES) and n.endswith("_error_percent")]
+    errors = [abs(v) for n, v in point.items() if is_property_error(n) and unit_of(n) == "%"]
     return float(np.mean(errors)) if errors else np.nan
 
 
 def _property_table(ground: Ground, measured: Sequence[Measured], name: str, title: str, notes: str) -> Table:
     names = _errors_of(measured)
-    shown = [
-        n.removeprefix(PROPERTIES).replace("_error_percent", ", %").replace("_error_", ", ") for n in names
-    ]
+    shown = [f"{property_of_error(n)}, {unit_of(n)}" for n in names]
     return Table(
         name=file_name(name, ground.name),
         title=f"{ground.name}: {title}",

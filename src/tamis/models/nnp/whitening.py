@@ -1,4 +1,4 @@
-"""Decorrelated inputs: what makes small networks on symmetry functions train fast.
+"""Decorrelated inputs, which make small networks on symmetry functions train fast.
 
 Symmetry functions are strongly correlated (the eigenvalues of their correlation matrix span many orders of
 magnitude), so in their own coordinates the loss is a narrow valley. Networks are trained on x = ((G - mean) / sigma) T
