@@ -1,0 +1,137 @@
+"""The folder of a sweep: one command works in it at a time, and a trial that has a record is not run again."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tamis.core.errors import TamisError
+from tamis.core.files import write_atomically
+from tamis.core.locks import LOCK_FILE
+from tamis.core.secrets import redacted
+from tamis.records.record import FAILED, INTERRUPTED, RECORD_FILE, RUNNING, TrialRecord, read_record
+from tamis.sweeps.job import Job, differences, identity
+
+SWEEP_FILE = "sweep.json"
+PROTOCOL_FILE = "protocol.yaml"
+RUNNING_FOLDER = ".running"
+"""Trials that have not ended: the folder of a trial appears whole, when the trial has ended."""
+MOST_DIFFERENCES = 10
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep is called.
+
+    name: of its run in MLflow; command: what was typed; study: name of its Optuna study, if it is a search;
+    id: by which its run is found on any MLflow server.
+    """
+
+    name: str
+    command: Sequence[str] = ()
+    study: str = ""
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """A folder with a folder for each trial."""
+
+    path: Path
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other commands out of the folder while the block runs; what a killed one left half done is removed.
+
+        Raises
+        ------
+        TamisError : another command works there, or the folder cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / LOCK_FILE).open("a")
+        except OSError as error:
+            raise TamisError(
+                f"cannot write {self.path} ({error.strerror}); choose another hydra.sweep.dir"
+            ) from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise TamisError(
+                    f"another command runs the sweep in {self.path}; wait for it, or choose another hydra.sweep.dir"
+                ) from None
+            yield
+            shutil.rmtree(self.path / RUNNING_FOLDER, ignore_errors=True)
+
+    def sweep(self) -> Sweep | None:
+        """What the sweep is called; None in a folder that has none."""
+        try:
+            return Sweep(**json.loads((self.path / SWEEP_FILE).read_text()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            raise TamisError(f"{self.path / SWEEP_FILE} is damaged ({error}); remove it") from error
+
+    def begin(self, sweep: Sweep, protocol: Mapping[str, Any] | None) -> Sweep:
+        """Say what the sweep is called, unless an earlier start has; leave the protocol beside it.
+
+        Raises
+        ------
+        TamisError : the folder has another protocol already: it is fixed before the first trial.
+        """
+        known = self.sweep()
+        if known is None:
+            write_atomically(self.path / SWEEP_FILE, json.dumps(redacted(asdict(sweep)), indent=1).encode())
+        if protocol is not None:
+            path, text = self.path / PROTOCOL_FILE, yaml.safe_dump(dict(protocol), sort_keys=False)
+            if path.exists() and path.read_text() != text:
+                raise TamisError(
+                    f"{path} is another protocol than this command's; a protocol is fixed before the first trial. "
+                    "Choose another hydra.sweep.dir"
+                )
+            write_atomically(path, text.encode())
+        return known or sweep
+
+    def record(self, name: str) -> TrialRecord | None:
+        """The record of a trial; None where it has none."""
+        folder = self.path / name
+        return read_record(folder) if (folder / RECORD_FILE).exists() else None
+
+    def done(self, jobs: Iterable[Job], retry_failed: bool = False) -> dict[str, str]:
+        """Name -> status of the jobs that need not be run.
+
+        Raises
+        ------
+        TamisError : the record of a job was made with another configuration; tells the difference.
+        """
+        found = {}
+        for job in jobs:
+            if (record := self.record(job.name)) is None:
+                continue
+            if record.status in (RUNNING, INTERRUPTED) or (retry_failed and record.status == FAILED):
+                continue
+            before = identity(record.config)
+            if unlike := differences(before, json.loads(json.dumps(identity(job.config)))):
+                more = "" if len(unlike) <= MOST_DIFFERENCES else f", and {len(unlike) - MOST_DIFFERENCES} more"
+                raise TamisError(
+                    f"{self.path / job.name} was run with other settings than this command gives "
+                    f"({'; '.join(unlike[:MOST_DIFFERENCES])}{more}); choose another hydra.sweep.dir, or set them back"
+                )
+            found[job.name] = str(record.status)
+        return found
+
+    def names(self) -> list[str]:
+        """Trials that have a record, 2 before 10; those of repeats as ``7/0``."""
+        paths = [*self.path.glob(f"[!.]*/{RECORD_FILE}"), *self.path.glob(f"[!.]*/[!.]*/{RECORD_FILE}")]
+        found = [path.parent.relative_to(self.path).as_posix() for path in paths]
+        return sorted(found, key=lambda name: [(len(part), part) for part in name.split("/")])

@@ -1,0 +1,79 @@
+"""One trial of a sweep, before it is run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+NO_RESULT = ("store", "objective", "artifacts", "choices")
+"""Nodes of a configuration that change no result: where things are kept, and what names the choices had."""
+PATHS = ("root", "cache", "base_url", "verify", "scratch", "n_jobs", "parity_plot", "plots")
+"""Keys, at any depth, of which the same holds."""
+ELSEWHERE = ("hydra.", "hydra/", "tracking.", "tracking=", "store.", "dataset.root=", "dataset.cache=")
+"""Overrides that say where trials run, and where files and logs are: they give a trial no other name."""
+DIGITS = 8
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial of a sweep.
+
+    name: of its folder below the sweep's; overrides: what one would type behind ``tamis``; config: resolved and plain,
+    with the choices of each group; labels: what the record keeps beside it, such as the block of a plan.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    config: Mapping[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def shares(self) -> str:
+        """Equal for jobs that have the data set, its split and the latent space in common."""
+        parts = ("dataset", "descriptor", "pruner", "seed", "validation_fraction")
+        return json.dumps([self.config[part] for part in parts], sort_keys=True)
+
+
+def told(overrides: Sequence[str]) -> list[str]:
+    """The overrides that may change a result; none of them can hold a password."""
+    return [one for one in overrides if not one.lstrip("+~").startswith(ELSEWHERE)]
+
+
+def digest_of(value: Any) -> str:
+    """A short hash for names of folders."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:DIGITS]
+
+
+def name_of(config: Mapping[str, Any], overrides: Sequence[str]) -> str:
+    """Name of a trial's folder: what a person looks for, and a hash of what was typed for it."""
+    choices = config["choices"]
+    words = [choices["model"], choices["pruner"], choices["descriptor"], f"s{config['seed']['split']}"]
+    return "-".join([*(word for word in words if word != "none"), digest_of(sorted(told(overrides)))])
+
+
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a resolved configuration that decides a trial's result."""
+    return {key: _without_paths(value) for key, value in config.items() if key not in NO_RESULT}
+
+
+def _without_paths(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_paths(item) for key, item in value.items() if key not in PATHS}
+    if isinstance(value, list | tuple):
+        return [_without_paths(item) for item in value]
+    return value
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The values that differ, as ``key: before -> now``."""
+    found = []
+    for key in sorted({*before, *now}):
+        one, other = before.get(key), now.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found += differences(one, other, f"{prefix}{key}.")
+        elif one != other:
+            found.append(f"{prefix}{key}: {one} -> {other}")
+    return found
