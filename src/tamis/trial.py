@@ -71,6 +71,7 @@ def run_resolved(
     folder: Path,
     overrides: Sequence[str],
     parts: Callable[[Mapping[str, Any]], Parts],
+    watch: Watch = lambda record: None,
 ) -> TrialRecord:
     """The same for a plain configuration that ``resolved`` has made: for many trials that share their parts.
 
@@ -78,9 +79,10 @@ def run_resolved(
     ----------
     config : what is to be in the record, ``choices`` among it.
     parts : gives the objects that a configuration names; they may be those of an earlier trial.
+    watch : as for ``run_trial``.
     """
     record = TrialRecord(config=dict(config), overrides=list(overrides), versions=versions())
-    return _ended(record, folder, lambda: _run(parts, record, folder))
+    return _ended(record, folder, lambda: _run(parts, record, folder, watch))
 
 
 def _ended(record: TrialRecord, folder: Path, story: Callable[[], None]) -> TrialRecord:

@@ -11,26 +11,20 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from hydra_plugins.tamis_study_sweeper.reporting import report
 from tamis.analysis.points import points_of, write_table
 from tamis.commands.endings import in_a_sentence, prepare
 from tamis.core.configuration import config_folder, register_resolvers, suggest
-from tamis.core.errors import StoppedError, TamisError
-from tamis.core.secrets import redacted
+from tamis.core.errors import TamisError
 from tamis.parts import objectives
-from tamis.records.record import COMPLETE, RECORD_FILE, SKIPPED, STOPPED, TrialRecord
+from tamis.records.record import COMPLETE, RECORD_FILE, SKIPPED, TrialRecord
 from tamis.report.curves import draw_curves
 from tamis.report.tables import in_one_line, print_trial
 from tamis.sweep import is_search, parent_run
@@ -45,7 +39,6 @@ GROUPS = ("dataset", "descriptor", "latent", "pruner", "budget", "model", "evalu
 def main() -> None:
     """Entry point of the console script; whatever goes wrong ends in a sentence and an exit status."""
     register_resolvers()
-    OmegaConf.register_new_resolver("tamis.fingerprint", fingerprint, replace=True)
     command = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(run)
     if os.environ.get("HYDRA_FULL_ERROR") == "1":  # for developers
         prepare()
@@ -55,7 +48,7 @@ def main() -> None:
         command()
 
 
-def run(config: DictConfig) -> float | dict[str, Any] | None:
+def run(config: DictConfig) -> float | None:
     """One Hydra job: run the trial, log it, show it; returns the objective, or to a search all that it asks for."""
     about = HydraConfig.get()
     folder = Path(about.runtime.output_dir)
@@ -74,7 +67,6 @@ def run(config: DictConfig) -> float | dict[str, Any] | None:
         {k: v for k, v in choices.items() if v is not None},
         folder,
         about.overrides.task,
-        _reporter(config) if searched else lambda record: None,
     )
     if not searched:  # a search logs a trial when it has told how it ended
         parent = parent_run(Path(about.sweep.dir)) if about.mode == RunMode.MULTIRUN else None
@@ -87,8 +79,6 @@ def run(config: DictConfig) -> float | dict[str, Any] | None:
         log.info("trial %s: %s", record.status, record.reason)  # to the log file; the terminal has it already
         if about.mode == RunMode.RUN:
             sys.exit(1)
-    if searched:
-        return for_search(record, objectives(config))
     return _objective(config, record) if record.status == COMPLETE else None
 
 
@@ -118,36 +108,6 @@ def without_objective(record: TrialRecord, name: str) -> str:
     is_spelt_right = any(metric.partition("/")[2] == name.partition("/")[2] for metric in record.metrics)
     hint = "" if is_spelt_right else suggest(name, known)
     return f"objective={name} is none of the trial's metrics; {hint}{why}"
-
-
-def for_search(record: TrialRecord, names: list[str]) -> dict[str, Any]:
-    """What a search wants to know of a trial: how it ended, its objectives, and every metric for constraints."""
-    status = {COMPLETE: "complete", SKIPPED: "pruned", STOPPED: "pruned"}.get(record.status, "failed")
-    reason = record.reason
-    missing = [name for name in names if name not in record.metrics]
-    if status == "complete" and missing:
-        status, reason = "failed", without_objective(record, missing[0])
-    values = None if missing else [record.metrics[name] for name in names]
-    return {"status": status, "reason": redacted(reason), "values": values, "measured": dict(record.metrics)}
-
-
-def _reporter(config: DictConfig) -> Callable[[TrialRecord], None]:
-    """Reports the objective after each point and stage; ends the trial where the search has no use for the rest."""
-    steps = count()
-
-    def watch(record: TrialRecord) -> None:
-        step, names = next(steps), objectives(config)
-        if len(names) == 1 and names[0] in record.metrics and report(record.metrics[names[0]], step):
-            raise StoppedError(
-                f"stopped by the search after stage {step}, {names[0]} {record.metrics[names[0]]:.6g}"
-            )
-
-    return watch
-
-
-def fingerprint(dataset: DictConfig) -> str:
-    """Of the structures and labels of a data set; ``${tamis.fingerprint:${dataset}}`` in a configuration."""
-    return str(instantiate(dataset, _convert_="all").load().fingerprint)
 
 
 def _log_to_mlflow(config: DictConfig, record: TrialRecord, folder: Path, parent: str | None) -> None:

@@ -17,9 +17,6 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from rich.console import Console
 
-from hydra_plugins.tamis_study_sweeper._presence import Presence
-from hydra_plugins.tamis_study_sweeper._storage import JOURNAL, SQLITE
-from tamis.commands.best import open_study, storage_in
 from tamis.commands.endings import in_a_sentence
 from tamis.core.configuration import config_folder, register_resolvers
 from tamis.core.errors import TamisError
@@ -30,7 +27,6 @@ from tamis.core.secrets import redacted
 from tamis.records.record import RECORD_FILE, RUNNING, SKIPPED, read_record
 from tamis.report.links import UI, read_links
 from tamis.report.tables import in_one_line, print_failure
-from tamis.search_runs import SearchRuns
 from tamis.tracking import Child, Tracker
 from tamis.tracking.parents import PARENT_FILE, read_parent
 
@@ -155,8 +151,6 @@ def _sync_group(group: Group, tracker: Tracker, storage: str) -> tuple[str, Tall
     try:
         if group.place is None:
             _send(group.trials, None, [], tracker, tally)
-        elif is_search(group.place):
-            _send_search(group.place, tracker, storage, tally)
         else:
             _send_sweep(group.place, group.trials, tracker, tally)
     except AwayError:
@@ -179,22 +173,14 @@ def groups_of(trials: Iterable[Path]) -> list[Group]:
     by_place: dict[Path | None, list[Path]] = {}
     for trial in trials:
         near = (trial, *trial.parents[:DEPTH])  # a database names the folders of searches, too
-        places = (place for place in near if (place / PARENT_FILE).exists() or is_search(place))
+        places = (place for place in near if (place / PARENT_FILE).exists())
         by_place.setdefault(next(places, None), []).append(trial)
     return [Group(place, tuple(members)) for place, members in by_place.items()]
 
 
-def is_search(place: Path) -> bool:
-    """Whether it is the folder of an Optuna study."""
-    if (place / SQLITE).exists() or (place / JOURNAL).exists():
-        return True
-    parent = read_parent(place)
-    return parent is not None and bool(parent.study)
-
-
 def at_work(place: Path) -> bool:
     """Whether a sweep, a study or a search still runs in this folder, as far as can be seen from this machine."""
-    return is_in_use(place) or bool(Presence(place).others())
+    return is_in_use(place)
 
 
 def _send_sweep(place: Path, trials: Sequence[Path], tracker: Tracker, tally: Tally) -> None:
@@ -246,15 +232,6 @@ def _send(
                     _raise_if_away(error, tracker, tally, str(trial))
                     tally.failed.append(f"{trial}: {_said(error)}")
             advance(1)
-
-
-def _send_search(place: Path, tracker: Tracker, storage: str, tally: Tally) -> None:
-    """The runs of a search, as Optuna knows its trials."""
-    parent = read_parent(place)
-    study = open_study(parent.study if parent else place.name, storage or storage_in(place))
-    with alone_in(place / PARENT_FILE):
-        n_others = len(Presence(place).others())
-        tally.new, tally.there = SearchRuns(tracker).bring_up_to_date(study, place, n_others)
 
 
 def _raise_if_away(error: Exception, tracker: Tracker, tally: Tally, name: str) -> None:

@@ -122,7 +122,9 @@ class SweepFolder:
                 continue
             before = identity(record.config)
             if unlike := differences(before, json.loads(json.dumps(identity(job.config)))):
-                more = "" if len(unlike) <= MOST_DIFFERENCES else f", and {len(unlike) - MOST_DIFFERENCES} more"
+                more = (
+                    "" if len(unlike) <= MOST_DIFFERENCES else f", and {len(unlike) - MOST_DIFFERENCES} more"
+                )
                 raise TamisError(
                     f"{self.path / job.name} was run with other settings than this command gives "
                     f"({'; '.join(unlike[:MOST_DIFFERENCES])}{more}); choose another hydra.sweep.dir, or set them back"

@@ -1,50 +1,86 @@
-"""Where the trials of a sweep run."""
+"""Where the trials of a sweep run: in this process, or wherever a launcher has workers."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol, runtime_checkable
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.plugins.launcher import Launcher
 
 from tamis.core.errors import TamisError
 
 Watch = Callable[[float, int], bool]
+"""Gets a value and a step of a running trial; True ends the trial."""
+
+ALLOWED_DEATHS = 3
+"""Deaths of its worker after which a trial is run once more."""
 
 
 class WorkerDiedError(TamisError):
-    """The process of a trial died more often than allowed."""
+    """A trial whose worker died each time it was begun."""
+
+    @classmethod
+    def after(cls, n: int) -> WorkerDiedError:
+        """An error that says how often, and what is likely to be the reason."""
+        return cls(
+            f"its worker process died {n} times while it ran; likely reasons: too little memory (give a worker more, or "
+            "lower store.memory_gib), a time limit that is shorter than the trial, or an engine that crashes (run this "
+            "trial alone to see its message)"
+        )
 
 
 class Workers(Executor):
-    """An executor that knows how many trials run at a time."""
+    """Runs functions in processes that keep what they have loaded."""
 
-    n: int
+    @property
+    @abstractmethod
+    def n(self) -> int:
+        """How many trials it is worth to have under way at a time."""
 
-    def listening(self, listen: Watch) -> Any:
-        """Give a function for a worker that calls ``listen`` in the parent and returns its answer."""
-        raise NotImplementedError
+    @abstractmethod
+    def listening(self, listen: Watch) -> AbstractContextManager[Watch]:
+        """A function for a worker, which calls ``listen`` in this process and returns its answer."""
 
 
 class InThisProcess(Workers):
-    """Runs a trial inside ``submit``."""
+    """Runs a function within ``submit``."""
 
     n = 1
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # the Executor's signature
-        """The ended call."""
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run the function; the future that is returned has ended. KeyboardInterrupt is raised here."""
         future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
         return future
 
     @contextmanager
     def listening(self, listen: Watch) -> Iterator[Watch]:
-        """``listen`` itself."""
+        """The function itself."""
         yield listen
 
 
-def workers_of(launcher: Any) -> Workers | None:
-    """The workers of a Hydra launcher."""
-    from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+@runtime_checkable
+class HasWorkers(Protocol):
+    """A launcher with workers, such as ``hydra/launcher=dask``."""
 
-    return InThisProcess() if isinstance(launcher, BasicLauncher) else None
+    def workers(self) -> AbstractContextManager[Workers]:
+        """Workers that are there until the block ends."""
+
+
+@contextmanager
+def workers_of(launcher: Launcher) -> Iterator[Workers | None]:
+    """The workers of an instantiated launcher; None where it has none, and only its ``launch`` runs jobs."""
+    if isinstance(launcher, BasicLauncher):
+        yield InThisProcess()
+    elif isinstance(launcher, HasWorkers):
+        with launcher.workers() as workers:
+            yield workers
+    else:
+        yield None

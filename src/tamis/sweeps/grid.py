@@ -1,0 +1,3 @@
+"""Stand-in for the module of this name."""
+
+BASE = ("store.remember=true",)
