@@ -112,7 +112,10 @@ class Search:
                 run_again(self.study, trial, self.settings.retries)
                 outcome = Outcome(TrialState.FAIL, reason="its command ended before it did")
             outcome.describe(Trial(self.study, trial._trial_id), self._rules)
-            self.study.tell(trial.number, outcome.values or None, state=outcome.state)
+            try:
+                self.study.tell(trial.number, outcome.values or None, state=outcome.state)
+            except RuntimeError:  # told; the sampler stops the loop, which has not begun yet
+                self.study.set_user_attr(EXHAUSTED, True)
         if self.settings.retry_failed:
             for trial in ended(self.study):
                 if trial.state == TrialState.FAIL:

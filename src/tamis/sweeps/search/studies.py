@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -211,7 +212,9 @@ def run_again(study: Study, trial: FrozenTrial, retries: int | None = None) -> N
     """Enqueue the values of a trial once more, unless it was repeated ``retries`` times; it does not count then."""
     if any(trial.number in history_of(other) for other in study.get_trials(deepcopy=False)):
         return  # by a start that was killed before it had told Optuna the rest
-    RetryHeartbeatStaleTrialCallback(max_retry=retries)(study, trial)
+    same = deepcopy(trial)  # the callback changes it
+    same.user_attrs = {}
+    RetryHeartbeatStaleTrialCallback(max_retry=retries)(study, same)
 
 
 def is_abandoned(trial: FrozenTrial, own: Path, is_shared: bool) -> bool:
