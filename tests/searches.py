@@ -80,7 +80,9 @@ def toy_record(config: Mapping[str, Any], watch: Any = None) -> TrialRecord:
         record.status, record.reason = FAILED, f"x is {config['x']}"
     else:
         record.status = COMPLETE
-        value = (config["x"] - 1) ** 2 + (config["kind"] == "b") + 0.1 * config["depth"] + 0.01 * config["draw"]
+        value = (
+            (config["x"] - 1) ** 2 + (config["kind"] == "b") + 0.1 * config["depth"] + 0.01 * config["draw"]
+        )
         record.metrics = {"error": value, "x": config["x"]}
     return record
 
@@ -121,7 +123,14 @@ class Toy:
         self.study.pruner = make_stopper(given.stopper)
         self.published: dict[str, dict[str, str]] = {}
         self.search = Search(
-            self.study, given, space, self.folder, workers or InThisProcess(), composed, self._publish, objectives
+            self.study,
+            given,
+            space,
+            self.folder,
+            workers or InThisProcess(),
+            composed,
+            self._publish,
+            objectives,
         )
 
     def _publish(self, name: str, tags: Mapping[str, str]) -> None:

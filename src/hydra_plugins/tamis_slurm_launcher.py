@@ -94,6 +94,7 @@ class SlurmLauncher(Launcher):
     ) -> None:
         """Run this command in an array of ``n`` tasks, as workers on one study, until it is full."""
         from hydra_plugins.tamis_study_sweeper._processes import PARENT
+
         from tamis.study.slurm_workers import run_workers
 
         config = cast(DictConfig, self.config)

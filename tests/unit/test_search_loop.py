@@ -64,7 +64,9 @@ def test_a_search_has_its_trials_and_the_same_command_finds_them(tmp_path):
         assert trial.value == read_record(tmp_path / "a" / str(trial.number)).metrics["error"]
     assert first.published["7"] == {"search.trial": "7", "search.state": "complete"}
     assert study.metric_names == ["error"]
-    assert points(Toy(tmp_path / "b", sampler=TPE, params=KINDS).run()) == found, "the same seed, other trials"
+    assert points(Toy(tmp_path / "b", sampler=TPE, params=KINDS).run()) == found, (
+        "the same seed, other trials"
+    )
     assert points(Toy(tmp_path / "a", sampler=TPE, params=KINDS).run()) == found, "a full study grew"
     longer = Toy(tmp_path / "a", sampler=TPE, params=KINDS, n_trials=15, stream=[12]).run()
     check_whole(longer, 15)
@@ -105,14 +107,18 @@ def test_what_optuna_is_told(tmp_path):
 def test_too_many_failures_end_a_search(tmp_path):
     fails = {"x": "interval(-5, 5)", "kind": "choice(a, fail)"}
     toy = Toy(tmp_path, params=fails, n_trials=60, max_failure_rate=0.2)
-    with pytest.raises(TamisError, match=r"max_failure_rate=0\.2 allows: 1\d of 60 trials .*the last failure: x is"):
+    with pytest.raises(
+        TamisError, match=r"max_failure_rate=0\.2 allows: 1\d of 60 trials .*the last failure: x is"
+    ):
         toy.run()
     assert 10 <= len(toy.study.trials) < 60
 
 
 def test_nothing_complete(tmp_path):
     toy = Toy(tmp_path, params={"x": "interval(0, 1)", "kind": "choice(fail)"}, n_trials=3)
-    with pytest.raises(TamisError, match=r"no trial of study toy is complete: 3 of 3 trials have ended \(3 fail\)"):
+    with pytest.raises(
+        TamisError, match=r"no trial of study toy is complete: 3 of 3 trials have ended \(3 fail\)"
+    ):
         toy.run()
 
 
@@ -293,7 +299,9 @@ def test_first_trials_that_are_missing_are_added_and_no_other(tmp_path):
 
 @pytest.fixture(params=["journal", "sqlite"])
 def storage(request, tmp_path):
-    return str(tmp_path / "shared.journal") if request.param == "journal" else f"sqlite:///{tmp_path}/shared.db"
+    return (
+        str(tmp_path / "shared.journal") if request.param == "journal" else f"sqlite:///{tmp_path}/shared.db"
+    )
 
 
 def test_commands_that_share_a_study_stop_at_the_total(tmp_path, storage):
@@ -315,10 +323,14 @@ def test_commands_that_share_a_study_stop_at_the_total(tmp_path, storage):
 def test_only_trials_whose_command_is_gone_are_run_again(tmp_path, storage):
     asked = Toy(tmp_path / "c", storage=storage).study
     for place in ("a", "b", "elsewhere"):
-        asked.ask({"x": optuna.distributions.FloatDistribution(-5, 5)}).set_user_attr(FOLDER, str(tmp_path / place))
+        asked.ask({"x": optuna.distributions.FloatDistribution(-5, 5)}).set_user_attr(
+            FOLDER, str(tmp_path / place)
+        )
     for place in ("a", "b"):
         SweepFolder(tmp_path / place).path.mkdir()
-    with SweepFolder(tmp_path / "a").alone():  # its command lives; that of b does not; elsewhere cannot be seen
+    with SweepFolder(
+        tmp_path / "a"
+    ).alone():  # its command lives; that of b does not; elsewhere cannot be seen
         study = Toy(tmp_path / "c", storage=storage).run()
     states = [trial.state for trial in study.trials[:3]]
     assert states == [TrialState.RUNNING, TrialState.FAIL, TrialState.RUNNING]
@@ -328,7 +340,11 @@ def test_only_trials_whose_command_is_gone_are_run_again(tmp_path, storage):
 @pytest.mark.parametrize(
     ("before", "now", "words"),
     [
-        ({"params": KINDS}, {"params": {**KINDS, "kind": "choice(a, b, c)"}}, "kind: one of a, b -> one of a, b, c"),
+        (
+            {"params": KINDS},
+            {"params": {**KINDS, "kind": "choice(a, b, c)"}},
+            "kind: one of a, b -> one of a, b, c",
+        ),
         ({"params": {"x": "choice(1.0, 2.0)"}}, {}, "x: one of 1.0, 2.0 -> float"),
         ({}, {"params": {"x": "int(interval(0, 3))"}}, "x: float -5.0 to 5.0 -> int 0 to 3"),
         ({"params": {"x": "interval(1, 3)"}}, {"params": {"x": "tag(log, interval(1, 3))"}}, "(log)"),

@@ -1,39 +1,16 @@
-"""Samplers, stoppers, directions, constraints and what jobs return."""
-
-import math
+"""Samplers and stoppers: what each can search, what is refused; the settings of a search."""
 
 import optuna
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import OmegaConf
+from tests.searches import settings, space_of
 
-from hydra_plugins.tamis_study_sweeper._errors import StudyError
-from hydra_plugins.tamis_study_sweeper._methods import (
-    check_directions,
-    check_pairs,
-    make_sampler,
-    make_stopper,
-)
-from hydra_plugins.tamis_study_sweeper._outcome import Outcome, Rule, mean_of, outcome_of
-from hydra_plugins.tamis_study_sweeper._space import Space
+from tamis.core.errors import TamisError
+from tamis.sweeps.search.methods import check_methods, make_sampler, make_stopper
 
-NUMBERS = ["x=interval(0, 1)", "y=int(interval(1, 9))"]
-CHOICES = ["x=interval(0, 1)", "kind=choice(a, b)"]
-STEPS = ["x=range(0, 1, step=0.25)", "kind=choice(a, b)"]
-
-
-def space(typed, conditional=()) -> Space:
-    return Space.parse({}, list(conditional), typed, OverridesParser.create())
-
-
-CONDITIONAL = space(CHOICES, [{"when": {"kind": "a"}, "params": {"z": "range(1, 5)"}}])
-
-
-def of(name: str, **arguments):
-    return OmegaConf.create({"_target_": f"optuna.{name}", **arguments})
-
-
+NUMBERS = {"x": "interval(0, 1)", "y": "int(interval(1, 9))"}
+CHOICES = {"x": "interval(0, 1)", "kind": "choice(a, b)"}
+STEPS = {"x": "range(0, 1, step=0.25)", "kind": "choice(a, b)"}
+CONDITIONAL = {"params": CHOICES, "conditional": [{"when": {"kind": "a"}, "params": {"z": "range(1, 5)"}}]}
 SAMPLERS = {
     "TPESampler": CHOICES,
     "RandomSampler": CHOICES,
@@ -44,23 +21,32 @@ SAMPLERS = {
     "QMCSampler": NUMBERS,
     "CmaEsSampler": NUMBERS,
 }
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+
+def of(name: str, **arguments):
+    return {"_target_": f"optuna.{name}", **arguments}
+
+
+def check(**changes):
+    given = settings(**changes)
+    check_methods(given, space_of(given))
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_proposes_points_of_the_space(name):
     if name == "CmaEsSampler":
         pytest.importorskip("cmaes")
-    searched = space(SAMPLERS[name])
-    config = of(f"samplers.{name}", seed=1)
-    check_pairs(config, None, searched, 1, 1)
+    given = settings(params=SAMPLERS[name], sampler=of(f"samplers.{name}", seed=1))
+    searched = space_of(given)
+    check_methods(given, searched)
 
     def points() -> list[list[str]]:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = optuna.create_study(sampler=make_sampler(config, searched, [], None))
+        study = optuna.create_study(sampler=make_sampler(given.sampler, searched, []))
         found = []
         for i in range(8):
             trial = study.ask()
-            found.append(searched.suggest(trial))
+            found.append(searched.overrides(lambda one, trial=trial: one.suggest(trial)))
             if name not in ("GridSampler", "BruteForceSampler") or i < 7:
                 study.tell(trial, float(i))
         return found
@@ -71,133 +57,81 @@ def test_every_sampler_proposes_points_of_the_space(name):
 
 
 def test_a_restarted_sampler_does_not_repeat_itself():
-    searched, config = space(NUMBERS), of("samplers.RandomSampler", seed=1)
-    samplers = [make_sampler(config, searched, stream, None) for stream in ([], [5], [5, 7], [5])]
-    first = [searched.suggest(optuna.create_study(sampler=sampler).ask()) for sampler in samplers]
+    searched, config = space_of(settings(params=NUMBERS)), of("samplers.RandomSampler", seed=1)
+    first = []
+    for stream in ([], [5], [5, 7], [5]):
+        trial = optuna.create_study(sampler=make_sampler(config, searched, stream)).ask()
+        first.append(searched.overrides(lambda one, trial=trial: one.suggest(trial)))
     assert len({tuple(one) for one in first}) == 3
     assert first[1] == first[3]
 
 
-def test_the_grid_is_the_whole_product_and_ends():
-    searched, config = space(STEPS), of("samplers.GridSampler", seed=0)
-    study = optuna.create_study(sampler=make_sampler(config, searched, [], None))
-    assert study.sampler._n_min_trials == 4 * 2
-
-
 @pytest.mark.parametrize("name", ["CmaEsSampler", "GPSampler", "QMCSampler", "GridSampler"])
 def test_samplers_without_conditions(name):
-    with pytest.raises(StudyError, match=r"cannot search conditional keys \(z\)"):
-        check_pairs(of(f"samplers.{name}"), None, CONDITIONAL, 1, 1)
+    with pytest.raises(TamisError, match=r"cannot search conditional keys \(z\)"):
+        check(**CONDITIONAL, sampler=of(f"samplers.{name}"))
+
+
+TWO = ["minimize", "minimize"]
+TPE = of("samplers.TPESampler")
 
 
 @pytest.mark.parametrize(
-    ("sampler", "stopper", "searched", "objectives", "repeats", "words"),
+    ("changes", "words"),
     [
-        ("samplers.CmaEsSampler", None, CHOICES, 1, 1, "cannot search choices (kind)"),
-        ("samplers.CmaEsSampler", None, NUMBERS, 2, 1, "cannot search 2 objectives"),
-        ("samplers.GridSampler", None, CHOICES, 1, 1, "interval has no list of values"),
-        ("samplers.TPESampler", "pruners.MedianPruner", CHOICES, 2, 1, "there are 2 objectives"),
-        ("samplers.TPESampler", "pruners.WilcoxonPruner", CHOICES, 1, 1, "compares repeated runs"),
-        ("samplers.TPESampeler", None, CHOICES, 1, 1, "did you mean optuna.samplers.TPESampler?"),
-        ("pruners.MedianPruner", None, CHOICES, 1, 1, "no sampler of Optuna"),
+        ({"sampler": of("samplers.CmaEsSampler")}, "cannot search choices (kind)"),
         (
-            "samplers.TPESampler",
-            "pruners.MedianPrunr",
-            CHOICES,
-            1,
-            1,
-            "did you mean optuna.pruners.MedianPruner?",
+            {"sampler": of("samplers.CmaEsSampler"), "params": NUMBERS, "direction": TWO},
+            "cannot search several objectives",
+        ),
+        ({"sampler": of("samplers.GridSampler")}, "an interval has no list of values"),
+        ({"stopper": of("pruners.MedianPruner"), "direction": TWO}, "there are 2 objectives"),
+        ({"stopper": of("pruners.WilcoxonPruner")}, "compares repeated runs"),
+        ({"sampler": of("samplers.TPESampeler")}, "did you mean optuna.samplers.TPESampler?"),
+        ({"sampler": of("pruners.MedianPruner")}, "no sampler of Optuna"),
+        ({"stopper": of("pruners.MedianPrunr")}, "did you mean optuna.pruners.MedianPruner?"),
+        ({"sampler": of("samplers.TPESampler", sede=1)}, "hydra.sweeper.sampler cannot be built"),
+        (
+            {"stopper": of("pruners.MedianPruner", n_startup_trials=-1)},
+            "hydra.sweeper.stopper cannot be built",
         ),
     ],
 )
-def test_pairs_that_optuna_cannot_do(sampler, stopper, searched, objectives, repeats, words):
-    stopper = None if stopper is None else of(stopper)
-    with pytest.raises(StudyError) as caught:
-        check_pairs(of(sampler), stopper, space(searched), objectives, repeats)
+def test_what_optuna_cannot_do(changes, words):
+    with pytest.raises(TamisError) as caught:
+        check(**{"params": CHOICES, "sampler": TPE, **changes})
     assert words in str(caught.value)
 
 
-def test_arguments_that_a_sampler_does_not_have():
-    with pytest.raises(StudyError, match=r"hydra\.sweeper\.sampler cannot be built.*sede"):
-        make_sampler(of("samplers.TPESampler", sede=1), space(NUMBERS), [], None)
-    with pytest.raises(StudyError, match=r"hydra\.sweeper\.stopper cannot be built"):
-        make_stopper(of("pruners.MedianPruner", n_startup_trials=-1))
+def test_no_stopper():
+    for config in (None, of("pruners.NopPruner")):
+        assert isinstance(make_stopper(config), optuna.pruners.NopPruner)
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("changes", "words"),
     [
-        ("minimise", "did you mean minimize?"),
-        ([], "is empty"),
-        (["minimize", "up"], "'up'"),
-        (None, "is empty"),
+        ({"direction": "minimise"}, "did you mean minimize?"),
+        ({"direction": []}, "is empty"),
+        ({"direction": ["minimize", "up"]}, "'up'"),
+        ({"n_trials": 0}, "n_trials is 0; it must be a whole number from 1 on"),
+        ({"n_trials": 1.5}, "n_trials is 1.5"),
+        ({"max_failure_rate": 2}, "max_failure_rate is 2; it must be at least 0 and at most 1"),
+        ({"on_change": "go"}, "choose one of refuse, continue"),
+        ({"study_name": ""}, "study_name is ''"),
+        ({"study_name": "a" * 600}, "1 to 512 characters"),
+        ({"study_name": "a\udcfcb"}, r"study_name is 'a\\xfcb'"),
+        ({"repeat": {"a": [1, 2], "b": [3]}}, "lists of lengths a: 2, b: 1"),
+        ({"repeat": {"a": []}}, "lists of lengths a: 0"),
     ],
 )
-def test_wrong_directions(given, words):
-    with pytest.raises(StudyError) as caught:
-        check_directions(given)
+def test_wrong_settings(changes, words):
+    with pytest.raises(TamisError) as caught:
+        settings(**changes)
     assert words in str(caught.value)
 
 
-def test_directions():
-    assert check_directions("maximize") == ("maximize",)
-    assert check_directions(["minimize", "maximize"]) == ("minimize", "maximize")
-
-
-def returned(value, status=JobStatus.COMPLETED) -> JobReturn:
-    job = JobReturn()
-    job.return_value, job.status = value, status
-    return job
-
-
-@pytest.mark.parametrize(
-    ("value", "n", "status", "values"),
-    [
-        (1.5, 1, "complete", (1.5,)),
-        ([1, 2], 2, "complete", (1.0, 2.0)),
-        ({"values": 3, "measured": {"s": 1}}, 1, "complete", (3.0,)),
-        ({"status": "pruned", "reason": "no"}, 1, "pruned", ()),
-        ({"status": "failed", "reason": "no"}, 2, "failed", ()),
-        (None, 1, "failed", ()),
-        ("1.5", 1, "failed", ()),
-        (math.nan, 1, "failed", ()),
-    ],
-)
-def test_what_a_job_returns(value, n, status, values):
-    found = outcome_of(returned(value), n)
-    assert (found.status, found.values) == (status, values)
-    assert status == "complete" or found.reason
-
-
-def test_an_exception_is_a_failure_with_its_text():
-    found = outcome_of(returned(ValueError("too hot"), JobStatus.FAILED), 1)
-    assert (found.status, found.reason) == ("failed", "ValueError: too hot")
-
-
-def test_another_number_of_values_ends_the_search():
-    with pytest.raises(StudyError, match="returned 1 values .* has 2"):
-        outcome_of(returned(1.0), 2)
-
-
-def test_repeats_count_by_their_mean():
-    jobs = [
-        Outcome("complete", (1.0, 10.0), measured={"a": 1.0, "b": 0.0}),
-        Outcome("complete", (3.0, 20.0), measured={"a": 2.0}),
-    ]
-    assert mean_of(jobs) == Outcome("complete", (2.0, 15.0), measured={"a": 1.5})
-    bad = Outcome("pruned", reason="no")
-    assert mean_of([*jobs, bad]) == bad
-
-
-@pytest.mark.parametrize(
-    ("text", "x", "sign"),
-    [("x <= 2", 1, -1), ("x <= 2", 3, 1), ("x >= 2", 1, 1), ("x>=2e0", 3, -1), ("y <= 1", 0, 1)],
-)
-def test_constraints(text, x, sign):
-    assert math.copysign(1, Rule.parse(text).broken_by({"x": x})) == sign
-
-
-@pytest.mark.parametrize("text", ["x < 2", "x", "<= 2", "x <= much", 3])
-def test_constraints_that_are_none(text):
-    with pytest.raises(StudyError, match="a constraint is"):
-        Rule.parse(text)
+def test_repeats_take_their_values_together():
+    assert settings(repeat={"a": [1, 2], "b": [3, 4]}).repeats == [("a=1", "b=3"), ("a=2", "b=4")]
+    assert settings().repeats == [()]
+    assert settings(direction=TWO).directions == ("minimize", "minimize")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import optuna
@@ -32,7 +31,6 @@ NO_CHOICES = {
 """Samplers that would draw choices at random, and why."""
 ONE_SEQUENCE = ("GridSampler", "QMCSampler")
 """Samplers whose seed stands for one sequence of points, which every start goes on with."""
-ADVICE = "take optuna.samplers.TPESampler"
 
 
 def check_methods(settings: SearchSettings, space: Space) -> None:
@@ -42,27 +40,29 @@ def check_methods(settings: SearchSettings, space: Space) -> None:
     ------
     TamisError : says which sampler or stopper cannot do what, and why.
     """
-    name = _class_of(settings.sampler, "sampler").__name__
-    numbers = ", ".join(one.name for one in space.parameters if not one.values())
-    choices = ", ".join(o.name for o in space.parameters if isinstance(o.domain, CategoricalDistribution))
-    if name in NO_CONDITIONS and space.conditional:
-        keys = ", ".join(one.name for one in space.conditional)
-        raise TamisError(f"{name} cannot search conditional keys ({keys}): {NO_CONDITIONS[name]}; {ADVICE}")
-    if name in NO_CHOICES and choices:
-        raise TamisError(f"{name} cannot search choices ({choices}): {NO_CHOICES[name]}; {ADVICE}")
-    if name == "CmaEsSampler" and len(settings.directions) > 1:
-        raise TamisError(f"{name} cannot search several objectives; {ADVICE}, or NSGAIISampler")
-    if name in ("GridSampler", "BruteForceSampler") and numbers:
+    sampler, stopper = make_sampler(settings.sampler, space, ()), make_stopper(settings.stopper)
+    name, n_objectives = type(sampler).__name__, len(settings.directions)
+    conditional = [one.name for one in space.parameters if one.when]
+    choices = [one.name for one in space.parameters if isinstance(one.domain, CategoricalDistribution)]
+    endless = [one.name for one in space.parameters if not one.values()]
+    reason = ""
+    if name in NO_CONDITIONS and conditional:
+        reason = f"conditional keys ({', '.join(conditional)}): {NO_CONDITIONS[name]}"
+    elif name in NO_CHOICES and choices:
+        reason = f"choices ({', '.join(choices)}): {NO_CHOICES[name]}"
+    elif name == "CmaEsSampler" and n_objectives > 1:
+        reason = "several objectives: its steps go towards one value"
+    if reason:
+        raise TamisError(f"{name} cannot search {reason}; take optuna.samplers.TPESampler")
+    if name in ("GridSampler", "BruteForceSampler") and endless:
         raise TamisError(
-            f"{name} cannot search {numbers}: an interval has no list of values; use range(..., step=...)"
+            f"{name} cannot search {', '.join(endless)}: an interval has no list of values; use range(..., step=...)"
         )
-    if not _stops(settings.stopper):
-        return
-    name = _class_of(settings.stopper or {}, "stopper").__name__
-    if len(settings.directions) > 1:
+    name = type(stopper).__name__
+    if name != "NopPruner" and n_objectives > 1:
         raise TamisError(
-            f"a stopper ({name}) compares one value, and there are {len(settings.directions)} objectives; leave the "
-            "stopper out (hydra.sweeper.stopper=null) or search one objective"
+            f"a stopper ({name}) compares one value, and there are {n_objectives} objectives; leave it out "
+            "(hydra/sweeper/stopper=none) or search one objective"
         )
     if name == "WilcoxonPruner" and len(settings.repeats) < 2:
         raise TamisError(
@@ -77,50 +77,39 @@ def make_sampler(config: Mapping[str, Any], space: Space, stream: Sequence[int])
     A sampler that begins again with the same seed repeats its first points: a resumed search, and another command on
     the same study, need other numbers.
     """
-    name, arguments = _class_of(config, "sampler").__name__, dict(config)
+    arguments = dict(config)
+    name = str(arguments.get("_target_")).rpartition(".")[2]
     if name == "GridSampler":
         arguments.setdefault("search_space", {one.name: one.values() for one in space.parameters})
     if stream and arguments.get("seed") is not None and name not in ONE_SEQUENCE:
         arguments["seed"] = int(np.random.SeedSequence([arguments["seed"], *stream]).generate_state(1)[0])
-    sampler: BaseSampler = _make("sampler", arguments)
-    return sampler
+    return cast(BaseSampler, _make("sampler", arguments, BaseSampler, optuna.samplers.__all__))
 
 
 def make_stopper(config: Mapping[str, Any] | None) -> BasePruner:
     """The stopper, which Optuna calls pruner; without a configuration one that stops nothing."""
-    stopper: BasePruner = _make("stopper", config) if config and _stops(config) else NopPruner()
-    return stopper
+    if config is None:
+        return NopPruner()
+    return cast(BasePruner, _make("stopper", config, BasePruner, optuna.pruners.__all__))
 
 
-def _stops(config: Mapping[str, Any] | None) -> bool:
-    return config is not None and not str(config.get("_target_")).endswith(".NopPruner")
-
-
-def _make(what: str, arguments: Mapping[str, Any]) -> Any:
-    _class_of(arguments, what)
-    try:
-        return instantiate(dict(arguments))
-    except Exception as error:  # whatever a constructor says about its arguments
-        raise TamisError(f"hydra.sweeper.{what} cannot be built: {error.__cause__ or error}") from error
-
-
-def _class_of(config: Mapping[str, Any], what: str) -> type:
-    """The class that the configuration names; raises TamisError with what there is to choose."""
-    module, base = (optuna.samplers, BaseSampler) if what == "sampler" else (optuna.pruners, BasePruner)
+def _make(what: str, config: Mapping[str, Any], base: type, listed: Sequence[str]) -> Any:
+    """An object of the class that the configuration names; raises TamisError with what there is to choose."""
     target = str(config.get("_target_"))
     try:
         found = get_class(target)
     except Exception:  # whatever the import of a mistyped name leads to
         found = None
-    if isinstance(found, type) and issubclass(found, base):
-        return found
-    listed = [getattr(module, name) for name in module.__all__]
-    names = [
-        f"{module.__name__}.{one.__name__}"
-        for one in listed
-        if inspect.isclass(one) and issubclass(one, base) and one is not base
-    ]
-    raise TamisError(
-        f"hydra.sweeper.{what}._target_ is {target}, which is no {what} of Optuna; {suggest(target, names)}there are "
-        f"{', '.join(names)}"
-    )
+    if not isinstance(found, type) or not issubclass(found, base):
+        kind = base.__name__.removeprefix("Base")
+        names = [
+            f"optuna.{kind.lower()}s.{name}" for name in listed if name.endswith(kind) and name[:4] != "Base"
+        ]
+        raise TamisError(
+            f"hydra.sweeper.{what}._target_ is {target}, which is no {what} of Optuna; {suggest(target, names)}there "
+            f"are {', '.join(names)}"
+        )
+    try:
+        return instantiate(dict(config))
+    except Exception as error:  # whatever a constructor says about its arguments, or a missing package
+        raise TamisError(f"hydra.sweeper.{what} cannot be built: {error.__cause__ or error}") from error

@@ -132,11 +132,6 @@ class Space:
                     "key may differ, not its kind, scale or choices"
                 )
 
-    @property
-    def conditional(self) -> list[Parameter]:
-        """The parameters that are in a trial only under a condition."""
-        return [one for one in self.parameters if one.when]
-
     def overrides(self, pick: Callable[[Parameter], Any]) -> list[str]:
         """Overrides of one trial: what is fixed, and ``pick`` of each parameter that is in it."""
         chosen = dict(self.fixed)
