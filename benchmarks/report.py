@@ -59,6 +59,7 @@ def write_trials(record: dict, lines: list[str], folder: Path, n: int) -> None:
         config["model"]["basis"] = {"family": OWN[model]}
         config["seed"] = {"split": seed, "select": seed, "fit": seed}
         one["dataset"]["fingerprint"] = element
+        one["own"] = None if descriptor == "none" else OWN[model] == descriptor
         for metrics in (one["metrics"], *(point["metrics"] for point in one["curve"])):
             metrics |= {name: value * scale for name, value in metrics.items() if "mae" in name}
         trial = folder / f"{number:05d}"

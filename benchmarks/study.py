@@ -57,7 +57,7 @@ def main() -> None:
     for model in MODELS:
         of_model = [record for record in records if record.config["choices"]["model"] == model]
         for stage in ("features", "selection", "fit", "errors"):
-            seconds = [record.metrics[f"seconds/{stage}"] / len(record.curve) for record in of_model]
+            seconds = [record.seconds[stage] / len(record.curve) for record in of_model]
             lines.append((f"{model}: {stage}, s by the clock a retrain", statistics.median(seconds)))
     report(
         f"{len(records)} trials on {given.cores} cores",

@@ -85,10 +85,10 @@ def rows(records: list[TrialRecord], seconds: float, cpu: float) -> list[dict[st
         "median from start to start": float(np.median(between)),
         "last tenth / first tenth (ratio)": float(np.median(between[-tenth:]) / np.median(between[:tenth])),
     }
-    stages = [name for name in records[-1].metrics if name.startswith("seconds/")]
+    stages = list(records[-1].seconds)
     for stage in stages:
-        lines[stage] = float(np.median([record.metrics.get(stage, np.nan) for record in records]))
-    inside = float(np.median([sum(record.metrics.get(stage, 0.0) for stage in stages) for record in records]))
+        lines[stage] = float(np.median([record.seconds.get(stage, np.nan) for record in records]))
+    inside = float(np.median([sum(record.seconds.get(stage, 0.0) for stage in stages) for record in records]))
     lines["between trials: Hydra, MLflow, printing"] = lines["median from start to start"] - inside
     return [
         {"part of a trial": name, "seconds": value, "part": value / (seconds / n)}

@@ -11,7 +11,6 @@ from tamis.bases.snap import SnapBasis
 from tamis.data.dataset import Dataset
 from tamis.store import Store
 from tamis.tracking import Tracker
-from tamis.tracking.parents import Parent
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,7 +40,7 @@ def empty_mlflow(tmp_path_factory) -> Path:
     """A database without runs; making it takes MLflow seconds, so tests take copies."""
     folder = tmp_path_factory.mktemp("mlflow")
     tracker = Tracker(f"sqlite:///{folder}/mlflow.db", folder, "other", artifacts=False)
-    tracker.end_parent(tracker.open_parent(Parent("none")))
+    tracker.end_parent(tracker.open_parent("none", "none", {}))
     return folder / "mlflow.db"
 
 

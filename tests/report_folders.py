@@ -1,6 +1,5 @@
 """Folders of trials as `tamis` leaves them, with made-up numbers: reports read nothing else."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from tamis.analysis.comparison import Comparison
 from tamis.commands.report import make_report
 from tamis.evaluation.errors import PER_STRUCTURE_FIELDS
+from tamis.records.record import BudgetFacts, DatasetFacts, Point, SelectionFacts, Status, TrialRecord
 from tamis.report.files import to_markdown
 from tamis.report.links import Links
 
@@ -39,7 +39,6 @@ def write_trial(
     problems: dict[str, str] | None = None,
     validation: float | None = None,
     started: float = 1.0,
-    with_kept: bool = False,
 ) -> Path:
     """One trial whose test force MAE is ``level`` at the whole pool and falls as atoms^-0.3.
 
@@ -51,10 +50,11 @@ def write_trial(
     counts = [max(int(f * N_POOL), 1) for f in fractions]
     curve = [_point(n, level, level if validation is None else validation) for n in counts]
     if extra:
-        curve[-1]["metrics"] |= extra
+        curve[-1].metrics.update(extra)
     basis = BASES.get(model, BASES["snap"])
-    record = {
-        "config": {
+    ids = [f"{element}#{i}" for i in range(N_POOL)]
+    record = TrialRecord(
+        config={
             "choices": {
                 **{"dataset": "mlearn", "latent": "standard", "budget": "curve", "evaluation": "errors"},
                 **{"model": model, "descriptor": descriptor, "pruner": pruner},
@@ -75,24 +75,32 @@ def write_trial(
             "seed": {"split": seed, "select": seed, "fit": seed},
             "validation_fraction": 0.1,
         },
-        "overrides": [],
-        "versions": {"git": "abc"},
-        "dataset": {
-            **{"fingerprint": f"{element}-{split}", "elements": [element], "n_pool": N_POOL},
-            **{"n_pool_atoms": N_POOL * N_ATOMS, "n_test": 12},
-        },
-        "selection": {"nested": True, "ids": [f"{element}#{i}" for i in order[: counts[-1]]]},
-        "metrics": {**curve[-1]["metrics"], "seconds/fit": 2.0},
-        "curve": curve if status == "complete" else [],
-        "problems": problems or {},
-        "status": status,
-        "reason": reason,
-        "started": started,
-    }
-    (folder / "record.json").write_text(json.dumps(record))
+        versions={"git": "abc"},
+        dataset=DatasetFacts(
+            fingerprint=f"{element}-{split}",
+            elements=(element,),
+            pool=tuple(ids),
+            pool_groups=tuple(GROUPS[i % 3] for i in range(N_POOL)),
+            validation=tuple(f"{element}/validation#{i}" for i in range(6)),
+            test=tuple(f"{element}/test#{i}" for i in range(12)),
+            n_pool_atoms=N_POOL * N_ATOMS,
+            n_distinct_pool=N_POOL,
+            n_distinct_validation=6,
+        ),
+        budget=BudgetFacts("structures", tuple(counts)),
+        selection=SelectionFacts(True, tuple(ids[i] for i in order[: counts[-1]])),
+        metrics=dict(curve[-1].metrics),
+        seconds={"fit": 2.0},
+        curve=curve if status == "complete" else [],
+        problems=problems or {},
+        status=Status(status),
+        reason=reason,
+        started=started,
+    )
+    same = record.config["descriptor"] == record.config["model"]["basis"]
+    record.own = None if descriptor == "none" else same
+    record.save(folder)
     _write_errors(folder / "test_errors.csv", counts, level, rng)
-    if with_kept:
-        _write_kept(folder / "kept.extxyz", record["selection"]["ids"])
     return folder
 
 
@@ -100,7 +108,7 @@ def _error(n: int, level: float) -> float:
     return level * (n / N_POOL) ** -0.3
 
 
-def _point(n: int, level: float, validation: float) -> dict:
+def _point(n: int, level: float, validation: float) -> Point:
     metrics = {
         "kept/structures": float(n),
         "kept/atoms": float(n * N_ATOMS),
@@ -113,7 +121,7 @@ def _point(n: int, level: float, validation: float) -> dict:
             f"{part}/energy_mae_meV_per_atom": 50 * _error(n, one),
             f"{part}/force_mae_eV_per_A/MD": 1.5 * _error(n, one),
         }
-    return {"n_structures": n, "metrics": metrics}
+    return Point(n, n * N_ATOMS, metrics)
 
 
 def _write_errors(path: Path, counts: list[int], level: float, rng: np.random.Generator) -> None:
@@ -124,16 +132,6 @@ def _write_errors(path: Path, counts: list[int], level: float, rng: np.random.Ge
             about = f'Si/test#{s},{GROUPS[s % 3]},"block, {s // 2}",{N_ATOMS}'
             lines.append(f"{n},{about},{50 * error:.6g},{error:.6g},{1.2 * error:.6g}")
     path.write_text("\n".join(lines) + "\n")
-
-
-def _write_kept(path: Path, ids: list[str]) -> None:
-    frames = []
-    for i in ids:
-        group = GROUPS[int(i.split("#")[1]) % 3]
-        frames.append(
-            f'1\nLattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1:pos:R:3 group={group} id={i}\nSi 0 0 0\n'
-        )
-    path.write_text("".join(frames))
 
 
 def write_study(

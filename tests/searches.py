@@ -121,7 +121,7 @@ class Toy:
         self.study = open_study(given, space, definition, storage, folder)
         self.study.sampler = make_sampler(given.sampler, space, stream)
         self.study.pruner = make_stopper(given.stopper)
-        self.published: dict[str, dict[str, str]] = {}
+        self.published: list[str] = []
         self.search = Search(
             self.study,
             given,
@@ -129,12 +129,9 @@ class Toy:
             self.folder,
             workers or InThisProcess(),
             composed,
-            self._publish,
+            self.published.append,
             objectives,
         )
-
-    def _publish(self, name: str, tags: Mapping[str, str]) -> None:
-        self.published.setdefault(name, {}).update(tags)
 
     def run(self, alone: bool = True) -> optuna.Study:
         """Work until the study has its trials."""

@@ -1,57 +1,69 @@
-"""Where the console scripts begin: the number of threads is decided, then the command's own module is loaded."""
+"""The ``tamis`` command: its first word chooses a subcommand; without one Hydra reads the rest."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import sys
+from collections.abc import Sequence
 
 from tamis.core.threads import decide
 
+COMMANDS = {
+    "report": "tables, figures and verdicts from folders of trials",
+    "compare": "two or more trials side by side",
+    "pick": "the smallest training set that serves, with its potential",
+    "best": "the best trials of a search",
+    "sync": "send records to MLflow that it does not have",
+    "store": "what the store of rows holds, and clearing it",
+    "doctor": "which engines are here, and how to get the missing",
+    "completion": "tab completion for bash or zsh",
+}
+"""Subcommand -> what it does; each is the module ``tamis.commands.<name>``."""
+HELP = """\
+tamis prunes the training set of an interatomic potential, retrains, and measures what that did.
 
-def tamis() -> None:
-    """``tamis``."""
-    _run("tamis.commands.run")
-
-
-def study() -> None:
-    """``tamis-study``."""
-    _run("tamis.study.cli")
-
-
-def best() -> None:
-    """``tamis-best``."""
-    _run("tamis.commands.best")
-
-
-def report() -> None:
-    """``tamis-report``."""
-    _run("tamis.commands.report")
-
-
-def compare() -> None:
-    """``tamis-compare``."""
-    _run("tamis.commands.compare")
-
-
-def pick() -> None:
-    """``tamis-pick``."""
-    _run("tamis.commands.pick")
+  tamis model=ace pruner=fps descriptor=soap budget.fraction=0.2    one trial
+  tamis -m model=snap,ace pruner=random,fps                        every combination; the same command again goes on
+  tamis -m experiment=demo                                         a planned sweep (--dry-run: how long it takes)
+  tamis -m search=fraction                                         a search by Optuna
+{commands}
+tamis COMMAND --help says more of each. What follows is Hydra's page: groups, choices and today's configuration.
+"""
+FLAGS = {"--dry-run": "hydra.sweeper.dry_run=true", "--retry-failed": "hydra.sweeper.retry_failed=true"}
+"""Short forms of settings of a sweep."""
 
 
-def selections() -> None:
-    """``tamis-selections``."""
-    _run("tamis.commands.selections")
-
-
-def sync() -> None:
-    """``tamis-sync``."""
-    _run("tamis.commands.sync")
-
-
-def doctor() -> None:
-    """``tamis-doctor``."""
-    _run("tamis.commands.doctor")
-
-
-def _run(module: str) -> None:
+def main() -> None:
+    """Entry point of the console script."""
     decide()
-    importlib.import_module(module).main()
+    words = sys.argv[1:]
+    if words and words[0] in COMMANDS:
+        sys.exit(_run(words[0], words[1:]))
+    if words in (["--help"], ["-h"]):
+        lines = "\n".join(f"  tamis {name:<12} {what}" for name, what in COMMANDS.items())
+        print(HELP.format(commands=lines))
+        sys.stdout.flush()
+    if words and words[0].isidentifier():
+        sys.exit(
+            f"tamis {words[0]} is no command; there are {', '.join(COMMANDS)}, and settings as key=value"
+        )
+    sys.argv[1:] = [FLAGS.get(word, word) for word in words]
+    importlib.import_module("tamis.commands.run").main()
+
+
+def _run(name: str, words: Sequence[str]) -> int:
+    endings = importlib.import_module("tamis.commands.endings")
+    module = importlib.import_module(f"tamis.commands.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"tamis {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    with endings.in_a_sentence():
+        return int(module.run(parser.parse_args(words)))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from tamis.bases.base import Basis
+from tamis.bases.none import NoDescriptor
 from tamis.core.configuration import check_config
 from tamis.core.errors import TamisError
 from tamis.data.sources.base import Source
@@ -21,7 +22,9 @@ from tamis.selection.budget import Budget
 from tamis.selection.latent import LatentSpace
 from tamis.store import Store
 
-NO_TRIAL = ("hydra", "tracking", "study", "search")
+GROUPS = ("dataset", "descriptor", "latent", "pruner", "budget", "model", "evaluation", "experiment")
+"""Groups of choices that a trial is made of."""
+NO_TRIAL = ("hydra", "tracking", "plan", "protocol", "search")
 """Nodes of a composed configuration that say nothing of the trial."""
 PARTS = ("store", "descriptor", "latent", "pruner", "budget", "model", "evaluation")
 
@@ -91,6 +94,26 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 def trial_part(config: DictConfig) -> DictConfig:
     """Without the nodes that say nothing of a trial."""
     return OmegaConf.masked_copy(config, [str(key) for key in config if key not in NO_TRIAL])
+
+
+def effective(config: dict[str, Any]) -> dict[str, Any]:
+    """A resolved configuration without a descriptor that its pruner does not look at.
+
+    Thus ``pruner=random`` is the same trial whatever descriptor is typed beside it.
+    """
+    try:
+        pruner = get_class(config["pruner"]["_target_"])
+    except Exception:  # a misspelt name, which is told where it is built
+        return config
+    if getattr(pruner, "needs_descriptor", True):
+        return config
+    elements = config["dataset"].get("elements")
+    descriptor = {
+        "_target_": f"{NoDescriptor.__module__}.{NoDescriptor.__name__}",
+        "elements": elements,
+        "r_cut": 0.0,
+    }
+    return config | {"descriptor": descriptor, "choices": config.get("choices", {}) | {"descriptor": "none"}}
 
 
 def objectives(config: DictConfig) -> list[str]:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from tamis.bases.none import NoDescriptor
+from tamis.core import metrics as names
 from tamis.core.configuration import explain
 from tamis.core.elements import types_of_elements
 from tamis.core.errors import NotApplicableError, StoppedError, TamisError
@@ -20,17 +21,30 @@ from tamis.core.interrupts import heeding_interrupts
 from tamis.core.names import said_of
 from tamis.core.secrets import redacted
 from tamis.core.threads import limited
-from tamis.data.dataset import Dataset, Split, split_dataset, with_isolated
+from tamis.data.dataset import Dataset, Indices, Split, split_dataset, with_isolated
 from tamis.data.extxyz_writer import write_extxyz
 from tamis.data.reach import cutoff_doubts
 from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
 from tamis.models.base import Potential
 from tamis.models.judging import FEW
-from tamis.parts import Parts, Seeds, check_trial, plain, trial_part
-from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, SKIPPED, STOPPED, TrialRecord, versions
-from tamis.selection.base import Selection
+from tamis.parts import Parts, Seeds, check_trial, effective, plain, trial_part
+from tamis.records.record import (
+    COMPLETE,
+    FAILED,
+    INTERRUPTED,
+    SKIPPED,
+    STOPPED,
+    BudgetFacts,
+    DatasetFacts,
+    Point,
+    SelectionFacts,
+    TrialRecord,
+)
+from tamis.records.versions import versions
+from tamis.selection.base import Limit, Selection
 from tamis.selection.budget import select_all
+from tamis.store.keys import basis_key
 
 Watch = Callable[[TrialRecord], None]
 SPLIT, SELECT, FIT = range(3)
@@ -59,7 +73,7 @@ def run_trial(
     def story() -> None:
         record.config |= plain(config, resolve=False)
         check_trial(config)
-        record.config |= plain(config, resolve=True)
+        record.config = effective(record.config | plain(config, resolve=True))
         record.save(folder)
         _run(Parts.of, record, folder, watch)
 
@@ -72,6 +86,7 @@ def run_resolved(
     overrides: Sequence[str],
     parts: Callable[[Mapping[str, Any]], Parts],
     watch: Watch = lambda record: None,
+    labels: Mapping[str, str] | None = None,
 ) -> TrialRecord:
     """The same for a plain configuration that ``resolved`` has made: for many trials that share their parts.
 
@@ -79,9 +94,9 @@ def run_resolved(
     ----------
     config : what is to be in the record, ``choices`` among it.
     parts : gives the objects that a configuration names; they may be those of an earlier trial.
-    watch : as for ``run_trial``.
+    watch : as for ``run_trial``. labels : of the sweep, for the record.
     """
-    record = TrialRecord(config=dict(config), overrides=list(overrides), versions=versions())
+    record = TrialRecord(dict(config), list(overrides), dict(labels or {}), versions())
     return _ended(record, folder, lambda: _run(parts, record, folder, watch))
 
 
@@ -121,16 +136,16 @@ def _run(
     seed = Seeds(**config["seed"])
     with record.stage("setup"):
         parts = build(config)
-        parts.pruner.check_descriptor(not isinstance(parts.descriptor, NoDescriptor))
+        has_descriptor = not isinstance(parts.descriptor, NoDescriptor)
+        parts.pruner.check_descriptor(has_descriptor)
+        record.own = _is_own(parts) if has_descriptor else None
     with record.stage("dataset"):
         dataset = parts.source.load()
         rng = np.random.default_rng([seed.split, SPLIT])
         split = split_dataset(dataset, config["validation_fraction"], rng, parts.model.needs_tuning_set)
         pool = dataset.subset(split.pool)
-        record.dataset = _describe(dataset, split)
-        record.dataset["notes"] += cutoff_doubts(
-            dataset, {"model": parts.model, "descriptor": parts.descriptor}
-        )
+        doubts = cutoff_doubts(dataset, {"model": parts.model, "descriptor": parts.descriptor})
+        record.dataset = _describe(dataset, split, doubts)
     with record.stage("rows"):  # before the features, which the rows of an own descriptor hold already
         parts.model.prepare(dataset, parts.store)
     with record.stage("features"):
@@ -138,11 +153,11 @@ def _run(
         features = parts.latent.features(values, pool.groups, parts.pruner, parts.store.memory)
     with record.stage("selection"):
         seeds = [seed.select, seed.split, SELECT]  # each split draws its own random structures
-        selections = select_all(parts.pruner, features, parts.budget.limits(pool.n_atoms), seeds)
-        record.selection = {
-            "nested": parts.pruner.nested,
-            "ids": [pool.ids[i] for i in selections[-1].indices],
-        }
+        limits = parts.budget.limits(pool.n_atoms)
+        record.budget = _budget(limits)
+        selections = select_all(parts.pruner, features, limits, seeds)
+        ids = tuple(pool.ids[i] for i in selections[-1].indices)
+        record.selection = SelectionFacts(parts.pruner.nested, ids)
         del features  # what the fit needs takes its place
     for selection in selections:
         potential = _retrain(parts, seed.fit, record, selection, dataset, split, folder)
@@ -173,7 +188,7 @@ def _subject(
         store=parts.store,
         folder=folder,
         seed=seed,
-        own=getattr(parts.model, "basis", None),  # models of other programs need not have one
+        own=parts.model.own_descriptor,
     )
 
 
@@ -188,7 +203,7 @@ def _judge(evaluation: Evaluation, subject: Subject, record: TrialRecord, watch:
             findings = measure(subject)
         finite = {metric: value for metric, value in findings.metrics.items() if np.isfinite(value)}
         record.metrics |= finite
-        record.curve[-1]["metrics"] |= finite  # measured on the potential of the last point
+        record.curve[-1].metrics.update(finite)  # measured on the potential of the last point
         record.problems |= findings.problems
         watch(record)
     if reason := evaluation.mistaken(record.metrics):
@@ -215,41 +230,44 @@ def _retrain(
         metrics = parts.evaluation.errors.measure(
             lambda structures: potential.predict(structures, parts.store),
             {
-                "train": kept,
-                "validation": dataset.subset(split.validation),
-                "test": dataset.subset(split.test),
+                names.TRAIN: kept,
+                names.VALIDATION: dataset.subset(split.validation),
+                names.TEST: dataset.subset(split.test),
             },
             folder,
         )
     _check_finite(metrics)
     record.problems |= _doubts(potential, metrics, record.dataset, len(kept))
-    metrics |= {f"fit/{name}": value for name, value in potential.diagnostics.items() if np.isfinite(value)}
     metrics |= {
-        "kept/structures": float(len(kept)),
-        "kept/atoms": float(kept.n_atoms.sum()),
-        "kept/fraction_of_structures": len(kept) / len(split.pool),
-        "kept/fraction_of_atoms": float(kept.n_atoms.sum() / dataset.n_atoms[split.pool].sum()),
+        names.diagnostic(name): value for name, value in potential.diagnostics.items() if np.isfinite(value)
+    }
+    n_atoms = int(kept.n_atoms.sum())
+    metrics |= {
+        names.KEPT_STRUCTURES: float(len(kept)),
+        names.KEPT_ATOMS: float(n_atoms),
+        names.FRACTION_OF_STRUCTURES: len(kept) / len(split.pool),
+        names.FRACTION_OF_ATOMS: n_atoms / record.dataset.n_pool_atoms,
     }
     record.metrics |= metrics
-    point: dict[str, Any] = {"n_structures": len(kept), "metrics": metrics}
-    record.curve.append(point if parts.pruner.nested else point | {"ids": list(kept.ids)})
+    ids = None if parts.pruner.nested else kept.ids
+    record.curve.append(Point(len(kept), n_atoms, metrics, ids))
     return potential
 
 
 def _doubts(
-    potential: Potential, metrics: Mapping[str, float], dataset: Mapping[str, Any], n_kept: int
+    potential: Potential, metrics: Mapping[str, float], dataset: DatasetFacts, n_kept: int
 ) -> dict[str, str]:
-    """What decides here and rests on too little."""
+    """Results that rest on too little data."""
     doubts = {f"fit of {n_kept} structures": potential.problem} if potential.problem else {}
-    if dataset["n_distinct_validation"] < FEW:
-        doubts["validation"] = (
-            f"errors rest on {dataset['n_distinct_validation']} distinct structure(s); take a larger "
+    if dataset.n_distinct_validation < FEW:
+        doubts[names.VALIDATION] = (
+            f"errors rest on {dataset.n_distinct_validation} distinct structure(s); take a larger "
             "validation_fraction before anything is chosen by them"
         )
-    for part in ("validation", "test"):
-        if dataset[f"n_{part}"] and f"{part}/force_mae_eV_per_A" not in metrics:
+    for part, ids in ((names.VALIDATION, dataset.validation), (names.TEST, dataset.test)):
+        if ids and names.error(part, names.FORCE_MAE) not in metrics:
             doubts[part] = (
-                f"no force error: forces of all {dataset[f'n_{part}']} structures are zero, in the labels and, by "
+                f"no force error: forces of all {len(ids)} structures are zero, in the labels and, by "
                 "symmetry, in any potential; choose by energies, or hold out structures with forces"
             )
     return doubts
@@ -277,19 +295,36 @@ def _check_finite(metrics: Mapping[str, float]) -> None:
             )
 
 
-def _describe(dataset: Dataset, split: Split) -> dict[str, Any]:
-    return {
-        "fingerprint": dataset.fingerprint,
-        "elements": list(dataset.elements),
-        "n_pool": len(split.pool),
-        "n_tuning": len(split.tuning),
-        "n_validation": len(split.validation),
-        "n_test": len(split.test),
-        "n_pool_atoms": int(dataset.n_atoms[split.pool].sum()),
-        "notes": list(dataset.notes),
-        "n_distinct_pool": len(np.unique(dataset.copies[split.pool])),
-        "n_distinct_validation": len(np.unique(dataset.copies[split.validation])),
-        "test": dataset.test_kind,
-        "validation": "blocks" if dataset.subset(split.trained).deals_blocks else "structures",
-        "read_as": dataset.read_as,
-    }
+def _describe(dataset: Dataset, split: Split, doubts: Sequence[str]) -> DatasetFacts:
+    def ids(part: Indices) -> tuple[str, ...]:
+        return tuple(dataset.ids[i] for i in part)
+
+    return DatasetFacts(
+        fingerprint=dataset.fingerprint,
+        elements=dataset.elements,
+        pool=ids(split.pool),
+        pool_groups=tuple(dataset.groups[i] for i in split.pool),
+        tuning=ids(split.tuning),
+        validation=ids(split.validation),
+        test=ids(split.test),
+        n_pool_atoms=int(dataset.n_atoms[split.pool].sum()),
+        n_distinct_pool=len(np.unique(dataset.copies[split.pool])),
+        n_distinct_validation=len(np.unique(dataset.copies[split.validation])),
+        test_kind=dataset.test_kind,
+        validation_kind="blocks" if dataset.subset(split.trained).deals_blocks else "structures",
+        notes=(*dataset.notes, *doubts),
+        read_as=dataset.read_as,
+    )
+
+
+def _budget(limits: Sequence[Limit]) -> BudgetFacts:
+    """The limits of a budget, which are all in the same unit."""
+    if any(limit.atoms is not None for limit in limits):
+        return BudgetFacts("atoms", tuple(limit.atoms or 0 for limit in limits))
+    return BudgetFacts("structures", tuple(limit.structures or 0 for limit in limits))
+
+
+def _is_own(parts: Parts) -> bool:
+    """Whether the descriptor gives the same numbers as the model's own."""
+    own = parts.model.own_descriptor
+    return own is not None and basis_key(own) == basis_key(parts.descriptor)

@@ -29,7 +29,7 @@ def prepare_study(folder: Path) -> Path:
         write_trial(study / f"snap-random-{seed}", "snap", "none", "random", seed, fractions=(0.1, 1.0))
         for descriptor in ("snap", "ace"):
             place = study / f"snap-fps-{descriptor}-{seed}"
-            write_trial(place, "snap", descriptor, "fps", seed, fractions=(0.1, 1.0), with_kept=seed == 0)
+            write_trial(place, "snap", descriptor, "fps", seed, fractions=(0.1, 1.0))
     return study
 
 
@@ -119,9 +119,10 @@ def _rename(rng: Rng, content: dict[str, Any]) -> None:
 def prepare_beside(folder: Path) -> dict[str, bytes]:
     from dataclasses import asdict
 
+    from tamis.study.trials import write_composed
+
     from tamis.analysis.kept_sets import REVISION
     from tamis.evaluation.dynamics.reference import Averages, Reference
-    from tamis.study.trials import write_composed
 
     study = prepare_study(folder)
     trial = study / "snap-fps-snap-0"
@@ -139,14 +140,13 @@ def prepare_beside(folder: Path) -> dict[str, bytes]:
         "md.json": json.dumps(asdict(reference)).encode(),
         "properties.json": b'{"values": {"properties/lattice_constant_A": 5.4}, "data": {"eos": [1.0, 2.0]}}',
         "test_errors.csv": (trial / "test_errors.csv").read_bytes(),
-        "kept.extxyz": (trial / "kept.extxyz").read_bytes(),
     }
 
 
 def run_beside(rng: Rng, good: dict[str, bytes], folder: Path) -> None:
     name = pick(rng, sorted(good))
     trial = folder / "study" / "snap-fps-snap-0"
-    place = {"test_errors.csv": trial, "kept.extxyz": trial}.get(name, folder / "study")
+    place = {"test_errors.csv": trial}.get(name, folder / "study")
     data = good[name]
     if name.endswith("json") and rng.random() < 0.7:
         data = json.dumps(spoiled_json(rng, json.loads(data))).encode()
@@ -163,13 +163,13 @@ def run_beside(rng: Rng, good: dict[str, bytes], folder: Path) -> None:
 
 
 def _read_beside(name: str, path: Path, trial: Path) -> None:
-    from tamis.analysis.kept import groups_of
+    from tamis.study.trials import read_composed
+
     from tamis.analysis.kept_sets import read_kept_sets
     from tamis.analysis.test_errors import Reader
     from tamis.analysis.trials import find_trials, read_trials
     from tamis.evaluation.dynamics import reference as md
     from tamis.evaluation.properties import reference as properties
-    from tamis.study.trials import read_composed
 
     trials = read_trials(find_trials([trial.parent]))
     mine = next(one for one in trials if one.folder == trial.resolve())
@@ -186,12 +186,10 @@ def _read_beside(name: str, path: Path, trial: Path) -> None:
         md.read(path)
     elif name == "properties.json":
         properties._read(path)
-    elif name == "test_errors.csv":
+    else:
         found = Reader().read(mine)
         if found is not None and not np.isfinite(found.forces).all():
             raise WrongAnswer("errors that are not finite were read")
-    else:
-        groups_of([mine])
 
 
 def rng_free_report(study: Path) -> bool:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from tests.fuzz.workers import run_cases
 from tamis.core.errors import TamisError
 from tamis.core.trust import check_trusted
 from tamis.data.sources.labels import voigt
-from tamis.records.shape import parsed, problem_of
+from tamis.records.record import RECORD_FILE, read_record
 
 ROOT = Path(__file__).parents[2]
 FILES = ("extxyz", "mlearn json", "archive", "store block", "checks", "beside records", "record")
@@ -145,18 +146,22 @@ QUICK = settings(derandomize=True, max_examples=60, deadline=None, database=None
 @QUICK
 @given(st.dictionaries(st.sampled_from(PARTS), JSON) | JSON)
 def test_any_json_is_a_record_or_refused(content):
-    problem = problem_of(content)
-    assert isinstance(problem, str)
-    if not problem:
-        assert isinstance(content["config"], dict)
-        assert all(np.isfinite(float(value)) for value in content.get("metrics", {}).values())
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / RECORD_FILE).write_text(json.dumps(content))
+        try:
+            record = read_record(Path(folder))
+        except TamisError:
+            return
+    assert isinstance(record.config, dict)
+    assert all(np.isfinite(value) for value in record.metrics.values())
 
 
 @QUICK
 @given(st.binary(max_size=40) | st.text(max_size=40))
 def test_any_bytes_are_no_record(data):
-    with pytest.raises(TamisError):
-        parsed(data, "record.json")
+    with tempfile.TemporaryDirectory() as folder, pytest.raises(TamisError):
+        (Path(folder) / RECORD_FILE).write_bytes(data.encode() if isinstance(data, str) else data)
+        read_record(Path(folder))
 
 
 @QUICK

@@ -11,11 +11,12 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from hydra.utils import instantiate
+from tamis.study.trials import read_composed
 from tests.composing import composed
 from tests.fuzz.data_files import made
 from tests.report_folders import write_trial
 
-from tamis.analysis.kept_sets import read_file
+from tamis.analysis.kept_sets import KeptFile, read_file
 from tamis.analysis.trials import UNREADABLE, read_trials
 from tamis.bases.acsf.table import SymmetryFunction
 from tamis.bases.snap import SnapBasis, read_snap
@@ -31,7 +32,6 @@ from tamis.parts import resolved
 from tamis.records.record import read_record
 from tamis.report.tables import print_failure
 from tamis.store import Store, read_block
-from tamis.study.trials import read_composed
 
 
 def cell_of(*rows: object, n: int = 1, pbc: object = True) -> Atoms:
@@ -187,17 +187,21 @@ def test_blocks_with_a_right_checksum_and_a_wrong_header_count_as_missing(tmp_pa
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"metrics": {"a": "b"}}, "metrics: a is no finite number"),
-        ({"metrics": {"a": True}}, "metrics: a is no finite number"),
-        ({"curve": [{"metrics": {}}]}, r"curve\[0\] has no n_structures"),
-        ({"curve": [{"metrics": {}, "n_structures": 1e308}]}, r"curve\[0\] has structures that are none"),
-        ({"config": "x"}, "no mapping with a config"),
-        ({"status": "odd"}, "status is none of"),
-        ({"versions": {"a": 1}}, "versions has an entry that is no text"),
-        ({"selection": {"ids": [1]}}, "selection.ids are no texts"),
-        ({"started": None}, "started is no number"),
-        ({"overrides": "abc"}, "overrides is no list"),
-        ({"id": ["a"]}, "id is no text"),
+        ({"metrics": {"a": "b"}}, "metrics.a: Input should be a valid number"),
+        ({"metrics": {"a": True}}, "metrics.a: Input should be a valid number"),
+        ({"seconds": {"fit": None}}, "seconds.fit: Input should be a valid number"),
+        ({"curve": [{"metrics": {}, "n_atoms": 3}]}, "curve.0.n_structures: Field required"),
+        ({"curve": [{"metrics": {}, "n_atoms": 3, "n_structures": 1.5}]}, "curve.0.n_structures: Input"),
+        ({"config": "x"}, "config: Input should be an object"),
+        ({"status": "odd"}, "status: Input should be 'running'"),
+        ({"versions": {"a": 1}}, "versions.a: Input should be a valid string"),
+        ({"selection": {"nested": True, "ids": [1]}}, "selection.ids.0: Input should be a valid string"),
+        ({"started": None}, "started: Input should be a valid number"),
+        ({"overrides": "abc"}, "overrides: Input should be a valid array"),
+        ({"id": ["a"]}, "id: Input should be a valid string"),
+        ({"own": 1}, "own: Input should be a valid boolean"),
+        ({"dataset": {"n_pool": 3}}, "dataset.n_pool: Unexpected keyword"),
+        ({"more": 1}, "more: Unexpected keyword"),
     ],
 )
 def test_a_record_of_wrong_types_is_named(tmp_path, change, says):
@@ -210,13 +214,22 @@ def test_a_record_of_wrong_types_is_named(tmp_path, change, says):
     assert [trial.status for trial in read_trials([place])] == [UNREADABLE]
 
 
+def test_a_record_of_an_earlier_version_says_to_run_again(tmp_path):
+    place = write_trial(tmp_path / "a", fractions=(0.5, 1.0))
+    record = json.loads((place / "record.json").read_text())
+    del record["seconds"], record["budget"]
+    (place / "record.json").write_text(json.dumps(record))
+    with pytest.raises(TamisError, match=r"earlier version .*no budget, seconds.*run the trial again"):
+        read_record(place)
+
+
 @pytest.mark.parametrize("value", ["", [], None, 0])
 def test_a_part_that_is_empty_and_no_mapping_is_named(tmp_path, value):
     place = write_trial(tmp_path / "a", fractions=(0.5, 1.0))
     record = json.loads((place / "record.json").read_text())
     record["config"]["dataset"] = value
     (place / "record.json").write_text(json.dumps(record))
-    with pytest.raises(TamisError, match=r"config\.dataset is no mapping"):
+    with pytest.raises(TamisError, match=r"config\.dataset: Input should be"):
         read_record(place)
 
 
@@ -225,7 +238,7 @@ def test_a_trial_without_its_pool_is_left_out_of_reports(tmp_path):
     record = json.loads((place / "record.json").read_text())
     (place / "record.json").write_text(json.dumps(record | {"dataset": {}}))
     (trial,) = read_trials([place])
-    assert trial.status == UNREADABLE and "n_pool_atoms" in trial.reason
+    assert trial.status == UNREADABLE and "has the size 0" in trial.reason
 
 
 @pytest.mark.parametrize(
@@ -242,7 +255,7 @@ def test_a_damaged_record_is_named(tmp_path, data):
 def test_damaged_files_beside_records_count_as_missing(tmp_path, data):
     for name in ("selections.json", ".composed.json", "md.json"):
         (tmp_path / name).write_bytes(data)
-    assert read_file(tmp_path) == {}
+    assert read_file(tmp_path) == KeptFile()
     assert read_composed(tmp_path / ".composed.json") == {}
     assert md.read(tmp_path / "md.json") is None
 

@@ -107,7 +107,7 @@ def check(record: Any, place: Path) -> None:
     if record.status == COMPLETE:
         if not all(np.isfinite(value) for value in record.metrics.values()):
             raise WrongAnswer("a metric is not finite")
-        if not 0 < record.metrics["kept/structures"] <= record.dataset["n_pool"]:
+        if not 0 < record.metrics["kept/structures"] <= len(record.dataset.pool):
             raise WrongAnswer(f"{record.metrics['kept/structures']} structures were kept")
     elif record.status not in (FAILED, SKIPPED) or not record.reason:
         raise WrongAnswer(f"{record.status}: {record.reason!r}")

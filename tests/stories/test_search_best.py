@@ -76,9 +76,9 @@ def test_a_stopped_trial_keeps_what_it_measured(search, place):
     stopped = records[2]
     assert stopped.reason == poor.user_attrs["error"]
     measured = stopped.metrics["validation/force_mae_eV_per_A"]
-    assert measured == stopped.curve[0]["metrics"]["validation/force_mae_eV_per_A"]
+    assert measured == stopped.curve[0].metrics["validation/force_mae_eV_per_A"]
     assert list(poor.intermediate_values.values()) == [measured]
-    assert measured > records[0].curve[0]["metrics"]["validation/force_mae_eV_per_A"]
+    assert measured > records[0].curve[0].metrics["validation/force_mae_eV_per_A"]
     assert "test/force_mae_eV_per_A" in stopped.metrics
 
     client = MlflowClient(f"sqlite:///{place}/mlruns/mlflow.db")

@@ -52,7 +52,7 @@ class Page(HTMLParser):
 def whole(tmp_path_factory):
     """A complete study with a planted own effect, in two splits, with properties, another pruner and a toy failure."""
     folder = tmp_path_factory.mktemp("report") / "study"
-    write_study(folder / "published", extra=MD, with_kept=True)
+    write_study(folder / "published", extra=MD)
     for seed in range(3):
         write_trial(folder / f"cur-{seed}", "snap", "snap", "cur", seed, level=0.05)
     write_trial(folder / "failed", status="failed", reason="the moon is <full>")

@@ -149,11 +149,11 @@ def test_a_point_within_a_curve_is_retrained_to_the_same_numbers(curve, tmp_path
     )
     record = read_record(curve)
     again = read_record(tmp_path / "picked" / "trial")
-    first = record.curve[0]["metrics"]
+    first = record.curve[0].metrics
     for name in ("test/force_mae_eV_per_A", "validation/energy_mae_meV_per_atom", "kept/atoms"):
         assert again.metrics[name] == pytest.approx(first[name], rel=1e-9)
     kept = ase.io.read(tmp_path / "picked" / "kept.extxyz", ":")
-    assert [atoms.info["id"] for atoms in kept] == record.selection["ids"][: len(kept)]
+    assert [atoms.info["id"] for atoms in kept] == list(record.selection.ids)[: len(kept)]
     assert len(kept) == first["kept/structures"] and any((tmp_path / "picked" / "potential").iterdir())
     assert "retrained" in text and "Not measured for this set: properties" in text
     assert f"{first['test/force_mae_eV_per_A']:.3g} eV/Å" in text
@@ -204,7 +204,7 @@ def test_runs_are_compared_by_configuration_metrics_and_structures(tmp_path):
     assert metrics["test/force_mae_eV_per_A"][3] == "2.000"
     kept = {row[0]: row[1:] for row in found["kept"].rows}
     assert kept["a, b"] == ["30", "30", "30", "1.00"]
-    x, y = (set(read_record(folder).selection["ids"]) for folder in (a, c))
+    x, y = (set(read_record(folder).selection.ids) for folder in (a, c))
     assert kept["a, c"][2:] == [str(len(x & y)), f"{len(x & y) / len(x | y):.2f}"]
     assert "test/force_mae_eV_per_A" in to_html(document)
 

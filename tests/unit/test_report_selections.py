@@ -12,7 +12,7 @@ from tamis.analysis import coverage
 from tamis.analysis.coverage import CommonSpace
 from tamis.analysis.kept_sets import SELECTIONS_FILE, read_kept_sets
 from tamis.analysis.trials import find_trials, read_trials
-from tamis.cli import selections
+from tamis.commands import selections
 from tamis.commands.report import make_report
 from tamis.commands.selections import common_ruler, describe, flatten_to_map
 from tamis.data.extxyz_writer import write_extxyz
@@ -116,16 +116,16 @@ def test_a_map_of_a_plane_keeps_distances():
     rng = np.random.default_rng(1)
     turn = np.linalg.qr(rng.normal(size=(7, 7)))[0][:2]
     vectors = rng.normal(size=(20, 2)) @ turn + 5.0
-    plane = flatten_to_map([f"s{i}" for i in range(20)], vectors)
+    plane = flatten_to_map(("a",), [f"s{i}" for i in range(20)], vectors)
     shown = np.transpose([plane.x, plane.y])
     assert cdist(shown, shown) == pytest.approx(cdist(vectors, vectors), rel=1e-3, abs=1e-3)
     assert plane.variance == pytest.approx(1.0) and np.var(plane.x) >= np.var(plane.y)
 
 
 def test_a_map_of_one_structure_or_one_column_is_one_too():
-    assert flatten_to_map(["a"], np.ones((1, 3))).x == [0.0]
-    line = flatten_to_map(["a", "b"], np.array([[0.0], [2.0]]))
-    assert sorted(line.x) == [-1.0, 1.0] and line.y == [0.0, 0.0]
+    assert flatten_to_map(("a",), ("b",), np.ones((1, 3))).x == (0.0,)
+    line = flatten_to_map(("a",), ("a", "b"), np.array([[0.0], [2.0]]))
+    assert sorted(line.x) == [-1.0, 1.0] and line.y == (0.0, 0.0)
 
 
 # the file
@@ -171,7 +171,7 @@ def test_every_trial_and_every_latent_space_is_described(study):
         assert one["measures"]["distance"][0] > 0.0
     trials = read_trials(find_trials([study]))
     assert len(found["maps"]) == 2 and all(
-        len(m["ids"]) == trials[0].dataset["n_pool"] for m in found["maps"]
+        len(m["ids"]) == len(trials[0].dataset.pool) for m in found["maps"]
     )
     assert all(set(trial.ids) == set(found["maps"][0]["ids"]) for trial in trials)  # the whole pool, at 100 %
 
@@ -200,11 +200,10 @@ def test_a_described_folder_is_left_alone_and_a_new_trial_is_noticed(study, tmp_
     ("change", "words"),
     [
         (lambda r: r["dataset"].update(fingerprint="other"), "no longer the one"),
-        (lambda r: r["dataset"].update(n_pool=7), "that its split does not have"),
         (lambda r: r["config"]["dataset"].update(train="/nowhere.extxyz"), "nowhere"),
         (lambda r: r["config"]["store"].update(n_jobs=0), "n_jobs is 0"),
     ],
-    ids=["data set changed", "other split", "data set gone", "wrong store"],
+    ids=["data set changed", "data set gone", "wrong store"],
 )
 def test_what_cannot_be_described_is_told_and_shown(study, tmp_path, change, words):
     record = json.loads((study / "1" / "record.json").read_text())
@@ -256,8 +255,8 @@ def described(folder, **more):
 @pytest.fixture
 def folder(tmp_path):
     for seed in range(3):
-        write_trial(tmp_path / f"r{seed}", "snap", "none", "random", seed, with_kept=True)
-        write_trial(tmp_path / f"s{seed}", "snap", "snap", "fps", seed, with_kept=True)
+        write_trial(tmp_path / f"r{seed}", "snap", "none", "random", seed)
+        write_trial(tmp_path / f"s{seed}", "snap", "snap", "fps", seed)
         write_trial(tmp_path / f"a{seed}", "ace", "snap", "fps", seed)
     return tmp_path
 

@@ -31,7 +31,7 @@ def test_a_ready_space_composes(name):
         for job in space.kinds(set(config.hydra.runtime.choices)):
             pairs = (one.partition("=") for one in (*job, *settings.repeats[0]))
             composer.config(tuple((key, value) for key, _, value in pairs))
-        definition = definition_of(settings, space, composer)
+        definition = definition_of(settings, space, composer.config(()))
     assert not any(one.startswith("test/") for one in definition["objective"])
     assert set(definition["space"]) == {one.name for one in space.parameters}
     assert definition["repeat"] == {"seed.split": [0, 1, 2]}

@@ -6,17 +6,18 @@ import sys
 
 import pytest
 from hydra import compose, initialize_config_dir
+from tamis.study.trials import trials_of
+from tamis.tracking.parents import Parent
 from tests.studies import load, make_app, search_here
 
 from tamis.commands.run import for_search
 from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.messages import in_one_line
 from tamis.core.secrets import RedactingFormatter, redacted
 from tamis.records.record import COMPLETE, FAILED, TrialRecord
-from tamis.report.tables import in_one_line, print_failure
-from tamis.study.trials import trials_of
+from tamis.report.tables import print_failure
 from tamis.sweeps.plan import Job
 from tamis.tracking import Tracker
-from tamis.tracking.parents import Parent
 
 SECRET = "Xy7-hidden.word"
 

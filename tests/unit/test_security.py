@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from hydra.utils import instantiate
+from tamis.study.trials import read_composed, write_composed
 from tests.composing import composed
 from tests.report_folders import write_trial
 
-from tamis.analysis.kept import groups_of
 from tamis.analysis.trials import read_trials
 from tamis.bases.gap.check import check_gap
 from tamis.commands.pick_files import retrain
@@ -31,7 +31,6 @@ from tamis.report.document import Cell, Document, Paragraph, Section, Table
 from tamis.report.files import to_latex
 from tamis.report.html import to_html
 from tamis.store import read_block
-from tamis.study.trials import read_composed, write_composed
 
 SOURCE = Path(__file__).parents[2] / "src"
 FORBIDDEN = {
@@ -124,7 +123,6 @@ def test_a_record_from_elsewhere_runs_nothing(trap, tmp_path):
     place = hostile(tmp_path, target, **arguments)
     (trial,) = read_trials([place])
     assert trial.status == "complete"
-    assert groups_of([trial]) == {}
     (tmp_path / "out").mkdir()
     with pytest.raises(TamisError, match="no class of tamis"):
         retrain(trial, 0, tmp_path / "out")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.records.record import COMPLETE, TrialRecord
+from tamis.records.record import COMPLETE, DatasetFacts, Point, TrialRecord
 from tamis.report.tables import print_trial
 from tamis.report.trial_physics import physics_table
 
@@ -28,9 +28,9 @@ PHYSICS = {
 
 def record(metrics: dict[str, float], problems: dict[str, str] | None = None) -> TrialRecord:
     made = TrialRecord(config={"choices": {"model": "snap"}}, status=COMPLETE, problems=problems or {})
-    made.dataset = {"n_pool": 5, "n_validation": 1, "n_test": 2}
+    made.dataset = DatasetFacts(pool=("a", "b", "c", "d", "e"), validation=("f",), test=("g", "h"))
     made.metrics = ERRORS | {"kept/structures": 3.0} | metrics
-    made.curve = [{"n_structures": 3, "metrics": made.metrics}]
+    made.curve = [Point(3, 6, made.metrics)]
     return made
 
 

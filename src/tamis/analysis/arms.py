@@ -83,7 +83,7 @@ class Curve:
     @property
     def n_pool_atoms(self) -> float:
         """Atoms of the pool."""
-        return float(self.source[0][0].dataset["n_pool_atoms"])
+        return float(self.source[0][0].dataset.n_pool_atoms)
 
 
 Key = tuple[Ground, str, str, str, bool, Seeds]
@@ -180,7 +180,7 @@ def _grounds(trials: Sequence[Trial]) -> list[Ground]:
 
 
 def _print(trial: Trial) -> str:
-    return str(trial.dataset.get("fingerprint", ""))
+    return trial.dataset.fingerprint
 
 
 def _variant(name: str) -> str:

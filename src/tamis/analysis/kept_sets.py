@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tamis.analysis.trials import Trial
-from tamis.records.shape import are_numbers, are_texts, decoded
+from tamis.core.errors import TamisError
+from tamis.core.shapes import STRICT, from_json
 
 SELECTIONS_FILE = "selections.json"
 REVISION = 1
@@ -20,13 +20,36 @@ COMMAND = "tamis-selections"
 class Map:
     """The structures of one pool in two dimensions of one descriptor's latent space.
 
-    ids : of the structures, (n,). x, y : along the two principal axes, (n,). variance : part that these axes hold.
+    key : see ``map_key``. ids : of the structures, (n,). x, y : along the two principal axes, (n,). variance : part
+    that these axes hold.
     """
 
-    ids: Sequence[str]
-    x: Sequence[float]
-    y: Sequence[float]
+    key: tuple[str, ...]
+    ids: tuple[str, ...]
+    x: tuple[float, ...]
+    y: tuple[float, ...]
     variance: float
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is known of one trial, which started then: name -> value at each point."""
+
+    started: float
+    measures: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """The content of ``selections.json``. trials : by their folders; the rest as in ``KeptSets``."""
+
+    __pydantic_config__ = STRICT
+
+    revision: int = REVISION
+    spaces: dict[str, str] = field(default_factory=dict)
+    trials: dict[str, Measures] = field(default_factory=dict)
+    maps: list[Map] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -43,8 +66,8 @@ class KeptSets:
 
 def pool_key(trial: Trial) -> str:
     """Equal for trials of one pool of one data set."""
-    parts = (trial.seeds[0], trial.validation_fraction, trial.dataset.get("n_tuning", 0))
-    return f"{trial.dataset.get('fingerprint')} {parts}"
+    parts = (trial.seeds[0], trial.validation_fraction, len(trial.dataset.tuning))
+    return f"{trial.dataset.fingerprint} {parts}"
 
 
 def map_key(trial: Trial) -> tuple[str, ...]:
@@ -64,37 +87,20 @@ def read_kept_sets(folders: Iterable[Path], trials: Iterable[Trial]) -> KeptSets
     problems: list[str] = []
     for folder in sorted({f.resolve() for f in folders} | {path.parent for path in started}):
         content = read_file(folder)
-        for name, one in content.get("trials", {}).items():
-            if started.get(folder / name) == one["started"]:
-                measures[folder / name] = one["measures"]
-        for one in content.get("maps", []):
-            maps[tuple(one["key"])] = Map(one["ids"], one["x"], one["y"], one["variance"])
-        spaces |= content.get("spaces", {})
-        problems += content.get("problems", [])
+        for name, one in content.trials.items():
+            if started.get(folder / name) == one.started:
+                measures[folder / name] = one.measures
+        maps |= {one.key: one for one in content.maps}
+        spaces |= content.spaces
+        problems += content.problems
     return KeptSets(measures, maps, spaces, problems)
 
 
-def read_file(folder: Path) -> dict[str, Any]:
+def read_file(folder: Path) -> KeptFile:
     """What a folder's file says; nothing where there is none, it is damaged, or of another revision."""
     try:
-        content = decoded((folder / SELECTIONS_FILE).read_bytes())
-        return content if content["revision"] == REVISION and _is_sound(content) else {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}
-
-
-def _is_sound(content: Mapping[str, Any]) -> bool:
-    """Whether everything has the type that ``tamis-selections`` gives it; raises where that cannot even be asked."""
-    trials = all(
-        are_numbers([one["started"]]) and all(map(are_numbers, one["measures"].values()))
-        for one in content["trials"].values()
-    )
-    maps = all(
-        are_texts(one["key"])
-        and are_texts(one["ids"])
-        and are_numbers([*one["x"], *one["y"], one["variance"]])
-        and len(one["ids"]) == len(one["x"]) == len(one["y"])
-        for one in content["maps"]
-    )
-    texts = are_texts(content["spaces"].values()) and are_texts(content["problems"])
-    return trials and maps and texts
+        found = from_json(KeptFile, (folder / SELECTIONS_FILE).read_bytes())
+    except (OSError, TamisError):
+        return KeptFile()
+    sound = all(len(one.ids) == len(one.x) == len(one.y) for one in found.maps)
+    return found if found.revision == REVISION and sound else KeptFile()

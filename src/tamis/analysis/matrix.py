@@ -10,8 +10,9 @@ from rich.table import Table
 
 from tamis.analysis.averages import AVERAGE, size_words
 from tamis.analysis.points import Point, average
+from tamis.core.metrics import FORCE_MAE, KEPT_ATOMS, TEST, error
 
-METRIC = "test/force_mae_eV_per_A"
+METRIC = error(TEST, FORCE_MAE)
 BASELINE = "random"
 Cell = tuple[float, bool]
 """Ratio of errors, and whether the descriptor is the model's own."""
@@ -22,11 +23,11 @@ def matrices(points: Sequence[Point]) -> Iterator[Table]:
     budgets: dict[tuple[str, str], list[Point]] = {}
     for point in points:
         budgets.setdefault((point.setting, point.budget), []).append(point)
-    for (setting, _), some in sorted(budgets.items(), key=lambda item: average(item[1], "kept/atoms")):
+    for (setting, _), some in sorted(budgets.items(), key=lambda item: average(item[1], KEPT_ATOMS)):
         cells = ratios(some)
         models, descriptors = (sorted({key[i] for key in cells}) for i in (0, 1))
         if len(models) > 1 and len(descriptors) > 1:
-            kept = f"{size_words(p.metrics['kept/atoms'] for p in some)} kept"
+            kept = f"{size_words(p.metrics[KEPT_ATOMS] for p in some)} kept"
             yield _table(
                 cells,
                 models,

@@ -24,7 +24,7 @@ class Point:
 
     setting: what else was varied, as it was typed (``dataset.element=Mo``); empty where nothing was.
     budget: what was asked for, the same text for all seeds (the numbers that came of it may differ a little).
-    own: whether the descriptor is the basis of the model, configured the same.
+    own: whether the descriptor is the model's own.
     """
 
     model: str
@@ -59,8 +59,8 @@ def points_of(records: Sequence[TrialRecord]) -> Iterator[Point]:
                     f"{json.dumps(record.config['budget'], sort_keys=True)}, point {i}",
                     seed["split"],
                     seed["select"],
-                    record.config["model"].get("basis") == record.config["descriptor"],
-                    point["metrics"],
+                    bool(record.own),
+                    point.metrics,
                 )
 
 

@@ -7,31 +7,35 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tamis.core.errors import TamisError
-from tamis.records.record import COMPLETE, RECORD_FILE
-from tamis.records.shape import decoded, problem_of
+from tamis.core.metrics import (
+    ENERGY_MAE,
+    FORCE_MAE,
+    KEPT_STRUCTURES,
+    MAES,
+    MD,
+    PROPERTIES,
+    SIZES,
+    TEST,
+    VALIDATION,
+    error,
+)
+from tamis.records.record import COMPLETE, RECORD_FILE, DatasetFacts, TrialRecord, read_record
 
 WANTED = (
-    "test/energy_mae",
-    "test/force_mae",
-    "test/stress_mae",
-    "validation/energy_mae",
-    "validation/force_mae",
-    "kept/",
-    "properties/",
-    "md/",
-    "coverage/",
+    *(error(TEST, quantity) for quantity in MAES),
+    *(error(VALIDATION, quantity) for quantity in (ENERGY_MAE, FORCE_MAE)),
+    *(*SIZES, PROPERTIES, MD),
 )
 """Beginnings of the names of metrics that reports show; others stay in the record."""
 WHERE = ("root", "base_url", "cache", "verify", "sha256", "reference", "reference_source")
 """Keys of ``dataset`` that change no structure and no label."""
 PARTS = ("dataset", "latent", "descriptor", "pruner", "budget", "model")
-SIZES = ("kept/structures", "kept/atoms", "kept/fraction_of_structures", "kept/fraction_of_atoms")
 UNREADABLE = "unreadable"
 Metrics = Mapping[str, float]
 
@@ -40,10 +44,10 @@ Metrics = Mapping[str, float]
 class Trial:
     """One trial's record, without what no report shows.
 
-    parts: configuration of each group as JSON text, without places of files. own: the descriptor is the model's basis,
-    configured the same. points: metrics at each point of the curve. ids: kept structures in the order of choice.
-    point_ids: those of each point where the pruner is not nested. choices, seeds, dataset, problems, versions: as in
-    ``TrialRecord``.
+    parts: configuration of each group as JSON text, without places of files. own: whether the descriptor is the
+    model's own. points: metrics at each point of the curve. ids: kept structures in the order of choice.
+    point_ids: those of each point where the selections are not nested. choices, seeds, dataset, problems, versions: as
+    in ``TrialRecord``.
     """
 
     folder: Path
@@ -56,7 +60,7 @@ class Trial:
     element: str
     validation_fraction: float
     seeds: tuple[int, int, int]
-    dataset: Mapping[str, Any]
+    dataset: DatasetFacts
     points: tuple[Metrics, ...]
     ids: tuple[str, ...]
     point_ids: tuple[tuple[str, ...], ...]
@@ -66,7 +70,7 @@ class Trial:
 
     def kept(self, i: int) -> tuple[str, ...]:
         """Ids of the structures that were kept at point ``i``."""
-        return self.point_ids[i] if self.point_ids else self.ids[: int(self.points[i]["kept/structures"])]
+        return self.point_ids[i] if self.point_ids else self.ids[: int(self.points[i][KEPT_STRUCTURES])]
 
 
 def find_trials(folders: Sequence[Path]) -> list[Path]:
@@ -89,11 +93,17 @@ def find_trials(folders: Sequence[Path]) -> list[Path]:
 
 def read_trials(folders: Iterable[Path]) -> list[Trial]:
     """The trials; one whose record cannot be read has the status ``unreadable``."""
-    shared: dict[
-        str, str
-    ] = {}  # equal texts once: a study has thousands of trials and some dozens of configurations
+    shared = Shared()
     with _no_collector():
         return [_read(folder, shared) for folder in folders]
+
+
+@dataclass
+class Shared:
+    """What many trials have in common is kept once: thousands of trials have some dozens of configurations."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    datasets: dict[DatasetFacts, DatasetFacts] = field(default_factory=dict)
 
 
 @contextmanager
@@ -108,29 +118,33 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _read(folder: Path, shared: dict[str, str]) -> Trial:
+def _read(folder: Path, shared: Shared) -> Trial:
     try:
-        record = decoded((folder / RECORD_FILE).read_bytes())
-        if problem := problem_of(record):
-            return _unreadable(folder, f"{RECORD_FILE}: {problem}")
-        return trial_of(record, folder, shared)
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        return _unreadable(folder, f"{RECORD_FILE}: {type(error).__name__}: {error}")
+        return trial_of(read_record(folder), folder, shared)
+    except TamisError as damaged:
+        return _unreadable(folder, str(damaged))
+    except (ValueError, KeyError, TypeError, AttributeError) as damaged:
+        return _unreadable(folder, f"{RECORD_FILE}: {type(damaged).__name__}: {damaged}")
 
 
 def _unreadable(folder: Path, reason: str) -> Trial:
     return Trial(
-        folder, UNREADABLE, reason, {}, {}, {}, False, "?", 0.0, (0, 0, 0), {}, (), (), (), {}, 0.0, 0.0
+        *(folder, UNREADABLE, reason, {}, {}, {}, False, "?", 0.0, (0, 0, 0), DatasetFacts()),
+        *((), (), (), {}, 0.0, 0.0),
     )
 
 
-def trial_of(record: Mapping[str, Any], folder: Path, shared: dict[str, str]) -> Trial:
-    """From the content of a record."""
-    config, dataset = record["config"], record["dataset"]
-    complete = record["status"] == COMPLETE
-    curve = record["curve"] if complete else []
+def trial_of(record: TrialRecord, folder: Path, shared: Shared) -> Trial:
+    """What reports need of a record.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, AttributeError : its configuration or its sizes are damaged.
+    """
+    config = record.config
+    curve = record.curve if record.status == COMPLETE else []
     if curve:
-        _check_sizes(dataset, curve)
+        _check_sizes(record)
     data = config.get("dataset") or {}
     parts = {}
     for group in PARTS:
@@ -138,46 +152,40 @@ def trial_of(record: Mapping[str, Any], folder: Path, shared: dict[str, str]) ->
         if group == "dataset":
             part = {key: value for key, value in part.items() if key not in WHERE}
         text = json.dumps(part, sort_keys=True)
-        parts[group] = shared.setdefault(text, text)
+        parts[group] = shared.texts.setdefault(text, text)
     seed = config.get("seed") or {}
-    metrics = record["metrics"]
     return Trial(
         folder=folder,
-        status=record["status"],
-        reason=record["reason"],
-        problems=record.get("problems") or {},
+        status=record.status,
+        reason=record.reason,
+        problems=record.problems,
         choices=_choices(config),
         parts=parts,
-        own=_is_own(config),
-        element=str(data.get("element") or "-".join(dataset.get("elements", [])) or "?"),
+        own=bool(record.own),
+        element=str(data.get("element") or "-".join(record.dataset.elements) or "?"),
         validation_fraction=float(config.get("validation_fraction") or 0.0),
         seeds=(seed.get("split", 0), seed.get("select", 0), seed.get("fit", 0)),
-        dataset=dataset,
-        points=tuple(_slim(point["metrics"]) for point in curve),
-        ids=tuple(map(sys.intern, record["selection"].get("ids", []))) if complete else (),
-        point_ids=tuple(tuple(map(sys.intern, point["ids"])) for point in curve if "ids" in point),
-        versions=record["versions"],
-        seconds=sum(value for name, value in metrics.items() if name.startswith("seconds/")),
-        started=float(record.get("started", 0.0)),
+        dataset=shared.datasets.setdefault(record.dataset, record.dataset),
+        points=tuple(_slim(point.metrics) for point in curve),
+        ids=tuple(map(sys.intern, record.selection.ids)) if curve else (),
+        point_ids=tuple(tuple(map(sys.intern, point.ids)) for point in curve if point.ids is not None),
+        versions=record.versions,
+        seconds=sum(record.seconds.values()),
+        started=record.started,
     )
 
 
-def _check_sizes(dataset: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> None:
+def _check_sizes(record: TrialRecord) -> None:
     """Raise KeyError or ValueError unless every point says how much was kept, and of how much."""
-    for name, metrics in [("n_pool_atoms", dataset), *((n, p["metrics"]) for p in curve for n in SIZES)]:
-        if not metrics[name] > 0.0:
-            raise ValueError(f"{name} is {metrics[name]}")
+    sizes = [record.dataset.n_pool_atoms, *(point.metrics[name] for point in record.curve for name in SIZES)]
+    if not min(sizes) > 0.0:
+        raise ValueError(f"a pool or a kept set has the size {min(sizes)}")
 
 
 def _choices(config: Mapping[str, Any]) -> Mapping[str, str]:
     """What was chosen of each group; where that is not told, its module."""
     targets = {group: str((config.get(group) or {}).get("_target_", "?.?")).split(".") for group in PARTS}
     return {group: sys.intern(path[-2]) for group, path in targets.items()} | config["choices"]
-
-
-def _is_own(config: Mapping[str, Any]) -> bool:
-    basis = (config.get("model") or {}).get("basis")
-    return basis is not None and basis == config.get("descriptor")
 
 
 def _slim(metrics: Mapping[str, float]) -> Metrics:

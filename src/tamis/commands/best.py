@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from tamis.core.errors import TamisError
+from tamis.core.metrics import MEMORY
 from tamis.core.trust import check_trusted
 from tamis.parts import Parts
-from tamis.records.record import COMPLETE, RECORD_FILE, TrialRecord, read_record
+from tamis.records.record import COMPLETE, RECORD_FILE, DatasetFacts, TrialRecord, read_record
 from tamis.report.tables import print_failure
 from tamis.sweeps.folder import SweepFolder
 from tamis.sweeps.search.settings import require_optuna
@@ -28,17 +30,19 @@ if TYPE_CHECKING:
 
 SAME = 1e-6
 """Relative difference up to which a metric counts as the same."""
-NOT_COMPARED = ("seconds/", "memory/")
-"""What the names of metrics begin with that no two runs have in common."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``tamis best`` takes."""
     parser.add_argument("folder", type=Path, help="of the search, such as multirun/data_efficiency")
     parser.add_argument("--study", metavar="NAME", help="the study's name, if the folder does not say it")
-    parser.add_argument("--storage", metavar="URL", help="where the study is, if not in the folder; or a journal file")
+    parser.add_argument(
+        "--storage", metavar="URL", help="where the study is, if not in the folder; or a journal file"
+    )
     parser.add_argument("-n", type=int, default=10, help="rows of the table (10)")
-    parser.add_argument("--rerun", type=int, metavar="TRIAL", help="run this trial again, with the potential's files")
+    parser.add_argument(
+        "--rerun", type=int, metavar="TRIAL", help="run this trial again, with the potential's files"
+    )
     parser.add_argument("--out", type=Path, help="new folder of that run (best_<study>_<trial>)")
 
 
@@ -107,7 +111,7 @@ def table_of(study: Study, folder: Path, n: int) -> Table:
 
 
 def _spread(records: Sequence[TrialRecord], name: str) -> str:
-    values = [record.metrics[name] for record in records if name in record.metrics]
+    values = [record.measured[name] for record in records if name in record.measured]
     return f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 and len(values) == len(records) else ""
 
 
@@ -150,25 +154,30 @@ def differences_between(before: TrialRecord, after: TrialRecord) -> list[str]:
     if after.status != COMPLETE:
         return [f"the trial was complete and is {after.status} now: {after.reason}"]
     found = []
-    if before.dataset != after.dataset:
-        found.append(f"the data set was {before.dataset} and is {after.dataset}")
+    changed = [
+        one.name
+        for one in fields(DatasetFacts)
+        if getattr(before.dataset, one.name) != getattr(after.dataset, one.name)
+    ]
+    if changed:
+        found.append(f"the data set has changed ({', '.join(changed)})")
     if before.selection != after.selection:
         found.append("other structures were kept")
     found += different_metrics(before.metrics, after.metrics)
-    changed = [
+    versions = [
         f"{name} {version} before, {after.versions.get(name, 'none')} now"
         for name, version in before.versions.items()
         if after.versions.get(name) != version
     ]
-    return [*found, f"versions: {'; '.join(changed)}"] if found and changed else found
+    return [*found, f"versions: {'; '.join(versions)}"] if found and versions else found
 
 
 def different_metrics(before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
-    """Metrics that differ by more than ``SAME``, or that only one side has; times and memory are not compared."""
+    """Metrics that differ by more than ``SAME``, or that only one side has; memory is not compared."""
     return [
         f"{name} was {before.get(name)} and is {after.get(name)}"
         for name in {**before, **after}
-        if not name.startswith(NOT_COMPARED)
+        if not name.startswith(MEMORY)
         and not math.isclose(
             before.get(name, math.nan), after.get(name, math.nan), rel_tol=SAME, abs_tol=SAME * SAME
         )

@@ -16,6 +16,16 @@ from tamis.commands.arguments import default_uri, new_name, read_arguments
 from tamis.commands.endings import in_a_sentence
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
+from tamis.core.metrics import (
+    KEPT_ATOMS,
+    KEPT_STRUCTURES,
+    MAES,
+    PROPERTIES,
+    STABLE_FRACTION,
+    TEST,
+    VALIDATION,
+    error,
+)
 from tamis.records.record import RECORD_FILE, TrialRecord, read_record
 from tamis.report.document import Cell, Document, Paragraph, Row, Section, Table, text_of
 from tamis.report.html import to_html
@@ -28,14 +38,10 @@ USAGE = (
     f"[tracking.uri=sqlite:///...] [ui={UI}]"
 )
 MAIN = (
-    *(
-        f"{part}/{quantity}"
-        for part in ("validation", "test")
-        for quantity in ("energy_mae_meV_per_atom", "force_mae_eV_per_A", "stress_mae_GPa")
-    ),
-    *("kept/structures", "kept/atoms"),
+    *(error(part, quantity) for part in (VALIDATION, TEST) for quantity in MAES),
+    *(KEPT_STRUCTURES, KEPT_ATOMS),
 )
-MAIN_BEGINNINGS = ("properties/", "md/stable", "coverage/")
+MAIN_BEGINNINGS = (PROPERTIES, STABLE_FRACTION)
 
 
 def main() -> None:
@@ -69,7 +75,7 @@ def compare_runs(folders: Sequence[Path], links: Links) -> Document:
     """
     if len(folders) < 2:
         raise TamisError(f"one run is not compared with anything; give another. {USAGE}")
-    records = [_record(folder) for folder in folders]
+    records = [read_record(folder) for folder in folders]
     names = _names(folders)
     sections = [
         Section("Runs", [_runs(records, names, folders, links), *_warnings(records, names)]),
@@ -78,13 +84,6 @@ def compare_runs(folders: Sequence[Path], links: Links) -> Document:
         Section("Kept structures in common", [_kept(records, names)]),
     ]
     return Document(f"Comparison of {' and '.join(names)}", "Numbers are of each run's last point.", sections)
-
-
-def _record(folder: Path) -> TrialRecord:
-    try:
-        return read_record(folder)
-    except (OSError, ValueError, TypeError) as error:
-        raise TamisError(f"{folder / RECORD_FILE} cannot be read ({error})") from error
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -105,7 +104,7 @@ def _runs(
 
 
 def _warnings(records: Sequence[TrialRecord], names: Sequence[str]) -> Iterator[Paragraph]:
-    prints = {record.dataset.get("fingerprint") for record in records}
+    prints = {record.dataset.fingerprint for record in records}
     if len(prints) > 1:
         yield Paragraph(
             "The runs have different data sets: their errors are not of the same test structures.",
@@ -128,7 +127,7 @@ def _differences(records: Sequence[TrialRecord], names: Sequence[str]) -> Table:
 
 
 def _metrics(records: Sequence[TrialRecord], names: Sequence[str]) -> Iterator[Table]:
-    metrics = [record.metrics for record in records]
+    metrics = [record.measured for record in records]
     every = sorted({name for some in metrics for name in some})
     main = [n for n in MAIN if n in every] + [
         n for n in every if n.startswith(MAIN_BEGINNINGS) and n not in MAIN
@@ -147,7 +146,7 @@ def _row(values: Sequence[float | None]) -> list[str]:
 
 
 def _kept(records: Sequence[TrialRecord], names: Sequence[str]) -> Table:
-    sets = [set(record.selection.get("ids", ())) for record in records]
+    sets = [set(record.selection.ids) for record in records]
     rows = []
     for (a, x), (b, y) in combinations(zip(names, sets, strict=True), 2):
         both, either = len(x & y), len(x | y)

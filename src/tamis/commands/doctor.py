@@ -1,10 +1,11 @@
-"""``tamis-doctor``: which engines are here, what each enables, how to get the missing."""
+"""Which engines are here, what each enables, and how to get the missing."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import subprocess
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tamis.commands.endings import in_a_sentence
 from tamis.models.trainers.programs import where_is
 
 PAIR_STYLES = ("snap", "pace", "quip", "hdnnp", "chimesFF")
@@ -48,9 +48,12 @@ class Engine:
     default: bool = False
 
 
-@in_a_sentence()
-def main() -> None:
-    """Print the table; exit status 0 if all that the default configuration needs works, else 1."""
+def add_arguments(parser: ArgumentParser) -> None:
+    """``tamis doctor`` has none."""
+
+
+def run(arguments: Namespace) -> int:
+    """Print the table; returns 0 if all that the default configuration needs works, else 1."""
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("", "engine", "version", "enables", "if missing"):
         table.add_column(heading)
@@ -70,7 +73,7 @@ def main() -> None:
         "[green]the default set works[/]" if healthy else "[red]the default set does not work: see ✗ above[/]"
     )
     console.print(verdict)
-    sys.exit(0 if healthy else 1)
+    return 0 if healthy else 1
 
 
 def engines() -> tuple[Engine, ...]:
@@ -162,7 +165,3 @@ def _program(name: str, enables: str, get: str) -> Engine:
         return Finding("found", path) if path else Finding("")
 
     return Engine(name, enables, get, look)
-
-
-if __name__ == "__main__":
-    main()

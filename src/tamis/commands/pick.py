@@ -267,9 +267,9 @@ def _lines(
         f"whole pool's, geometric mean over {len(_splits(picked))} splits; up to {1 + wish.within / 100:.3f} "
         "was allowed."
     )
-    if (n := curve.source[i][0].dataset.get("n_distinct_validation")) is not None:
-        few = "; that is too few to decide anything" if n < FEW else ""
-        yield f"* A validation set has {n} distinct structures{few}."
+    n = curve.source[i][0].dataset.n_distinct_validation
+    few = "; that is too few to decide anything" if n < FEW else ""
+    yield f"* A validation set has {n} distinct structures{few}."
     kept = "kept, where they were measured" if len(picked.unknown) < 2 else "not measured"
     yield f"* Properties and stability: {kept}."
     for what in picked.unknown:

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from tamis.analysis.trials import Trial
 from tamis.core.errors import TamisError
 from tamis.core.trust import check_trusted
-from tamis.records.record import COMPLETE, RECORD_FILE, read_record
+from tamis.records.record import COMPLETE, RECORD_FILE, BudgetFacts, read_record
 from tamis.trial import run_trial
 
 
@@ -22,17 +22,18 @@ def retrain(trial: Trial, point: int, out: Path) -> None:
     ------
     TamisError : it fails (moved data, for instance), or keeps other structures than it did.
     """
-    config = read_record(trial.folder).config
+    before = read_record(trial.folder)
+    config = before.config
     check_trusted(config, trial.folder / RECORD_FILE)
     choices = config.pop("choices")
     config["artifacts"] = True  # large studies write records alone
-    config["budget"] = _budget(config["budget"], point, len(trial.kept(point)))
+    config["budget"] = _budget(before.budget, point)
     scratch = out / "trial"
     scratch.mkdir()
     record = run_trial(OmegaConf.create(config), {**choices, "budget": "picked"}, scratch)
     if record.status != COMPLETE:
         raise TamisError(f"the picked set could not be retrained: {record.reason}")
-    kept = set(read_record(scratch).selection["ids"])
+    kept = set(read_record(scratch).selection.ids)
     if kept != set(trial.kept(point)):
         raise TamisError(
             f"the retrained trial kept {len(kept)} structures, not the same as the "
@@ -43,9 +44,7 @@ def retrain(trial: Trial, point: int, out: Path) -> None:
     shutil.copytree(scratch / "potential", out / "potential")
 
 
-def _budget(budget: dict[str, Any], point: int, n_kept: int) -> dict[str, Any]:
-    """A curve of the one fraction, or where several fractions came to one count, the number of structures."""
-    fractions = budget.get("fractions", [])
-    if point < len(fractions):
-        return {**budget, "fractions": [fractions[point]]}
-    return {"_target_": "tamis.selection.budget.StructuresBudget", "n_structures": n_kept}
+def _budget(budget: BudgetFacts, point: int) -> dict[str, Any]:
+    """The limit of one point as a budget of its own."""
+    kind = {"structures": "StructuresBudget", "atoms": "AtomsBudget"}[budget.unit]
+    return {"_target_": f"tamis.selection.budget.{kind}", f"n_{budget.unit}": budget.limits[point]}

@@ -21,8 +21,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from tamis.analysis.coverage import CommonSpace, Indices
-from tamis.analysis.kept_sets import REVISION, SELECTIONS_FILE, Map, map_key, pool_key, read_file
+from tamis.analysis.coverage import CommonSpace
+from tamis.analysis.kept_sets import SELECTIONS_FILE, KeptFile, Map, Measures, map_key, pool_key, read_file
 from tamis.analysis.trials import Trial, find_trials, read_trials
 from tamis.commands.arguments import read_arguments
 from tamis.core.configuration import config_folder, explain, register_resolvers
@@ -31,13 +31,12 @@ from tamis.core.files import write_atomically
 from tamis.core.progress import progress
 from tamis.core.threads import limited
 from tamis.core.trust import check_trusted
-from tamis.data.dataset import Dataset, split_dataset
+from tamis.data.dataset import Dataset
 from tamis.parts import build_part
 from tamis.records.record import COMPLETE, RECORD_FILE, read_record
 from tamis.report.tables import print_failure
 from tamis.selection.keep_all import KeepAll
 from tamis.store import Store
-from tamis.trial import SPLIT
 
 USAGE = "usage: tamis-selections <folder of trials>..."
 DIGITS = 5
@@ -74,29 +73,29 @@ def describe(folder: Path) -> Sequence[str]:
     trials = [t for t in read_trials(find_trials([folder])) if t.status == COMPLETE and t.points]
     names = {trial: trial.folder.relative_to(folder).as_posix() for trial in trials}
     found = read_file(folder)
-    started = {name: one["started"] for name, one in found.get("trials", {}).items()}
-    if found and started == {names[trial]: trial.started for trial in trials}:
-        return list(found["problems"])
-    content: dict[str, Any] = {"revision": REVISION, "spaces": {}, "trials": {}, "maps": [], "problems": []}
+    started = {name: one.started for name, one in found.trials.items()}
+    if found.trials and started == {names[trial]: trial.started for trial in trials}:
+        return found.problems
+    content = KeptFile()
     by_data: dict[tuple[str, str], list[Trial]] = defaultdict(list)
     for trial in trials:
-        by_data[str(trial.dataset.get("fingerprint")), trial.parts["dataset"]].append(trial)
+        by_data[trial.dataset.fingerprint, trial.parts["dataset"]].append(trial)
     with limited(), progress("kept sets", len(trials)) as advance:  # as trials do
         for (fingerprint, _), some in by_data.items():
             try:
                 data = _Data.of(some)
-                content["spaces"][fingerprint] = data.space_name
+                content.spaces[fingerprint] = data.space_name
                 for same in _by_selection(some):
                     measures = data.measure(same[0])
                     for trial in same:
-                        content["trials"][names[trial]] = {"started": trial.started, "measures": measures}
+                        content.trials[names[trial]] = Measures(trial.started, measures)
                         advance(1)
-                content["maps"] += data.maps(some)
+                content.maps.extend(data.maps(some))
             except (TamisError, OSError, OmegaConfBaseException, KeyError, ValueError) as error:
                 # the trials are as good as before, and the report says what it has not
-                content["problems"].append(f"{_name(some[0])}: not described: {explain(error)}")
-    write_atomically(folder / SELECTIONS_FILE, json.dumps(content).encode())
-    return list(content["problems"])
+                content.problems.append(f"{_name(some[0])}: not described: {explain(error)}")
+    write_atomically(folder / SELECTIONS_FILE, json.dumps(asdict(content)).encode())
+    return content.problems
 
 
 def _by_selection(trials: Sequence[Trial]) -> Iterator[list[Trial]]:
@@ -133,7 +132,7 @@ class _Data:
         """
         config = _config_of(trials[0])
         dataset: Dataset = build_part("dataset", config["dataset"]).load()
-        if dataset.fingerprint != trials[0].dataset.get("fingerprint"):
+        if dataset.fingerprint != trials[0].dataset.fingerprint:
             raise TamisError("the data set is no longer the one that the trials had")
         structures = dataset.subset(np.flatnonzero(~dataset.is_test))
         store = Store(
@@ -144,25 +143,16 @@ class _Data:
         places = {name: i for i, name in enumerate(structures.ids)}
         return cls(dataset, structures, places, store, space, type(ruler.space).__module__.split(".")[-1])
 
-    def measure(self, trial: Trial) -> Mapping[str, list[float]]:
+    def measure(self, trial: Trial) -> dict[str, tuple[float, ...]]:
         """Coverage, distance and entropy at each point of a trial."""
         kept = [np.array([self.places[i] for i in trial.kept(k)]) for k in range(len(trial.points))]
-        found = self.space.measure(kept, self._pool(trial))
-        return {name: [float(f"{value:.{DIGITS}g}") for value in values] for name, values in found.items()}
+        pool = np.array([self.places[i] for i in trial.dataset.pool])
+        found = self.space.measure(kept, pool)
+        return {
+            name: tuple(float(f"{value:.{DIGITS}g}") for value in values) for name, values in found.items()
+        }
 
-    def _pool(self, trial: Trial) -> Indices:
-        """The pool of a trial's split, drawn again."""
-        rng = np.random.default_rng([trial.seeds[0], SPLIT])
-        with_tuning = bool(trial.dataset.get("n_tuning"))
-        split = split_dataset(self.dataset, trial.validation_fraction, rng, with_tuning)
-        pool = np.array([self.places[self.dataset.ids[i]] for i in split.pool])
-        if len(pool) != trial.dataset["n_pool"] or not set(trial.ids) <= {
-            self.structures.ids[i] for i in pool
-        }:
-            raise TamisError(f"{trial.folder.name} kept structures that its split does not have")
-        return pool
-
-    def maps(self, trials: Sequence[Trial]) -> Iterator[dict[str, Any]]:
+    def maps(self, trials: Sequence[Trial]) -> Iterator[Map]:
         """A map of each latent space that a pruner saw, at the first split that it was run with."""
         first: dict[tuple[str, str], Trial] = {}
         for trial in sorted(trials, key=lambda trial: trial.seeds):
@@ -171,11 +161,11 @@ class _Data:
             config = _config_of(trial)
             basis = build_part("descriptor", config["descriptor"])
             if basis.n_features:
-                pool = self.structures.subset(self._pool(trial))
+                pool = self.structures.subset([self.places[i] for i in trial.dataset.pool])
                 latent = build_part("latent", config["latent"])
                 values = self.store.lazy_values(basis, pool.structures)
                 vectors = latent.features(values, pool.groups, KeepAll(), self.store.memory).vectors
-                yield {"key": list(map_key(trial)), **asdict(flatten_to_map(pool.ids, vectors))}
+                yield flatten_to_map(map_key(trial), pool.ids, vectors)
 
 
 def _config_of(trial: Trial) -> dict[str, Any]:
@@ -185,7 +175,7 @@ def _config_of(trial: Trial) -> dict[str, Any]:
     return config
 
 
-def flatten_to_map(ids: Sequence[str], vectors: NDArray[np.float64]) -> Map:
+def flatten_to_map(key: tuple[str, ...], ids: tuple[str, ...], vectors: NDArray[np.float64]) -> Map:
     """The two directions in which structures differ most. vectors : (n_structures, n_features)."""
     centred = vectors - vectors.mean(axis=0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
@@ -193,8 +183,8 @@ def flatten_to_map(ids: Sequence[str], vectors: NDArray[np.float64]) -> Map:
     n = min(2, len(sizes))
     plane[:, :n] = left[:, :n] * sizes[:n]
     held = float(np.sum(sizes[:n] ** 2) / max(np.sum(sizes**2), 1e-300))
-    x, y = ([float(f"{value:.{DIGITS}g}") for value in column] for column in plane.T)
-    return Map(list(ids), x, y, held)
+    x, y = (tuple(float(f"{value:.{DIGITS}g}") for value in column) for column in plane.T)
+    return Map(key, ids, x, y, held)
 
 
 def common_ruler(dataset: Mapping[str, Any]) -> Any:

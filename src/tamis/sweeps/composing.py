@@ -23,10 +23,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tamis.commands.run import GROUPS
 from tamis.core.configuration import check_config, config_folder
 from tamis.core.errors import TamisError
-from tamis.parts import NO_TRIAL, resolved
+from tamis.parts import GROUPS, NO_TRIAL, effective, resolved
 
 Overrides = tuple[tuple[str, str], ...]
 
@@ -76,7 +75,7 @@ class Composer:
         HydraException, OmegaConfBaseException, TamisError : what is wrong with it.
         """
         try:
-            return self._from_parts(overrides)
+            return effective(self._from_parts(overrides))
         except (UnsuitedError, HydraException, OmegaConfBaseException, TamisError):
             # what is wrong may come of taking it apart: a typed value may be none of the usual model's, say
             return composed_whole([*self.fixed, *_lines(overrides)])
@@ -171,7 +170,7 @@ class Composer:
 def composed_whole(overrides: Sequence[str]) -> dict[str, Any]:
     """The resolved configuration of a trial with the choices that it was composed from."""
     config = compose("config", list(overrides), return_hydra_config=True)
-    return {"choices": _choices(config), **resolved(config)}
+    return effective({"choices": _choices(config), **resolved(config)})
 
 
 def _choices(config: DictConfig) -> dict[str, str]:

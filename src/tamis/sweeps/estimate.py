@@ -1,4 +1,4 @@
-"""How long a study will take and how much disk it will fill, from the records of trials like its own.
+"""How long a sweep will take and how much disk it will fill, from the records of trials like its own.
 
 A stage takes as long as in trials that are like it in what the stage depends on: the time of a fit is known from any
 trial of the model, however its structures were chosen, and that of properties needs one trial that measured some.
@@ -15,9 +15,8 @@ from statistics import fmean, median
 from typing import Any
 
 from tamis.records.record import COMPLETE, RECORD_FILE, TrialRecord, read_record
-from tamis.study.trials import Trial
+from tamis.sweeps.job import Job
 
-PREFIX = "seconds/"
 ONCE = ("setup", "dataset", "rows")
 """What one trial of a process does for many: the median, which most pay, counts."""
 BY_POINT = ("fit", "errors")
@@ -47,7 +46,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of a study's trials that are not done.
+    """What the trials of a sweep that are not done will need.
 
     n: how many; n_like: how many of them have no stage of which nothing is known; seconds: of the workers, all stages
     that are known; size: bytes, all trials, as far as sizes are known; unknown: stage and what of -> number of trials
@@ -62,7 +61,7 @@ class Estimate:
 
 
 def measurements(folders: Iterable[Path]) -> list[Measured]:
-    """Every complete trial below ``folders``, be it of a study that runs."""
+    """Every complete trial below ``folders``."""
     found = []
     for folder in folders:
         for path in folder.rglob(RECORD_FILE):
@@ -74,15 +73,25 @@ def measurements(folders: Iterable[Path]) -> list[Measured]:
 
 
 def _seconds(record: TrialRecord) -> dict[str, float]:
-    return {
-        name.removeprefix(PREFIX): value
-        for name, value in record.metrics.items()
-        if name.startswith(PREFIX) and name.removeprefix(PREFIX) in LIKE
+    return {stage: value for stage, value in record.seconds.items() if stage in LIKE}
+
+
+def to_measure(jobs: Sequence[Job], measured: Sequence[Measured]) -> list[Job]:
+    """A few jobs that have every stage of which no time is known."""
+    known = {
+        key for one in measured for stage in one.seconds for key in _keys(stage, _about(one.config))[-1:]
     }
+    found = []
+    for job in jobs:
+        needed = {_keys(stage, _about(job.config))[-1] for stage in _stages(job.config) if stage not in ONCE}
+        if needed - known:
+            known |= needed
+            found.append(job)
+    return found
 
 
-def estimate(trials: Sequence[Trial], measured: Sequence[Measured]) -> Estimate:
-    """Each stage takes the mean of those most alike: sums are of means, and the first of a kind is slow in each study.
+def estimate(jobs: Sequence[Job], measured: Sequence[Measured]) -> Estimate:
+    """Each stage takes the mean of those most alike: sums are of means, and the first of a kind is slow in each sweep.
 
     Points of a curve count alike: the time by point is that of a curve with these fractions, else of any.
     """
@@ -94,10 +103,10 @@ def estimate(trials: Sequence[Trial], measured: Sequence[Measured]) -> Estimate:
                 alike.setdefault(key, []).append(seconds / points if stage in BY_POINT else seconds)
     typical = {key: (median if json.loads(key)[0] in ONCE else fmean)(found) for key, found in alike.items()}
     total, n_like, unknown = 0.0, 0, Counter[str]()
-    for trial in trials:
-        about, points = _about(trial.config), _n_points(trial.config)
+    for job in jobs:
+        about, points = _about(job.config), _n_points(job.config)
         missing = []
-        for stage in _stages(trial.config):
+        for stage in _stages(job.config):
             known = [typical[key] for key in _keys(stage, about) if key in typical]
             if known:
                 total += known[0] * (points if stage in BY_POINT else 1)
@@ -105,8 +114,8 @@ def estimate(trials: Sequence[Trial], measured: Sequence[Measured]) -> Estimate:
                 missing.append(stage)
         n_like += not missing
         unknown.update(f"{stage} of {_what(stage, about)}" for stage in missing if stage not in ONCE)
-    size = fmean(one.size for one in measured) * len(trials) if measured else 0.0
-    return Estimate(len(trials), n_like, total, size, dict(unknown))
+    size = fmean(one.size for one in measured) * len(jobs) if measured else 0.0
+    return Estimate(len(jobs), n_like, total, size, dict(unknown))
 
 
 def _stages(config: Mapping[str, Any]) -> list[str]:

@@ -20,11 +20,10 @@ from tamis.core.locks import LOCK_FILE
 from tamis.core.secrets import redacted
 from tamis.records.record import FAILED, INTERRUPTED, RECORD_FILE, RUNNING, TrialRecord, read_record
 from tamis.sweeps.job import Job, differences, identity
+from tamis.sweeps.running import RUNNING_FOLDER
 
 SWEEP_FILE = "sweep.json"
 PROTOCOL_FILE = "protocol.yaml"
-RUNNING_FOLDER = ".running"
-"""Trials that have not ended: the folder of a trial appears whole, when the trial has ended."""
 MOST_DIFFERENCES = 10
 
 
@@ -37,7 +36,7 @@ class Sweep:
     """
 
     name: str
-    command: Sequence[str] = ()
+    command: Sequence[str] = field(default_factory=list)
     study: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -70,8 +69,10 @@ class SweepFolder:
                 raise TamisError(
                     f"another command runs the sweep in {self.path}; wait for it, or choose another hydra.sweep.dir"
                 ) from None
+            running = self.path / RUNNING_FOLDER
+            shutil.rmtree(running, ignore_errors=True)  # of a command that was killed
             yield
-            shutil.rmtree(self.path / RUNNING_FOLDER, ignore_errors=True)
+            shutil.rmtree(running, ignore_errors=True)
 
     def sweep(self) -> Sweep | None:
         """What the sweep is called; None in a folder that has none."""

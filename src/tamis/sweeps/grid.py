@@ -1,3 +1,163 @@
-"""Stand-in for the module of this name."""
+"""Sweeps whose trials are known before the first one runs: the product of what was typed, or the blocks of a plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from tamis.core.errors import TamisError
+from tamis.core.secrets import redacted
+from tamis.records.record import FAILED
+from tamis.sweeps.composing import Composer
+from tamis.sweeps.dry_run import describe
+from tamis.sweeps.ending import print_end
+from tamis.sweeps.execute import run_jobs
+from tamis.sweeps.folder import Sweep, SweepFolder
+from tamis.sweeps.job import Job, identity, name_of
+from tamis.sweeps.plan import Plan
+from tamis.sweeps.publish import Publisher
 
 BASE = ("store.remember=true",)
+"""Overrides of every trial of a sweep: trials of one process share what they read."""
+Listed = tuple[str, tuple[str, ...]]
+"""The block of a trial, "" without a plan, and its overrides."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Settings of a grid (``hydra.sweeper``).
+
+    params: overrides that every trial has, key -> values as on the command line.
+    together: each entry (key -> value) is one set of overrides; the product is taken with the list.
+    blocks: names of the blocks of a plan that are run; none: all.
+    retry_failed: run failed trials again. dry_run: say what would run, and how long it would take.
+    measured: more folders of trials to estimate the time from.
+    """
+
+    params: Mapping[str, Any]
+    together: Sequence[Mapping[str, Any]]
+    blocks: Sequence[str]
+    retry_failed: bool
+    dry_run: bool
+    measured: Sequence[str]
+
+    def run(
+        self, config: DictConfig, launcher: Launcher, given: Sequence[Override], typed: Sequence[Override]
+    ) -> None:
+        """Run what is not done yet, and tell what came out.
+
+        Parameters
+        ----------
+        given : ``params`` as overrides. typed : those of the command line.
+
+        Raises
+        ------
+        TamisError : the sweep is not understood, or trials of it failed. HydraException : from Hydra, the same.
+        """
+        folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
+        jobs = composed(self.trials(plan_of(config), given, typed))
+        about = Sweep(title_of(config, folder.path), redacted([one.input_line for one in typed]))
+        if self.dry_run:
+            describe(jobs, folder, about, self.measured, launcher)
+            return
+        with folder.alone():
+            sweep = folder.begin(about, _plain(config.get("protocol")))
+            done = folder.done(jobs, self.retry_failed)
+            left = [job for job in jobs if job.name not in done]
+            if done:
+                Console(highlight=False).print(
+                    f"{len(done)} of {len(jobs)} trials are done already", markup=False
+                )
+            with Publisher(instantiate(config.tracking), folder, sweep) as publisher:
+                run_jobs(left, folder, launcher, publisher)
+                records = print_end(folder, config)
+        if n_failed := sum(record.status == FAILED for record in records.values()):
+            raise TamisError(
+                f"{n_failed} of {len(records)} trials failed; the reasons are above. Mend what they name and give the "
+                "same command with hydra.sweeper.retry_failed=true"
+            )
+
+    def trials(self, plan: Plan | None, given: Sequence[Override], typed: Sequence[Override]) -> list[Listed]:
+        """Block and overrides of every trial.
+
+        Raises
+        ------
+        HydraException : a range, from which only a search can draw. TamisError : see ``Plan.trials``.
+        """
+        values = _values([*given, *typed])
+        lines = {key: [f"{key}={text}" for text in texts] for key, texts in values.items()}
+        if plan is None:
+            keys = {key for entry in self.together for key in entry}
+            together = [] if keys & _values(typed).keys() else self.together
+            sets = [[f"{key}={value}" for key, value in entry.items()] for entry in together] or [[]]
+            return [("", (*one, *more)) for one in product(*lines.values()) for more in sets]
+        varied = plan.varied()
+        only = {key: values[key] for key in values if key in varied}
+        rest = list(product(*(texts for key, texts in lines.items() if key not in varied)))
+        return [(block, (*one, *more)) for block, more in plan.trials(self.blocks, only) for one in rest]
+
+
+def _values(overrides: Sequence[Override]) -> dict[str, list[str]]:
+    """Key -> the values that it takes in turn; of overrides of one key the last one counts."""
+    found = {}
+    for one in overrides:
+        if one.is_interval_sweep():
+            raise HydraException(
+                f"{one.input_line} is a range, from which only a search draws values; add search=fraction or "
+                f"hydra/sweeper=study, or list values: {one.get_key_element()}=<value>,<value>"
+            )
+        is_list = one.is_sweep_override()
+        texts = list(one.sweep_string_iterator()) if is_list else [one.get_value_element_as_str()]
+        found[one.get_key_element()] = texts
+    return found
+
+
+def composed(trials: Sequence[Listed]) -> list[Job]:
+    """The trials with their configurations; those that would be the same trial are one.
+
+    Raises
+    ------
+    HydraException, OmegaConfBaseException, TamisError : what is wrong with one, before the first runs.
+    """
+    if not trials:
+        return []
+    common = set(trials[0][1]).intersection(*(lines for _, lines in trials))
+    fixed = [line for line in trials[0][1] if line in common]
+    composer = Composer([*BASE, *fixed])
+    jobs: dict[str, Job] = {}
+    for block, lines in trials:
+        own = [line for line in lines if line not in common]
+        config = composer.config(tuple((key, text) for key, _, text in (line.partition("=") for line in own)))
+        same = json.dumps(identity(config), sort_keys=True)
+        if same not in jobs:
+            labels = {"block": block} if block else {}
+            jobs[same] = Job(name_of(config, lines), tuple(redacted(list(lines))), config, labels)
+    return list(jobs.values())
+
+
+def plan_of(config: DictConfig) -> Plan | None:
+    """The plan of a composed configuration; interpolations in it are worked out by each trial, not here."""
+    if config.get("plan") is None:
+        return None
+    node = OmegaConf.to_container(config.plan, resolve=False)
+    return Plan(**{str(key): value for key, value in dict(node).items()})  # type: ignore[arg-type] # a mapping
+
+
+def title_of(config: DictConfig, folder: Path) -> str:
+    """Name of the sweep's run in MLflow."""
+    return f"{config.hydra.runtime.choices.get('experiment') or 'sweep'} {folder.name}"
+
+
+def _plain(node: Any) -> Any:
+    return None if node is None else OmegaConf.to_container(node, resolve=True)

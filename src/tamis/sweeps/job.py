@@ -77,3 +77,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
         elif one != other:
             found.append(f"{prefix}{key}: {one} -> {other}")
     return found
+
+
+def sweep_name(experiment: str | None, typed: Sequence[str]) -> str:
+    """Name of a sweep's folder; the same for the same command, which therefore goes on where it was.
+
+    It is ``${tamis.sweep_name:...}`` in a configuration.
+    """
+    return f"{experiment or 'sweep'}-{digest_of(told(list(typed)))}"

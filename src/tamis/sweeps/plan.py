@@ -1,4 +1,4 @@
-"""What a study consists of: blocks, each a product of overrides with its own number of seeds."""
+"""A plan of many trials: blocks, each a product of overrides with its own number of seeds."""
 
 from __future__ import annotations
 
@@ -17,21 +17,8 @@ DATA = "dataset"
 """Keys of this group vary more slowly than the seeds: trials on one data set share what they read."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """One trial of a plan.
-
-    block: where it comes from; overrides: key -> value as on the command line, without seeds; seed: its number.
-    """
-
-    block: str
-    overrides: tuple[tuple[str, str], ...]
-    seed: int
-
-    @property
-    def arguments(self) -> list[str]:
-        """What would be typed behind ``tamis``."""
-        return [*(f"{key}={value}" for key, value in self.overrides), *seeds_of(self.seed)]
+Planned = tuple[str, tuple[str, ...]]
+"""The name of a block, and the overrides of one of its trials."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +37,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study.
+    """Blocks, and the sets that they are made of.
 
     sets: name -> list of entries (key -> value), overrides that belong together.
     blocks: name -> what makes a ``Block``: seeds, product, sets.
-    chunk: so many seeds of each block come before the next so many of the first: a study that is not finished has a
-        little of everything.
+    chunk: so many seeds of each block come before the next so many of the first, so that a sweep that is not finished
+        has a little of everything.
     """
 
     sets: Mapping[str, Sequence[Mapping[str, Any]]]
@@ -64,12 +51,12 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.chunk < 1:
-            raise TamisError(f"study.chunk is {self.chunk}; at least one seed at a time is needed")
+            raise TamisError(f"plan.chunk is {self.chunk}; at least one seed at a time is needed")
         for name, entries in self.sets.items():
             if not entries or any(not isinstance(entry, Mapping) or not entry for entry in entries):
-                raise TamisError(f"study.sets.{name} must be a list of overrides, each {{key: value, ...}}")
+                raise TamisError(f"plan.sets.{name} must be a list of overrides, each {{key: value, ...}}")
         if not self.blocks:
-            raise TamisError("study.blocks is empty; give at least one block")
+            raise TamisError("plan.blocks is empty; give at least one block")
         for name in self.blocks:
             self._check(name, self.block(name))
 
@@ -84,14 +71,14 @@ class Plan:
         for key in given:
             if key not in known:
                 raise TamisError(
-                    f"study.blocks.{name}.{key} is no setting; {suggest(key, known)}a block has {', '.join(known)}"
+                    f"plan.blocks.{name}.{key} is no setting; {suggest(key, known)}a block has {', '.join(known)}"
                 )
         if missing := [key for key in known if key not in given]:
-            raise TamisError(f"study.blocks.{name} has no {', '.join(missing)}")
+            raise TamisError(f"plan.blocks.{name} has no {', '.join(missing)}")
         return Block(**given)
 
     def _check(self, name: str, block: Block) -> None:
-        where = f"study.blocks.{name}"
+        where = f"plan.blocks.{name}"
         if isinstance(block.seeds, bool) or not isinstance(block.seeds, int) or block.seeds < 1:
             raise TamisError(f"{where}.seeds is {block.seeds!r}; a whole number from 1 on is needed")
         for key, values in block.product.items():
@@ -101,7 +88,7 @@ class Plan:
             if chosen not in self.sets:
                 raise TamisError(
                     f"{where}.sets has {chosen}, which is no set; {suggest(chosen, self.sets)}"
-                    f"study.sets has {', '.join(self.sets)}"
+                    f"plan.sets has {', '.join(self.sets)}"
                 )
         keys = [
             *block.product,
@@ -117,19 +104,55 @@ class Plan:
                 f"{where} sets {', '.join(seeded)}; say how many seeds there are with {where}.seeds"
             )
 
-    def jobs(self) -> Iterator[Job]:
+    def trials(
+        self, blocks: Sequence[str] = (), only: Mapping[str, Sequence[str]] | None = None
+    ) -> Iterator[Planned]:
         """Every trial, in the order in which they are best run.
 
         Chunks of seeds come first, then blocks, then data sets, then seeds, then sets, then what else varies:
-        neighbours share the data set and the latent space, and a model or two. What is in several blocks comes each
-        time.
+        neighbours share the data set and the latent space, and a model or two. A trial that is in several blocks comes
+        each time.
+
+        Parameters
+        ----------
+        blocks : names of the blocks that are wanted; none: all. only : key -> the values that are wanted of it.
+
+        Raises
+        ------
+        TamisError : a block or a value that the plan does not have.
         """
+        if unknown := [name for name in blocks if name not in self.blocks]:
+            raise TamisError(f"the plan has no block {unknown[0]}; it has {', '.join(self.blocks)}")
+        wanted = {key: set(values) for key, values in (only or {}).items()}
+        self._check_values(wanted)
         most = max(self.block(name).seeds for name in self.blocks)
         for start in range(0, most, self.chunk):
-            for name in self.blocks:
-                yield from self._chunk(name, start)
+            for name in blocks or self.blocks:
+                for pairs, seed in self._chunk(name, start):
+                    if all(dict(pairs).get(key) in values for key, values in wanted.items()):
+                        yield name, (*(f"{key}={value}" for key, value in pairs), *seeds_of(seed))
 
-    def _chunk(self, name: str, start: int) -> Iterator[Job]:
+    def varied(self) -> dict[str, set[str]]:
+        """Key -> the values that the plan gives it, as they are typed."""
+        found: dict[str, set[str]] = {}
+        for name in self.blocks:
+            block = self.block(name)
+            for key, values in block.product.items():
+                found.setdefault(key, set()).update(map(typed, values))
+            for entry in (entry for chosen in block.sets for entry in self.sets[chosen]):
+                for key, value in entry.items():
+                    found.setdefault(key, set()).add(typed(value))
+        return found
+
+    def _check_values(self, wanted: Mapping[str, set[str]]) -> None:
+        known = self.varied()
+        for key, values in wanted.items():
+            if unknown := sorted(values - known[key]):
+                raise TamisError(
+                    f"the plan has no {key}={unknown[0]}; it varies {key} over {', '.join(sorted(known[key]))}"
+                )
+
+    def _chunk(self, name: str, start: int) -> Iterator[tuple[tuple[tuple[str, str], ...], int]]:
         block = self.block(name)
         data = [key for key in block.product if key.partition(".")[0] == DATA]
         rest = [key for key in block.product if key not in data]
@@ -140,7 +163,7 @@ class Plan:
                     for others in product(*(block.product[key] for key in rest)):
                         named = [*zip(data, values, strict=True), *zip(rest, others, strict=True)]
                         named += [item for entry in entries for item in entry.items()]
-                        yield Job(name, tuple((key, typed(value)) for key, value in named), seed)
+                        yield tuple((key, typed(value)) for key, value in named), seed
 
 
 def seeds_of(seed: int) -> list[str]:

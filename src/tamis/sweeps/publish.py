@@ -1,26 +1,176 @@
-"""Stand-in for the module of this name."""
+"""A sweep's runs in MLflow: written from the records by one thread of the one process that owns the sweep."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import time
+from collections import deque
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from types import TracebackType
 
-from tamis.sweeps.folder import Sweep, SweepFolder
+from tamis.core.errors import TamisError
+from tamis.core.messages import in_one_line
+from tamis.records.record import RUNNING, SKIPPED
+from tamis.sweeps.folder import PROTOCOL_FILE, Sweep, SweepFolder
+from tamis.tracking.tracker import Tracker
+
+log = logging.getLogger(__name__)
+PAUSE_S = 60.0
+"""Seconds without a try after MLflow could not be reached: each try may take long."""
+FILES = ("results.csv", "errors.png", "search.html", PROTOCOL_FILE)
+"""Files of the sweep's folder that its run gets as artifacts."""
 
 
 class Publisher:
-    """Writes nothing."""
+    """Writes the run of each trial under the run of its sweep, each once, whatever was killed before.
 
-    def __init__(self, tracker: object, folder: SweepFolder, sweep: Sweep) -> None:
-        self.published: list[tuple[str, Mapping[str, str]]] = []
+    Used as a context manager. When it begins it finds out which records of the folder MLflow does not have, and writes
+    these, too. While MLflow is away trials go on; what is missing is written when it is back, at the next start, or by
+    ``tamis sync``.
+
+    tracker : None: nothing is written.
+    """
+
+    def __init__(self, tracker: Tracker | None, folder: SweepFolder, sweep: Sweep) -> None:
+        self.tracker, self.folder, self.sweep = tracker, folder, sweep
+        self.n_new = self.n_there = 0
+        self.failed: list[str] = []
+        self._queue: SimpleQueue[str | None] = SimpleQueue()
+        self._waiting: deque[str] = deque()
+        self._written: set[str] = set()
+        self._parent = ""
+        self._outcome = "FINISHED"
+        self._hurries = False
+        self._pause_until = 0.0
+        self._told = False
+        self._thread = Thread(target=self._work, name="MLflow", daemon=True)
 
     def __enter__(self) -> Publisher:
+        if self.tracker is not None:
+            self._thread.start()
         return self
 
-    def publish(self, name: str, tags: Mapping[str, str] | None = None) -> None:
-        """Remember the name."""
-        self.published.append((name, tags or {}))
+    def publish(self, name: str) -> None:
+        """Write the run of a trial that has ended, soon."""
+        if self.tracker is not None:
+            self._queue.put(name)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        """Write what waits, send the sweep's files, and end its run: FINISHED, or KILLED where trials are left."""
+        if self.tracker is None:
+            return
+        if error is not None:
+            self._outcome = "KILLED"
+            self._hurries = isinstance(error, KeyboardInterrupt)  # the next start writes the rest
+        self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        self._make_up()
+        ends = False
+        while not ends:
+            try:
+                item = self._queue.get(timeout=PAUSE_S if self._waiting else None)
+            except Empty:
+                item = ""  # try again what waits
+            if item is None:
+                ends = True
+                self._pause_until = 0.0
+            elif item:
+                self._waiting.append(item)
+            self._write_waiting()
+        self._end()
+
+    def _make_up(self) -> None:
+        """Open the run of the sweep, and write what earlier starts left unwritten."""
+        if not self._try_to_open():
+            return
+        self._waiting.extend(self.folder.names())
+        self._write_waiting()
+
+    def _try_to_open(self) -> bool:
+        tracker = self.tracker
+        assert tracker is not None
+        try:
+            if not self._parent:
+                parent = tracker.open_parent(self.sweep.id, self.sweep.name, self._tags())
+                self._written = tracker.children(parent)
+                self._parent = parent
+        except Exception as error:
+            self._pause(error)
+        return bool(self._parent)
+
+    def _tags(self) -> dict[str, str]:
+        tags = {"tamis.folder": str(self.folder.path), "tamis.command": " ".join(self.sweep.command)}
+        return tags | ({"tamis.study": self.sweep.study} if self.sweep.study else {})
+
+    def _write_waiting(self) -> None:
+        if time.monotonic() < self._pause_until or not self._waiting or not self._try_to_open():
+            return
+        while self._waiting and not self._hurries:
+            name = self._waiting[0]
+            try:
+                self._write(name)
+            except Exception as error:
+                assert self.tracker is not None
+                if not self.tracker.answers():
+                    self._pause(error)
+                    return
+                self.failed.append(f"{name}: {in_one_line(str(error) or type(error).__name__)}")
+                log.warning("%s is not logged to MLflow: %s", self.folder.path / name, self.failed[-1])
+            self._waiting.popleft()
+
+    def _write(self, name: str) -> None:
+        try:
+            record = self.folder.record(name)
+        except TamisError as error:  # damaged, or from elsewhere
+            self.failed.append(str(error))
+            return
+        if record is None or record.status in (
+            RUNNING,
+            SKIPPED,
+        ):  # a combination that means nothing is no run
+            return
+        if record.id in self._written:
+            self.n_there += 1
+            return
+        assert self.tracker is not None
+        self.tracker.write(record, self.folder.path / name, self._parent)
+        self._written.add(record.id)
+        self.n_new += 1
+
+    def _end(self) -> None:
+        if not self._parent or self.tracker is None:
+            return
+        try:
+            for name in FILES:
+                if (self.folder.path / name).is_file():
+                    self.tracker.attach(self._parent, self.folder.path / name)
+            self.tracker.end_parent(self._parent, self._outcome)
+        except Exception as error:
+            self._pause(error)
+
+    def _pause(self, error: Exception) -> None:
+        if not self._told:
+            log.warning(
+                "MLflow cannot be reached (%s); trials go on, their records are in %s, and tamis sync %s sends them",
+                in_one_line(str(error) or type(error).__name__),
+                self.folder.path,
+                self.folder.path,
+            )
+        self._told = True
+        self._pause_until = time.monotonic() + PAUSE_S
+        self._parent = ""  # opened again, which removes runs that were cut
+
+
+def send_single(tracker: Tracker, folder: Path) -> bool:
+    """Write the run of a trial that belongs to no sweep, unless it is there; returns whether it is new."""
+    record = SweepFolder(folder.parent).record(folder.name)
+    if record is None or record.status in (RUNNING, SKIPPED) or tracker.has(record.id):
+        return False
+    tracker.write(record, folder)
+    return True

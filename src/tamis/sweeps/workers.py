@@ -16,21 +16,9 @@ from tamis.core.errors import TamisError
 Watch = Callable[[float, int], bool]
 """Gets a value and a step of a running trial; True ends the trial."""
 
-ALLOWED_DEATHS = 3
-"""Deaths of its worker after which a trial is run once more."""
-
 
 class WorkerDiedError(TamisError):
-    """A trial whose worker died each time it was begun."""
-
-    @classmethod
-    def after(cls, n: int) -> WorkerDiedError:
-        """An error that says how often, and what is likely to be the reason."""
-        return cls(
-            f"its worker process died {n} times while it ran; likely reasons: too little memory (give a worker more, or "
-            "lower store.memory_gib), a time limit that is shorter than the trial, or an engine that crashes (run this "
-            "trial alone to see its message)"
-        )
+    """A trial whose worker process died each time it was begun."""
 
 
 class Workers(Executor):
@@ -39,7 +27,7 @@ class Workers(Executor):
     @property
     @abstractmethod
     def n(self) -> int:
-        """How many trials it is worth to have under way at a time."""
+        """How many trials to have under way at a time, so that no worker is idle."""
 
     @abstractmethod
     def listening(self, listen: Watch) -> AbstractContextManager[Watch]:

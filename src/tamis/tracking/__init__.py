@@ -1,6 +1,5 @@
-"""From records to MLflow."""
+"""From records to MLflow: the one place that writes there."""
 
-from tamis.tracking.none import NoTracker, tracker_of
-from tamis.tracking.tracker import Child, Tracker
+from tamis.tracking.tracker import Tracker
 
-__all__ = ["Child", "NoTracker", "Tracker", "tracker_of"]
+__all__ = ["Tracker"]

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tamis.core.metrics import is_of_group
 from tamis.core.names import LONGEST_KEY, cut_short, mlflow_key, mlflow_keys, printable
 from tamis.core.secrets import redacted
 from tamis.records.record import COMPLETE, INTERRUPTED, STOPPED, TrialRecord
@@ -22,8 +23,6 @@ MAX_TAG_LENGTH = 5000
 """MLflow refuses longer ones."""
 NO_PARAMS = ("store.", "dataset.cache", "dataset.base_url")
 """Where things are kept decides no result; the classes are told by the choices. Both are in record.json."""
-PARTS_OF_DATA = ("train/", "validation/", "test/")
-"""What the names of errors begin with: train/force_mae_eV_per_A, and with /<group> behind that of a group."""
 ID = "tamis.id"
 """Tag of every run: the id of its record or parent, the same on every server."""
 FOLDER = "tamis.folder"
@@ -50,22 +49,23 @@ def run_name(config: Mapping[str, Any]) -> str:
     return cut_short(printable(name), name, LONGEST_KEY)
 
 
-def tags_of(record: TrialRecord, folder: Path, parent: str | None, more: Mapping[str, str]) -> dict[str, str]:
-    """How a trial ended, where its files are, of what versions it is; ``more`` come on top."""
+def tags_of(record: TrialRecord, folder: Path, parent: str) -> dict[str, str]:
+    """How a trial ended, where its files are, of what versions it is."""
     tags = {
         "tamis.kind": "trial",
         ID: record.id,
         "tamis.status": record.status,
         "tamis.reason": record.reason,
         FOLDER: str(folder),
-        "tamis.dataset_fingerprint": str(record.dataset.get("fingerprint", "")),
+        "tamis.dataset_fingerprint": record.dataset.fingerprint,
         "mlflow.source.git.commit": record.versions.get("git", ""),
-        PARENT: parent or "",
+        PARENT: parent,
     }
     tags |= {f"tamis.problem.{stage}": reason for stage, reason in record.problems.items()}
     tags |= {f"version.{name}": version for name, version in record.versions.items()}
+    tags |= {f"tamis.{name}": label for name, label in record.labels.items()}
     tags[NAMES] = _renamed(record)
-    return as_tags(tags | dict(more))
+    return as_tags(tags)
 
 
 def as_tags(tags: Mapping[str, str]) -> dict[str, str]:
@@ -98,8 +98,8 @@ def metrics_of(record: TrialRecord, by_group: bool) -> list[Metric]:
 
 def _keys(record: TrialRecord) -> dict[str, str]:
     """What each metric is called in MLflow: groups of structures have the names that a user gave them."""
-    points = (point["metrics"] for point in record.curve)
-    return mlflow_keys(dict.fromkeys(name for metrics in (record.metrics, *points) for name in metrics))
+    points = (point.metrics for point in record.curve)
+    return mlflow_keys(dict.fromkeys(name for some in (record.measured, *points) for name in some))
 
 
 def _renamed(record: TrialRecord) -> str:
@@ -118,12 +118,11 @@ def _renamed(record: TrialRecord) -> str:
 def _points(record: TrialRecord, by_group: bool) -> Iterator[tuple[str, float, int]]:
     on_curve: set[str] = set()
     for point in record.curve:
-        for name, value in point["metrics"].items():
+        for name, value in point.metrics.items():
             on_curve.add(name)
-            of_a_group = name.startswith(PARTS_OF_DATA) and name.count("/") > 1
-            if math.isfinite(value) and (by_group or not of_a_group):
-                yield name, value, point["n_structures"]
-    for name, value in record.metrics.items():
+            if math.isfinite(value) and (by_group or not is_of_group(name)):
+                yield name, value, point.n_structures
+    for name, value in record.measured.items():
         if name not in on_curve and math.isfinite(value):
             yield name, value, 0
 

@@ -45,7 +45,7 @@ def coverage(
             rows.append(
                 [arm, *(number(float(np.mean([f[m] for f in found]))) for m in MEASURES), str(len(found))]
             )
-    fingerprint = str(curves[0].source[0][0].dataset.get("fingerprint"))
+    fingerprint = curves[0].source[0][0].dataset.fingerprint
     yield Table(
         name=file_name("coverage", name),
         title=f"{name}: the kept sets in one space, the same for all, at the budget nearest to "

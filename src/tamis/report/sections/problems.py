@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from tamis.analysis.trials import UNREADABLE, Trial
+from tamis.core.messages import in_one_line
 from tamis.records.record import FAILED, INTERRUPTED, RUNNING, SKIPPED, STOPPED
 from tamis.report.context import Context, file_name
 from tamis.report.document import Paragraph, Part, Section, Table
-from tamis.report.tables import in_one_line
 
 
 def section(context: Context) -> Section:

@@ -9,7 +9,6 @@ import numpy as np
 
 from tamis.analysis.arms import BASELINES, FAMILIES, Curve, in_order
 from tamis.analysis.comparison import Comparison
-from tamis.analysis.kept import groups_of
 from tamis.report.context import Context, at_target, file_name, target_of
 from tamis.report.document import Paragraph, Part, Picture, Pictures, Section, Table
 from tamis.report.heat import heat_map
@@ -39,7 +38,7 @@ def _ground(comparison: Comparison, context: Context) -> Iterator[Part]:
     sets = _sets(curves, fraction)
     chosen = in_order([arm for arm in sets if arm not in BASELINES], FAMILIES)
     arms = [*chosen, *(arm for arm in BASELINES if arm in sets)]
-    groups = groups_of({trial.folder: trial for curve in curves for trial, _ in curve.source}.values())
+    groups = _group_of_kept(curves)
     where = f"at the budget nearest to {100 * fraction:.0f} % of the atoms"
     if len(arms) > 1:
         overlap = np.array([[_jaccard(sets[a], sets[b], a == b) for b in arms] for a in arms])
@@ -90,9 +89,19 @@ def _jaccard(
     return float(np.mean(values)) if values else np.nan
 
 
+def _group_of_kept(curves: list[Curve]) -> dict[str, str]:
+    """id -> group of the structures that any trial kept."""
+    trials = {trial.folder: trial for curve in curves for trial, _ in curve.source}.values()
+    kept = {i for trial in trials for i in trial.ids}
+    groups: dict[str, str] = {}
+    for dataset in {trial.dataset for trial in trials}:
+        groups |= zip(dataset.pool, dataset.pool_groups, strict=False)  # a record may be edited
+    return {i: group for i, group in groups.items() if i in kept}
+
+
 def _by_chance(curves: list[Curve], sets: Sets) -> float:
     """Expected overlap of two independent draws of the mean size from the pool."""
-    n = float(np.median([curve.source[0][0].dataset["n_pool"] for curve in curves]))
+    n = float(np.median([len(curve.source[0][0].dataset.pool) for curve in curves]))
     size = float(np.mean([len(kept) for by_seed in sets.values() for kept in by_seed.values()]))
     both = size * size / n
     return both / (2 * size - both)

@@ -11,6 +11,7 @@ from optuna.trial import Trial, TrialState
 
 from tamis.core.configuration import suggest
 from tamis.core.errors import TamisError
+from tamis.core.metrics import TEST, TRAIN
 from tamis.core.secrets import redacted
 from tamis.records.record import COMPLETE, SKIPPED, STOPPED, TrialRecord
 
@@ -72,22 +73,19 @@ def outcome_of(records: Sequence[TrialRecord], objectives: Sequence[str], n_jobs
         if record.status != COMPLETE:
             is_pruned = record.status in (SKIPPED, STOPPED)
             return Outcome(TrialState.PRUNED if is_pruned else TrialState.FAIL, reason=record.reason)
-        if missing := [name for name in objectives if name not in record.metrics]:
+        if missing := [name for name in objectives if name not in record.measured]:
             return Outcome(TrialState.FAIL, reason=without_objective(record, missing[0]))
     if len(records) < n_jobs:
         return None
-    names = set.intersection(*(set(record.metrics) for record in records))
-    metrics = {name: math.fsum(record.metrics[name] for record in records) / n_jobs for name in names}
+    names = set.intersection(*(set(record.measured) for record in records))
+    metrics = {name: math.fsum(record.measured[name] for record in records) / n_jobs for name in names}
     return Outcome(TrialState.COMPLETE, tuple(metrics[name] for name in objectives), metrics=metrics)
 
 
 def without_objective(record: TrialRecord, name: str) -> str:
-    """Why a trial has no metric ``name``.
-
-    No error of the training or the test set is suggested in place of a validation error: nothing is chosen by them.
-    """
-    never = {"train", "test"} - {name.split("/")[0]}
-    known = [metric for metric in record.metrics if metric.split("/")[0] not in never]
-    why = "; ".join(dict.fromkeys(record.problems.values())) or "see record.json"
-    is_spelt_right = any(metric.partition("/")[2] == name.partition("/")[2] for metric in record.metrics)
-    return f"objective={name} is none of the trial's metrics; {'' if is_spelt_right else suggest(name, known)}{why}"
+    """Why a trial has no metric ``name``."""
+    known = [
+        one for one in record.measured if not one.startswith((TRAIN, TEST))
+    ]  # nothing is chosen by these
+    why = "; ".join(dict.fromkeys(record.problems.values())) or f"{suggest(name, known)}see record.json"
+    return f"objective={name} is none of the trial's metrics; {why}"

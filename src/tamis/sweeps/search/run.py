@@ -12,9 +12,9 @@ from zlib import crc32
 import optuna
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
+from hydra.utils import instantiate
 from omegaconf import DictConfig
-from optuna import Study
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
@@ -35,8 +35,7 @@ from tamis.sweeps.search.search import Search
 from tamis.sweeps.search.settings import SearchSettings
 from tamis.sweeps.search.space import Space
 from tamis.sweeps.search.studies import address_of, open_storage, open_study
-from tamis.sweeps.workers import workers_of
-from tamis.tracking import tracker_of
+from tamis.sweeps.workers import Workers, workers_of
 
 
 def run_search(
@@ -56,6 +55,8 @@ def run_search(
     ------
     TamisError : the settings make no search, or it did not come to its end.
     """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     space = Space.parse(settings.params or {}, settings.conditional or (), typed, parser)
     for start in settings.enqueue or ():
         space.check_start(start)
@@ -65,47 +66,33 @@ def run_search(
     composer = Composer([*BASE, *(f"{key}={value}" for key, value in space.fixed.items())])
     for job in space.kinds(set(config.hydra.runtime.choices)):
         composer.config(_pairs([*job, *settings.repeats[-1]]))
-    definition = definition_of(settings, space, composer)
+    definition = definition_of(settings, space, composer.config(()))
     folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
-    with folder.alone(), warnings.catch_warnings(), workers_of(launcher) as workers:
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
+    about = Sweep(f"search {settings.study_name}", redacted(list(typed)), settings.study_name)
+    with folder.alone(), workers_of(launcher) as workers:
         if workers is None:
             raise TamisError("a search needs hydra/launcher=basic, dask or dask_*, which have workers")
-        study = _open(settings, space, definition, folder.path)
-        about = Sweep(f"search {settings.study_name}", redacted(list(typed)), settings.study_name)
-        with Publisher(tracker_of(config), folder, folder.begin(about, None)) as publisher:
-            search = Search(
-                study=study,
-                settings=settings,
-                space=space,
-                folder=folder,
-                workers=workers,
-                compose=lambda overrides: composer.config(_pairs(overrides)),
-                publish=publisher.publish,
-                objectives=definition["objective"],
-            )
+        with Publisher(instantiate(config.tracking), folder, folder.begin(about, None)) as publisher:
             try:
+                search = _open(settings, space, definition, folder, workers, composer, publisher)
                 search.run()
             except (StorageInternalError, SQLAlchemyError) as error:
                 reason = str(error.__cause__ or error).splitlines()[0]
                 raise TamisError(
-                    f"the storage of study {settings.study_name} failed ({redacted(reason)}); the records are kept: when "
-                    "that is mended, the same command goes on with them"
+                    f"the storage of study {settings.study_name} failed ({redacted(reason)}); the records are kept: "
+                    "when that is mended the same command goes on with them"
                 ) from error
-            search.mark(best_numbers(study))
-            leave_table(study, folder.path)
+            leave_table(search.study, folder.path)
             if settings.plots:
-                leave_plots(study, folder.path)
-        _say_end(search)
+                leave_plots(search.study, folder.path)
+    _say_end(search)
 
 
-def definition_of(settings: SearchSettings, space: Space, composer: Composer) -> dict[str, Any]:
-    """All that makes a study the same one.
+def definition_of(settings: SearchSettings, space: Space, config: dict[str, Any]) -> dict[str, Any]:
+    """All that makes a study the same one; ``config`` is that of a job in which nothing searched is set.
 
-    It has the space, what a trial's values are, the fingerprint of the data, and what else decides a trial's result.
+    It is the space, what the values of a trial are, the fingerprint of the data, and what else decides a result.
     """
-    config = composer.config(())
     named = config["objective"]
     objectives = [named] if isinstance(named, str) else list(named)
     if len(objectives) != len(settings.directions):
@@ -135,19 +122,36 @@ def definition_of(settings: SearchSettings, space: Space, composer: Composer) ->
     return found
 
 
-def _open(settings: SearchSettings, space: Space, definition: dict[str, Any], folder: Path) -> Study:
-    """The study with its sampler and its stopper."""
-    storage = open_storage(address_of(settings.storage, folder), settings.retries)
-    study = open_study(settings, space, definition, storage, folder)
+def _open(
+    settings: SearchSettings,
+    space: Space,
+    definition: dict[str, Any],
+    folder: SweepFolder,
+    workers: Workers,
+    composer: Composer,
+    publisher: Publisher,
+) -> Search:
+    """Open the study, and give it its sampler and its stopper."""
+    storage = open_storage(address_of(settings.storage, folder.path), settings.retries)
+    study = open_study(settings, space, definition, storage, folder.path)
     n_begun = sum(one.state != TrialState.WAITING for one in study.get_trials(deepcopy=False))
     stream = [n_begun] if n_begun else []
     if (
         settings.storage is not None
     ):  # commands that begin together on one study must not draw the same points
-        stream.append(crc32(str(folder).encode()))
+        stream.append(crc32(str(folder.path).encode()))
     study.sampler = make_sampler(settings.sampler, space, stream)
     study.pruner = make_stopper(settings.stopper)
-    return study
+    return Search(
+        study=study,
+        settings=settings,
+        space=space,
+        folder=folder,
+        workers=workers,
+        compose=lambda overrides: composer.config(_pairs(overrides)),
+        publish=publisher.publish,
+        objectives=definition["objective"],
+    )
 
 
 def _pairs(overrides: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -155,13 +159,11 @@ def _pairs(overrides: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _say_end(search: Search) -> None:
-    """How the trials ended, the best one, the files, and the next command."""
+    """Say how the trials ended, which is the best, where the files are, and what to type next."""
     console, folder = Console(highlight=False, soft_wrap=True), search.folder.path
-    best = sorted(best_numbers(search.study))
-    console.print(f"{search.tally()}; best: trial {', '.join(map(str, best)) or 'none'}", markup=False)
+    best = ", ".join(map(str, sorted(best_numbers(search.study)))) or "none"
+    files = ", ".join(str(folder / name) for name in (TABLE_FILE, PAGE) if (folder / name).exists())
+    console.print(f"{search.tally()}; best: trial {best}\nfiles:  {files}", markup=False)
     console.print(
-        f"files:  {', '.join(str(folder / name) for name in (TABLE_FILE, PAGE) if (folder / name).exists())}"
-    )
-    console.print(
-        f"next:   tamis best {folder}    a table, and a trial run again with its files", markup=False
+        f"next:   tamis best {folder}    a table; --rerun runs a trial again with its files", markup=False
     )

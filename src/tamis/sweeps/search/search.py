@@ -42,8 +42,8 @@ class FailedTrialError(TamisError):
 class Search:
     """A study and what its trials need.
 
-    compose: the resolved configuration of a job, from its overrides. publish: told the name of each folder with a new
-    record, and tags for its run. objectives: names of metrics, one for each direction.
+    compose: the resolved configuration of a job, from its overrides. publish: told the name of each job that has ended.
+    objectives: names of metrics, one for each direction.
     """
 
     study: Study
@@ -52,7 +52,7 @@ class Search:
     folder: SweepFolder
     workers: Workers
     compose: Callable[[Sequence[str]], Mapping[str, object]]
-    publish: Callable[[str, Mapping[str, str]], None]
+    publish: Callable[[str], None]
     objectives: Sequence[str]
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
@@ -86,12 +86,6 @@ class Search:
         reasons = [trial.user_attrs.get(ERROR) for trial in trials if trial.state == TrialState.FAIL]
         last = f"; the last failure: {reasons[-1]}" if reasons else ""
         return f"{len(trials)} of {self.settings.n_trials} trials have ended ({kinds}){last}"
-
-    def mark(self, best: frozenset[int]) -> None:
-        """Tag the runs of the best trials that ran in this folder."""
-        for trial in ended(self.study):
-            if trial.number in best and trial.user_attrs.get(FOLDER) == str(self.folder.path):
-                self._publish(trial, {"search.best": "true"})
 
     def _left(self) -> int:
         """Trials that this command may still begin."""
@@ -165,7 +159,7 @@ class Search:
             outcome = self._outcome(records)
             is_good = outcome is None or outcome.state == TrialState.COMPLETE
             stops = (
-                is_good and len(names) > 1 and self._stops(trial, records[i].metrics[self.objectives[0]], i)
+                is_good and len(names) > 1 and self._stops(trial, records[i].measured[self.objectives[0]], i)
             )
             if stops and outcome is None:
                 outcome = Outcome(TrialState.PRUNED, reason=f"stopped after {i + 1} of {len(names)} jobs")
@@ -203,7 +197,8 @@ class Search:
 
     def _after(self, study: Study, trial: FrozenTrial) -> None:
         """Publish and show a trial; end the search where it has all trials, or too many failed."""
-        self._publish(trial, {})
+        for name in self._names(trial.number):
+            self.publish(name)
         result = ", ".join(f"{value:.6g}" for value in trial.values or ()) or trial.user_attrs.get(ERROR, "")
         keys = " ".join(f"{key}={as_text(value)}" for key, value in trial.params.items())
         line = f"trial {trial.number} {trial.state.name.lower()}: {result}  [{keys}]"
@@ -217,9 +212,3 @@ class Search:
             )
         if self._left() <= 0:
             study.stop()
-
-    def _publish(self, trial: FrozenTrial, more: Mapping[str, str]) -> None:
-        tags = {"search.trial": str(trial.number), "search.state": trial.state.name.lower(), **more}
-        for name in self._names(trial.number):
-            if self.folder.record(name) is not None:
-                self.publish(name, tags)

@@ -14,31 +14,11 @@ from tamis.core.names import printable
 DIRECTIONS = ("minimize", "maximize")
 LONGEST_NAME = 512
 """Characters that Optuna's databases take for the name of a study."""
-REPEATS = "hydra.sweeper.repeat"
 
 
 @dataclass(frozen=True)
 class SearchSettings(Checked):
-    """What a search does.
-
-    Parameters
-    ----------
-    study_name : name of the Optuna study; the same name in the same storage goes on with it.
-    storage : URL of a database, or path of a journal file; None: SQLite in the sweep's folder.
-    direction : minimize or maximize, or a list with one for each objective.
-    n_trials : trials that the study has in the end, over all starts and commands.
-    sampler, stopper : a class of Optuna as ``_target_``, and its arguments; stopper None: no trial ends early.
-    params : key -> value or domain, in Hydra's syntax.
-    conditional : list of {when: {key: value or values}, params: {key: domain}}.
-    repeat : key -> values; each trial runs once for each value, and its objective is the mean.
-    enqueue : the first trials, each a mapping key -> value.
-    constraints : rules such as 'kept/atoms <= 1000' on a trial's metrics.
-    on_change : what to do with a study whose definition was another one: refuse or continue.
-    retry_failed : run trials again that failed at an earlier start.
-    max_failure_rate : part of the trials that may fail, once ten have ended.
-    retries : how often a trial is run again whose command died.
-    plots : leave Optuna's plots in the sweep's folder at the end.
-    """
+    """What a search does; the file says what each setting means."""
 
     study_name: str
     storage: str | None
@@ -62,7 +42,7 @@ class SearchSettings(Checked):
         name = self.study_name
         if not name or len(name) > LONGEST_NAME or printable(name) != name:
             raise TamisError(
-                f"hydra.sweeper.study_name is {printable(name)!r}; it must have 1 to {LONGEST_NAME} characters, in UTF-8"
+                f"hydra.sweeper.study_name is {printable(name)!r}; it needs 1 to {LONGEST_NAME} characters, in UTF-8"
             )
         if not self.directions:
             raise TamisError("hydra.sweeper.direction is empty; give minimize or maximize for each objective")
@@ -73,8 +53,8 @@ class SearchSettings(Checked):
         if len(lengths := {len(values) for values in (self.repeat or {}).values()}) > 1 or 0 in lengths:
             found = ", ".join(f"{key}: {len(values)}" for key, values in (self.repeat or {}).items())
             raise TamisError(
-                f"{REPEATS} has lists of lengths {found}; a trial takes one value of each at a time, so all need the "
-                "same length, at least one"
+                f"hydra.sweeper.repeat has lists of lengths {found}; a job takes one value of each, all need the same "
+                "length, at least one"
             )
 
     @property

@@ -148,25 +148,17 @@ class Space:
         Whether a job can be composed depends on the choices of its groups and on the names of the keys that it sets,
         hardly ever on their values.
         """
-        seen = set()
+        jobs: dict[tuple[str, ...], None] = {}
+        ways: dict[str, dict[str, str]] = {}
         for one in self.parameters:
+            ways[one.name] = {}
+            for key, texts in one.when:  # the parameters that it depends on come before it
+                ways[one.name] |= {**ways.get(key, {}), key: texts[0]}
             values = one.values() or [_first(one)]
             for value in values if one.name in groups else values[:1]:
-                wanted = {one.name: value, **self._way_to(one)}
-                job = self.overrides(lambda p, wanted=wanted: wanted.get(p.name, _first(p)))  # type: ignore[misc]
-                if tuple(job) not in seen:
-                    seen.add(tuple(job))
-                    yield job
-
-    def _way_to(self, parameter: Parameter) -> dict[str, str]:
-        """A value for each key that ``parameter`` depends on."""
-        found: dict[str, str] = {}
-        for key, values in parameter.when:
-            found[key] = values[0]
-            for other in self.parameters:
-                if other.name == key:
-                    found |= self._way_to(other)
-        return found
+                wanted = {**ways[one.name], one.name: value}
+                jobs[tuple(self.overrides(lambda p, wanted=wanted: wanted.get(p.name, _first(p))))] = None  # type: ignore[misc]
+        yield from map(list, jobs)
 
     def describe(self) -> dict[str, str]:
         """Key -> what it may be, in words; two spaces are the same if these are."""
@@ -177,17 +169,13 @@ class Space:
 
     def check_start(self, start: Mapping[str, Any]) -> None:
         """Refuse a first trial that is not in the space; it need not have every key."""
+        known = self.describe()
         for key, value in start.items():
-            domains = [one for one in self.parameters if one.name == key]
-            if not domains:
-                names = [one.name for one in self.parameters]
+            if not any(one.name == key and one.holds(value) for one in self.parameters):
+                hint = "" if key in known else suggest(key, known)
+                words = "; ".join(f"{name}: {text}" for name, text in known.items())
                 raise TamisError(
-                    f"hydra.sweeper.enqueue has {key}, which is not searched; {suggest(key, names)}searched: "
-                    f"{', '.join(names)}"
-                )
-            if not any(one.holds(value) for one in domains):
-                raise TamisError(
-                    f"hydra.sweeper.enqueue has {key}={as_text(value)}; it is {self.describe()[key]}"
+                    f"hydra.sweeper.enqueue has {key}={as_text(value)}, which is not in the space; {hint}it has {words}"
                 )
 
 

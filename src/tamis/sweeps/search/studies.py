@@ -128,8 +128,8 @@ def open_study(
     else:
         if any(path.name.isdigit() for path in folder.glob("*")):
             raise TamisError(
-                f"{folder} holds trials, and there is no study {name} in its storage; choose another hydra.sweep.dir, or "
-                "the hydra.sweeper.storage of that study"
+                f"{folder} holds trials, and there is no study {name} in its storage; choose another hydra.sweep.dir, "
+                "or the storage of that study"
             )
         study = optuna.create_study(
             storage=storage,

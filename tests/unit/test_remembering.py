@@ -13,9 +13,9 @@ from tests.composing import composed
 from tamis.core.errors import TamisError
 from tamis.core.memory import PARTS, Memory
 from tamis.parts import NO_TRIAL, resolved
-from tamis.records.record import COMPLETE, TrialRecord
+from tamis.records.record import COMPLETE, Point, TrialRecord
 from tamis.store import Store
-from tamis.study.worker import SharedParts
+from tamis.sweeps.running import SharedParts
 from tamis.tracking import Tracker
 from tamis.trial import run_resolved, run_trial
 
@@ -95,9 +95,11 @@ def test_no_memory_is_refused(store, memory):
 
 def record() -> TrialRecord:
     point = {"test/force_mae_eV_per_A": 0.1, "test/force_mae_eV_per_A/Elastic": 0.2, "kept/atoms": 8.0}
-    metrics = point | {"md/steps/nve": 3.0, "seconds/fit": 1.0}
-    curve = [{"n_structures": 2, "metrics": point | {"md/steps/nve": 3.0}}]
-    return TrialRecord(config={"choices": {}}, metrics=metrics, curve=curve, status=COMPLETE)
+    metrics = point | {"md/steps/nve": 3.0}
+    curve = [Point(2, 8, metrics)]
+    return TrialRecord(
+        config={"choices": {}}, metrics=metrics, seconds={"fit": 1.0}, curve=curve, status=COMPLETE
+    )
 
 
 def test_what_mlflow_gets_is_chosen(tmp_path, mlflow_uri):
@@ -106,7 +108,7 @@ def test_what_mlflow_gets_is_chosen(tmp_path, mlflow_uri):
     client = MlflowClient(mlflow_uri)
     for everything in (True, False):
         tracker = Tracker(mlflow_uri, tmp_path / "artifacts", "tamis", everything, everything)
-        run = client.get_run(tracker.write(record(), folder, None).run_id)
+        run = client.get_run(tracker.write(record(), folder))
         assert ("test/force_mae_eV_per_A/Elastic" in run.data.metrics) == everything
         assert {"test/force_mae_eV_per_A", "md/steps/nve", "seconds/fit"} < set(run.data.metrics)
         assert bool(client.list_artifacts(run.info.run_id)) == everything
@@ -150,4 +152,4 @@ def test_artifacts_is_true_or_false(tmp_path):
 
 
 def test_a_plan_is_no_part_of_a_trial():
-    assert "study" not in resolved(composed("experiment=study_quick"))
+    assert "plan" not in resolved(composed("experiment=study_quick"))

@@ -1,1 +1,0 @@
-"""Planned studies: many trials, each run once, ever (``tamis-study``)."""

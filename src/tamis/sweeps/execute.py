@@ -1,0 +1,133 @@
+"""Running the jobs of a grid: rows first, then trials as workers become free."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from hydra.core.utils import JobStatus
+from hydra.plugins.launcher import Launcher
+from rich.console import Console
+
+from tamis.core.messages import in_one_line
+from tamis.core.progress import progress
+from tamis.records.record import FAILED
+from tamis.sweeps.folder import SweepFolder
+from tamis.sweeps.job import Job
+from tamis.sweeps.publish import Publisher
+from tamis.sweeps.running import leave_failure, make_rows, run_job, set_aside
+from tamis.sweeps.workers import InThisProcess, WorkerDiedError, Workers, workers_of
+
+MOST_REASONS = 5
+"""Different reasons of failures that are told while a sweep runs; all are in the records."""
+TELL_EVERY_S = 60.0
+
+
+def run_jobs(jobs: Sequence[Job], folder: SweepFolder, launcher: Launcher, publisher: Publisher) -> None:
+    """Run ``jobs`` wherever the launcher runs them; each leaves its folder, and is published."""
+    if not jobs:
+        return
+    for job in jobs:
+        if folder.record(job.name) is not None:  # one that failed, or was cut
+            set_aside(folder.path / job.name)
+    teller = Teller(len(jobs), Console(highlight=False, soft_wrap=True))
+    with workers_of(launcher) as workers, progress("trials", len(jobs)) as advance:
+        ended = (
+            _through_hydra(jobs, folder, launcher) if workers is None else _ended(jobs, folder.path, workers)
+        )
+        for job in ended:
+            publisher.publish(job.name)
+            teller.tell(job, folder)
+            advance(1)
+
+
+def _ended(jobs: Sequence[Job], folder: Path, workers: Workers) -> Iterator[Job]:
+    """The jobs as they end.
+
+    Rows of a kind of trial are made by one worker before the trials of that kind begin: workers would make the same
+    rows at the same time. Trials of other kinds run meanwhile.
+    """
+    if isinstance(workers, InThisProcess):  # runs a job within ``submit``
+        for job in jobs:
+            workers.submit(run_job, job, folder).result()
+            yield job
+        return
+    results: SimpleQueue[Future[Any]] = SimpleQueue()
+    running: dict[Future[Any], Job | list[Job]] = {}
+
+    def submit(what: Job | list[Job]) -> None:
+        future: Future[Any]
+        if isinstance(what, Job):
+            future = workers.submit(run_job, what, folder)
+        else:
+            future = workers.submit(make_rows, what[0].config)
+        running[future] = what
+        future.add_done_callback(results.put)
+
+    for kind in _kinds(jobs):
+        submit(kind)
+    while running:
+        future = results.get()
+        what = running.pop(future)
+        if isinstance(what, Job):
+            if isinstance(error := future.exception(), WorkerDiedError):
+                leave_failure(what, folder, str(error))
+            elif error is not None:
+                raise error
+            yield what
+        else:  # what rows could not be made is told by their trials
+            for job in what:
+                submit(job)
+
+
+def _kinds(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs by what decides which rows and values they need; those that share the most are neighbours."""
+    kinds: dict[str, list[Job]] = {}
+    for job in jobs:
+        parts = {name: job.config[name] for name in ("dataset", "model", "descriptor", "store")}
+        kinds.setdefault(json.dumps(parts, sort_keys=True), []).append(job)
+    return list(kinds.values())
+
+
+def _through_hydra(jobs: Sequence[Job], folder: SweepFolder, launcher: Launcher) -> Iterator[Job]:
+    """The jobs after a launcher of Hydra's, such as joblib or submitit, has run them all."""
+    place = f"hydra.sweep.dir={json.dumps(str(folder.path))}"
+    lines = [[*job.overrides, place, f"hydra.sweep.subdir={job.name}"] for job in jobs]
+    for job, returned in zip(jobs, launcher.launch(lines, initial_job_idx=0), strict=True):
+        if folder.record(job.name) is None:
+            failed = returned.status == JobStatus.FAILED
+            leave_failure(job, folder.path, str(returned._return_value) if failed else "it left no record")
+        yield job
+
+
+class Teller:
+    """Says how a sweep goes: the first reasons of failures, and where there is no progress bar a line a minute."""
+
+    def __init__(self, n: int, console: Console) -> None:
+        self.n, self.console = n, console
+        self.counts: Counter[str] = Counter()
+        self.reasons: set[str] = set()
+        self.start = self.told = time.monotonic()
+
+    def tell(self, job: Job, folder: SweepFolder) -> None:
+        """Count a trial that has ended."""
+        record = folder.record(job.name)
+        status = FAILED if record is None else record.status
+        self.counts[status] += 1
+        if record is not None and status == FAILED and record.reason not in self.reasons:
+            if len(self.reasons) < MOST_REASONS:
+                self.console.print(f"{job.name} failed: {in_one_line(record.reason)}", markup=False)
+            self.reasons.add(record.reason)
+        now, done = time.monotonic(), self.counts.total()
+        if now - self.told > TELL_EVERY_S and done < self.n:
+            self.told = now
+            left = (self.n - done) * (now - self.start) / done / 60
+            self.console.print(
+                f"{done} of {self.n} trials, {self.counts[FAILED]} failed; about {left:.0f} min left"
+            )

@@ -1,0 +1,208 @@
+"""Workers of a Dask cluster: local processes, jobs of a queue, or those of a scheduler elsewhere (docs/dask.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import shlex
+import signal
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread, Timer
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster, Queue, SpecCluster, Worker, WorkerPlugin
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from tamis.core.configuration import register_resolvers
+from tamis.core.errors import TamisError
+from tamis.core.threads import ASKED, asked, decide
+from tamis.sweeps.workers import Watch, Workers
+
+log = logging.getLogger(__name__)
+
+ROUTES = "distributed.scheduler.http.routes"
+"""The setting that leaves Dask's pages out."""
+PDEATHSIG = 1
+"""``PR_SET_PDEATHSIG`` of linux/prctl.h: the signal that a process gets when its parent ends."""
+CLOSE_S = 1.0
+"""Seconds that a local worker has to end by itself."""
+LONELY_S = 180.0
+"""Seconds without any worker after which it is told."""
+
+
+class OnDask(Workers):
+    """Workers of a Dask cluster; where one dies, what it ran is given to another.
+
+    Parameters
+    ----------
+    client : connected with the cluster's scheduler. most : workers that the cluster may get; None: it has them all.
+    """
+
+    def __init__(self, client: Client, most: int | None) -> None:
+        self._client = client
+        self._most = most
+        self._executor = client.get_executor(pure=False)
+
+    @property
+    def n(self) -> int:
+        """As many as there may be workers: a queue starts them as trials are handed in."""
+        return self._most or max(1, sum(self._client.nthreads().values()))
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Hand a function over."""
+        return self._executor.submit(fn, *args, **kwargs)
+
+    @contextmanager
+    def listening(self, listen: Watch) -> Iterator[Watch]:
+        """A function that asks through a queue of the scheduler, which a thread of this process reads."""
+        with closing(Queue(f"questions-{uuid.uuid4().hex}", client=self._client)) as questions:
+
+            def answer() -> None:
+                while (question := questions.get()) is not None:
+                    name, value, step = question
+                    stop = False
+                    try:
+                        stop = listen(value, step)
+                    except Exception:
+                        log.exception("nobody can say whether a trial is to be stopped; it goes on")
+                    Queue(name, client=self._client).put(stop)
+
+            thread = Thread(target=answer, daemon=True)
+            thread.start()
+            try:
+                yield Asking(questions.name)
+            finally:
+                questions.put(None)
+                thread.join()
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What a worker calls; ``questions`` is the name of a queue."""
+
+    questions: str
+
+    def __call__(self, value: float, step: int) -> bool:
+        """Ask, and wait for the answer."""
+        with closing(Queue(f"answer-{uuid.uuid4().hex}")) as answer:
+            Queue(self.questions).put((answer.name, float(value), step))
+            return bool(answer.get())
+
+
+class Preparation(WorkerPlugin):
+    """What a worker does before its first trial.
+
+    Parameters
+    ----------
+    is_child : the worker is a child of this process, and ends with it, however that ends.
+    """
+
+    name = "tamis"
+
+    def __init__(self, is_child: bool) -> None:
+        self.is_child = is_child
+
+    def setup(self, worker: Worker) -> None:
+        """Called by Dask in the worker's main thread."""
+        decide()  # before the first numerical library is loaded
+        register_resolvers()
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # Ctrl-C reaches all processes; the command ends its workers
+        if self.is_child:
+            ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGKILL)
+
+
+@contextmanager
+def dask_workers(
+    cluster: Mapping[str, Any] | None,
+    adapt: Mapping[str, Any] | None,
+    address: str | None,
+    settings: Mapping[str, Any],
+    dashboard: bool,
+) -> Iterator[OnDask]:
+    """Start a cluster, or find the one at ``address``; its processes or jobs end with the block.
+
+    Parameters
+    ----------
+    cluster : ``_target_`` and arguments of its class. adapt : arguments of its ``adapt``, ``maximum`` among them.
+    settings : of Dask, for scheduler and workers. dashboard : whether Dask has pages that show what runs.
+
+    Raises
+    ------
+    TamisError : the cluster cannot be started or reached.
+    """
+    if dashboard:
+        settings = {key: value for key, value in settings.items() if key != ROUTES}
+    with dask.config.set(settings), ExitStack() as stack:
+        place = stack.enter_context(_started(cluster, settings)) if cluster else None
+        try:
+            client = stack.enter_context(Client(place or address, set_as_default=False))
+        except (OSError, TimeoutError) as error:
+            raise TamisError(
+                f"no Dask scheduler answers at {address} ({error}); mend hydra.launcher.address"
+            ) from error
+        client.register_plugin(Preparation(isinstance(place, LocalCluster)))
+        if place and adapt:
+            place.adapt(**adapt)
+        if dashboard:
+            log.warning("Dask's dashboard (needs bokeh): %s", client.dashboard_link)
+        timer = Timer(LONELY_S, _tell_of_no_worker, (client,))
+        timer.daemon = True
+        timer.start()
+        stack.callback(timer.cancel)
+        yield OnDask(client, adapt["maximum"] if adapt else None)
+
+
+@contextmanager
+def _started(config: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[SpecCluster]:
+    """A cluster of local processes, or of jobs."""
+    more: dict[str, Any] = {}
+    if (first := config.get("job_script_prologue")) is not None:
+        more = {key: str(Path(config[key]).absolute()) for key in ("shared_temp_directory", "log_directory")}
+        Path(more["shared_temp_directory"]).mkdir(parents=True, exist_ok=True)
+        more["job_script_prologue"] = [*_first_lines(settings), *first]
+    try:
+        cluster: SpecCluster = instantiate({**config, **more}, _convert_="all")
+    except InstantiationException as error:
+        raise TamisError(
+            f"no workers can be started ({error.__cause__ or error}); mend hydra.launcher.cluster, or install what is "
+            "missing (pip install 'tamis[cluster]')"
+        ) from error
+    try:
+        yield cluster
+    finally:
+        if isinstance(cluster, LocalCluster):  # at once, not when their trials have ended
+            cluster.sync(_close, cluster)
+        cluster.close()
+
+
+async def _close(cluster: LocalCluster) -> None:
+    nannies = [nanny.close(timeout=CLOSE_S) for nanny in cluster.workers.values()]
+    await asyncio.gather(*nannies, return_exceptions=True)
+
+
+def _first_lines(settings: Mapping[str, Any]) -> list[str]:
+    """Shell commands with which every job begins: to the folder of this command, with its settings."""
+    names = {key: f"DASK_{key.replace('.', '__').replace('-', '_').upper()}" for key in settings}
+    variables = {ASKED: asked()} | {names[key]: value for key, value in settings.items()}
+    return [
+        f"cd {shlex.quote(str(Path.cwd()))}",
+        *(f"export {name}={value}" for name, value in variables.items()),
+    ]
+
+
+def _tell_of_no_worker(client: Client) -> None:
+    if not client.nthreads():
+        log.warning(
+            "there is no worker yet: do the jobs wait in the queue, or do they end at once? Their logs are in "
+            "hydra.launcher.cluster.log_directory"
+        )
