@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
 import subprocess
 import sys
@@ -9,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import optuna
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -194,3 +198,28 @@ def tamis(folder: Path, *overrides: str, output: Any = subprocess.PIPE) -> subpr
         text=True,
         start_new_session=True,
     )
+
+
+def tamis_here(folder: Path, *overrides: str) -> tuple[int, str]:
+    """The same in this process, on the basic launcher, which saves the imports; returns the status and what is said."""
+    from tamis.commands.run import main
+
+    said = io.StringIO()
+    handlers, level = logging.root.handlers[:], logging.root.level
+    words = ["tamis", "-m", *QUICK, "hydra/launcher=basic", *overrides]
+    with (
+        contextlib.chdir(folder),
+        mock.patch.dict(os.environ),
+        mock.patch.object(sys, "argv", words),
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+    ):
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        finally:
+            logging.root.handlers[:] = handlers
+            logging.root.setLevel(level)
+    return status, " ".join(said.getvalue().split())
