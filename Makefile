@@ -8,7 +8,7 @@ READY := .venv/ready
 
 demo: $(READY) ## a sweep on the embedded data set (5 descriptors and random, 2 budgets, 5 models), and its report
 	@folder=multirun/demo-$$(date +%Y-%m-%d-%H-%M-%S) && $(BIN)/tamis -m experiment=demo hydra.sweep.dir=$$folder \
-		&& $(BIN)/tamis-report $$folder
+		&& $(BIN)/tamis report $$folder
 
 test: $(READY) check ## linters, types and every test that takes seconds
 	$(BIN)/pytest -n 2 -m "not slow and not upstream"
@@ -22,7 +22,7 @@ check: $(READY)
 	$(BIN)/mypy
 
 doctor: $(READY) ## which engines are here
-	$(BIN)/tamis-doctor
+	$(BIN)/tamis doctor
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -20,7 +20,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
+from tamis.core.resolvers import register_resolvers
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 RESULTS = Path(__file__).parent / "results"

@@ -12,18 +12,19 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 from harness import RESULTS, configure, one_thread, report
 from hydra.utils import instantiate
 
 from tamis.data.crystal import Crystal
 from tamis.engines.lammps import start_lammps
 from tamis.evaluation.dynamics.engine import Integration, Task, integrate
-from tamis.evaluation.dynamics.forces import Forces
+from tamis.evaluation.dynamics.forces import load
 from tamis.evaluation.dynamics.guards import Limits
 from tamis.evaluation.dynamics.plan import NVE, Run, supercell
 from tamis.evaluation.dynamics.trajectory import FINISHED, Trajectory
@@ -34,6 +35,29 @@ FAMILIES = ("snap", "ace", "gap", "nnp", "chimes")
 LIMITS = Limits(closest=0.5, hotter_by=1e6, volume_factor=1e3)
 """A potential fitted to a few structures may do what it likes here: only its time counts."""
 KELVIN = 300.0
+
+
+@dataclass(frozen=True, eq=False)
+class ThroughCalculator(Potential):
+    """A potential without its pair style."""
+
+    inner: Potential
+
+    @property
+    def diagnostics(self) -> dict[str, float]:
+        """None."""
+        return {}
+
+    def calculator(self) -> Calculator:
+        """The potential's own."""
+        return self.inner.calculator()
+
+    def write(self, folder: Path) -> list[Path]:
+        """No files."""
+        return []
+
+    def lammps(self, folder: Path) -> None:
+        """No lines."""
 
 
 def main() -> None:
@@ -72,7 +96,7 @@ def measure(family: str, potential: Potential, steps: int, repeats: int) -> list
     start = supercell(Crystal(structure="diamond", element="Si", a=5.431), 64)
     run = Run(NVE, "NVE", 0, start, KELVIN, KELVIN, 1.0, steps, 1)
     how = Integration(timestep=1.0, damping=0.5, barostat=1.0, watch_every=10, sample_every=50)
-    task = Task(run, Forces(potential, through_calculator=True), how, LIMITS, 1e6)
+    task = Task(run, ThroughCalculator(potential), how, LIMITS, 1e6)
     places = Trajectory.of(
         run, list(integrate(replace(task, integration=replace(how, watch_every=1, sample_every=1))))
     )
@@ -81,7 +105,7 @@ def measure(family: str, potential: Potential, steps: int, repeats: int) -> list
         "calculator": lambda: seconds_of_calls(potential, start, places),
     }
     if has_pair_style(potential):
-        native = replace(task, forces=Forces(potential))
+        native = replace(task, forces=potential)
         cases |= {
             "pair style": lambda: seconds_of_md(native) / steps,
             "LAMMPS": lambda: seconds_of_lammps(native) / steps,
@@ -128,14 +152,14 @@ def has_pair_style(potential: Potential) -> bool:
     """Whether this LAMMPS evaluates the potential itself."""
     with tempfile.TemporaryDirectory() as folder:
         atoms = supercell(Crystal(structure="diamond", element="Si", a=5.431), 8)
-        return Forces(potential).load(start_lammps(), atoms, Path(folder)) is None
+        return load(potential, start_lammps(), atoms, Path(folder)) is None
 
 
 def seconds_of_lammps(task: Task) -> float:
     """Processor time of the same steps in one ``run`` of LAMMPS, which nobody watches."""
     with tempfile.TemporaryDirectory() as folder:
         lmp = start_lammps()
-        task.forces.load(lmp, task.run.atoms, Path(folder))
+        load(task.forces, lmp, task.run.atoms, Path(folder))
         for command in (
             "timestep 0.001",  # ps
             f"velocity all create {2 * KELVIN} {task.run.seed} mom yes rot no dist gaussian",

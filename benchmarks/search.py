@@ -18,7 +18,7 @@ import numpy as np
 import optuna
 from harness import RESULTS, cpu_seconds, on_cores, one_thread, report
 
-from tamis.core.configuration import config_folder
+from tamis.core.conf_folder import config_folder
 
 APP = """
 from pathlib import Path

@@ -29,11 +29,11 @@ import optuna
 from harness import RESULTS, configure, dataset_overrides, on_cores, one_thread, report
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
+from tamis.study.worker import SharedParts
 
-from tamis.core.configuration import config_folder
+from tamis.core.conf_folder import config_folder
 from tamis.core.files import write_atomically
 from tamis.parts import resolved
-from tamis.study.worker import SharedParts
 from tamis.trial import run_resolved
 
 CUTOFFS = (4.641, 4.777, 4.914, 5.051, 5.187, 5.324, 5.46, 5.733)

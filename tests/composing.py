@@ -3,7 +3,8 @@
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
+from tamis.core.resolvers import register_resolvers
 
 
 def composed(*overrides: str) -> DictConfig:

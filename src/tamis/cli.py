@@ -7,19 +7,9 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from tamis.commands import COMMANDS
 from tamis.core.threads import decide
 
-COMMANDS = {
-    "report": "tables, figures and verdicts from folders of trials",
-    "compare": "two or more trials side by side",
-    "pick": "the smallest training set that serves, with its potential",
-    "best": "the best trials of a search",
-    "sync": "send records to MLflow that it does not have",
-    "store": "what the store of rows holds, and clearing it",
-    "doctor": "which engines are here, and how to get the missing",
-    "completion": "tab completion for bash or zsh",
-}
-"""Subcommand -> what it does; each is the module ``tamis.commands.<name>``."""
 HELP = """\
 tamis prunes the training set of an interatomic potential, retrains, and measures what that did.
 

@@ -8,12 +8,14 @@ from typing import Any, cast
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from tamis.bases.base import Basis
 from tamis.bases.none import NoDescriptor
-from tamis.core.configuration import check_config
+from tamis.core.config_check import EXPECTED, check_config, fits
 from tamis.core.errors import TamisError
+from tamis.core.fields import Whole
+from tamis.core.metrics import is_of_test
 from tamis.data.sources.base import Source
 from tamis.evaluation.evaluation import Evaluation
 from tamis.models.base import Model
@@ -27,6 +29,14 @@ GROUPS = ("dataset", "descriptor", "latent", "pruner", "budget", "model", "evalu
 NO_TRIAL = ("hydra", "tracking", "plan", "protocol", "search")
 """Nodes of a composed configuration that say nothing of the trial."""
 PARTS = ("store", "descriptor", "latent", "pruner", "budget", "model", "evaluation")
+SETTINGS = {
+    "seed.split": int,
+    "seed.select": int,
+    "seed.fit": int,
+    "artifacts": bool,
+    "validation_fraction": float,
+}
+"""Types of the values that belong to no part."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +129,7 @@ def effective(config: dict[str, Any]) -> dict[str, Any]:
 def objectives(config: DictConfig) -> list[str]:
     """Names of the metrics that a sweeper gets back: one, or a list."""
     named = config.get("objective")
-    if (
-        not isinstance(named, str | ListConfig)
-        or not all(isinstance(name, str) for name in named)
-        or not named
-    ):
+    if not named or not fits(named, tuple[str, ...]):
         raise TamisError(f"objective is {named!r}; the name of a metric is needed, or a list of names")
     return [named] if isinstance(named, str) else [str(name) for name in named]
 
@@ -139,19 +145,14 @@ def check_trial(config: DictConfig) -> None:
         if not isinstance(config.get(name), DictConfig) or "_target_" not in config[name]:
             raise TamisError(f"{name} is {config.get(name)!r}; one of its choices is needed, as {name}=...")
     check_config(config)
-    if not isinstance(config.get("seed"), DictConfig) or set(config.seed) != {"split", "select", "fit"}:
-        raise TamisError(f"seed is {config.get('seed')!r}; seed.split, seed.select and seed.fit are needed")
-    for name, seed in config.seed.items():
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise TamisError(f"seed.{name} is {seed!r}; a whole number from 0 on is needed")
+    for name, kind in SETTINGS.items():
+        value = OmegaConf.select(config, name)
+        if not fits(value, kind):
+            raise TamisError(f"{name} is {value!r}; {EXPECTED[kind]} is needed")
+        if kind is int:
+            Whole().apply(name, value)
     for objective in objectives(config):
-        if objective.startswith("test/"):
+        if is_of_test(objective):
             raise TamisError(
                 f"objective={objective}: the test set decides nothing; take a validation/ metric"
             )
-    if not isinstance(config.get("artifacts"), bool):
-        raise TamisError(f"artifacts is {config.get('artifacts')!r}; true or false is needed")
-    if not isinstance(config.get("validation_fraction"), float):
-        raise TamisError(
-            f"validation_fraction is {config.get('validation_fraction')!r}; a number between 0 and 1 is needed, say 0.1"
-        )

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tamis.bases.none import NoDescriptor
 from tamis.core import metrics as names
-from tamis.core.configuration import explain
+from tamis.core.config_errors import explain
 from tamis.core.elements import types_of_elements
 from tamis.core.errors import NotApplicableError, StoppedError, TamisError
 from tamis.core.interrupts import heeding_interrupts
@@ -29,18 +29,7 @@ from tamis.evaluation.evaluation import Evaluation
 from tamis.models.base import Potential
 from tamis.models.judging import FEW
 from tamis.parts import Parts, Seeds, check_trial, effective, plain, trial_part
-from tamis.records.record import (
-    COMPLETE,
-    FAILED,
-    INTERRUPTED,
-    SKIPPED,
-    STOPPED,
-    BudgetFacts,
-    DatasetFacts,
-    Point,
-    SelectionFacts,
-    TrialRecord,
-)
+from tamis.records.record import BudgetFacts, DatasetFacts, Point, SelectionFacts, Status, TrialRecord
 from tamis.records.versions import versions
 from tamis.selection.base import Limit, Selection
 from tamis.selection.budget import select_all
@@ -105,21 +94,21 @@ def _ended(record: TrialRecord, folder: Path, story: Callable[[], None]) -> Tria
     try:
         with limited(), heeding_interrupts():
             story()
-        record.status = COMPLETE
+        record.status = Status.COMPLETE
     except NotApplicableError as error:
-        record.status, record.reason = SKIPPED, str(error)
+        record.status, record.reason = Status.SKIPPED, str(error)
     except StoppedError as error:
-        record.status, record.reason = STOPPED, str(error)
+        record.status, record.reason = Status.STOPPED, str(error)
     except TamisError as error:
-        record.status, record.reason = FAILED, str(error)
+        record.status, record.reason = Status.FAILED, str(error)
     except OmegaConfBaseException as error:
-        record.status, record.reason = FAILED, explain(error)
+        record.status, record.reason = Status.FAILED, explain(error)
     except KeyboardInterrupt:
-        record.status, record.reason = INTERRUPTED, "interrupted"
+        record.status, record.reason = Status.INTERRUPTED, "interrupted"
         record.save(folder)
         raise
     except Exception as error:  # a sweep does not die of one trial
-        record.status, record.reason = FAILED, said_of(error) or f"{type(error).__name__}: {error}"
+        record.status, record.reason = Status.FAILED, said_of(error) or f"{type(error).__name__}: {error}"
         with suppress(OSError):  # where nothing can be written, the record says so
             (folder / "traceback.txt").write_text(redacted(traceback.format_exc()))
     record.save(folder)

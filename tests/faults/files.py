@@ -17,7 +17,7 @@ from tests.faults.scenario import Scenario
 from tamis.core.errors import TamisError
 from tamis.data.dataset import Dataset
 from tamis.data.sources.archive import read_archive, write_archive
-from tamis.data.sources.mlearn_files import Pin, download
+from tamis.data.sources.mlearn_files import download
 from tamis.records.record import RECORD_FILE, TrialRecord, read_record
 
 
@@ -116,7 +116,7 @@ class Download(Scenario):
         self.server.wait()
 
     def run(self, folder: Path) -> None:
-        download(self.url, Pin(self.sha256), folder / "cache", "Si")
+        download(self.url, f"sha256:{self.sha256}", folder / "cache", "Si")
 
     def complete(self, folder: Path) -> dict[str, bytes]:
         # what is there is checked before it gives it out, so only whole files count

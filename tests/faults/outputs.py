@@ -9,8 +9,8 @@ from unittest import mock
 from tests.faults.scenario import Scenario
 from tests.report_folders import write_trial
 
-from tamis.cli import pick
-from tamis.cli import report as command
+from tamis.commands import pick
+from tamis.commands import report as command
 
 
 class Report(Scenario):

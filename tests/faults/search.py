@@ -23,7 +23,7 @@ from tests.faults.scenario import Scenario
 from tests.studies import check_whole, load, make_app
 
 from hydra_plugins.tamis_study_sweeper._storage import open_storage
-from tamis.core.configuration import explain
+from tamis.core.config_errors import explain
 
 N_TRIALS = 4
 REAL_SWEEPER = Plugins.instantiate_sweeper

@@ -55,16 +55,14 @@ def test_results_are_kept_and_not_run_again(tmp_path):
     ("name", "n"),
     [
         ("store", 200),
-        ("tamis-report", 100),
-        ("tamis-pick", 100),
+        ("tamis report", 100),
+        ("tamis pick", 100),
         ("download", 200),
-        ("tamis-study, 1", 100),
-        ("tamis-study, 2", 100),
-        ("tamis-study, trials again", 100),
         ("search on SQLite", 100),
         ("search on a new SQLite", 20),
-        ("trial", 60),
-        ("sweep", 60),
+        ("trial, tamis sync", 60),
+        ("sweep, tamis sync", 60),
+        ("sweep, trials again", 60),
     ],
 )
 def test_whole_programs_survive_faults(name, n):

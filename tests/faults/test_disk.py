@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.core.configuration import explain
+from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
 from tamis.records.record import RECORD_FILE, TrialRecord, read_record

@@ -1,99 +1,39 @@
-"""Two programs on one folder, and what killed ones leave to the next."""
+"""What killed programs leave to the next, and what cannot be written."""
 
 import json
-import multiprocessing
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 from tamis.commands.arguments import appears_whole
 from tamis.core.errors import TamisError
-from tamis.core.locks import LOCK_FILE
-from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record
-from tamis.study.cli import _alone
-from tamis.study.crew import clear_away
-from tamis.study.trials import Trial
-from tamis.study.worker import OLD, RUNNING_FOLDER, work
-from tamis.sweep import SweepRun
+from tamis.records.record import COMPLETE, FAILED, RECORD_FILE, TrialRecord, read_record
+from tamis.sweeps.job import Job
+from tamis.sweeps.running import RUNNING_FOLDER, put_in_place, run_job, set_aside
 from tamis.trial import _ended
 
-HOLDER = """
-import fcntl, os, sys
-handle = os.open(sys.argv[1], os.O_RDWR if os.path.isfile(sys.argv[1]) else os.O_RDONLY)
-fcntl.flock(handle, fcntl.LOCK_EX)
-print("held", flush=True)
-sys.stdin.read()
-"""
+
+def saved(folder: Path, status: str, reason: str) -> Path:
+    folder.mkdir(parents=True)
+    TrialRecord({}, status=status, reason=reason).save(folder)
+    return folder
 
 
-@pytest.fixture
-def held():
-    """Calls hold files or folders as another program does, until the end of the test."""
-    holders = []
-
-    def hold(path: Path) -> None:
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        holders.append(subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], **pipes))
-        assert holders[-1].stdout.readline() == b"held\n"
-
-    yield hold
-    for holder in holders:
-        holder.communicate()
+def test_the_record_of_a_failure_stays_beside_that_of_the_next_try(tmp_path):
+    final = saved(tmp_path / "trial", FAILED, "first")
+    set_aside(final)
+    put_in_place(saved(tmp_path / RUNNING_FOLDER / "trial.1", FAILED, "second"), final)
+    set_aside(final)
+    put_in_place(saved(tmp_path / RUNNING_FOLDER / "trial.2", COMPLETE, ""), final)
+    reasons = {path.name: json.loads(path.read_text())["reason"] for path in final.glob("*.json")}
+    assert reasons == {"earlier_1.json": "first", "earlier_2.json": "second", RECORD_FILE: ""}
 
 
-def test_a_second_study_in_one_folder_is_refused(tmp_path, held):
-    with _alone(tmp_path):
-        pass
-    held(tmp_path / LOCK_FILE)
-    with (
-        pytest.raises(TamisError, match="another tamis-study runs in .*choose another --folder"),
-        _alone(tmp_path),
-    ):
-        pass
-
-
-def test_a_second_sweep_in_one_folder_is_refused(tmp_path, held):
-    place = tmp_path / "sweep"
-    place.mkdir()
-    lock = place / LOCK_FILE
-    lock.touch()
-    held(lock)
-    hydra = {"sweeper": {}, "launcher": {"_target_": "basic"}, "sweep": {"dir": str(place)}}
-    with pytest.raises(SystemExit, match="another sweep works in .*choose another hydra.sweep.dir"):
-        SweepRun().on_multirun_start(OmegaConf.create({"hydra": hydra}))
-    assert list(place.iterdir()) == [lock]
-
-
-def test_a_failure_whose_repetition_was_killed_while_it_took_its_place_is_back(tmp_path):
-    """Between two renames neither was in place: the failure's record, and its run in MLflow, were forgotten."""
-    place = tmp_path / RUNNING_FOLDER / f"trial.999999999{OLD}"
-    place.mkdir(parents=True)
-    TrialRecord({}, status=FAILED, reason="first").save(place)
-    (tmp_path / RUNNING_FOLDER / "trial.999999999").mkdir()
-    clear_away(tmp_path)
-    assert read_record(tmp_path / "trial").reason == "first"
-    assert not list((tmp_path / RUNNING_FOLDER).iterdir())
-
-
-def test_a_failure_that_was_replaced_stays_replaced(tmp_path):
-    for path, reason in ((tmp_path / "trial", "second"), (tmp_path / RUNNING_FOLDER / f"trial.9{OLD}9", "x")):
-        path.mkdir(parents=True)
-        TrialRecord({}, status=FAILED, reason=reason).save(path)
-    (tmp_path / RUNNING_FOLDER / f"trial.9{OLD}9").rename(tmp_path / RUNNING_FOLDER / f"trial.999999999{OLD}")
-    clear_away(tmp_path)
-    assert read_record(tmp_path / "trial").reason == "second"
-    assert not list((tmp_path / RUNNING_FOLDER).iterdir())
-
-
-def test_what_a_living_worker_moves_is_left_alone(tmp_path):
-    place = tmp_path / RUNNING_FOLDER / f"trial.{os.getpid()}{OLD}"
-    place.mkdir(parents=True)
-    clear_away(tmp_path)
-    assert place.is_dir()
+def test_what_is_complete_is_not_overwritten(tmp_path):
+    final = saved(tmp_path / "trial", COMPLETE, "first")
+    put_in_place(saved(tmp_path / RUNNING_FOLDER / "trial.1", COMPLETE, "second"), final)
+    assert read_record(final).reason == "first" and not list((tmp_path / RUNNING_FOLDER).iterdir())
+    assert run_job(Job("trial", (), {}), tmp_path) == COMPLETE, "the answer was lost, and is asked for again"
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
@@ -114,19 +54,6 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(TamisError, match="Directory not empty"), appears_whole(final) as scratch:
         (scratch / "second").write_text("")  # by another program, at the same time
     assert [path.name for path in final.parent.iterdir()] == ["report"]
-
-
-def test_a_worker_that_cannot_write_ends_with_a_sentence(tmp_path, capfd):
-    """It has no record to tell it in."""
-    (tmp_path / RUNNING_FOLDER).write_text("in the way")
-    ours, theirs = multiprocessing.Pipe()
-    ours.send([Trial("trial", "block", {}, ())])
-    worker = multiprocessing.get_context("fork").Process(target=work, args=(theirs, tmp_path))
-    worker.start()
-    worker.join()
-    said = capfd.readouterr().err
-    assert worker.exitcode == 1 and "Traceback" not in said
-    assert said.startswith("trial: ") and RUNNING_FOLDER in said
 
 
 def test_a_traceback_that_cannot_be_written_fails_no_sweep(tmp_path):

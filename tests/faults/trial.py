@@ -1,7 +1,8 @@
-"""``tamis`` and ``tamis -m``, each followed by ``tamis-sync``: records, and their runs in MLflow."""
+"""``tamis`` and ``tamis -m``, each followed by ``tamis sync``: records, and their runs in MLflow."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -24,7 +25,7 @@ ERROR = "test/force_mae_eV_per_A"
 
 
 class Trial(Scenario):
-    """A single trial. It does not resume: each start takes a new folder, and ``tamis-sync`` looks after MLflow."""
+    """A single trial. It does not resume: each start takes a new folder, and ``tamis sync`` looks after MLflow."""
 
     FOLDER = "outputs"
 
@@ -50,12 +51,10 @@ class Trial(Scenario):
         with mock.patch.object(sys, "argv", typed), mock.patch.dict(os.environ):
             os.environ.pop("HYDRA_FULL_ERROR", None)  # set by an earlier call: errors would go to developers
             app.main()
-        with mock.patch.object(sys, "argv", ["tamis-sync", str(folder), f"tracking.uri={self.uri}"]):
-            try:
-                sync.main()
-            except SystemExit as leaving:
-                if leaving.code:
-                    raise
+        parser = argparse.ArgumentParser()
+        sync.add_arguments(parser)
+        if sync.run(parser.parse_args([str(folder), "--uri", self.uri])):
+            raise SystemExit(1)
 
     def _records(self, folder: Path) -> list[Path]:
         return [path.parent for path in (folder / self.FOLDER).rglob(RECORD_FILE)]
@@ -90,22 +89,44 @@ class Trial(Scenario):
 
 
 class Sweep(Trial):
-    """Two trials, which hang under one run; a start after a fault is a new sweep."""
+    """Two trials under one run; the same command goes on in the same folder until both are there."""
 
     FOLDER = "multirun"
 
+    def __init__(self, has_failed: bool) -> None:
+        self.has_failed = has_failed
+
+    def prepare(self, folder: Path) -> None:
+        super().prepare(folder)
+        if self.has_failed:
+            with contextlib.redirect_stdout(io.StringIO()):
+                self.run(folder)
+            for place in self._records(folder):
+                record = read_record(place)
+                record.status, record.reason = FAILED, "on purpose"
+                record.save(place)
+            client_of(self.uri)._tracking_client.store.engine.dispose()
+
     def command(self, place: Path) -> list[str]:
-        return ["tamis", "-m", *TRIAL, "seed.split=0,1", f"hydra.sweep.dir={place}"]
+        more = (
+            "hydra.sweeper.retry_failed=true",
+            "hydra/launcher=basic",
+            f"hydra.sweep.dir={place.parent / 'sweep'}",
+        )
+        return ["tamis", "-m", *TRIAL, "seed.split=0,1", *more]
 
     def check(self, folder: Path) -> None:
         super().check(folder)
-        by_sweep: dict[str, set[str]] = {}
-        for run in databases.runs(folder / DATABASE):
-            if run.trial:
-                sweep = str(Path(run.tags["tamis.folder"]).parent)
-                by_sweep.setdefault(sweep, set()).add(run.tags.get("mlflow.parentRunId", ""))
-        assert all(len(parents) == 1 for parents in by_sweep.values()), f"parents of sweeps: {by_sweep}"
+        runs = databases.runs(folder / DATABASE)
+        here = str(folder / self.FOLDER / "sweep")
+        parents = [run for run in runs if not run.trial and run.tags.get("tamis.folder") == here]
+        assert len(parents) == 1 and parents[0].status == "FINISHED", (
+            f"parents: {[run.tags for run in parents]}"
+        )
+        trials = [run for run in runs if run.trial and run.tags["tamis.folder"].startswith(here)]
+        assert {run.tags["mlflow.parentRunId"] for run in trials} == {parents[0].run_id}
+        assert not (folder / self.FOLDER / "sweep" / ".running").exists()
 
     def check_last(self, folder: Path) -> None:
-        last = max((folder / self.FOLDER).glob("*"), key=lambda path: int(path.name))
-        assert [read_record(last / number).status for number in "01"] == [COMPLETE] * 2
+        records = [read_record(place) for place in self._records(folder)]
+        assert [record.status for record in records] == [COMPLETE] * 2

@@ -12,8 +12,9 @@ from tests.composing import choices
 from tests.fuzz.kinds import Kind, WrongAnswer, as_told
 from tests.fuzz.mutate import Rng, pick, word
 
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.parts import Parts, resolved
 
 GROUPS = (

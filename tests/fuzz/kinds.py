@@ -12,7 +12,7 @@ import numpy as np
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from tamis.core.configuration import explain, raised_by_hydra
+from tamis.core.config_errors import explain, raised_by_hydra
 from tamis.core.errors import TamisError
 
 RIGHT, REFUSED = "right", "refused"

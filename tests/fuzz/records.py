@@ -117,12 +117,7 @@ def _rename(rng: Rng, content: dict[str, Any]) -> None:
 
 
 def prepare_beside(folder: Path) -> dict[str, bytes]:
-    from dataclasses import asdict
-
-    from tamis.study.trials import write_composed
-
     from tamis.analysis.kept_sets import REVISION
-    from tamis.evaluation.dynamics.reference import Averages, Reference
 
     study = prepare_study(folder)
     trial = study / "snap-fps-snap-0"
@@ -132,13 +127,8 @@ def prepare_beside(folder: Path) -> dict[str, bytes]:
         **{"revision": REVISION, "spaces": {"Si": "snap"}, "maps": [one], "problems": ["none"]},
         "trials": {trial.name: {"started": 1.0, "measures": measures}},
     }
-    write_composed(folder / "composed", {"a=1": {"choices": {"model": "snap"}, "seed": {"split": 0}}})
-    reference = Reference({"melt": Averages([0.0, 1.0], 0.5, 20.0)}, "label-giver", {"melt": 0.1})
     return {
         "selections.json": json.dumps(selections).encode(),
-        ".composed.json": (folder / "composed").read_bytes(),
-        "md.json": json.dumps(asdict(reference)).encode(),
-        "properties.json": b'{"values": {"properties/lattice_constant_A": 5.4}, "data": {"eos": [1.0, 2.0]}}',
         "test_errors.csv": (trial / "test_errors.csv").read_bytes(),
     }
 
@@ -155,21 +145,17 @@ def run_beside(rng: Rng, good: dict[str, bytes], folder: Path) -> None:
     before = (place / name).read_bytes() if (place / name).exists() else None
     (place / name).write_bytes(data)
     try:
-        _read_beside(name, place / name, trial)
+        _read_beside(name, trial)
     finally:
         (place / name).unlink()
         if before is not None:
             (place / name).write_bytes(before)
 
 
-def _read_beside(name: str, path: Path, trial: Path) -> None:
-    from tamis.study.trials import read_composed
-
+def _read_beside(name: str, trial: Path) -> None:
     from tamis.analysis.kept_sets import read_kept_sets
     from tamis.analysis.test_errors import Reader
     from tamis.analysis.trials import find_trials, read_trials
-    from tamis.evaluation.dynamics import reference as md
-    from tamis.evaluation.properties import reference as properties
 
     trials = read_trials(find_trials([trial.parent]))
     mine = next(one for one in trials if one.folder == trial.resolve())
@@ -179,13 +165,6 @@ def _read_beside(name: str, path: Path, trial: Path) -> None:
                 raise WrongAnswer("a measure that is no number was read")
         if rng_free_report(trial.parent) and "<script" in report_document(trial.parent):
             raise WrongAnswer("a word has become a tag")
-    elif name == ".composed.json":
-        if any(not isinstance(one, dict) for one in read_composed(path).values()):
-            raise WrongAnswer("a configuration that is none was read")
-    elif name == "md.json":
-        md.read(path)
-    elif name == "properties.json":
-        properties._read(path)
     else:
         found = Reader().read(mine)
         if found is not None and not np.isfinite(found.forces).all():
@@ -218,9 +197,8 @@ OPTIONS = (
 
 
 def commands() -> dict[str, Callable[[], None]]:
-    from tamis.cli import compare, pick, selections
-    from tamis.cli import report as command
-    from tamis.commands import best
+    from tamis.commands import best, compare, pick, selections
+    from tamis.commands import report as command
 
     return {
         "tamis-report": command.main,

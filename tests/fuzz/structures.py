@@ -18,7 +18,8 @@ from tests.fuzz.mutate import Rng, pick
 from tamis.bases.base import Basis, LinearBasis
 from tamis.bases.quests import QuestsBasis
 from tamis.core.errors import TamisError
-from tamis.data.checks import Tolerances, check_dataset, pairs_within
+from tamis.core.geometry import neighbours_within
+from tamis.data.checks import Tolerances, check_dataset
 from tamis.data.dataset import Dataset
 from tamis.store import Store
 
@@ -241,7 +242,7 @@ def run_basis(
 
 def settled_by_distance(basis: QuestsBasis, atoms: Atoms, values: np.ndarray) -> np.ndarray:
     """Without the means of QUESTS where more than one neighbour may be the k-th: they are equally far."""
-    first, _, distances = pairs_within(atoms, basis.r_cut)
+    first, _, distances = neighbours_within(atoms, basis.r_cut)
     means = np.arange(basis.n_features) % (2 * basis.k - 1) >= basis.k
     values = values.copy()
     for atom in range(len(atoms)):

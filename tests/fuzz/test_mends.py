@@ -11,7 +11,6 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from hydra.utils import instantiate
-from tamis.study.trials import read_composed
 from tests.composing import composed
 from tests.fuzz.data_files import made
 from tests.report_folders import write_trial
@@ -24,13 +23,12 @@ from tamis.commands.arguments import read_arguments
 from tamis.commands.pick import Wish
 from tamis.core.errors import TamisError
 from tamis.core.geometry import check_geometry
+from tamis.core.messages import print_failure
 from tamis.data.checks import overlaps, unknown_elements
 from tamis.data.sources.extxyz import Extxyz
 from tamis.engines.lammps import LammpsCalculator, command_all, start_lammps
-from tamis.evaluation.dynamics import reference as md
 from tamis.parts import resolved
 from tamis.records.record import read_record
-from tamis.report.tables import print_failure
 from tamis.store import Store, read_block
 
 
@@ -253,11 +251,8 @@ def test_a_damaged_record_is_named(tmp_path, data):
 
 @pytest.mark.parametrize("data", [b"null", b"{}", b'{"averages": []}', b"\xff", b"[" * 100_000])
 def test_damaged_files_beside_records_count_as_missing(tmp_path, data):
-    for name in ("selections.json", ".composed.json", "md.json"):
-        (tmp_path / name).write_bytes(data)
+    (tmp_path / "selections.json").write_bytes(data)
     assert read_file(tmp_path) == KeptFile()
-    assert read_composed(tmp_path / ".composed.json") == {}
-    assert md.read(tmp_path / "md.json") is None
 
 
 def test_a_point_without_validation_energies_is_no_candidate():
@@ -282,7 +277,7 @@ def test_names_that_no_terminal_takes_are_told_as_their_bytes(capfd):
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("seed=abc", "seed.split, seed.select and seed.fit are needed"),
+        ("seed=abc", "seed.split is None; a whole number is needed"),
         ("~model", "model is None; one of its choices is needed"),
         ("objective=1.5", "objective is 1.5; the name of a metric is needed"),
         ("objective=[]", "objective is .*; the name of a metric"),

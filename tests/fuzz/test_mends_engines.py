@@ -25,8 +25,8 @@ from tamis.bases.quests import QuestsBasis
 from tamis.bases.snap import SnapBasis, read_snap
 from tamis.bases.soap import CLOSEST, SoapBasis
 from tamis.core.errors import TamisError
-from tamis.data.checks import pairs_within
-from tamis.data.sources.extxyz import read_frames
+from tamis.core.geometry import neighbours_within
+from tamis.data.sources.formats import read_frames
 from tamis.engines.lammps import Box, start_lammps
 from tamis.models.trainers.pacemaker import OFFSETS, POTENTIAL, read_ace
 
@@ -57,8 +57,8 @@ def test_cell_vectors_of_directions_that_are_not_periodic_say_nothing(name, base
     atoms, cell = ODD_CELLS[name]
     odd = atoms.copy()
     odd.set_cell(cell)
-    np.testing.assert_allclose(pairs_within(odd, 4.0)[2], pairs_within(atoms, 4.0)[2], rtol=1e-9)
-    assert len(pairs_within(odd, 4.0)[2]) > 0
+    np.testing.assert_allclose(neighbours_within(odd, 4.0)[2], neighbours_within(atoms, 4.0)[2], rtol=1e-9)
+    assert len(neighbours_within(odd, 4.0)[2]) > 0
     for basis in bases:
         np.testing.assert_allclose(basis.values(odd), basis.values(atoms), rtol=1e-6, atol=1e-8)
 

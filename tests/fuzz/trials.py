@@ -16,8 +16,9 @@ from tests.fuzz.data_files import made
 from tests.fuzz.kinds import Kind, WrongAnswer, as_told
 from tests.fuzz.mutate import Rng, pick
 
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.parts import NO_TRIAL
 from tamis.records.record import COMPLETE, FAILED, SKIPPED, read_record
 from tamis.trial import run_trial

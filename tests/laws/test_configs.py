@@ -8,7 +8,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from tests.composing import choices, composed
 
-from tamis.core.configuration import config_folder
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import MissingEngineError
 
 GROUPS = ("dataset", "descriptor", "latent", "pruner", "budget", "model", "evaluation")

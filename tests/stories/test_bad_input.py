@@ -25,8 +25,10 @@ from hydra.errors import HydraException
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
-from tamis.core.configuration import config_folder, explain, register_resolvers
+from tamis.core.conf_folder import config_folder
+from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.models.base import Predictions
 from tamis.models.linear import LinearPotential
 from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, SKIPPED, TrialRecord, read_record
@@ -194,13 +196,25 @@ def test_a_set_from_which_all_is_dropped(trial, place):
     ("overrides", "reason"),
     [
         # a budget above the pool, or that leaves nothing
-        (["budget.fraction=2"], "budget.fraction is 2; it must be a number above 0 and at most 1"),
-        (["budget.fraction=0.01"], "0.01 allows 1 atoms, which leaves nothing: .* of the pool has 8"),
-        (["budget=structures", "budget.n_structures=17"], "is 17, the pool has 16 structures; lower it"),
-        (["budget=structures", "budget.n_structures=0"], "n_structures is 0; .* whole number of at least 1"),
-        (["budget=atoms", "budget.n_atoms=129"], "is 129, the pool has 128 atoms; lower it"),
-        (["budget=atoms", "budget.n_atoms=7"], "allows 7 atoms, which leaves nothing: .* has 8; raise it"),
-        (["budget=curve", "budget.fractions=[0.01,1]"], "leaves nothing"),
+        (["budget.fraction=2"], "fraction is 2.*; it must be above 0 and at most 1"),
+        (["budget.fraction=0.01"], "a budget of 1 atoms keeps no structure: .*; raise the budget"),
+        (
+            ["budget=structures", "budget.n_structures=17"],
+            "budget is 17 structures, and the pool has 16; give from 1 to 16",
+        ),
+        (
+            ["budget=structures", "budget.n_structures=0"],
+            "n_structures is 0; it must be a whole number from 1 on",
+        ),
+        (
+            ["budget=atoms", "budget.n_atoms=129"],
+            "budget is 129 atoms, and the pool has 128; give from 1 to 128",
+        ),
+        (
+            ["budget=atoms", "budget.n_atoms=7"],
+            "a budget of 7 atoms keeps no structure: .*; raise the budget",
+        ),
+        (["budget=curve", "budget.fractions=[0.01,1]"], "keeps no structure: .*; raise"),
         # an element that only the basis does not know
         (["descriptor.elements=[Ge]"], "element Si is unknown to this basis, which has Ge; add it"),
         (["model.basis.elements=[Ge]"], "element Si is unknown to this basis, which has Ge; add it"),
@@ -219,9 +233,9 @@ def test_a_set_from_which_all_is_dropped(trial, place):
         (["store.root=5"], "store.root is 5; a path is needed"),
         (["store.n_jobs=0"], "n_jobs is 0; it must be a positive number or -1"),
         (["latent.pca_variance=" + "1" * 400], "a finite number or null is needed"),
-        (["seed.fit=null"], "seed.fit is None; a whole number from 0 on is needed"),
-        (["seed.split=-1"], "seed.split is -1; a whole number"),
-        (["validation_fraction=x"], "validation_fraction is 'x'; a number between 0 and 1 is needed"),
+        (["seed.fit=null"], "seed.fit is None; a whole number is needed"),
+        (["seed.split=-1"], "seed.split is -1; it must be a whole number from 0 on"),
+        (["validation_fraction=x"], "validation_fraction is 'x'; a finite number is needed"),
         (["validation_fraction=1.5"], "validation_fraction is 1.5; it must lie between 0 and 1"),
         # misspelt choices inside a file, and keys that were forced in
         (["budget.of=atom"], "budget.of is 'atom'; it must be one of structures, atoms"),

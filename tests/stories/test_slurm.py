@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.slurm_cluster import Cluster, cluster, why_not
-from tests.studies import check_whole, counted, load
-
-from tamis.core.errors import MissingEngineError, TamisError
-from tamis.records.record import COMPLETE, FAILED, read_record
 from tamis.study import slurm_queue
 from tamis.study.slurm import Array, Watch, in_queue
 from tamis.study.slurm_settings import Resources, Slurm
 from tamis.study.slurm_task import Share, read_task
 from tamis.study.trials import Trial
 from tamis.study.worker import SharedParts, run_one
+from tests.slurm_cluster import Cluster, cluster, why_not
+from tests.studies import check_whole, counted, load
+
+from tamis.core.errors import MissingEngineError, TamisError
+from tamis.records.record import COMPLETE, FAILED, read_record
 from tamis.tracking import Tracker
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "there is a cluster")

@@ -9,7 +9,7 @@ import pytest
 from tests.fuzz.data_files import made
 
 from tamis.records.record import COMPLETE, RECORD_FILE, read_record
-from tamis.tracking.parents import UNREACHABLE, read_parent
+from tamis.sweeps.folder import SweepFolder
 
 DATA = ("dataset=extxyz", "dataset.train=good.xyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7")
 TRIAL = (*DATA, "model=snap", "model.basis.twojmax=2", "descriptor=none", "pruner=random", "store.n_jobs=1")
@@ -33,7 +33,7 @@ def typed(place: Path, *command: str) -> str:
 
 @pytest.mark.parametrize("more", [("hydra.run.dir=out",), ("-m", "seed.split=0,1", "hydra.sweep.dir=sweep")])
 def test_nothing_is_logged_and_nothing_said(place, more):
-    said = typed(place, "tamis.commands.run", *more, *TRIAL, "tracking=null")
+    said = typed(place, "tamis.cli", *more, *TRIAL, "tracking=null")
     for word in ("MLflow", "mlflow", "NoneType", "WARNING", "Traceback"):
         assert word not in said, said
     folder = place / more[-1].partition("=")[2]
@@ -41,4 +41,4 @@ def test_nothing_is_logged_and_nothing_said(place, more):
     assert [record.status for record in records] == [COMPLETE] * (2 if "-m" in more else 1)
     assert not (place / "mlruns").exists()
     if "-m" in more:
-        assert read_parent(folder).run_id == UNREACHABLE  # from which tamis-sync can send it later
+        assert SweepFolder(folder).sweep() is not None  # tamis sync can send it later

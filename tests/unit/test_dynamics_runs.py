@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from ase.calculators.lj import LennardJones
 from tests.potentials import Faulty, PairStyle, stillinger_weber, with_hole
+from tests.sampling import Given
 
 from tamis.data.crystal import Crystal
 from tamis.evaluation.dynamics import guards
-from tamis.evaluation.dynamics.child import follow
-from tamis.evaluation.dynamics.engine import Integration, Task, integrate
-from tamis.evaluation.dynamics.forces import Forces, types_in
+from tamis.evaluation.dynamics.engine import Integration, Task, follow, integrate
+from tamis.evaluation.dynamics.forces import types_in
 from tamis.evaluation.dynamics.guards import Limits
 from tamis.evaluation.dynamics.plan import COMPRESSION, HEATING, NPT, NVE, NVT, Run, supercell
 from tamis.evaluation.dynamics.structure import energy_drift
@@ -75,8 +75,8 @@ def snap(snap_basis, tmp_path_factory) -> LinearPotential:
 )
 def test_a_pair_style_and_the_calculator_give_one_trajectory(snap, run):
     """Positions, energies, pressures and volumes: so the virial of the calculator reaches the barostat too."""
-    native = done(run, Forces(snap))
-    external = done(run, Forces(snap, through_calculator=True))
+    native = done(run, snap)
+    external = done(run, Given(snap.calculator()))
     assert native.end == external.end == FINISHED
     assert native.steps == external.steps == run.steps
     np.testing.assert_allclose(external.positions, native.positions, atol=1e-9)
@@ -88,14 +88,14 @@ def test_a_pair_style_and_the_calculator_give_one_trajectory(snap, run):
 def test_the_sides_differ_where_they_should(snap, tmp_path):
     """The comparison above can fail: another potential goes another way."""
     run = run_of(NVE)
-    one, other = done(run, Forces(snap)), done(run, Forces(stillinger_weber(tmp_path)))
+    one, other = done(run, snap), done(run, stillinger_weber(tmp_path))
     assert np.abs(one.positions[-1] - other.positions[-1]).max() > 1e-6
 
 
 def test_external_thermo_is_the_calculators(snap):
     """Energy and pressure at the start are those of the calculator; the kinetic part of the pressure is N k T / V."""
     run = run_of(NVE, steps=0)
-    first = done(run, Forces(snap, through_calculator=True)).thermo[0]
+    first = done(run, Given(snap.calculator())).thermo[0]
     calculator = snap.calculator()
     stress = calculator.get_property("stress", run.atoms)
     from ase.units import GPa, kB
@@ -108,14 +108,14 @@ def test_external_thermo_is_the_calculators(snap):
 
 def test_energy_is_conserved_and_a_wrong_force_is_seen(tmp_path):
     run = run_of(NVE, steps=400, n_atoms=64)
-    drift = energy_drift(done(run, Forces(stillinger_weber(tmp_path))))
+    drift = energy_drift(done(run, stillinger_weber(tmp_path)))
     assert drift < 0.1
     coarse = replace(HOW, timestep=12.0)
-    assert energy_drift(done(run, Forces(stillinger_weber(tmp_path)), how=coarse)) > 10 * drift
+    assert energy_drift(done(run, stillinger_weber(tmp_path), how=coarse)) > 10 * drift
 
 
 def test_ramps_end_where_they_should(tmp_path):
-    forces = Forces(stillinger_weber(tmp_path))
+    forces = stillinger_weber(tmp_path)
     heated = done(run_of(HEATING, 300.0, 4000, last_kelvin=1200.0, n_atoms=64), forces)
     late = heated.thermo[-100:, TEMPERATURE].mean()
     assert heated.thermo[:100, TEMPERATURE].mean() < 500.0 < 900.0 < late < 1400.0
@@ -129,12 +129,12 @@ def test_no_pressure_means_the_crystals_own_volume(tmp_path):
     """Started 3 % too wide, silicon shrinks to a lattice constant of 5.43 Å, give or take its fluctuations."""
     run = run_of(NPT, 50.0, 3000, n_atoms=64)
     run.atoms.set_cell(run.atoms.cell.array * 1.03, scale_atoms=True)
-    found = done(run, Forces(stillinger_weber(tmp_path)))
+    found = done(run, stillinger_weber(tmp_path))
     assert found.thermo[-300:, VOLUME].mean() == pytest.approx(8 * 5.431**3, rel=0.01)
 
 
 def test_time_steps_and_frames_are_counted(tmp_path):
-    found = done(run_of(steps=43), Forces(stillinger_weber(tmp_path)))
+    found = done(run_of(steps=43), stillinger_weber(tmp_path))
     assert found.steps == 43 and found.end == FINISHED and not found.failed
     np.testing.assert_allclose(found.thermo[:, TIME], [*np.arange(0, 0.0401, 0.005), 0.043], atol=1e-12)
     np.testing.assert_allclose(found.times, [0.0, 0.01, 0.02, 0.03, 0.04])
@@ -144,18 +144,18 @@ def test_time_steps_and_frames_are_counted(tmp_path):
 def test_positions_are_not_folded(tmp_path):
     """Atoms that drift over a boundary are followed: no jump by a cell between two looks."""
     run = run_of(NVT, 3000.0, 300)
-    found = done(run, Forces(stillinger_weber(tmp_path)), how=replace(HOW, sample_every=5))
+    found = done(run, stillinger_weber(tmp_path), how=replace(HOW, sample_every=5))
     assert np.abs(np.diff(found.positions, axis=0)).max() < 1.0
 
 
 def test_time_that_is_up_is_no_failure(tmp_path):
-    found = done(run_of(steps=10**6), Forces(stillinger_weber(tmp_path)), seconds=0.05)
+    found = done(run_of(steps=10**6), stillinger_weber(tmp_path), seconds=0.05)
     assert found.end == OUT_OF_TIME and 0 < found.steps < 10**6
     assert not found.failed and found.stable_fraction(0.05) == 1.0
 
 
 def test_seeds_differ_and_repeat(tmp_path):
-    forces = Forces(stillinger_weber(tmp_path))
+    forces = stillinger_weber(tmp_path)
     first, again, other = (done(run_of(repeat=k), forces) for k in (0, 0, 1))
     np.testing.assert_array_equal(first.positions, again.positions)
     assert np.abs(first.positions[-1] - other.positions[-1]).max() > 1e-4
@@ -172,56 +172,57 @@ def soft_wall():
 
 @pytest.mark.parametrize("through_calculator", [False, True])
 def test_nan_coefficients(snap, through_calculator):
-    found = done(run_of(), Forces(nan_coefficients(snap), through_calculator=through_calculator))
+    broken = nan_coefficients(snap)
+    found = done(run_of(), Given(broken.calculator()) if through_calculator else broken)
     assert (found.end, found.steps) == (guards.NON_FINITE, 0)
     assert found.stable_fraction(1.0) == 0.0
 
 
 def test_nan_on_the_way():
-    found = done(run_of(), Forces(Faulty("nan", 18)))
+    found = done(run_of(), Faulty("nan", 18))
     assert found.end == guards.NON_FINITE and found.steps == 15
     assert found.stable_fraction(1e6) == pytest.approx(15 / 40)
 
 
 def test_an_exception_in_the_calculator_ends_the_run():
-    found = done(run_of(), Forces(Faulty("raise", 12)))
+    found = done(run_of(), Faulty("raise", 12))
     assert (found.end, found.steps, found.detail) == (guards.CRASHED, 10, "the engine is broken")
 
 
 def test_a_hole_in_the_wall_is_found(tmp_path):
     run = run_of(NVT, 3000.0, 2000, n_atoms=64)
-    assert done(run, Forces(stillinger_weber(tmp_path))).end == FINISHED
-    found = done(run, Forces(with_hole(tmp_path)), limits=replace(LIMITS, closest=1.8))
+    assert done(run, stillinger_weber(tmp_path)).end == FINISHED
+    found = done(run, with_hole(tmp_path), limits=replace(LIMITS, closest=1.8))
     assert found.end == guards.TOO_CLOSE, found.detail
     assert found.steps < 1000
 
 
 def test_a_soft_wall_is_found():
-    found = done(run_of(NVT, 300.0, 2000, n_atoms=64), Forces(soft_wall()))
+    found = done(run_of(NVT, 300.0, 2000, n_atoms=64), soft_wall())
     assert found.failed and found.end in (guards.TOO_CLOSE, guards.TOO_HOT)
 
 
 def test_heat_is_found(tmp_path):
-    found = done(run_of(), Forces(stillinger_weber(tmp_path)), limits=replace(LIMITS, hotter_by=-250.0))
+    found = done(run_of(), stillinger_weber(tmp_path), limits=replace(LIMITS, hotter_by=-250.0))
     assert found.end == guards.TOO_HOT and found.steps == 0
 
 
 def test_a_cell_that_runs_away_is_found():
     """Atoms that attract nobody fill all space."""
     repulsive = PairStyle(("pair_style gauss 5.0", "pair_coeff * * -5.0 1.0"))
-    found = done(run_of(NPT, 300.0, 2000), Forces(repulsive), limits=replace(LIMITS, hotter_by=1e9))
+    found = done(run_of(NPT, 300.0, 2000), repulsive, limits=replace(LIMITS, hotter_by=1e9))
     assert found.end == guards.VOLUME, found.detail
 
 
 def test_atoms_that_fly_apart_are_lost_or_found():
     """Forces without bound between two looks: LAMMPS' own error, or a limit, but no exception."""
     explosive = PairStyle(("pair_style gauss 5.0", "pair_coeff * * -1e9 0.5"))
-    found = done(run_of(steps=500), Forces(explosive), how=replace(HOW, watch_every=50, sample_every=50))
+    found = done(run_of(steps=500), explosive, how=replace(HOW, watch_every=50, sample_every=50))
     assert found.failed and found.end != guards.HUNG
 
 
 def test_a_broken_style_is_told():
-    found = done(run_of(), Forces(PairStyle(("pair_style sw", "pair_coeff * * nowhere.sw Si"))))
+    found = done(run_of(), PairStyle(("pair_style sw", "pair_coeff * * nowhere.sw Si")))
     assert found.end == guards.CRASHED and "nowhere.sw" in found.detail
 
 
@@ -230,12 +231,12 @@ def test_a_style_that_is_not_there_goes_through_the_calculator(snap):
         def lammps(self, folder):
             return ("pair_style of_another_build", "pair_coeff * * file Si")
 
-    assert done(run_of(), Forces(Elsewhere("nan", 10**6))).end == FINISHED
+    assert done(run_of(), Elsewhere("nan", 10**6)).end == FINISHED
 
 
 def test_a_label_giver_of_any_kind_moves_atoms():
     giver = LennardJones(sigma=2.1, epsilon=0.4, rc=5.0, smooth=True)
-    assert done(run_of(NVE, steps=10), Forces.of_label_giver(giver)).end == FINISHED
+    assert done(run_of(NVE, steps=10), giver).end == FINISHED
 
 
 def test_elements_are_read_from_the_lines():
@@ -246,7 +247,7 @@ def test_elements_are_read_from_the_lines():
 @pytest.mark.parametrize(("fault", "end"), [("sleep", guards.HUNG), ("kill", guards.CRASHED)])
 def test_a_process_that_hangs_or_dies_ends_alone(fault, end):
     """What it had is kept as far as it was told: pieces come once a second."""
-    task = Task(run_of(), Forces(Faulty(fault, 12)), HOW, LIMITS, 1000.0)
+    task = Task(run_of(), Faulty(fault, 12), HOW, LIMITS, 1000.0)
     found = follow(task, 6.0 if fault == "sleep" else PATIENCE)
     assert found.end == end
     assert found.failed and found.stable_fraction(1.0) == 0.0
@@ -254,7 +255,7 @@ def test_a_process_that_hangs_or_dies_ends_alone(fault, end):
 
 
 def test_apart_and_here_are_the_same(tmp_path):
-    task = Task(run_of(), Forces(stillinger_weber(tmp_path)), HOW, LIMITS, 1000.0)
+    task = Task(run_of(), stillinger_weber(tmp_path), HOW, LIMITS, 1000.0)
     apart, here = follow(task, PATIENCE), done(task.run, task.forces)
     assert apart.end == FINISHED, apart.detail
     np.testing.assert_array_equal(apart.thermo[:, TOTAL], here.thermo[:, TOTAL])

@@ -19,6 +19,7 @@ from tests.sampling import (
 )
 
 from tamis.core.errors import TamisError
+from tamis.core.metrics import property_error
 from tamis.data.sources.stillinger_weber import calculator as stillinger_weber
 from tamis.evaluation.base import Findings, Subject
 from tamis.evaluation.errors import Errors
@@ -26,7 +27,7 @@ from tamis.evaluation.evaluation import Evaluation, Rule
 from tamis.evaluation.properties.elastic import Elastic
 from tamis.evaluation.properties.equation_of_state import EquationOfState
 from tamis.evaluation.properties.lattice import Lattice
-from tamis.evaluation.properties.stage import error_of, measure_properties, with_errors
+from tamis.evaluation.properties.stage import measure_properties, with_errors
 from tamis.evaluation.properties.vacancy import Vacancy
 
 QUICK = {
@@ -129,7 +130,7 @@ def test_stages_go_from_cheap_to_dear_and_leave_out_what_is_null(subject):
     ],
 )
 def test_errors_are_relative_or_not_by_their_unit(name, error):
-    assert error_of(name, 5.0, 4.0) == error
+    assert property_error(name, 5.0, 4.0) == error
 
 
 def test_only_what_is_finite_is_a_metric():

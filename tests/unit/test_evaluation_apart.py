@@ -3,16 +3,15 @@
 import pytest
 from tests import sampling
 
-from tamis.evaluation.base import Findings
-from tamis.evaluation.isolate import StoppedError, gather, run_apart
+from tamis.evaluation.isolate import IsolatedError, TimeUpError, run_isolated
 
 
-def collected(function, argument, limit_s, each=False):
+def collected(function, argument, limit_s):
     found = []
     try:
-        for result in run_apart(function, argument, limit_s, each):
+        for result in run_isolated(function, argument, limit_s):
             found.append(result)
-    except StoppedError as error:
+    except IsolatedError as error:
         return found, str(error)
     return found, ""
 
@@ -22,7 +21,7 @@ def test_results_come_in_order():
 
 
 def test_results_come_before_the_end():
-    results = run_apart(sampling.hang, 7, 60.0)
+    results = run_isolated(sampling.hang, 7, 60.0)
     assert next(results) == 7  # the rest would take a quarter of an hour
     results.close()
 
@@ -41,16 +40,8 @@ def test_what_was_found_before_the_end_is_kept_with_the_reason(function, limit_s
     assert reason in why
 
 
-def test_a_limit_may_be_for_each_result():
-    assert collected(sampling.slowly, 0.3, 1.0)[1] == "not done after 1 s"
+def test_the_limit_is_for_each_result():
+    with pytest.raises(TimeUpError, match="not done after 0.5 s"):
+        list(run_isolated(sampling.slowly, 2.0, 0.5))
     # 4 results within 1.2 s and more, each well within its own time
-    assert collected(sampling.slowly, 0.3, 5.0, each=True) == ([0.3] * 4, "")
-
-
-def test_findings_are_gathered_with_the_problem_of_the_stage():
-    def stopped():
-        yield Findings({"a": 1.0}, {"x": "why"})
-        yield Findings({"b": 2.0})
-        raise StoppedError("no more")
-
-    assert gather("md", stopped()) == Findings({"a": 1.0, "b": 2.0}, {"x": "why", "md": "no more"})
+    assert collected(sampling.slowly, 0.3, 5.0) == ([0.3] * 4, "")

@@ -11,7 +11,15 @@ from tests.labelled import copper, labelled, one_atom
 
 from tamis.core.errors import TamisError
 from tamis.data.checks import Tolerances, check_dataset
-from tamis.data.plausibility import filler_doubts, filler_problems
+from tamis.data.plausibility import find_fillers
+
+
+def filler_problems(dataset):
+    return find_fillers(dataset)[0]
+
+
+def filler_doubts(dataset):
+    return find_fillers(dataset)[1]
 
 
 def zeroed(dataset, members):

@@ -78,7 +78,7 @@ def test_mlearn_is_left_in_peace(element, step, shared):
 def test_tables_of_units_are_those_by_which_files_are_read():
     for key, table in (("energy", ENERGIES), ("forces", FORCES), ("stress", STRESSES), ("virial", VIRIALS)):
         for unit, number in table.items():
-            factor = getattr(FileUnits(**{key: unit}), f"{key}_factor")
+            factor = FileUnits(**{key: unit}).factor(key)
             assert factor * number == pytest.approx(1.0, rel=1e-9), f"{key} in {unit}"
 
 

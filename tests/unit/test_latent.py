@@ -158,7 +158,7 @@ def test_values_are_not_changed(values, copies):
     ],
 )
 def test_bad_fields_are_named(field, value):
-    with pytest.raises(TamisError, match=f"latent.{field} is '?{value}"):
+    with pytest.raises(TamisError, match=f"{field} is '?{value}"):
         space(**{field: value})
 
 
@@ -166,10 +166,6 @@ def test_bad_fields_are_named(field, value):
     ("pool", "groups", "message"),
     [
         ([], [], "empty"),
-        ([np.ones((2, 3))], ["a", "b"], "2 groups for 1 structures"),
-        ([np.ones((2, 3)), np.ones((0, 3))], ["a", "b"], "structure 1 .*at least one atom"),
-        ([np.ones((2, 3)), np.ones(3)], ["a", "b"], "structure 1 "),
-        ([np.ones((2, 3)), np.ones((2, 4))], ["a", "b"], "structure 1 .*4 features, structure 0 has 3"),
         ([np.ones((2, 3)), np.full((2, 3), np.nan)], ["a", "b"], "structure 1 .*NaN"),
         ([np.full((2, 3), np.inf)], ["a"], "structure 0 .*infinite"),
     ],

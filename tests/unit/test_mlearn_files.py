@@ -18,7 +18,7 @@ from tamis.core.errors import TamisError
 from tamis.core.units import GPA_PER_EV_PER_A3
 from tamis.data.dataset import split_dataset
 from tamis.data.sources.mlearn import Frame, Mlearn, ase_stress, block_of
-from tamis.data.sources.mlearn_files import PINS, Pin, blob_id
+from tamis.data.sources.mlearn_files import PINS, blob_id, objection
 from tamis.records.record import TrialRecord, read_record
 from tamis.trial import _describe
 
@@ -192,8 +192,8 @@ def test_held_out_blocks_and_groups(root):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"element": "Fe"}, "element is Fe; mlearn has Cu, Ge, Li, Mo, Ni, Si"),
-        ({"split": "random"}, "split is random; choose published or grouped"),
+        ({"element": "Fe"}, "element is 'Fe'; choose one of Cu, Ge, Li, Mo, Ni, Si"),
+        ({"split": "random"}, "split is 'random'; choose one of published, grouped"),
         ({"held_out": ("Vacancy",)}, "held_out is for dataset.split=grouped"),
         ({"sha256": {"train": "0"}}, "sha256 has train; its keys are training and test"),
     ],
@@ -211,7 +211,11 @@ def test_a_wrong_checksum_shows_both_sums(root):
     assert len(mlearn(root, verify=True, sha256=sums).load()) == 6
 
 
-def pinned(monkeypatch, element: str, pins: dict[str, Pin]) -> None:
+def pin_of(data: bytes, kind: str) -> str:
+    return f"{kind}:{blob_id(data) if kind == 'git' else sha256(data).hexdigest()}"
+
+
+def pinned(monkeypatch, element: str, pins: dict[str, str]) -> None:
     monkeypatch.setitem(PINS, element, pins)
 
 
@@ -220,8 +224,8 @@ def test_every_file_of_every_element_is_pinned():
     for pins in PINS.values():
         assert set(pins) == {"training", "test"}
         for pin in pins.values():
-            assert pin.objection(b"other bytes")
-            assert len(pin.sha256) in (0, 64) and len(pin.blob) in (0, 40) and (pin.sha256 or pin.blob)
+            assert objection(b"other bytes", pin)
+            assert len(pin) == {"sha256": 71, "git": 44}[pin.partition(":")[0]]
 
 
 def test_a_blob_id_is_what_git_says(tmp_path):
@@ -232,29 +236,20 @@ def test_a_blob_id_is_what_git_says(tmp_path):
     assert blob_id((tmp_path / "x").read_bytes()) == said.stdout.strip()
 
 
-@pytest.mark.parametrize("known", ["sha256", "blob", "both"])
+@pytest.mark.parametrize("known", ["sha256", "git"])
 def test_local_copies_are_checked_by_whatever_pins_them(root, monkeypatch, known):
     pins = {}
     for name in ("training", "test"):
-        data = (root / "Si" / f"{name}.json").read_bytes()
-        sums = {"sha256": sha256(data).hexdigest(), "blob": blob_id(data)}
-        pins[name] = Pin(**(sums if known == "both" else {known: sums[known]}))
+        pins[name] = pin_of((root / "Si" / f"{name}.json").read_bytes(), known)
     pinned(monkeypatch, "Si", pins)
     assert len(mlearn(root, verify=True).load()) == 6
     text = (root / "Si" / "training.json").read_text()
     (root / "Si" / "training.json").write_text(text.replace("-43.0", "-43.1", 1))
-    name = "git blob id" if known == "blob" else "SHA-256"
+    name = "git blob id" if known == "git" else "SHA-256"
     with pytest.raises(
         TamisError, match=rf"training.json has {name} \w+, expected is \w+: damaged, or another"
     ):
         mlearn(root, verify=True).load()
-
-
-def test_a_pin_without_sums_lets_nothing_pass():
-    assert Pin().objection(b"anything") == "has no known sum"
-    right = b"right"
-    halves = Pin(sha256(right).hexdigest(), blob_id(b"wrong"))
-    assert halves.objection(right).startswith("has git blob id")
 
 
 def test_a_missing_file_says_where_it_was_looked_for(root):
@@ -323,11 +318,10 @@ def server(root, monkeypatch):
         running.shutdown()
 
 
-@pytest.mark.parametrize("known", ["sha256", "blob"])
+@pytest.mark.parametrize("known", ["sha256", "git"])
 def test_a_download_is_checked_and_kept(root, server, tmp_path, monkeypatch, known):
     contents = {n: (root / "Si" / f"{n}.json").read_bytes() for n in ("training", "test")}
-    sums = {"sha256": lambda data: sha256(data).hexdigest(), "blob": blob_id}[known]
-    pinned(monkeypatch, "Si", {n: Pin(**{known: sums(data)}) for n, data in contents.items()})
+    pinned(monkeypatch, "Si", {n: pin_of(data, known) for n, data in contents.items()})
     source = mlearn(None, base_url=server, cache=str(tmp_path / "cache"))
     first = source.load()
     (root / "Si" / "training.json").unlink()
@@ -346,9 +340,7 @@ def test_nickel_and_copper_load_with_nothing_but_their_name(root, server, tmp_pa
         vacancies(root, element, [(300, -3.7), (3000, -3.6), (300, -3.7)])
         folder = root / element
         train, test = ((folder / f"{n}.json").read_bytes() for n in ("training", "test"))
-        kinds = PINS[element]["training"]
-        made = Pin(sha256(train).hexdigest() if kinds.sha256 else "", blob_id(train) if kinds.blob else "")
-        pinned(monkeypatch, element, {"training": made, "test": Pin(sha256(test).hexdigest())})
+        pinned(monkeypatch, element, {"training": pin_of(train, "git"), "test": pin_of(test, "sha256")})
         config = composed("dataset=mlearn", f"dataset.element={element}").dataset
         config.base_url, config.cache = server, str(tmp_path / "cache")  # where, not what
         assert len(instantiate(config, _convert_="all").load()) == 3

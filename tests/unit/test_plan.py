@@ -8,8 +8,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from tests.composing import choices, composed
 
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.parts import resolved
 from tamis.sweeps.grid import Grid, plan_of
 from tamis.sweeps.grid import composed as composed_jobs

@@ -63,6 +63,24 @@ def rare():
     return space(values)
 
 
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda: FarthestPointSampling(start="first"), "start is 'first'.*center, random"),
+        (lambda: Cur(n_vectors=0), "n_vectors is 0"),
+        (lambda: KMeansMedoids(n_init=0), "n_init is 0"),
+        (lambda: Direct(threshold=0.0), "threshold is 0"),
+        (lambda: MaxVol(ridge=0.0), "ridge is 0"),
+        (lambda: MinimumSetCover(bandwidth=0.0, variance=1.0), "bandwidth is 0"),
+        (lambda: MinimumSetCover(bandwidth=None, variance=0.0), "variance is 0"),
+        (lambda: MinimumSetCover(bandwidth=None, variance=1.1), "variance is 1.1"),
+    ],
+)
+def test_fields_are_checked(build, said):
+    with pytest.raises(TamisError, match=said):
+        build()
+
+
 # --- random and stratified
 
 
@@ -134,11 +152,6 @@ def test_fps_started_at_random_depends_on_the_seed(cloud):
     assert len(starts) > 3
 
 
-def test_fps_refuses_unknown_starts():
-    with pytest.raises(TamisError, match=r"pruner.start is 'first'.*center, random"):
-        FarthestPointSampling(start="first")
-
-
 def test_anti_covers_worse_than_random(cloud):
     radius = covering_radius(cloud, pick(Anti(), points(cloud), 15))
     assert radius > np.mean([covering_radius(cloud, kept) for kept in random_sets(60, 15)])
@@ -196,11 +209,6 @@ def test_cur_approximates_better_than_random():
     assert residual(pick(Cur(1), points(low_rank), 4)) < np.quantile(
         [residual(k) for k in random_sets(40, 4)], 0.2
     )
-
-
-def test_cur_refuses_no_vectors():
-    with pytest.raises(TamisError, match="n_vectors is 0"):
-        Cur(n_vectors=0)
 
 
 # --- clusters: kmeans and direct
@@ -283,13 +291,6 @@ def test_direct_lowers_a_threshold_that_is_too_large(cloud):
     assert len(set(birch_strata(cloud, 30, threshold=1e6))) == 30
 
 
-def test_cluster_fields_are_checked():
-    with pytest.raises(TamisError, match="n_init is 0"):
-        KMeansMedoids(n_init=0)
-    with pytest.raises(TamisError, match="threshold is 0"):
-        Direct(threshold=0.0)
-
-
 # --- maxvol
 
 
@@ -351,11 +352,6 @@ def test_maxvol_renews_few_gains(monkeypatch):
     assert len(asked) < 0.75 * 60 * 61 / 2
 
 
-def test_maxvol_refuses_no_prior():
-    with pytest.raises(TamisError, match="ridge is 0"):
-        MaxVol(ridge=0.0)
-
-
 # --- msc
 
 
@@ -400,14 +396,6 @@ def test_msc_kernel_sums_do_not_underflow():
 def test_msc_bandwidth_is_the_median_distance_between_different_neighbours():
     line = np.repeat(np.arange(10.0), 3)[:, None] * 2.5
     np.testing.assert_allclose(msc_module.nearest_distance(line), 2.5, rtol=1e-12)
-
-
-def test_msc_fields_are_checked():
-    with pytest.raises(TamisError, match="bandwidth is 0"):
-        MinimumSetCover(bandwidth=0.0, variance=1.0)
-    for variance in (0.0, 1.1):
-        with pytest.raises(TamisError, match=f"variance is {variance}"):
-            MinimumSetCover(bandwidth=None, variance=variance)
 
 
 def test_msc_takes_the_kernel_of_a_large_cell_in_pieces():

@@ -216,7 +216,7 @@ def test_sync_tells_of_damage_and_sends_the_rest(sweep, trackers, capsys):
     (sweep.path / "1" / RECORD_FILE).write_text('{"config": ')
     assert synced(sweep.path, "--uri", trackers[1].uri, "--experiment", "tamis") == 1
     said = capsys.readouterr()
-    assert "2 new" in said.out and "cannot be read" in said.err
+    assert "2 new" in said.out and "is damaged" in said.err
 
 
 def test_sync_leaves_a_sweep_alone_that_runs(sweep, trackers):

@@ -166,14 +166,14 @@ def test_forces_and_virial_have_units_of_their_own(tmp_path):
     [
         ({"energy": "eV/atom"}, "units.energy is ev/atom; choose one of ev, mev, hartree"),
         ({"length": "m"}, "units.length is m; choose one of angstrom, bohr, nm"),
-        ({"stress": "psi"}, "units.stress is psi; one of gpa, mpa, pa, kbar, bar or an energy over a volume"),
+        ({"stress": "psi"}, "units.stress is psi; choose one of gpa, mpa, pa, kbar, bar, ev/angstrom3"),
         (
             {"forces": "hartree"},
-            "units.forces is hartree; an energy over a length is needed, such as ev/angstrom",
+            "units.forces is hartree; choose one of ev/angstrom, ev/bohr",
         ),
         ({"virial": "gpa"}, "units.virial is gpa; choose one of ev"),
         ({"enrgy": "ev"}, "units has enrgy; its keys are length, energy, forces, stress, virial"),
-        ({"energy": 5}, "units.energy is 5; the name of a unit is needed"),
+        ({"energy": 5}, "units.energy is 5; choose one of ev"),
     ],
 )
 def test_units_that_are_none_are_refused(units, message):

@@ -15,7 +15,7 @@ from tamis.core.memory import PARTS, Memory
 from tamis.parts import NO_TRIAL, resolved
 from tamis.records.record import COMPLETE, Point, TrialRecord
 from tamis.store import Store
-from tamis.sweeps.running import SharedParts
+from tamis.sweeps.running import shared_parts
 from tamis.tracking import Tracker
 from tamis.trial import run_resolved, run_trial
 
@@ -132,17 +132,14 @@ def test_a_shared_trial_is_the_same_trial(tmp_path, elsewhere):
     """The command's way and a study's way to run a trial: the same numbers, and fewer files."""
     overrides = (*SMALL, *elsewhere)
     alone = run_trial(of_a_trial(*overrides), {"model": "snap"}, tmp_path / "alone")
-    shared, config = (
-        SharedParts(),
-        resolved(composed(*overrides, "artifacts=false", "store.memory_gib=0.1", "store.remember=true")),
-    )
+    config = resolved(composed(*overrides, "artifacts=false", "store.memory_gib=0.1", "store.remember=true"))
     for number in range(2):  # the second has its rows from memory
         folder = tmp_path / str(number)
         folder.mkdir()
-        one = run_resolved(config, folder, (), shared)
+        one = run_resolved(config, folder, (), shared_parts)
         assert one.status == alone.status == COMPLETE and one.selection == alone.selection
         for a, b in zip(one.curve, alone.curve, strict=True):
-            assert a["metrics"] == pytest.approx(b["metrics"], rel=1e-9)
+            assert a.metrics == pytest.approx(b.metrics, rel=1e-9)
         assert {path.name for path in folder.iterdir()} == {"record.json", "test_errors.csv"}
     assert (tmp_path / "alone" / "kept.extxyz").exists()
 

@@ -195,11 +195,7 @@ def test_the_bandwidth_does_not_depend_on_pieces(monkeypatch):
 # --- equal rows
 
 
-@pytest.mark.parametrize("colliding", [False, True])
-def test_first_of_equals_is_that_of_sorted_rows(monkeypatch, colliding):
-    if colliding:  # numbers that do not tell different rows apart: (1, 0) and (0, 1)
-        monkeypatch.setattr(greedy, "_weights", lambda width: np.ones(width, dtype=np.int64))
-    monkeypatch.setattr(rows, "PIECE", 50)
+def test_first_of_equals_is_that_of_sorted_rows():
     rng = RNG(0)
     vectors = np.argwhere(np.ones((3, 3, 3))).astype(float)[rng.integers(27, size=300)]
     vectors[7] += 1e-13

@@ -7,7 +7,8 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 from tests.composing import choices
 
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
+from tamis.core.resolvers import register_resolvers
 from tamis.sweeps.composing import Composer
 from tamis.sweeps.search.methods import check_methods
 from tamis.sweeps.search.run import definition_of

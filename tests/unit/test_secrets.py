@@ -6,17 +6,16 @@ import sys
 
 import pytest
 from hydra import compose, initialize_config_dir
-from tamis.study.trials import trials_of
-from tamis.tracking.parents import Parent
 from tests.studies import load, make_app, search_here
 
 from tamis.commands.run import for_search
-from tamis.core.configuration import config_folder, register_resolvers
-from tamis.core.messages import in_one_line
+from tamis.core.conf_folder import config_folder
+from tamis.core.messages import in_one_line, print_failure
+from tamis.core.resolvers import register_resolvers
 from tamis.core.secrets import RedactingFormatter, redacted
 from tamis.records.record import COMPLETE, FAILED, TrialRecord
-from tamis.report.tables import print_failure
-from tamis.sweeps.plan import Job
+from tamis.sweeps.folder import Sweep, SweepFolder
+from tamis.sweeps.grid import composed
 from tamis.tracking import Tracker
 
 SECRET = "Xy7-hidden.word"
@@ -102,11 +101,10 @@ def test_mlflow_gets_none(tmp_path, mlflow_uri):
     tracker = Tracker(mlflow_uri, tmp_path / "artifacts", "tamis")
     (tmp_path / "trial").mkdir()
     secretive().save(tmp_path / "trial")
-    parent = Parent(f"sweep http://me:{SECRET}@host")
-    run_id = tracker.open_parent(parent, {"more": f"http://me:{SECRET}@host"})
-    tracker.tag(run_id, {"late": f"http://me:{SECRET}@host"})
-    tracker.write(secretive(), tmp_path / "trial", run_id, {"other": f"password={SECRET}"})
-    parent.at(Tracker(f"x://me:{SECRET}@h", tmp_path, "tamis"), run_id).write(tmp_path)
+    name = f"sweep http://me:{SECRET}@host"
+    run_id = tracker.open_parent("1", name, {"more": f"http://me:{SECRET}@host"})
+    tracker.write(secretive(), tmp_path / "trial", run_id)
+    SweepFolder(tmp_path).begin(Sweep(name, [f"tracking.uri=http://me:{SECRET}@host"]), None)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 3
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
@@ -141,14 +139,12 @@ def test_a_cut_does_not_show_what_was_hidden():
     assert SECRET[:5] not in in_one_line(text)
 
 
-def test_a_plan_keeps_none():
-    """What was composed is kept for the next start, and what was typed is in every record."""
-    typed, kept = [f"tracking.uri=http://me:{SECRET}@host", "artifacts=true"], {}
+def test_a_job_keeps_none():
+    """What was typed is in every record."""
     register_resolvers()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        (trial,) = trials_of([Job("a", (("pruner", "random"),), 0)], [], typed, kept)
-    assert SECRET not in json.dumps(kept) + str(trial)
-    assert trial.overrides[0] == "artifacts=true"
+        (job,) = composed([("", ("pruner=random", f"tracking.uri=http://me:{SECRET}@host"))])
+    assert SECRET not in str(job) and job.overrides[0] == "pruner=random"
 
 
 def test_a_search_is_told_none():

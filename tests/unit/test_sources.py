@@ -10,8 +10,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.data.sources.sw_silicon import SwSilicon
 
 
@@ -46,9 +47,9 @@ def test_atom_spacings_are_cube_roots_of_crystal_volumes():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"elements": ()}, "a list of chemical symbols"),
-        ({"elements": ("Xx",)}, "a list of chemical symbols"),
-        ({"elements": "Cu"}, r"elements is Cu; a list of chemical symbols"),
+        ({"elements": ()}, "at least one chemical symbol"),
+        ({"elements": ("Xx",)}, "at least one chemical symbol"),
+        ({"elements": "CO"}, r"elements is \['CO'\]; name at least one chemical symbol"),
         ({"elements": ("Ge",)}, r"sw_silicon has \[Si\] only"),
         ({"atom_spacing": 0.0}, "atom_spacing is 0.0"),
         ({"atom_spacing": float("nan")}, "atom_spacing is nan"),

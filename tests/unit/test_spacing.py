@@ -13,8 +13,11 @@ from omegaconf import OmegaConf
 from tests.composing import composed
 from tests.labelled_copper import copper
 
-from tamis.core.configuration import check_config, config_folder, explain, register_resolvers
+from tamis.core.conf_folder import config_folder
+from tamis.core.config_check import check_config
+from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.data.dataset import Dataset
 from tamis.data.sources.extxyz import Extxyz
 from tamis.data.sources.mlearn import Mlearn

@@ -34,7 +34,7 @@ def tell():
     print("\\nTHREADS", json.dumps([found, numba.get_num_threads()]))
 atexit.register(tell)
 """
-BY_SCRIPT = "from tamis.cli import tamis; tamis()"
+BY_SCRIPT = "from tamis.cli import main; main()"
 BY_MODULE = "import runpy; runpy.run_module('tamis.commands.run', run_name='__main__')"
 
 

@@ -49,13 +49,13 @@ def _key(curve: Curve) -> tuple[object, ...]:
 
 
 def _differences(values: Metrics, reference: Metrics) -> dict[str, float]:
-    from tamis.evaluation.properties.stage import error_of  # brings ASE
+    from tamis.core.metrics import property_error  # brings ASE
 
     found = {}
     for name in SHOWN:
         key = PROPERTIES + name
         if key in values and key in reference and reference[key] != 0.0:
-            error = error_of(name, values[key], reference[key])
+            error = property_error(name, values[key], reference[key])
             if error is not None:
                 found[PROPERTIES + error[0]] = error[1]
     return found

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
 from tamis.core.errors import MissingEngineError, TamisError
-from tamis.core.geometry import heights, occupied_cell, wrapped
-from tamis.data.checks import pairs_within
+from tamis.core.geometry import SHORTEST_REACH, heights, neighbours_within, occupied_cell, wrapped
 
 CLOSEST = 1e-3
 """Å; the angle between neighbours nearer than that is made of rounding errors."""
@@ -81,7 +80,7 @@ class DscribeAcsfBasis(Basis):
     def values(self, atoms: Atoms) -> NDArray[np.float64]:
         """Symmetry functions of every atom, (n_atoms, n_features), dimensionless."""
         self.check(atoms)
-        if pairs_within(atoms, 0.0)[2].min(initial=np.inf) < CLOSEST:
+        if neighbours_within(atoms, SHORTEST_REACH, "d").min(initial=np.inf) < CLOSEST:
             raise TamisError(
                 f"two atoms of {atoms.get_chemical_formula()} are closer than {CLOSEST} Å: no angle is defined; "
                 "correct or remove the structure"

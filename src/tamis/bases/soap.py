@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
 from tamis.core.errors import MissingEngineError, TamisError
-from tamis.core.geometry import in_vacuum
+from tamis.core.geometry import SHORTEST_REACH, in_vacuum, neighbours_within
 from tamis.core.interrupts import interruptible_quip
-from tamis.data.checks import pairs_within
 
 Array = NDArray[np.float64]
 
@@ -75,7 +74,7 @@ class SoapBasis(Basis):
     def values(self, atoms: Atoms) -> Array:
         """Power spectrum of every atom, (n_atoms, n_features), dimensionless."""
         self.check(atoms)
-        if pairs_within(atoms, 0.0)[2].min(initial=np.inf) < CLOSEST:
+        if neighbours_within(atoms, SHORTEST_REACH, "d").min(initial=np.inf) < CLOSEST:
             raise TamisError(
                 f"two atoms of {atoms.get_chemical_formula()} are closer than {CLOSEST} Å, where QUIP is not exact; "
                 "correct or remove the structure"

@@ -1,1 +1,13 @@
 """The subcommands of ``tamis``, one file each."""
+
+COMMANDS = {
+    "report": "tables, figures and verdicts from folders of trials",
+    "compare": "two or more trials side by side",
+    "pick": "the smallest training set that serves, with its potential",
+    "best": "the best trials of a search",
+    "sync": "send records to MLflow that it does not have",
+    "store": "what the store of rows holds, and clearing it",
+    "doctor": "which engines are here, and how to get the missing",
+    "completion": "tab completion for bash and zsh",
+}
+"""Subcommand -> what it does; each is the module ``tamis.commands.<name>``."""

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from tamis.core.configuration import config_folder, suggest
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
+from tamis.core.suggestions import suggest
 
 
 def read_arguments(

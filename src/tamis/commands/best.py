@@ -16,11 +16,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from tamis.core.errors import TamisError
+from tamis.core.messages import print_failure
 from tamis.core.metrics import MEMORY
 from tamis.core.trust import check_trusted
 from tamis.parts import Parts
 from tamis.records.record import COMPLETE, RECORD_FILE, DatasetFacts, TrialRecord, read_record
-from tamis.report.tables import print_failure
 from tamis.sweeps.folder import SweepFolder
 from tamis.sweeps.search.settings import require_optuna
 from tamis.trial import run_resolved

@@ -10,11 +10,11 @@ from io import TextIOWrapper
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from tamis.core.configuration import explain, raised_by_hydra
+from tamis.core.config_errors import explain, raised_by_hydra
 from tamis.core.errors import TamisError
 from tamis.core.interrupts import remember_interrupts
+from tamis.core.messages import print_failure
 from tamis.core.names import said_of
-from tamis.report.tables import print_failure
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""

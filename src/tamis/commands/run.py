@@ -13,17 +13,11 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from tamis.analysis.points import points_of, write_table
 from tamis.commands.endings import in_a_sentence, prepare
-from tamis.core.configuration import config_folder, register_resolvers
-from tamis.core.messages import in_one_line
-from tamis.parts import GROUPS
-from tamis.records.record import COMPLETE, RECORD_FILE, TrialRecord
-from tamis.report.curves import draw_curves
-from tamis.report.tables import print_failure, print_trial
+from tamis.core.conf_folder import config_folder
+from tamis.core.messages import in_one_line, print_failure
+from tamis.core.resolvers import register_resolvers
 from tamis.sweeps.job import sweep_name
-from tamis.sweeps.publish import send_single
-from tamis.trial import run_trial
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +37,13 @@ def main() -> None:
 
 def run(config: DictConfig) -> None:
     """Run one trial: a single one, or one of a sweep that a launcher of Hydra's such as joblib runs."""
+    # what was typed is understood by now: what is wrong with it was told before these imports
+    from tamis.parts import GROUPS
+    from tamis.records.record import COMPLETE
+    from tamis.report.curves import leave_curve
+    from tamis.report.tables import print_trial
+    from tamis.trial import run_trial
+
     about = HydraConfig.get()
     folder = Path(about.runtime.output_dir)
     alone = about.mode == RunMode.RUN
@@ -66,21 +67,15 @@ def no_single_trial(config: DictConfig, sweeper: DictConfig, folder: Path) -> st
     is_sweep = config.get("plan") is not None or "study_name" in sweeper
     if is_sweep or sweeper.get("params") or sweeper.get("together"):
         return f"this is a sweep of many trials; add -m: tamis -m {' '.join(sys.argv[1:])}"
-    if (folder / RECORD_FILE).exists():
+    if (folder / "record.json").exists():
         return f"{folder} holds the record of another trial; choose another hydra.run.dir"
     return ""
 
 
-def leave_curve(record: TrialRecord, folder: Path) -> None:
-    """Write a table and a figure of a learning curve, where the trial is one."""
-    if len(record.curve) > 1 and record.status == COMPLETE:
-        points = list(points_of([record]))
-        write_table(points, folder / "curve.csv")
-        draw_curves(points, folder / "curve.png", "test errors against atoms kept")
-
-
 def send(config: DictConfig, folder: Path) -> None:
     """Write the trial's run to MLflow; what goes wrong there is a warning, since the record is safe."""
+    from tamis.sweeps.publish import send_single
+
     try:
         if (tracker := instantiate(config.tracking)) is not None:
             send_single(tracker, folder)

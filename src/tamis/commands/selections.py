@@ -25,16 +25,18 @@ from tamis.analysis.coverage import CommonSpace
 from tamis.analysis.kept_sets import SELECTIONS_FILE, KeptFile, Map, Measures, map_key, pool_key, read_file
 from tamis.analysis.trials import Trial, find_trials, read_trials
 from tamis.commands.arguments import read_arguments
-from tamis.core.configuration import config_folder, explain, register_resolvers
+from tamis.core.conf_folder import config_folder
+from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
+from tamis.core.messages import print_failure
 from tamis.core.progress import progress
+from tamis.core.resolvers import register_resolvers
 from tamis.core.threads import limited
 from tamis.core.trust import check_trusted
 from tamis.data.dataset import Dataset
 from tamis.parts import build_part
 from tamis.records.record import COMPLETE, RECORD_FILE, read_record
-from tamis.report.tables import print_failure
 from tamis.selection.keep_all import KeepAll
 from tamis.store import Store
 

@@ -14,13 +14,13 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from rich.console import Console
 
-from tamis.core.configuration import config_folder, register_resolvers
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
-from tamis.core.messages import in_one_line
+from tamis.core.messages import in_one_line, print_failure
 from tamis.core.names import quoted
+from tamis.core.resolvers import register_resolvers
 from tamis.core.secrets import redacted
 from tamis.records.record import RECORD_FILE
-from tamis.report.tables import print_failure
 from tamis.sweeps.folder import SWEEP_FILE, SweepFolder
 from tamis.sweeps.publish import Publisher, send_single
 from tamis.tracking.tracker import Tracker

@@ -1,4 +1,4 @@
-"""Numbers that belong to chemical elements: mappings, never lists, whose order somebody would have to know."""
+"""Numbers of chemical elements, as mappings: nobody has to know the order of a list."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tamis.core.errors import TamisError
 
 
 class ByElement(Mapping[str, float]):
-    """A number for each element, in a fixed order of the elements. Cannot be changed; equal ones have equal hashes."""
+    """An immutable mapping from element to number, with a fixed order and a hash."""
 
     def __init__(self, elements: Sequence[str], numbers: Sequence[float]) -> None:
         self._numbers = {e: float(x) for e, x in zip(elements, numbers, strict=True)}
@@ -32,17 +32,17 @@ class ByElement(Mapping[str, float]):
 
 
 def numbers_by_element(name: str, given: Any, elements: Sequence[str], default: float | None) -> ByElement:
-    """The numbers of a setting, in the order of the alphabet, as bases have their elements.
+    """The numbers of a setting in alphabetical order of the elements, the order of bases.
 
     Parameters
     ----------
     name : of the setting, for messages.
     given : a mapping with a number for each of ``elements``; None: ``default`` for all of them.
-    elements : chemical symbols, as they were typed: so a list is shown as the mapping that was meant.
+    elements : chemical symbols in the order in which they were typed, to show a list as the mapping that was meant.
 
     Raises
     ------
-    TamisError : a list, an element too many or too few, or what is no finite number; says what to type.
+    TamisError : a list, an element too many or too few, or a value that is no finite number; says what to type.
     """
     if given is None and default is not None:
         return ByElement(sorted(elements), [default] * len(elements))
@@ -64,7 +64,7 @@ def numbers_by_element(name: str, given: Any, elements: Sequence[str], default: 
 
 
 def mapping_to_type(name: str, given: Any, elements: Sequence[str]) -> str:
-    """What to type in the place of a list: a mapping, with its numbers if there are as many as elements."""
+    """The mapping to type in place of a list, with the list's numbers if there is one for each element."""
     numbers = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else []
     if len(numbers) != len(elements) or not elements:
         example = ", ".join(f"{element}: 1.0" for element in elements or ("Cu", "Au"))
@@ -86,5 +86,5 @@ def _as_typed(given: Any) -> str:
 
 
 def types_of_elements(elements: Sequence[str]) -> str:
-    """Which LAMMPS atom type is which element, as a comment line of its files says it."""
+    """A comment line that says which LAMMPS atom type is which element."""
     return "LAMMPS atom types: " + ", ".join(f"{number} = {e}" for number, e in enumerate(elements, start=1))

@@ -6,7 +6,7 @@ class TamisError(Exception):
 
 
 class DataError(TamisError):
-    """The data that a configuration takes values from cannot be read; its words say all, whichever value was wanted."""
+    """The data from which a configuration takes values cannot be read; the message is complete by itself."""
 
 
 class MissingEngineError(TamisError):

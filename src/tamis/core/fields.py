@@ -1,7 +1,7 @@
-"""What values the fields of a dataclass may have, declared beside them: ``r_cut: Annotated[float, Above(0, "Å")]``.
+"""Rules for the fields of a dataclass, declared beside them: ``r_cut: Annotated[float, Above(0, "Å")]``.
 
 A class that derives from ``Checked`` refuses, when it is built, what its annotations do not allow, and keeps lists as
-tuples. Types are compared where a configuration is read (``tamis.core.configuration``).
+tuples. Types are compared where a configuration is read (``tamis.core.config_check``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tamis.core.errors import TamisError
 
 
 class Rule(ABC):
-    """What is asked of a value, or of each entry where the value is a sequence; None is left alone."""
+    """A rule for a value, or for each entry of a sequence; None is always allowed."""
 
     unit: str = ""
 
@@ -30,7 +30,7 @@ class Rule(ABC):
     @property
     @abstractmethod
     def words(self) -> str:
-        """What is allowed, such as "it must be above 0"."""
+        """The allowed values in words, such as "it must be above 0"."""
 
     def apply(self, name: str, value: Any) -> Any:
         """The value as it is kept.
@@ -125,27 +125,49 @@ class OneOf(Rule):
         return f"choose one of {', '.join(map(str, self.allowed))}"
 
 
-class _Symbols(Rule):
-    """Different chemical symbols, kept in alphabetical order."""
+class Symbol(Rule):
+    """A chemical symbol."""
 
-    words = "name at least one chemical symbol, such as [Si], each once"
+    words = "give a chemical symbol, such as Si"
 
     def allows(self, value: Any) -> bool:
         """A symbol of the periodic table."""
-        return bool(atomic_numbers.get(value, 0))
+        return atomic_numbers.get(value, 0) > 0
+
+
+class Symbols(Symbol):
+    """Different chemical symbols, kept in alphabetical order; a text is one symbol."""
+
+    words = "name at least one chemical symbol, such as [Si], each once"
 
     def apply(self, name: str, value: Any) -> Any:
         """Sorted, each once."""
         if value is None:
             return None
-        symbols = tuple(sorted(map(str, value)))
+        symbols = (value,) if isinstance(value, str) else tuple(sorted(map(str, value)))
         if not symbols or len(set(symbols)) < len(symbols) or not all(map(self.allows, symbols)):
             raise TamisError(f"{name} is {list(symbols)}; {self.words}")
         return symbols
 
 
-Elements = Annotated[tuple[str, ...], _Symbols()]
+Elements = Annotated[tuple[str, ...], Symbols()]
 """A field of chemical symbols."""
+
+
+class Words(Rule):
+    """Texts, kept as a tuple; one text stands for a list of one."""
+
+    words = "a text or a list of texts is needed"
+
+    def allows(self, value: Any) -> bool:
+        """Any text."""
+        return isinstance(value, str)
+
+    def apply(self, name: str, value: Any) -> Any:
+        """A tuple, which may be empty."""
+        if value is None:
+            return None
+        return (value,) if isinstance(value, str) else tuple(map(str, value))
 
 
 @cache

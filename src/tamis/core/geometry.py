@@ -1,9 +1,12 @@
-"""Which structures a search for neighbours can treat, and in what cell; on others engines hang or crash."""
+"""Searches for neighbours, and the structures that they can treat; with others, engines hang or crash."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from ase import Atoms
+from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
@@ -11,13 +14,15 @@ from tamis.core.errors import TamisError
 Array = NDArray[np.float64]
 
 LARGEST = 1e5
-"""Å; positions and cells beyond it are no structures of atoms, and lose digits."""
+"""Å; larger positions and cells lose digits, and are no structures of atoms."""
 SMALLEST_VOLUME = 1e-6
 """Å³ of a periodic cell."""
 MOST_NEIGHBOURS = 2000
-"""More neighbours than this an atom are a mistake in the cutoff or the cell, and would take hours."""
+"""Neighbours of an atom; more would take hours, and come from a wrong cutoff or cell."""
 MOST_IMAGES = 10_000
 """Images of a cell within reach; a primitive cell has hundreds."""
+SHORTEST_REACH = 1.0
+"""Å; a search with a shorter one would cut a wide vacuum into too many boxes."""
 MOST_BINS = 1e6
 """Cubes as wide as the reach that the box around a cell is cut into. Engines keep up to 130 bytes for each, empty or
 not, and quests does not recover where memory ends."""
@@ -120,6 +125,22 @@ def in_vacuum(atoms: Atoms, width: float) -> Atoms:
     boxed.cell = boxed.cell.complete()
     boxed.center(vacuum=width, axis=free)
     return boxed
+
+
+def neighbours_within(atoms: Atoms, reach: float, quantities: str = "ijd") -> Any:
+    """Pairs of atoms nearer than ``reach`` (Å), each from both ends; periodic images count.
+
+    Parameters
+    ----------
+    quantities : what to return of the pairs, as in ``matscipy.neighbours.neighbour_list``: first and second atom (ij),
+        distance (d) and bond vector (D), Å.
+
+    Raises
+    ------
+    TamisError : a structure that ``check_geometry`` refuses.
+    """
+    check_geometry(atoms, reach)
+    return neighbour_list(quantities, in_vacuum(atoms, 1.0), reach)
 
 
 def wrapped(atoms: Atoms, width: float) -> Atoms:

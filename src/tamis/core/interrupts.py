@@ -1,4 +1,4 @@
-"""Ctrl-C ends what runs, also where a library takes it for an error of its own, or for nothing."""
+"""Ctrl-C ends the program, even where a library swallows it or turns it into an error of its own."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from types import FrameType
 
 OF_QUIP = "Interrupt occured"
-"""What QUIP's wrapper (f90wrap) makes of Ctrl-C within its Fortran code, as a RuntimeError."""
+"""Message of the RuntimeError that QUIP's wrapper (f90wrap) raises for Ctrl-C within its Fortran code."""
 
 
 class Interrupts:
-    """A handler of SIGINT like Python's own, which remembers that it was called."""
+    """A handler of SIGINT that does what Python's own does, and remembers that it was called."""
 
     def __init__(self) -> None:
         self.came = False
@@ -25,7 +25,7 @@ class Interrupts:
 
 
 def remember_interrupts() -> None:
-    """Take the place of Python's own handler; where Ctrl-C is ignored, or somebody else's, it stays so."""
+    """Replace Python's own handler; a program that ignores Ctrl-C, or handles it itself, keeps its way."""
     is_main = threading.current_thread() is threading.main_thread()
     if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, Interrupts())
@@ -33,7 +33,7 @@ def remember_interrupts() -> None:
 
 @contextmanager
 def heeding_interrupts() -> Iterator[None]:
-    """Raise KeyboardInterrupt at both ends of the block if Ctrl-C came, whoever may have swallowed it."""
+    """Raise KeyboardInterrupt at the start or end of the block if Ctrl-C came and was swallowed."""
     _raise_if_it_came()
     try:
         yield
@@ -54,7 +54,7 @@ def _raise_if_it_came() -> None:
 
 @contextmanager
 def interruptible_quip() -> Iterator[None]:
-    """A block that calls QUIP: while Fortran runs, its wrapper has a handler of its own in the place of Python's."""
+    """Turn QUIP's error for Ctrl-C into KeyboardInterrupt; its wrapper handles the signal while Fortran runs."""
     try:
         yield
     except RuntimeError as error:

@@ -9,14 +9,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOCK_FILE = ".lock"
-"""What is locked of a folder: a network file system locks nothing that cannot be opened for writing."""
+"""The file that is locked in a folder: network file systems only lock files that are open for writing."""
 
 
 def hold(path: Path) -> int | None:
     """Lock a file or folder against others that ask for the same; returns what ``os.close`` gives back.
 
     A folder gets an empty ``LOCK_FILE``. A file system that knows no such locks, or a path that is not there, keeps
-    nobody out: what is written twice then is found by the next ``tamis-sync``.
+    nobody out: what is written twice then is found by the next ``tamis sync``.
     """
     handle = _opened(path, os.O_CREAT if path.is_dir() else 0)
     if handle is not None:

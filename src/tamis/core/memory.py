@@ -1,4 +1,4 @@
-"""How much memory the data of one process may take, and what of it is kept for the next time."""
+"""Limits the memory of one process's data, and keeps what was read for the next time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Block = NDArray[Any]
 
 GIB = 2**30
 PARTS = 500
-"""Larger files than this part of the memory are not kept: those of thousands of columns would turn all others out."""
+"""Files larger than 1/500 of the memory are not kept: a few with thousands of columns would evict all others."""
 
 
 @dataclass(eq=False)
 class Memory:
-    """An account of bytes: what is needed at once is reserved; what was read may be kept in what is left.
+    """An account of bytes: data in use are reserved; data that were read may be kept in the rest.
 
-    limit: bytes, never exceeded by ``reserved`` and ``n_bytes`` together. remember: keep what was read at all.
+    limit: bytes that ``reserved`` and ``n_bytes`` together never exceed. remember: whether to keep data at all.
     """
 
     limit: int
@@ -35,7 +35,7 @@ class Memory:
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """What is reserved inside the block is given back at its end: use what was read no longer than that."""
+        """Release at the end of the block all that is reserved in it; data read in it may not be used afterwards."""
         before = self.reserved
         self.holders += 1
         try:
@@ -46,12 +46,12 @@ class Memory:
 
     @contextmanager
     def lending(self) -> Iterator[None]:
-        """For what goes to a caller: reserved as long as the caller is holding; where none is, only checked."""
+        """Reserve data for a caller until its ``holding`` ends; without one, only check the limit."""
         with nullcontext() if self.holders else self.holding():
             yield
 
     def reserve(self, n_bytes: int, what: str) -> None:
-        """Make room for what is needed at once; what was read before is forgotten as far as that takes.
+        """Reserve bytes, and forget data that were read before as far as necessary.
 
         Raises
         ------
@@ -66,11 +66,11 @@ class Memory:
         self._shrink()
 
     def release(self, n_bytes: int) -> None:
-        """Give back some of what was reserved."""
+        """Release some reserved bytes."""
         self.reserved -= n_bytes
 
     def keep(self, path: Path, block: Block) -> None:
-        """Remember a block, and forget others until all fit; the first to come is the first to go."""
+        """Keep a block, and forget the oldest ones until all fit."""
         if not self.remember or block.nbytes > self.limit / PARTS:
             return
         self.blocks[path] = block

@@ -7,7 +7,6 @@ A name is ``<stage>/<what>_<unit>``; a group of structures or an MD run follows 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -32,7 +31,7 @@ MEMORY, SECONDS, FIT = "memory/", "seconds/", "fit/"
 
 PROPERTIES = "properties/"
 LATTICE_CONSTANT = "lattice_constant_A"
-BULK_ENERGY = "energy_eV_per_atom"
+ENERGY_PER_ATOM = "energy_eV_per_atom"
 EOS_VOLUME, EOS_BULK_MODULUS = "eos_volume_A3_per_atom", "eos_bulk_modulus_GPa"
 EOS_DERIVATIVE = "eos_bulk_modulus_derivative"
 EOS_MINIMA, EOS_CONCAVE = "eos_extra_minima", "eos_concave_points"
@@ -74,14 +73,11 @@ class Better(Enum):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric, or several that differ in a word, for which ``{}`` stands in the name.
-
-    unit: as it is written in tables; empty for counts and fractions.
-    """
+    """A metric. unit: as tables write it; empty for counts and fractions. better: None where it is not listed here."""
 
     name: str
     unit: str
-    better: Better
+    better: Better | None
 
 
 UNITS = {
@@ -97,24 +93,37 @@ UNITS = {
     "THz": "THz",
     "MiB": "MiB",
     "eV": "eV",
+    "ms_per_step": "ms/step",
     "ps": "ps",
+    "per_A": "1/Å",
     "A": "Å",
 }
 """Unit at the end of a name -> how it is written; a longer one comes before those that it ends with."""
-LOWER = (
-    *(*ERRORS, PEAK_MEMORY, SECONDS + "{}", EOS_MINIMA, EOS_CONCAVE, UNSTABLE_MODES, PHONON_IMAGINARY, WALL),
-    *(PROPERTIES_FAILED, MD_FAILURES, MD_FAILURES_OF_CAUSE, OUT_OF_TIME, MS_PER_STEP, RDF_ERROR),
-    OUTSIDE_KEPT,
-)
-HIGHER = (STABLE_FRACTION, STEPS, TIME_TO_FAILURE)
-NEARER_TO_ZERO = (MD_VOLUME_ERROR, DIFFUSION_ERROR, NVE_DRIFT)
-NEITHER = (
-    *(*SIZES, MD_VOLUME, DIFFUSION, LATTICE_CONSTANT, BULK_ENERGY, EOS_VOLUME, EOS_BULK_MODULUS),
-    *(EOS_DERIVATIVE, C11, C12, C44, BULK_MODULUS, SHEAR_MODULUS, YOUNGS_MODULUS, POISSON_RATIO),
-    *(PHONON_LOWEST, PHONON_HIGHEST, SURFACE, SURFACE_UNRELAXED, VACANCY_UNRELAXED, VACANCY_FORMATION),
-    VACANCY_MIGRATION,
-)
-"""By direction: names as the functions below complete them."""
+METRICS = {
+    Better.LOWER: (
+        *(
+            *ERRORS,
+            PEAK_MEMORY,
+            SECONDS + "{}",
+            EOS_MINIMA,
+            EOS_CONCAVE,
+            UNSTABLE_MODES,
+            PHONON_IMAGINARY,
+            WALL,
+        ),
+        *(PROPERTIES_FAILED, MD_FAILURES, MD_FAILURES_OF_CAUSE, OUT_OF_TIME, MS_PER_STEP, RDF_ERROR),
+        OUTSIDE_KEPT,
+    ),
+    Better.HIGHER: (STABLE_FRACTION, STEPS, TIME_TO_FAILURE),
+    Better.NEARER_TO_ZERO: (MD_VOLUME_ERROR, DIFFUSION_ERROR, NVE_DRIFT),
+    Better.NEITHER: (
+        *(*SIZES, FIT + "{}", MD_VOLUME, DIFFUSION, LATTICE_CONSTANT, ENERGY_PER_ATOM, EOS_VOLUME),
+        *(EOS_BULK_MODULUS, EOS_DERIVATIVE, C11, C12, C44, BULK_MODULUS, SHEAR_MODULUS, YOUNGS_MODULUS),
+        *(POISSON_RATIO, PHONON_LOWEST, PHONON_HIGHEST, SURFACE, SURFACE_UNRELAXED, VACANCY_UNRELAXED),
+        *(VACANCY_FORMATION, VACANCY_MIGRATION),
+    ),
+}
+"""All metrics by direction: errors without their part, properties without their prefix."""
 
 
 def error(part: str, quantity: str) -> str:
@@ -130,6 +139,11 @@ def of_group(name: str, group: str) -> str:
 def is_of_group(name: str) -> bool:
     """Whether this is the error of one group of structures."""
     return name.startswith(tuple(f"{part}/" for part in PARTS)) and name.count("/") > 1
+
+
+def is_of_test(name: str) -> bool:
+    """Whether this is an error on the test set, by which nothing may be chosen."""
+    return name.startswith(f"{TEST}/")
 
 
 def seconds(stage: str) -> str:
@@ -170,14 +184,14 @@ def is_property_error(name: str) -> bool:
 
 
 def metric(name: str) -> Metric:
-    """Unit and direction of the metric with this name; of one that is not listed, what the name tells."""
-    plain = name.removeprefix(PROPERTIES)
-    if name.startswith(tuple(f"{part}/" for part in PARTS)):
-        plain = name.split("/")[1]
-    for pattern, better in _listed().items():
-        if pattern.fullmatch(plain) or pattern.fullmatch(name):
-            return Metric(name, unit_of(name), better)
-    better = Better.NEARER_TO_ZERO if is_property_error(name) else Better.NEITHER
+    """Unit and direction of the metric with this name, which may be that of one group of structures or one MD run."""
+    without_part = "/".join(name.split("/")[1:])
+    short = without_part if name.startswith((*(f"{part}/" for part in PARTS), PROPERTIES)) else name
+    better = next(
+        (better for pattern, better in _listed() if pattern.fullmatch(short) or pattern.fullmatch(name)), None
+    )
+    if is_property_error(name):
+        better = Better.NEARER_TO_ZERO
     return Metric(name, unit_of(name), better)
 
 
@@ -186,20 +200,13 @@ def unit_of(name: str) -> str:
     if name.startswith(SECONDS):
         return "s"
     whole = "/".join(name.split("/")[:2])
-    return next((text for unit, text in UNITS.items() if whole.endswith(f"_{unit}")), "")
+    return next((text for unit, text in UNITS.items() if whole.endswith((f"_{unit}", f"/{unit}"))), "")
 
 
 @cache
-def _listed() -> dict[re.Pattern[str], Better]:
-    return dict(_patterns())
-
-
-def _patterns() -> Iterator[tuple[re.Pattern[str], Better]]:
-    for better, names in (
-        (Better.LOWER, LOWER),
-        (Better.HIGHER, HIGHER),
-        (Better.NEARER_TO_ZERO, NEARER_TO_ZERO),
-        (Better.NEITHER, NEITHER),
-    ):
-        for name in names:
-            yield re.compile(re.escape(name).replace(r"\{\}", "[^/]+") + "(/.*)?"), better
+def _listed() -> tuple[tuple[re.Pattern[str], Better], ...]:
+    return tuple(
+        (re.compile(re.escape(name).replace(r"\{\}", "[^/]+") + "(/.*)?", re.DOTALL), better)
+        for better, names in METRICS.items()
+        for name in names
+    )

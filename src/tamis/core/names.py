@@ -1,8 +1,8 @@
-"""Free text as a name: what a user calls a group, a study or a file, where only some letters may stand.
+"""Names of groups, studies and files, written where only some characters are allowed.
 
-A name that may stand stays as it is. Elsewhere ``:`` and two hexadecimal digits stand for a byte, as ``%`` does in an
-address on the web: ``surface(110)`` becomes ``surface:28110:29``. So two texts never become one name. What is too
-long is cut, and ends with ``:.`` and a hash of the whole text.
+Allowed names stay as they are. Each forbidden byte becomes ``:`` and two hexadecimal digits, as with ``%`` in web
+addresses: ``surface(110)`` becomes ``surface:28110:29``. So two texts never get the same name. A name that is too long
+is cut, and ends with ``:.`` and a hash of the whole text.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from collections import Counter
 from collections.abc import Iterable
 
 LONGEST_KEY = 250
-"""Characters that MLflow takes for the name of a metric, a parameter or a tag, and databases for that of a run."""
+"""Characters in the name of an MLflow metric, parameter or tag, and of a run in databases."""
 LONGEST_FOLDER = 200
-"""Bytes of the name of a folder; file systems take 255, and some want them for more than the name."""
+"""Bytes in the name of a folder; file systems allow 255, and some need part of them for themselves."""
 HASH_DIGITS = 12
 _OWN = r":(?=[0-9a-f]{2}|[.-])"
-"""A colon of the text that could be taken for one of ours."""
+"""A colon of the text that looks like one of an encoded byte."""
 NOT_IN_KEYS = re.compile(rf"{_OWN}|[^/\w.\- :]|^ | $")
-"""What MLflow 3 refuses (mlflow.utils.validation), and spaces at an end, which some databases do not count."""
+"""Characters that MLflow 3 refuses (mlflow.utils.validation), and spaces at an end, which some databases ignore."""
 NOT_IN_FOLDERS = re.compile(rf"{_OWN}|[\x00-\x1f\x7f\\'\"`$?#*<>|&;\ud800-\udfff\u0085\u2028\u2029]|^ | $")
-"""What file systems, shells, Hydra or addresses of databases read in another way."""
+"""Characters with a special meaning for file systems, shells, Hydra or addresses of databases."""
 
 
 def mlflow_key(text: str) -> str:
-    """The name of a metric, a parameter or a tag; the same text where MLflow takes it."""
+    """The name of an MLflow metric, parameter or tag; the text itself if MLflow allows it."""
     return cut_short(_safe(text, NOT_IN_KEYS), text, LONGEST_KEY)
 
 
 def mlflow_keys(texts: Iterable[str]) -> dict[str, str]:
-    """Text -> name, for names of one run: those that some databases take for one (``Bulk``, ``bulk``) get a hash."""
+    """Text -> name within one run; names that some databases do not distinguish (``Bulk``, ``bulk``) get a hash."""
     keys = {text: mlflow_key(text) for text in texts}
     alike = Counter(map(_as_databases_compare, keys.values()))
     return {
@@ -42,7 +42,7 @@ def mlflow_keys(texts: Iterable[str]) -> dict[str, str]:
 
 
 def folder_name(text: str) -> str:
-    """A relative path of folders, as many as ``text`` has slashes; never above or outside of where it begins."""
+    """A relative path with the slashes of ``text``; it never leads outside of the folder where it begins."""
     parts = (part for part in _safe(text, NOT_IN_FOLDERS).split("/"))
     whole = text.split("/")
     return "/".join(
@@ -51,7 +51,7 @@ def folder_name(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    r"""The text with ``\xfc`` where a file name has a byte that is no UTF-8: fit for files, databases and terminals."""
+    r"""The text with ``\xfc`` for a byte that is no UTF-8 in a file name: safe for files, databases and terminals."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -60,19 +60,19 @@ def printable(text: str) -> str:
 
 
 def in_figure(text: str) -> str:
-    """The text as matplotlib shows it: two ``$`` would be a formula, and a legend leaves out what begins with ``_``."""
+    """The text as matplotlib shows it: ``$`` would begin a formula, and legends skip names with a leading ``_``."""
     shown = printable(text).replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
 
 
 def said_of(error: BaseException) -> str:
-    """What to do about a name that is no UTF-8, which could not be written; empty for any other error."""
+    """A sentence about a file name that is no UTF-8 and could not be written; empty for any other error."""
     if not isinstance(error, UnicodeEncodeError) or printable(error.object) == error.object:
         return ""
     whole = printable(error.object)
     return (
-        f"the name of a file or folder is no UTF-8 ({whole if len(whole) < 200 else whole[:200] + '...'}), and has to "
-        "be written where only that may stand; give it another name"
+        f"the name of a file or folder is no UTF-8 ({whole if len(whole) < 200 else whole[:200] + '...'}), and cannot "
+        "be written where only UTF-8 is allowed; give it another name"
     )
 
 
@@ -85,7 +85,7 @@ def cut_short(name: str, text: str, longest: int, bytes_count: bool = False) -> 
 
 
 def quoted(text: str) -> str:
-    """A text as the value of an override of Hydra's, whatever is in it."""
+    """The text as the value of an override for Hydra, with any characters."""
     # backslashes count only before a quote; $ begins an interpolation, which one backslash keeps from being one
     inner = re.sub(r"(\\*)(?='|$)", lambda found: found[1] * 2, text).replace("'", r"\'")
     return "'" + inner.replace("${", r"\${") + "'"
@@ -111,7 +111,7 @@ def _with_hash(name: str, text: str, longest: int, bytes_count: bool = False) ->
 
 
 def _as_databases_compare(key: str) -> str:
-    """Without case and accents."""
+    """The key without case and accents."""
     letters = unicodedata.normalize("NFKD", key)
     return "".join(letter for letter in letters if not unicodedata.combining(letter)).casefold()
 

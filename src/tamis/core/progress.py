@@ -1,6 +1,7 @@
-"""Progress bars for long stages, on terminals only."""
+"""Progress bars on terminals, and a line for a stage that takes long."""
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -18,3 +19,21 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total)
         yield lambda done: bar.advance(task, done)
+
+
+@contextmanager
+def told_if_slow(what: str, after_s: float = 2.0) -> Iterator[None]:
+    """Print ``what`` to the standard error if the block takes longer than ``after_s`` seconds.
+
+    Only the main thread of a process speaks: workers of a sweep run trials in other threads.
+    """
+    if not what or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    timer = threading.Timer(after_s, lambda: print(f"{what} ...", file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

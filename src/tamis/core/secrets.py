@@ -1,4 +1,4 @@
-"""Texts without the passwords and keys that may be in them: what is written, printed or sent goes through here."""
+"""Hides passwords and keys in texts that are written, printed or sent."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ HIDDEN = "***"
 IN_ADDRESS = re.compile(r"(://[^\s:/@]*):(?:[^\s'\"]|['\"](?![\s,:;)\]}]|$))*@")
 """user:password@ of a URL, up to the last @: a password may hold one, a slash, and a quote that closes nothing."""
 TOKEN_IN_ADDRESS = re.compile(r"(https?\\?://)[^\s:/@'\"]{16,}@")
-"""A long name without a password, in the address of a web server, is a token."""
+"""A token: a long user name without a password in the address of a web server."""
 IN_PAIR = re.compile(
     r"(?i)\b((?:\w*(?:password|secret|token|access_?key|api_?key)|passwd|pwd)\\?=)[^\s&;,'\"]+"
 )
 """password=... in the query of a URL, or in a connection string."""
 IN_ENVIRONMENT = re.compile(r"(?:^PG|^|_)(?:PASSWORD|PASSWD|SECRET|TOKEN|ACCESS_KEY|API_KEY)(?:_|$)")
-"""What names of environment variables have in them whose values are secret: PGPASSWORD, AWS_SECRET_ACCESS_KEY."""
+"""Names of environment variables with secret values, such as PGPASSWORD and AWS_SECRET_ACCESS_KEY."""
 SHORTEST = 6
-"""A shorter value of such a variable is not looked for: it would be found in ordinary words."""
+"""Characters; a shorter value of such a variable is not hidden, since ordinary words may contain it."""
 
 
 def redacted(value: Any) -> Any:
-    """A text without secrets; of mappings and sequences a copy in which every text is.
+    """A copy of a text, mapping or sequence with secrets replaced by ``***``.
 
-    Passwords in URLs and connection strings are hidden, and the values of environment variables with telling names.
+    Secrets are passwords in URLs and connection strings, and the values of environment variables with telling names.
     """
     secrets = [
         text for name, text in os.environ.items() if IN_ENVIRONMENT.search(name) and len(text) >= SHORTEST
@@ -50,7 +50,7 @@ def _walk(value: Any, known: re.Pattern[str] | None) -> Any:
 
 
 class RedactingFormatter(logging.Formatter):
-    """Formats what goes to a log, tracebacks and all, without secrets."""
+    """Formats log records, tracebacks included, without secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, redacted."""

@@ -1,9 +1,9 @@
 """How many threads numerical libraries compute on: one, unless ``TAMIS_THREADS`` says otherwise.
 
-Many trials run side by side, each on a core. A library that starts a thread for every core of the machine beside them
-is slower by the clock, and takes several times the processor time; and sums would depend on the machine. Libraries read
-their number when they are loaded, so it is decided before the first of them is, in the environment: other settings that
-stand there (OMP_NUM_THREADS, say) are meant for other programs, and overruled.
+Many trials run side by side, each on one core. A library that starts a thread for every core slows all of them down and
+makes sums depend on the machine. Libraries read the number of threads from the environment when they are loaded, so it
+is set there before the first of them is loaded. Settings such as OMP_NUM_THREADS are meant for other programs, and are
+overruled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from tamis.core.errors import TamisError
 
 ASKED = "TAMIS_THREADS"
-"""The environment variable in which a user asks for more."""
+"""The environment variable with which a user asks for more."""
 OF_LIBRARIES = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
     "VECLIB_MAXIMUM_THREADS",
@@ -40,14 +40,14 @@ def asked() -> int:
 
 
 def environment(n: int) -> dict[str, str]:
-    """What a process that loads its libraries later computes on ``n`` threads with."""
+    """Environment variables that give a new process ``n`` threads."""
     return dict.fromkeys((*OF_LIBRARIES, OF_NUMBA), str(n))
 
 
 def decide() -> None:
-    """For a command and the processes that it starts, before the first numerical library is loaded.
+    """Set the number of threads of this command and the processes that it starts; call before numerical imports.
 
-    Ends the program with a sentence where ``TAMIS_THREADS`` is no number.
+    Ends the program with a sentence if ``TAMIS_THREADS`` is no number.
     """
     try:
         os.environ.update(environment(asked()))
@@ -57,9 +57,9 @@ def decide() -> None:
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Inside, libraries keep to the number that is asked for: those that are loaded now, and those that will be.
+    """Limit the threads of libraries inside the block, loaded or not yet; restore the settings afterwards.
 
-    For a process that somebody else has started, such as a notebook: afterwards its settings are its own again.
+    For a process that somebody else has started, such as a notebook.
     """
     from threadpoolctl import threadpool_limits
 

@@ -1,8 +1,8 @@
-"""What may be built from a configuration that is read from a file of results.
+"""Checks of configurations and pickled data that come from files of others.
 
-``_target_`` names what is called, so a configuration is a program. One that a person composes (conf/, the command line)
-is theirs; one in a ``record.json`` may come from anybody. From such a file only tamis' own classes are built, and no
-program is run that has to be looked for outside the PATH. Of pickled data nothing is read that is not plain.
+``_target_`` names what is called, so a configuration is a program. People compose their own (conf/, the command line),
+but a ``record.json`` may come from anybody. From such a file, only classes of tamis are built, and only programs on the
+PATH are run. Pickled data may hold nothing but plain numbers, texts and containers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OWN = "tamis."
 
 
 def check_trusted(config: Mapping[str, Any], where: object) -> None:
-    """Raise TamisError unless everything that ``config`` names may be built and run.
+    """Raise TamisError if ``config`` names anything that may not be built or run.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ def _leaves(node: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _check_target(name: str, target: Any, where: object) -> None:
-    """Allow only a dataclass of tamis; a path that begins there may lead elsewhere (tamis.core.trust.logging)."""
+    """Allow only dataclasses of tamis; a path in tamis may lead elsewhere (tamis.core.trust.logging)."""
     found = None
     if isinstance(target, str) and target.startswith(OWN):
         try:
             found = get_class(target)
-        except Exception:  # whatever the import of a wrong name leads to: it is refused below
+        except Exception:  # the import of a wrong name may raise anything
             found = None
     if found is None or not is_dataclass(found) or not found.__module__.startswith(OWN):
         raise TamisError(
@@ -83,7 +83,7 @@ def _is_bare(program: Any) -> bool:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Makes numbers, texts, tuples, lists, sets and dictionaries, and nothing that a module defines."""
+    """Loads numbers, texts and containers, and refuses anything that a module defines."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise TamisError(
@@ -92,7 +92,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def plain_data(pickled: bytes) -> Any:
-    """What a pickle holds that is plain data: loading it runs nothing.
+    """The content of a pickle that holds plain data; loading it runs no code.
 
     Raises
     ------

@@ -20,7 +20,7 @@ J_PER_M2_PER_EV_PER_A2 = 16.02176634
 """J/m² in one eV/Å², exact since 2019."""
 
 BAR_PER_EV_PER_A3_IN_LAMMPS = 1.6021765e6
-"""What LAMMPS' metal units take for one eV/Å³ in bar (its ``nktv2p``; CODATA differs in the eighth digit)."""
+"""Bar in one eV/Å³ by LAMMPS' metal units (its ``nktv2p``; CODATA differs in the eighth digit)."""
 
 KCAL_PER_MOL_PER_EV = 1.602176634e-19 * 6.02214076e23 / 4184.0
 """kcal/mol in one eV, exact since 2019 (the constants of older CODATA sets differ in the ninth digit)."""

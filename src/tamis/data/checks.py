@@ -1,7 +1,7 @@
-"""What every data set must pass before anything is computed from it.
+"""Checks that every data set must pass before anything is computed from it.
 
-All problems are collected and raised together, each with the id of its structure; doubtful things are logged as
-warnings. Nothing is dropped here: a user who wants to go on without a structure says so (``dataset.drop``).
+All problems are collected and raised together, each with the id of its structure; doubts are logged as warnings.
+Nothing is dropped here: a user who wants to go on without a structure lists it in ``dataset.drop``.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
-from tamis.core.geometry import check_geometry, in_vacuum, periodic_volume
+from tamis.core.fields import Above, Checked
+from tamis.core.geometry import SHORTEST_REACH, neighbours_within, periodic_volume
+from tamis.core.messages import listed
 from tamis.core.units import GPA_PER_EV_PER_A3
 from tamis.data.dataset import Dataset
 from tamis.data.plausibility import (
     UNTYPED,
     Factors,
-    filler_doubts,
-    filler_problems,
+    find_fillers,
     is_isolated,
     set_isolated_apart,
     unit_doubts,
@@ -36,15 +37,13 @@ Array = NDArray[np.float64]
 LOG = logging.getLogger(__name__)
 
 SHOWN = 10
-"""Problems printed one by one; the rest is counted."""
+"""Problems that are printed; the rest is counted."""
 SMALLEST_VOLUME_PER_ATOM = 0.5
 """Å³; hydrogen at hundreds of GPa has more than 1."""
-SHORTEST_REACH = 1.0
-"""Å; a shorter one would cut a wide vacuum into too many boxes."""
 LARGEST_STRESS = 3.0
-"""eV/Å³ (480 GPa); above it a unit or sign is the likelier explanation."""
+"""eV/Å³ (480 GPa); a larger stress more likely has a wrong unit or sign."""
 ONE_ENERGY = 1e-3
-"""eV/atom, by which energies of one structure may differ."""
+"""eV/atom; largest difference between two energies of one structure."""
 IMPOSSIBLE_STRESS = 30.0
 """eV/Å³ (4.8 TPa)."""
 FAR_OUT = 15.0
@@ -52,43 +51,34 @@ FAR_OUT = 15.0
 
 
 @dataclass(frozen=True)
-class Tolerances:
-    """Where doubt becomes refusal.
+class Tolerances(Checked):
+    """Limits beyond which a structure is refused.
 
-    shortest_distance : shortest allowed distance, as part of the sum of the two covalent radii. Mo at 6000 K reaches
-        0.61.
-    net_force : largest allowed ``|sum of forces| / sqrt(n_atoms)``, eV/Å; a tenth of it is worth a warning. Noise of an
-        electronic-structure code that is independent from atom to atom gives its own size here; mlearn has 1e-8.
+    shortest_distance : shortest allowed distance over the sum of the two covalent radii. Mo at 6000 K reaches 0.61.
+    net_force : largest allowed ``|sum of forces| / sqrt(n_atoms)``, eV/Å; a tenth of it is worth a warning. Independent
+        noise of each atom's force has its own size here; mlearn has 1e-8.
     energy_window : eV/atom; an energy further than this from what its composition suggests may have another
         reference than the rest. Between a crystal and its hot melt lie 0.2 to 1.5.
-    zero_forces : take sets all of whose forces are 0, although neighbours do not balance.
+    zero_forces : accept a set whose forces are all 0 although neighbours do not balance.
     """
 
-    shortest_distance: float = 0.5
-    net_force: float = 0.1
-    energy_window: float = 3.0
+    shortest_distance: Annotated[float, Above(0)] = 0.5
+    net_force: Annotated[float, Above(0)] = 0.1
+    energy_window: Annotated[float, Above(0)] = 3.0
     zero_forces: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("shortest_distance", "net_force", "energy_window"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0.0):
-                raise TamisError(f"{name} is {value}; it must be a finite number above 0")
-        if not isinstance(self.zero_forces, bool):
-            raise TamisError(f"zero_forces is {self.zero_forces!r}; true or false is needed")
 
 
 def check_dataset(
     dataset: Dataset, elements: Sequence[str], tolerances: Tolerances | None = None, typed: Factors = UNTYPED
 ) -> tuple[str, ...]:
-    """Refuse a data set that would give wrong numbers or crash an engine; log what is doubtful, and return it.
+    """Refuse a data set that would give wrong numbers or crash an engine; log and return doubts.
 
     Parameters
     ----------
     dataset : as read.
     elements : chemical symbols that the configuration declares.
     tolerances : where doubt becomes refusal; the defaults suit DFT data of solids and liquids.
-    typed : what units that a user typed have multiplied energies, forces and stresses with.
+    typed : factors by which units that a user typed have multiplied energies, forces and stresses.
 
     Raises
     ------
@@ -108,21 +98,22 @@ def check_dataset(
         problems += [f"{dataset.ids[i]}: {text}" for text in found]
         if not found:
             sound.append(i)
-    _ = dataset.copies  # found once, for all parts
+    _ = dataset.copies  # computed once; subsets share it
     remaining = dataset.subset(sound)
     bonded = set_isolated_apart(remaining)
     problems += repeated_structures(remaining) + foreign_energies(remaining, tolerances.energy_window)
-    problems += impossible_stresses(remaining) + filler_problems(bonded, tolerances.zero_forces)
+    fillers, filler_doubts = find_fillers(bonded, tolerances.zero_forces)
+    problems += impossible_stresses(remaining) + fillers
     units = unit_doubts(bonded, typed)
     raise_problems(problems, units)
-    doubts = [*doubts_of(bonded, elements, tolerances), *filler_doubts(bonded), *units]
+    doubts = [*doubts_of(bonded, elements, tolerances), *filler_doubts, *units]
     for doubt in doubts:
         LOG.warning("%s", doubt)
     return tuple(doubts)
 
 
 def raise_problems(problems: Sequence[str], hints: Sequence[str] = ()) -> None:
-    """Raise one TamisError for all ``problems``, with what may lie behind them; do nothing where there are none."""
+    """Raise one TamisError for all ``problems``, with hints at their cause; do nothing if there are none."""
     if not problems:
         return
     shown = "\n  ".join(problems[:SHOWN])
@@ -142,7 +133,7 @@ def repeated_ids(ids: Sequence[str]) -> list[str]:
 
 
 def broken_numbers(dataset: Dataset, i: int) -> list[str]:
-    """Labels and geometry of structure ``i`` that no engine can work with."""
+    """Problems with the numbers of structure ``i`` that would stop any engine."""
     atoms, forces = dataset.structures[i], np.asarray(dataset.forces[i])
     if len(atoms) == 0:
         return ["has no atoms; remove it"]
@@ -161,7 +152,7 @@ def broken_numbers(dataset: Dataset, i: int) -> list[str]:
 
 
 def unusable_cell(atoms: Atoms) -> list[str]:
-    """Periodic cells without volume (slabs: without area); directions that are not periodic need no cell vector."""
+    """A problem if the periodic cell has no volume (a slab: no area); other directions need no cell vector."""
     if not atoms.pbc.any():
         return []
     volume = periodic_volume(atoms)
@@ -176,7 +167,7 @@ def unusable_cell(atoms: Atoms) -> list[str]:
 
 
 def unknown_elements(atoms: Atoms, elements: Sequence[str]) -> list[str]:
-    """Elements that the configuration does not declare."""
+    """A problem if the structure has elements that the configuration does not declare."""
     numbers = set(map(int, set(atoms.numbers)))
     if wrong := sorted(number for number in numbers if not 0 < number < len(chemical_symbols)):
         return [f"has atoms of the atomic number {wrong[0]}, which is no element; correct it"]
@@ -188,7 +179,7 @@ def unknown_elements(atoms: Atoms, elements: Sequence[str]) -> list[str]:
 
 
 def net_force(forces: Array, tolerance: float) -> list[str]:
-    """Forces that do not sum to zero, as they must where only the atoms act on each other (Newton's third law)."""
+    """A problem if forces do not sum to zero, as Newton's third law demands where atoms only act on each other."""
     drift = net_force_per_root(forces)
     if drift <= tolerance:
         return []
@@ -204,11 +195,11 @@ def net_force_per_root(forces: Array) -> float:
 
 
 def overlaps(atoms: Atoms, shortest: float) -> list[str]:
-    """The closest pair of atoms (or periodic images) below ``shortest`` times the sum of their covalent radii."""
+    """A problem if two atoms or images are closer than ``shortest`` times the sum of their covalent radii."""
     radii = shortest * covalent_radii[atoms.numbers]
     try:
-        first, second, distance = pairs_within(atoms, 2.0 * float(radii.max()))
-    except TamisError as error:  # cells in which no engine could look for neighbours
+        first, second, distance = neighbours_within(atoms, max(2.0 * float(radii.max()), SHORTEST_REACH))
+    except TamisError as error:  # no engine could find neighbours in this cell
         return [str(error)]
     near = distance < radii[first] + radii[second]
     if not near.any():
@@ -220,21 +211,8 @@ def overlaps(atoms: Atoms, shortest: float) -> list[str]:
     ]
 
 
-def pairs_within(atoms: Atoms, reach: float) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
-    """First and second atom and distance (Å) of all pairs nearer than ``reach`` (Å, or SHORTEST_REACH if that is more).
-
-    Raises
-    ------
-    TamisError : a cell in which neighbours cannot be found.
-    """
-    reach = max(reach, SHORTEST_REACH)
-    check_geometry(atoms, reach)
-    first, second, distance = neighbour_list("ijd", in_vacuum(atoms, 1.0), reach)
-    return first, second, distance
-
-
 def impossible_stresses(dataset: Dataset) -> list[str]:
-    """Stresses beyond what is computed anywhere."""
+    """Stresses that are too large to be real."""
     largest = largest_stress(dataset)
     return [
         f"{dataset.ids[i]}: stress reaches {largest[i]:.3g} eV/Å³ ({largest[i] * GPA_PER_EV_PER_A3 / 1000:.3g} TPa), "
@@ -246,7 +224,7 @@ def impossible_stresses(dataset: Dataset) -> list[str]:
 
 
 def repeated_structures(dataset: Dataset) -> list[str]:
-    """Test structures that are also for training, and one geometry with two labels."""
+    """Problems with structures that are both for training and testing, or have two different energies."""
     found = []
     for members in same_geometry(dataset):
         first, names = members[0], [dataset.ids[i] for i in members]
@@ -271,7 +249,7 @@ def repeated_structures(dataset: Dataset) -> list[str]:
 
 
 def shared_copies(dataset: Dataset) -> list[list[str]]:
-    """Ids of copies with one energy per atom, of which some are for training and some for testing."""
+    """Ids of each set of copies, with the same energy per atom, that has members for training and for testing."""
     energies = dataset.energies / dataset.n_atoms
     shared = set(dataset.copies[dataset.is_test]) & set(dataset.copies[~dataset.is_test])
     members = [np.flatnonzero(dataset.copies == number) for number in sorted(shared)]
@@ -279,7 +257,7 @@ def shared_copies(dataset: Dataset) -> list[list[str]]:
 
 
 def same_geometry(dataset: Dataset) -> list[list[int]]:
-    """Sets of two or more structures that agree to about 1e-4 Å: same order of atoms, any choice of images."""
+    """Sets of structures that agree to about 1e-4 Å, with the same order of atoms and any choice of images."""
     places: dict[tuple[bytes, ...], list[int]] = defaultdict(list)
     for i, atoms in enumerate(dataset.structures):
         cell = np.round(atoms.cell.array, 4) + 0.0
@@ -293,7 +271,7 @@ def same_geometry(dataset: Dataset) -> list[list[int]]:
 
 
 def foreign_energies(dataset: Dataset, window: float) -> list[str]:
-    """Energies that seem to have another zero than the rest: another code, another functional, eV per atom."""
+    """Energies with another zero than the rest, as from another code or functional, or in eV per atom."""
     if len(dataset) <= 2 * len(dataset.elements):
         return []  # too few to say what is usual
     residuals = energy_residuals(dataset)
@@ -329,13 +307,13 @@ def energy_residuals(dataset: Dataset) -> Array:
 
 
 def outliers(residuals: Array, window: float) -> NDArray[np.bool_]:
-    """Residuals beyond ``window`` eV/atom and beyond FAR_OUT robust standard deviations (1.4826 MAD)."""
+    """True for residuals beyond ``window`` eV/atom and beyond FAR_OUT robust standard deviations (1.4826 MAD)."""
     spread = 1.4826 * float(np.median(np.abs(residuals)))
     return np.abs(residuals) > max(window, FAR_OUT * spread)
 
 
 def smaller_cluster(residuals: Array, window: float) -> NDArray[np.bool_]:
-    """The fewer residuals on one side of a gap wider than ``window`` that dwarfs the spread on both sides.
+    """True for the smaller side of a gap between residuals that is wider than ``window`` and than both sides' spread.
 
     Two references in one set widen the MAD until nothing is an outlier any more; the gap between them stays.
     """
@@ -349,7 +327,7 @@ def smaller_cluster(residuals: Array, window: float) -> NDArray[np.bool_]:
 
 
 def doubts_of(dataset: Dataset, elements: Sequence[str], tolerances: Tolerances) -> list[str]:
-    """What is allowed but deserves a look."""
+    """Sentences on labels that are allowed but deserve a look."""
     drifts = np.array([net_force_per_root(forces) for forces in dataset.forces])
     sizes = np.bincount(dataset.copies)
     repeated = (
@@ -385,7 +363,6 @@ def largest_stress(dataset: Dataset) -> Array:
 
 
 def _named(dataset: Dataset, members: Iterable[int], what: str) -> str:
-    """``what`` with the ids of up to SHOWN members; "" where there are none."""
+    """``what`` with the ids of the members; empty if there are none."""
     names = [dataset.ids[i] for i in members]
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{what}: {', '.join(names[:SHOWN])}{more}" if names else ""
+    return f"{what}: {listed(names, SHOWN)}" if names else ""

@@ -1,8 +1,8 @@
-"""Which structures are copies of each other: equal up to what leaves the energy per atom as it is.
+"""Finds structures that are copies of each other, with the same energy per atom for any potential.
 
-The order of atoms, the choice of periodic images, translations, rotations, reflections, and the size of the cell of one
-crystal change nothing that a potential sees. Distances between atoms know nothing of them either: two structures are
-copies if the sorted distances of each pair of elements agree, each as often per atom.
+The order of atoms, the choice of periodic images, translations, rotations, reflections, and the size of a cell change
+neither the energy per atom nor the distances between atoms. So two structures are copies if the sorted distances
+of each pair of elements agree, each as often per atom.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from math import gcd
 import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
-from tamis.core.geometry import check_geometry, in_vacuum
+from tamis.core.geometry import neighbours_within
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 TOLERANCE = 5e-4
-"""Å, by which distances of copies may differ: files keep positions to 1e-4 Å at worst."""
+"""Å; largest difference between distances of copies: files keep positions to 1e-4 Å at worst."""
 SHORTEST_REACH, RADII = 5.0, 3.0
 """Distances up to 5 Å, or three covalent radii of the largest atom, are compared: two shells of a crystal or more."""
 PLACES = np.array([0, 1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256])
-"""Quarters of the number of atoms: places, in the sorted list of all distances, of those that are compared first."""
+"""Places in the sorted list of all distances that are compared first, in quarters of the number of atoms."""
 
 Spectrum = dict[tuple[int, int], Array]
 """Numbers of two elements -> sorted distances between their atoms, Å; every distance twice, once from each end."""
@@ -36,7 +35,7 @@ Spectrum = dict[tuple[int, int], Array]
 def copies_of(structures: Sequence[Atoms]) -> Indices:
     """Number of the set of copies that each structure belongs to, (n,); counted from 0 in the order of first members.
 
-    A structure that no search for neighbours can treat is its own only copy.
+    A structure in which neighbours cannot be found has no copies.
     """
     numbers = {int(n) for atoms in structures for n in atoms.numbers if 0 < n < len(covalent_radii)}
     reach = max([SHORTEST_REACH, *(RADII * float(covalent_radii[n]) for n in numbers)])
@@ -58,9 +57,9 @@ def _find_copies(
 ) -> None:
     """Write into ``first`` the first copy of each of ``members``, which have one composition.
 
-    Marks are compared before all distances, so that of structures that are no copies hardly any are compared whole.
+    Marks are compared first, so that all distances are compared for hardly any structures that are no copies.
     """
-    column = int(np.argmax(np.std(marks[members], axis=0)))  # tells most of them apart
+    column = int(np.argmax(np.std(marks[members], axis=0)))  # separates most of them
     order = members[np.argsort(marks[members, column], kind="stable")]
     key = marks[order]
     is_head = np.zeros(len(order), dtype=np.bool_)
@@ -90,14 +89,13 @@ def _composition(atoms: Atoms) -> tuple[tuple[int, int], ...]:
 
 
 def _distances(atoms: Atoms, reach: float) -> Array | None:
-    """Of all pairs within ``reach``, Å; None where they cannot be found."""
+    """Distances of all pairs within ``reach``, Å; None if they cannot be found."""
     if len(atoms) == 0:
         return None
     try:
-        check_geometry(atoms, reach)
+        return np.asarray(neighbours_within(atoms, reach, "d"))
     except TamisError:
         return None
-    return np.asarray(neighbour_list("d", in_vacuum(atoms, 1.0), reach))
 
 
 def _marks(distances: Array, n_atoms: int, reach: float) -> Array:
@@ -114,7 +112,7 @@ def _marks(distances: Array, n_atoms: int, reach: float) -> Array:
 
 
 def _spectrum(atoms: Atoms, reach: float) -> Spectrum:
-    first, second, distance = neighbour_list("ijd", in_vacuum(atoms, 1.0), reach)
+    first, second, distance = neighbours_within(atoms, reach)
     low, high = np.sort(atoms.numbers[np.array([first, second])], axis=0)
     elements = np.unique(atoms.numbers).tolist()
     return {(a, b): np.sort(distance[(low == a) & (high == b)]) for a in elements for b in elements if a <= b}

@@ -1,15 +1,15 @@
-"""The crystal of a data set, whose properties are measured."""
+"""The crystal whose properties are measured."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Checked, OneOf, Symbol
 
 ATOMS_PER_CUBE = {"diamond": 8, "bcc": 2, "fcc": 4}
 NEAREST = {"diamond": np.sqrt(3.0) / 4.0, "bcc": np.sqrt(3.0) / 2.0, "fcc": np.sqrt(0.5)}
@@ -17,25 +17,15 @@ NEAREST = {"diamond": np.sqrt(3.0) / 4.0, "bcc": np.sqrt(3.0) / 2.0, "fcc": np.s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crystal:
+class Crystal(Checked):
     """A cubic crystal of one element.
 
     structure : diamond, bcc or fcc. element : chemical symbol. a : cubic lattice constant to start from, Å.
     """
 
-    structure: str
-    element: str
-    a: float
-
-    def __post_init__(self) -> None:
-        if self.structure not in ATOMS_PER_CUBE:
-            raise TamisError(
-                f"crystal.structure is {self.structure!r}; choose one of {', '.join(ATOMS_PER_CUBE)}"
-            )
-        if atomic_numbers.get(self.element, 0) == 0:
-            raise TamisError(f"crystal.element is {self.element!r}; a chemical symbol is needed, such as Si")
-        if not (np.isfinite(self.a) and self.a > 0.0):
-            raise TamisError(f"crystal.a is {self.a}; the cubic lattice constant in Å is needed")
+    structure: Annotated[str, OneOf(*ATOMS_PER_CUBE)]
+    element: Annotated[str, Symbol()]
+    a: Annotated[float, Above(0, "Å")]
 
     def primitive(self, a: float | None = None) -> Atoms:
         """The smallest cell, one atom (two in diamond), with the cubic lattice constant ``a``, Å (None: its own)."""
@@ -46,7 +36,7 @@ class Crystal:
         return self._bulk(a, cubic=True)
 
     def _bulk(self, a: float | None, cubic: bool) -> Atoms:
-        from ase.build import bulk  # brings half of SciPy, which most trials do without
+        from ase.build import bulk  # loads half of SciPy, which most trials do not need
 
         return bulk(self.element, self.structure, a=self.a if a is None else a, cubic=cubic)
 

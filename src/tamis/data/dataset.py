@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 FEWEST_BLOCKS = 5
-"""With fewer, holding out a whole one takes away more than a fifth of what there is to learn from."""
+"""With fewer blocks, one of them would be more than a fifth of the training data."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +36,14 @@ class Dataset:
     blocks: n names of trajectories or strain modes: structures of one block are not independent of each other.
     ids: n unique names ("training.json#12"), used in messages and selections.
     is_test: (n,) True where the source says that a structure is for testing only.
-    notes: what was put right, unknown or doubtful when the set was read, a sentence each, for the record; no part of
-        the fingerprint.
+    notes: sentences for the record on corrections, unknowns and doubts from reading the set; no part of the
+        fingerprint.
     test_kind: how these were chosen: "published", "file", "random", "blocks" (whole ones), "none".
-    blocks_whole: whether a block is held out whole, for validation and in folds, as for testing.
-    isolated: free atoms that were set apart; None: there are none. They are written with what is kept.
-    frames: n structures as they were in the files, with every key and column and in the files' units; empty: the
-        source keeps none. For writing alone: nothing is computed from them.
-    read_as: what was taken for energy, forces and stress, for the reader of a record.
+    blocks_whole: whether a block is held out whole for testing, for validation and in folds.
+    isolated: free atoms that were set apart; None: there are none. They are written with the kept structures.
+    frames: n structures as they were in the files, with every key and column in the files' units, for writing only;
+        empty: the source keeps none.
+    read_as: a line for the record on the keys and units of energy, forces and stress.
     """
 
     structures: tuple[Atoms, ...]
@@ -111,9 +111,9 @@ class Dataset:
 
     @property
     def bundles(self) -> Indices:
-        """Number of each structure's bundle, (n,): what is held out together, see ``tamis.data.dealing``.
+        """Number of each structure's bundle, (n,), which is held out as a whole, see ``tamis.data.dealing``.
 
-        Blocks where these are held out whole and there are enough of them, else copies.
+        Bundles are blocks if these are held out whole and there are enough of them, else copies.
         """
         if self.deals_blocks:
             return bundles_of(self.copies, self.blocks)
@@ -121,7 +121,7 @@ class Dataset:
 
     @property
     def deals_blocks(self) -> bool:
-        """Whether bundles are blocks: with fewer, one would take away too much of what is there to learn from."""
+        """Whether bundles are blocks: they are held out whole, and there are at least FEWEST_BLOCKS."""
         return self.blocks_whole and len(set(self.blocks)) >= FEWEST_BLOCKS
 
     def with_test(self, is_test: NDArray[np.bool_], test_kind: str, blocks_whole: bool) -> Dataset:
@@ -188,8 +188,8 @@ def with_isolated(dataset: Dataset) -> Dataset:
 class Split:
     """Indices into a Dataset.
 
-    pool: may be kept for training; validation: steers searches; test: judges, and decides nothing; tuning: chooses
-    the settings of models that tune on a labelled set of their own (else empty).
+    pool: may be kept for training; validation: steers searches; test: measures errors, and decides nothing; tuning:
+    chooses the settings of models that tune on a labelled set of their own (else empty).
     """
 
     pool: Indices
@@ -199,12 +199,12 @@ class Split:
 
     @property
     def trained(self) -> Indices:
-        """All that is not for testing."""
+        """All structures that are not for testing."""
         return np.concatenate([self.pool, self.tuning, self.validation])
 
 
 def structure_key(atoms: Atoms) -> str:
-    """SHA-256 (hex) of what a basis sees: elements, positions, cell, periodicity."""
+    """SHA-256 (hex) of the input of a basis: elements, positions, cell, periodicity."""
     digest = hashlib.sha256()
     digest.update(np.ascontiguousarray(atoms.numbers, dtype="<i4").tobytes())
     digest.update(np.ascontiguousarray(atoms.positions, dtype="<f8").tobytes())
@@ -216,9 +216,9 @@ def structure_key(atoms: Atoms) -> str:
 def split_dataset(
     dataset: Dataset, validation_fraction: float, rng: np.random.Generator, with_tuning: bool = False
 ) -> Split:
-    """Set aside a validation set, stratified by group, from all that is not for testing; bundles stay together.
+    """Set aside a validation set, stratified by group, from all structures that are not for testing.
 
-    A set that would hold no forces, or no stress labels, gets a bundle that has them, where two have.
+    Bundles stay together. A set without forces, or without stress labels, gets a bundle that has them if two have.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def split_dataset(
         raise TamisError(
             f"validation_fraction is {validation_fraction}; it must lie between 0 and 1, say 0.1"
         )
-    _ = dataset.copies  # found once, for all parts
+    _ = dataset.copies  # computed once; subsets share it
     available = np.flatnonzero(~dataset.is_test)
     needed = 3 if with_tuning else 2
     n_distinct = len(set(dataset.copies[available].tolist()))
@@ -271,7 +271,7 @@ def has_blocks(blocks: Sequence[str]) -> bool:
 def _take(
     dataset: Dataset, available: Indices, fraction: float, rng: np.random.Generator, left: int
 ) -> tuple[Indices, Indices]:
-    """What stays and what is taken of ``available``; at least one bundle is taken, and ``left`` of them stay."""
+    """The parts of ``available`` that stay and are taken: at least one bundle is taken, and ``left`` stay."""
     part = dataset.subset(available)
     bundles = part.bundles if len(np.unique(part.bundles)) > left else part.copies
     taken = hold_out(part.groups, fraction, rng, bundles)
@@ -286,7 +286,7 @@ def _take(
 def _with_signals(
     dataset: Dataset, taken: NDArray[np.bool_], bundles: Indices, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """``taken``, with forces and stress labels to judge by where two bundles have them; the only ones stay."""
+    """``taken``, with a bundle that has forces and one that has stress labels if two have; an only one stays."""
     taken, only = taken.copy(), []
     moving = root_mean_squares(dataset.forces) > still_force(dataset.forces)
     for signal in (moving, np.isfinite(dataset.stresses).any(axis=1)):

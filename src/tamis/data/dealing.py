@@ -1,7 +1,7 @@
-"""Who is held out together: the one place where structures are drawn for testing, validation, tuning and folds.
+"""Draws structures for testing, validation, tuning and folds.
 
-What must not be on both sides of a draw is a bundle: copies of one structure, and where whole blocks are held out, the
-structures of one trajectory or strain mode. Draws take whole bundles, spread over strata (groups of structures).
+Draws take whole bundles, spread over strata (groups of structures). A bundle is a set of structures that may not be on
+both sides of a draw: copies of one structure and, if blocks are held out whole, a trajectory or strain mode.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
+from tamis.core.messages import listed
 
 Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
@@ -19,7 +20,7 @@ Mask = NDArray[np.bool_]
 SHOWN = 20
 """Names in a message."""
 ALWAYS_TRAINED = -1
-"""Fold of what is never held out."""
+"""Fold of structures that are never held out."""
 
 
 def bundles_of(copies: Indices, blocks: Sequence[str]) -> Indices:
@@ -44,8 +45,8 @@ def hold_out(strata: Sequence[str], fraction: float, rng: np.random.Generator, b
     """True for about ``fraction`` of the structures, (n,): whole bundles, spread over the strata in proportion.
 
     Every stratum gives the whole part of its share; the strata with the largest remainders give one more until the
-    total is right. A stratum with one bundle gives none: what there is only once is needed for training. Where no
-    stratum has two, all of them are drawn from as one.
+    total is right. A stratum with one bundle gives none, since training needs it. If no stratum has two, all of them
+    together are one stratum.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def hold_out(strata: Sequence[str], fraction: float, rng: np.random.Generator, b
 
 
 def _fill(drawn: list[int], size_of: dict[int, int], count: int) -> list[int]:
-    """Bundles in the order drawn while they fit into ``count``; the smallest where none does. One is always left."""
+    """Bundles in the order drawn that fit into ``count``, or the smallest one; at least one is left."""
     taken: list[int] = []
     room = count
     for i in drawn:
@@ -133,7 +134,4 @@ def named(names: Sequence[str], groups: Sequence[str], blocks: Sequence[str]) ->
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Up to SHOWN of the different names, and how many more there are."""
-    different = sorted(set(names))
-    more = f" and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
-    return ", ".join(different[:SHOWN]) + more
+    return listed(sorted(set(names)), SHOWN)

@@ -22,7 +22,7 @@ LOG = logging.getLogger(__name__)
 COLUMN_NAMES = {"charges": "charge"}
 """Columns that ASE reads under another name than it writes."""
 TAKEN = ("numbers", "positions", "species", "pos", "Z", "charge")
-"""Names that mean something else in a file than in ``Atoms.arrays``."""
+"""Names with another meaning in a file than in ``Atoms.arrays``."""
 TENSORS = ("stress", "virial")
 SIMPLE = re.compile(r"[A-Za-z0-9_.+/#-]+")
 """Texts that need no quotes."""
@@ -33,12 +33,12 @@ KINDS = {"f": "R", "i": "I", "u": "I", "b": "L", "U": "S", "S": "S", "O": "S"}
 
 
 def write_extxyz(path: Path, dataset: Dataset) -> None:
-    """Structures as they were in their file, or where the source keeps none, in tamis' own form.
+    """Write structures as they were in their file, or in tamis' own form if the source keeps none.
 
     From a user's file: every key and column under its own name and in its own unit, and ``tamis_id`` and
     ``tamis_group`` (or, where the file has these, ``tamis_id_2`` and so on), by which a structure is found again. In
-    tamis' own form: energy, forces, stress where every component has a label, group, block and id. What extended XYZ
-    cannot hold is left out, and told.
+    tamis' own form: energy, forces, stress if every component has a label, group, block and id. A warning names all
+    that extended XYZ cannot hold.
     """
     lost: Counter[str] = Counter()
     suffix = free_suffix(dataset)
@@ -60,7 +60,7 @@ def write_extxyz(path: Path, dataset: Dataset) -> None:
 
 
 def free_suffix(dataset: Dataset) -> str:
-    """What makes ``tamis_id`` and ``tamis_group`` names that no frame has: "", "_2", "_3", ..."""
+    """The suffix ("", "_2", "_3", ...) with which no frame has ``tamis_id`` and ``tamis_group`` yet."""
     names = {key for frame in dataset.frames for key in frame.info if str(key).startswith("tamis_")}
     suffixes = ("" if n == 1 else f"_{n}" for n in range(1, len(names) + 2))
     return next(s for s in suffixes if not {f"tamis_id{s}", f"tamis_group{s}"} & names)
@@ -123,7 +123,7 @@ def _comment(
 
 
 def _results(frame: Atoms, of_atoms: bool) -> Iterator[tuple[str, Any]]:
-    """Labels that ASE keeps in a calculator: those with one entry an atom, or the others."""
+    """Labels that ASE keeps in a calculator, with one entry for each atom or not."""
     from ase.io.extxyz import per_atom_properties
 
     for name, value in ({} if frame.calc is None else frame.calc.results).items():
@@ -145,7 +145,7 @@ def _move_mask(frame: Atoms) -> list[tuple[str, NDArray[np.bool_]]]:
 
 
 def _column(name: str, array: NDArray[Any], n_atoms: int) -> NDArray[Any] | None:
-    """``array`` with one row an atom and at most two axes; None where extended XYZ cannot hold it."""
+    """``array`` with one row for each atom and at most two axes; None if extended XYZ cannot hold it."""
     wrong_name = name in TAKEN or not name or any(sign in name for sign in ':"\\\n')
     if wrong_name or array.ndim == 0 or len(array) != n_atoms or array.dtype.kind not in KINDS:
         return None
@@ -180,7 +180,7 @@ def _key(name: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """``text`` so that a reader of extended XYZ gives it back, in quotes where needed; line ends become blanks."""
+    """``text`` as extended XYZ has it, in quotes if necessary; line ends become blanks."""
     if SIMPLE.fullmatch(text):
         return text
     if not text:
@@ -190,9 +190,9 @@ def quoted(text: str) -> str:
 
 
 def _value(name: Any, value: Any) -> str | None:
-    """The text of a key's value; None where extended XYZ cannot hold it.
+    """The text of a key's value; None if extended XYZ cannot hold it.
 
-    What would be read as something else (a text of digits, an empty one, a nested list) becomes JSON, as ASE has it.
+    Values that would be read as something else (a text of digits, an empty one, a nested list) become JSON, as in ASE.
     """
     from ase.io.extxyz import key_val_str_to_dict
 
@@ -216,7 +216,7 @@ def _value(name: Any, value: Any) -> str | None:
 
 
 def _full_tensor(value: Any) -> NDArray[Any] | None:
-    """A tensor of 6, 9 or 3 x 3 numbers as 3 x 3: readers take nothing else under the names in TENSORS."""
+    """A tensor of 6, 9 or 3 x 3 numbers as 3 x 3, the only form that readers accept for TENSORS."""
     array = np.asarray(value)
     if array.shape == (6,):  # xx yy zz yz xz xy
         array = array[[[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
@@ -224,7 +224,7 @@ def _full_tensor(value: Any) -> NDArray[Any] | None:
 
 
 def _json(value: Any) -> str | None:
-    """ASE's way of writing nested values; its reader gives them back."""
+    """A nested value as ASE writes it, which ASE's reader restores."""
     try:
         return quoted("_JSON " + json.dumps(_plain(value)))
     except (TypeError, ValueError):
@@ -241,5 +241,5 @@ def _plain(value: Any) -> Any:
 
 
 def _same(column: NDArray[Any] | None, array: Any) -> bool:
-    """Whether a second array of a name says the same as the first."""
+    """Whether a second array of the same name has the same content."""
     return column is not None and np.shape(column) == np.shape(array) and bool(np.all(column == array))

@@ -1,4 +1,4 @@
-"""Cutoffs within which atoms have no neighbours in the data: a basis sees nothing there."""
+"""Finds cutoffs within which atoms of the data have no neighbours, so that a basis sees nothing."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tamis.data.plausibility.distances import nearest_distances, spread_out
 LOG = logging.getLogger(__name__)
 
 MOST_ATOMS = 5000
-"""Whose neighbours are looked for."""
+"""Atoms in the sample of structures."""
 FEW = 0.01
-"""Share of atoms without neighbours that is not told: a gas atom above a surface, say."""
+"""Share of atoms without neighbours that is not reported, such as a gas atom above a surface."""
 LARGEST = 20.0
-"""Å; larger cutoffs are not looked at."""
+"""Å; larger cutoffs are not checked."""
 
 
 def cutoff_doubts(dataset: Dataset, parts: dict[str, Any]) -> list[str]:
-    """Sentences on cutoffs within which some atoms have no neighbours, which are logged, too.
+    """Log and return sentences on cutoffs within which some atoms have no neighbours.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which structures have forces that tell one potential from another: not those that symmetry makes zero."""
+"""Tells structures with forces from those whose forces symmetry makes zero."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 PART_OF_TYPICAL = 1e-2
-"""Root mean square forces below this part of the mean over structures are zeros with noise, or next to nothing."""
+"""Part of the mean root mean square force over structures; smaller forces are zeros with noise, or negligible."""
 CONVERGED = 1e-4
-"""eV/Å; no electronic-structure code converges forces better, so that smaller ones are zeros, whatever the others."""
+"""eV/Å; no electronic-structure code converges forces better, so smaller ones are zeros in any set."""
 PART_OF_STILL = 1e-2
-"""An error below this part of what counts as no force is as good as none: 1e-4 of a typical force, or less."""
+"""Part of the largest force that counts as none; smaller errors are negligible: 1e-4 of a typical force or less."""
 
 
 def root_mean_squares(forces: Sequence[Array]) -> Array:
@@ -23,10 +23,10 @@ def root_mean_squares(forces: Sequence[Array]) -> Array:
 
 
 def still_force(forces: Sequence[Array]) -> float:
-    """Root mean square force, eV/Å, up to which a structure has no forces, at the scale of ``forces`` of a set."""
+    """Root mean square force, eV/Å, up to which a structure counts as without forces, by the ``forces`` of its set."""
     return max(CONVERGED, PART_OF_TYPICAL * float(root_mean_squares(forces).mean())) if forces else CONVERGED
 
 
 def negligible_error(still: float) -> float:
-    """eV/Å; errors below it are as good as none, where ``still`` is what counts as no force."""
+    """Error, eV/Å, below which a fit is exact; ``still`` is the force that counts as none."""
     return PART_OF_STILL * still

@@ -1,4 +1,4 @@
-"""What a drawn test set says of new structures: of frames that follow each other in time, nothing."""
+"""Finds trajectories, whose frames are no independent test of each other, in sets with a drawn test set."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tamis.data.dataset import Dataset
 Array = NDArray[np.float64]
 
 FEWEST_FRAMES = 5
-"""With fewer, an average says little."""
+"""Frames; the average over fewer says little."""
 CORRELATED = 0.3
-"""Correlation of the displacements in frames that follow each other. Independent frames have less than 0.1."""
+"""Correlation of displacements in successive frames; independent frames have less than 0.1."""
 SAME_CELL = 0.1
-"""Relative change of a cell's lengths between frames of one trajectory, at most."""
+"""Largest relative change of a cell's lengths between frames of one trajectory."""
 FAR_MORE = 2.0
-"""Times as many structures for testing as were asked for are told."""
+"""A test set this many times as large as asked for is reported."""
 
 
 def doubts_of_test(dataset: Dataset, fraction: float) -> tuple[str, ...]:
-    """What a drawn test set cannot show, or costs, in sentences.
+    """Sentences on a drawn test set that is too large, empty, or not independent of training.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def doubts_of_test(dataset: Dataset, fraction: float) -> tuple[str, ...]:
 
 
 def _of_trajectories(dataset: Dataset) -> tuple[str, ...]:
-    """That a random test set consists of frames whose neighbours in time are trained on."""
+    """A sentence if the test set is a random choice of frames of a trajectory."""
     found = list(trajectories(dataset.structures))
     if not found:
         return ()
@@ -57,7 +57,7 @@ def _of_trajectories(dataset: Dataset) -> tuple[str, ...]:
 
 
 def trajectories(structures: Sequence[Atoms]) -> Iterator[tuple[int, int]]:
-    """First and last of structures that follow each other in time, as far as their positions show it."""
+    """First and last frame of each trajectory, as far as positions show it."""
     begin = 0
     for end in range(1, len(structures) + 1):
         if end == len(structures) or not _may_follow(structures[end - 1], structures[end]):
@@ -67,7 +67,7 @@ def trajectories(structures: Sequence[Atoms]) -> Iterator[tuple[int, int]]:
 
 
 def correlation(structures: Sequence[Atoms]) -> float:
-    """Of the displacements from the average positions, between each frame and the next; 0 where nothing moves.
+    """Correlation of displacements from the average positions between each frame and the next; 0: nothing moves.
 
     Frames that were drawn independently about one crystal have about -1 / number of frames.
     """
@@ -84,7 +84,7 @@ def correlation(structures: Sequence[Atoms]) -> float:
 
 
 def _relative_positions(atoms: Atoms) -> Array:
-    """In units of the cell where there is one, else Å."""
+    """Positions in units of the cell; in Å without one."""
     if not atoms.pbc.any():
         return np.asarray(atoms.positions)
     return np.asarray(np.linalg.solve(atoms.cell.complete().array.T, atoms.positions.T).T)

@@ -10,6 +10,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.core.metrics import (
+    ENERGY_MAE,
+    ENERGY_RMSE,
+    FORCE_MAE,
+    FORCE_RMSE,
+    STRESS_MAE,
+    STRESS_RMSE,
+    TEST,
+    TRAIN,
+    error,
+    of_group,
+)
 from tamis.core.units import GPA_PER_EV_PER_A3, MEV_PER_EV
 from tamis.data.dataset import Dataset
 from tamis.data.signal import negligible_error, root_mean_squares, still_force
@@ -23,8 +35,8 @@ PER_STRUCTURE_FIELDS = (
     "block",
     "n_atoms",
     "energy_error_meV_per_atom",
-    "force_mae_eV_per_A",
-    "force_rmse_eV_per_A",
+    FORCE_MAE,
+    FORCE_RMSE,
 )
 
 
@@ -60,22 +72,22 @@ class Residuals:
         No stress metric where no stress has a label, and no force metric where all forces are zero by symmetry: these
         errors are rounding, and would decide by it.
         """
-        for quantity, unit, residuals in (
-            ("energy", "meV_per_atom", self.energies[members]),
-            ("force", "eV_per_A", np.concatenate([self.forces[i] for i in members])),
-            ("stress", "GPa", np.concatenate([self.stresses[i] for i in members])),
+        for mae, rmse, residuals in (
+            (ENERGY_MAE, ENERGY_RMSE, self.energies[members]),
+            (FORCE_MAE, FORCE_RMSE, np.concatenate([self.forces[i] for i in members])),
+            (STRESS_MAE, STRESS_RMSE, np.concatenate([self.stresses[i] for i in members])),
         ):
-            if residuals.size and (quantity != "force" or self.has_forces[members].any()):
-                yield f"{quantity}_mae_{unit}", float(np.mean(np.abs(residuals)))
-                yield f"{quantity}_rmse_{unit}", float(np.sqrt(np.mean(residuals**2)))
+            if residuals.size and (mae != FORCE_MAE or self.has_forces[members].any()):
+                yield mae, float(np.mean(np.abs(residuals)))
+                yield rmse, float(np.sqrt(np.mean(residuals**2)))
 
 
 def error_metrics(residuals: Residuals, dataset: Dataset, part: str, by_group: bool) -> dict[str, float]:
     """Flat metrics ``<part>/<quantity>_<mae|rmse>_<unit>``, and the same by group with ``/<group>`` appended."""
-    metrics = {f"{part}/{name}": value for name, value in residuals.metrics(np.arange(len(dataset)))}
+    metrics = {error(part, name): value for name, value in residuals.metrics(np.arange(len(dataset)))}
     for group in sorted(set(dataset.groups)) if by_group else ():
         members = np.flatnonzero([g == group for g in dataset.groups])
-        metrics |= {f"{part}/{name}/{group}": value for name, value in residuals.metrics(members)}
+        metrics |= {of_group(error(part, name), group): value for name, value in residuals.metrics(members)}
     return metrics
 
 
@@ -119,8 +131,8 @@ class Errors:
 
         Appends to test_errors.csv and draws parity_<kept structures>.png in ``folder``.
         """
-        n_kept = len(parts["train"])
-        still = still_force(parts["train"].forces)
+        n_kept = len(parts[TRAIN])
+        still = still_force(parts[TRAIN].forces)
         metrics: dict[str, float] = {}
         drawn: dict[str, tuple[Predictions, Dataset]] = {}
         for part, dataset in parts.items():
@@ -130,7 +142,7 @@ class Errors:
             residuals = Residuals.of(predictions, dataset, still)
             metrics |= error_metrics(residuals, dataset, part, self.by_group)
             drawn[part] = (predictions, dataset)
-            if part == "test":
+            if part == TEST:
                 write_per_structure(folder / "test_errors.csv", residuals, dataset, n_kept)
         if self.parity_plot:
             from tamis.evaluation.parity import draw_parity

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from tamis.core import metrics as names
 from tamis.core.errors import TamisError
 from tamis.evaluation.base import Findings, Subject
 from tamis.evaluation.errors import Errors
@@ -44,9 +45,9 @@ class Rule:
         except ValueError:
             raise TamisError(
                 f"evaluation.stop_if has {text!r}; write <metric> > <number>, such as "
-                "validation/force_mae_eV_per_A > 1.0"
+                f"{names.error(names.VALIDATION, names.FORCE_MAE)} > 1.0"
             ) from None
-        if rule.metric.startswith("test/"):
+        if names.is_of_test(rule.metric):
             raise TamisError(
                 f"evaluation.stop_if has {text!r}: the test set decides nothing; take a validation/ metric"
             )

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from tamis.core.units import GPA_PER_EV_PER_A3, MEV_PER_EV
@@ -19,7 +18,6 @@ COLOURS = {"train": "#9aa5b1", "validation": "#e6a03c", "test": "#2f6fb0"}
 def draw_parity(parts: Mapping[str, tuple[Predictions, Dataset]], path: Path) -> None:
     """Draw energies, forces and stresses of the parts into one PNG, with the MAE in the legend."""
     figure = Figure(figsize=(12, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(1, 3)
     titles = (
         ("energy", "eV/atom", MEV_PER_EV, "meV/atom"),

@@ -18,10 +18,21 @@ from tamis.core import metrics as names
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
 from tamis.core.names import printable
+from tamis.core.progress import told_if_slow
 from tamis.core.secrets import redacted
 from tamis.core.shapes import STRICT, from_json
 
 RECORD_FILE = "record.json"
+DOING = {
+    "dataset": "reading the data set and looking for copies",
+    "rows": "making design rows; the first time in an installation, kernels are compiled",
+    "features": "making the latent space; the first time in an installation, kernels are compiled",
+    "selection": "choosing structures",
+    "fit": "fitting",
+    "properties": "measuring properties",
+    "dynamics": "running MD",
+}
+"""What a stage does, for whoever waits."""
 
 
 class Status(StrEnum):
@@ -150,7 +161,8 @@ class TrialRecord:
         """Add the time that the block takes to the stage's seconds, and note the peak memory of the process so far."""
         start = time.perf_counter()
         try:
-            yield
+            with told_if_slow(DOING.get(name, "")):
+                yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
             # Linux counts ru_maxrss in KiB

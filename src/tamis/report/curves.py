@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tamis.analysis.points import Point, average
+from tamis.analysis.points import Point, average, points_of, write_table
 from tamis.core.files import write_atomically
+from tamis.records.record import COMPLETE, TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,3 +83,11 @@ def _draw_panel(ax: Axes, points: Sequence[Point], name: str) -> None:
         style = "--" if arm == pruner else "-"
         (line,) = ax.plot(atoms, middle, f"o{style}", ms=4, lw=1.6, color=COLOURS.get(arm), label=label)
         ax.fill_between(atoms, low, high, color=line.get_color(), alpha=0.13, lw=0)
+
+
+def leave_curve(record: TrialRecord, folder: Path) -> None:
+    """Write a table and a figure of a learning curve into a trial's folder, where the trial is one."""
+    if len(record.curve) > 1 and record.status == COMPLETE:
+        points = list(points_of([record]))
+        write_table(points, folder / "curve.csv")
+        draw_curves(points, folder / "curve.png", "test errors against atoms kept")

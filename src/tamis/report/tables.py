@@ -16,7 +16,7 @@ from tamis.analysis.averages import AVERAGE, alike
 from tamis.analysis.matrix import matrices
 from tamis.analysis.points import Point, average, points_of
 from tamis.core import metrics
-from tamis.core.messages import in_one_line
+from tamis.core.messages import in_one_line, print_failure
 from tamis.core.names import printable
 from tamis.core.secrets import redacted
 from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, TrialRecord
@@ -79,14 +79,6 @@ def _stability(record: TrialRecord) -> str:
     said = "" if stable is None else f", stable {stable:.2f}"
     n = len(record.problems)
     return said + (f", {n} problem{'s' if n > 1 else ''}" if n else "")
-
-
-def print_failure(reason: str, status: str = FAILED) -> None:
-    """What went wrong, to the standard error: tables and nothing else go to a file or a pipe."""
-    console = Console(stderr=True)
-    console.print(
-        f"{_coloured(status)}: {escape(printable(redacted(reason)))}", highlight=False, soft_wrap=True
-    )
 
 
 def _coloured(status: str, text: str = "") -> str:

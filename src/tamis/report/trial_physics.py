@@ -48,9 +48,9 @@ def physics_table(record: TrialRecord) -> Table | None:
 
 def _error_name(name: str) -> str | None:
     """The metric with the error of a property; the stage says what it is called, and in which unit it is."""
-    from tamis.evaluation.properties.stage import error_of
+    from tamis.core.metrics import property_error
 
-    found = error_of(name.removeprefix(PROPERTIES), 1.0, 1.0)
+    found = property_error(name.removeprefix(PROPERTIES), 1.0, 1.0)
     return None if found is None else PROPERTIES + found[0]
 
 

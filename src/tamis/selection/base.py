@@ -1,9 +1,9 @@
-"""What every pruner promises: choose structures of the pool, never more than the budget."""
+"""The interface of all pruners: choose structures of the pool, never more than the budget."""
 
 import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, cast, final
+from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,11 @@ Shape = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What a pruner sees of the pool: never labels, never other structures.
+    """The pool as a pruner sees it, without labels.
 
     vectors: (n_structures, n_pooled) one latent vector per structure (pooled, scaled).
     environments: (n_environments, n_features) one latent vector per atom; n_pooled = n_features for mean pooling.
-        No rows where they were made for a pruner that does not look at them.
+        No rows where they were made for a pruner that needs none.
     owners: (n_environments,) the structure that an atom belongs to.
     n_atoms: (n_structures,) atoms per structure.
     groups: n_structures names of kinds of structure.
@@ -49,33 +49,39 @@ class Limit:
     structures: int | None = None
     atoms: int | None = None
 
+    def __str__(self) -> str:
+        return f"{self.structures} structures" if self.atoms is None else f"{self.atoms} atoms"
+
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """indices: kept structures (positions in the pool) in the order of choice; limit: what it had to obey."""
+    """Kept structures.
+
+    indices: positions in the pool, in the order of choice. limit: the limit that they obey.
+    """
 
     indices: Indices
     limit: Limit
 
 
 class Pruner(ABC):
-    """Chooses structures. Subclasses are frozen dataclasses built from one YAML; ``_choose`` is their one method."""
+    """Chooses structures. Subclasses are frozen dataclasses built from one YAML and define ``_choose``."""
 
     nested: ClassVar[bool]
     """True if the choice of n structures is a prefix of the choice of n + 1, for the same features and seed."""
     needs_descriptor: ClassVar[bool] = True
-    """False for pruners that look at no latent vector: they go with ``descriptor=none`` and with nothing else."""
+    """False for pruners that use no latent vectors: they accept ``descriptor=none`` only."""
     needs_environments: ClassVar[bool] = False
-    """True for pruners that look at atoms, not only at structures."""
+    """True for pruners that use the latent vectors of atoms, not only of structures."""
 
     @abstractmethod
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
         """``n_structures`` different structures in the order of choice (1 <= n_structures <= len(features))."""
 
     def working(self, vectors: Shape, environments: Shape) -> int:
-        """How many numbers of 8 bytes the choice holds at once beside what it sees, from the shapes of what it sees.
+        """How many numbers of 8 bytes the choice needs beside the features, whose shapes are given.
 
-        Environments that it does not look at have no rows.
+        Environments have no rows where the pruner needs none.
         """
         return 0
 
@@ -89,55 +95,41 @@ class Pruner(ABC):
         TamisError : the limit is above the pool or leaves nothing.
         """
         self.check_descriptor(features.has_descriptor)
-        self._check_limit(features, limit)
+        _check_limit(features, limit)
         if self.needs_environments and len(features.owners) < features.n_atoms.sum():
             raise TamisError(
-                f"{type(self).__name__} looks at environments, but these features were made for a pruner that does "
+                f"{type(self).__name__} needs environments, but these features were made for a pruner that does "
                 "not; make them with LatentSpace.features(values, groups, pruner)"
             )
+        most = limit.structures or len(features)
         if limit.atoms is None:
-            return Selection(self._choose(features, limit.structures or len(features), rng), limit)
-        if self.nested:
-            most = min(limit.structures or len(features), _most_within(features.n_atoms, limit.atoms))
-            order = self._choose(features, max(most, 1), rng)
-            kept = within_atoms(order, features.n_atoms, limit.atoms)
+            order = self._choose(features, most, rng)
+        elif self.nested:
+            could_fit = _most_within(features.n_atoms, limit.atoms)
+            order = self._choose(features, max(min(most, could_fit), 1), rng)
         else:
-            kept = self._largest_within(features, limit, rng)
-        if len(kept) == 0:
-            raise TamisError(
-                f"a budget of {limit.atoms} atoms keeps no structure: the first choice alone has more; "
-                "raise budget.n_atoms or the fraction"
-            )
-        return Selection(kept, limit)
+            order = self._largest_within(features, most, limit.atoms, rng)
+        return Selection(within(order, features.n_atoms, limit), limit)
 
-    def _largest_within(self, features: Features, limit: Limit, rng: np.random.Generator) -> Indices:
-        """The choice of most structures whose atoms fit, by bisection: a trimmed choice would waste budget."""
-        could_fit = _most_within(features.n_atoms, cast(int, limit.atoms))  # asked for where there is a limit
-        best, fits, too_many = np.zeros(0, dtype=np.intp), 0, limit.structures or len(features)
-        n_structures = too_many  # the most first: a bisection alone would never ask for it
+    def _largest_within(self, features: Features, most: int, atoms: int, rng: np.random.Generator) -> Indices:
+        """The choice of most structures, up to ``most``, whose atoms fit; by bisection.
+
+        A choice that is cut to fit would waste budget.
+        """
+        could_fit = _most_within(features.n_atoms, atoms)
+        best, fits, too_many = np.zeros(0, dtype=np.intp), 0, most
+        n_structures = most  # the largest first: a bisection alone would never ask for it
         while n_structures > fits:
             # more than could ever fit need not be chosen to be too many: it may be the whole pool
             chosen = None
             if n_structures <= could_fit:
                 chosen = self._choose(features, n_structures, copy.deepcopy(rng))
-            if chosen is not None and features.n_atoms[chosen].sum() <= limit.atoms:
+            if chosen is not None and features.n_atoms[chosen].sum() <= atoms:
                 best, fits = chosen, n_structures
             else:
                 too_many = n_structures
             n_structures = (fits + too_many) // 2
         return best
-
-    def _check_limit(self, features: Features, limit: Limit) -> None:
-        if len(features) == 0:
-            raise TamisError("the pool is empty: there is nothing to choose from")
-        for unit, amount, most in (
-            ("structures", limit.structures, len(features)),
-            ("atoms", limit.atoms, int(features.n_atoms.sum())),
-        ):
-            if amount is not None and not 1 <= amount <= most:
-                raise TamisError(
-                    f"a budget of {amount} {unit} is outside 1 .. {most}, the {unit} of the pool"
-                )
 
     @final
     def check_descriptor(self, has_descriptor: bool) -> None:
@@ -150,13 +142,39 @@ class Pruner(ABC):
             raise NotApplicableError("this pruner looks at no descriptor: it is run with descriptor=none")
 
 
+def _check_limit(features: Features, limit: Limit) -> None:
+    for unit, amount, most in (
+        ("structures", limit.structures, len(features)),
+        ("atoms", limit.atoms, int(features.n_atoms.sum())),
+    ):
+        if amount is not None and not 1 <= amount <= most:
+            raise TamisError(
+                f"the budget is {amount} {unit}, and the pool has {most}; give from 1 to {most}, or budget=all"
+            )
+
+
 def _most_within(n_atoms: Indices, limit: int) -> int:
-    """How many structures have at most ``limit`` atoms if they are the smallest: no choice that fits has more."""
-    return len(within_atoms(np.argsort(n_atoms), n_atoms, limit))
+    """How many of the smallest structures have at most ``limit`` atoms: no choice that fits has more."""
+    return _n_within(np.sort(n_atoms), limit)
 
 
-def within_atoms(order: Indices, n_atoms: Indices, limit: int | None) -> Indices:
-    """The longest prefix of ``order`` that has at most ``limit`` atoms (all of it where the limit is None)."""
-    if limit is None:
-        return order
-    return order[: int(np.searchsorted(np.cumsum(n_atoms[order]), limit, side="right"))]
+def within(order: Indices, n_atoms: Indices, limit: Limit) -> Indices:
+    """The longest prefix of ``order`` that obeys ``limit``.
+
+    Raises
+    ------
+    TamisError : it is empty.
+    """
+    kept = order[: limit.structures]
+    if limit.atoms is not None:
+        kept = kept[: _n_within(n_atoms[kept], limit.atoms)]
+    if len(kept) == 0:
+        raise TamisError(
+            f"a budget of {limit} keeps no structure: the first choice alone is larger; raise the budget, or drop "
+            "the smallest of its fractions"
+        )
+    return kept
+
+
+def _n_within(n_atoms: Indices, limit: int) -> int:
+    return int(np.searchsorted(np.cumsum(n_atoms), limit, side="right"))

@@ -1,12 +1,12 @@
 """CUR: the structures with the largest leverage."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from scipy.linalg import eigh
 
-from tamis.core.errors import TamisError
+from tamis.core.fields import Checked, Whole
 from tamis.selection.base import Array, Features, Indices, Pruner, Shape
 from tamis.selection.greedy import TIE, Mask, first_largest
 from tamis.selection.rows import pieces
@@ -21,7 +21,7 @@ SQUARES = 9
 
 
 @dataclass(frozen=True)
-class Cur(Pruner):
+class Cur(Checked, Pruner):
     """Always the structure of largest leverage; what it explains is then taken out of all others.
 
     The leverage of row i of the structure vectors X is the sum of U_ij^2 over the leading left singular vectors j
@@ -34,12 +34,8 @@ class Cur(Pruner):
     n_vectors: number of leading singular vectors that count, at least 1.
     """
 
-    n_vectors: int
+    n_vectors: Annotated[int, Whole(1)]
     nested: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if self.n_vectors < 1:
-            raise TamisError(f"pruner.n_vectors is {self.n_vectors}; at least 1 singular vector must count")
 
     def working(self, vectors: Shape, environments: Shape) -> int:
         """Squares of the fewer of structures and columns; and where the structures are fewer, a copy for QR."""

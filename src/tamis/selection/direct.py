@@ -2,11 +2,11 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
-from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Checked
 from tamis.selection.base import Array, Features, Indices, Pruner, Shape
 from tamis.selection.components import PrincipalAxes, column_squares, numbers_for_components
 from tamis.selection.distance import by_distance
@@ -14,7 +14,7 @@ from tamis.selection.greedy import first_of_equals, medoids
 
 
 @dataclass(frozen=True)
-class Direct(Pruner):
+class Direct(Checked, Pruner):
     """Strata by BIRCH on weighted principal components, one structure from each.
 
     The method of Qi et al., npj Comput. Mater. 10, 43 (2024): structure vectors are scaled to unit variance, projected
@@ -26,12 +26,8 @@ class Direct(Pruner):
     threshold: first radius of BIRCH's subclusters, in the units of the weighted components; 0.5 in the paper's code.
     """
 
-    threshold: float
+    threshold: Annotated[float, Above(0, say=0.5)]
     nested: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if not self.threshold > 0.0:
-            raise TamisError(f"pruner.threshold is {self.threshold}; a radius above 0 is needed, say 0.5")
 
     def working(self, vectors: Shape, environments: Shape) -> int:
         """Components, their copies and the tree of BIRCH; and what the axes need."""

@@ -126,11 +126,6 @@ class _Search:
             closer = np.flatnonzero(product < (nearest / self.scale) ** 2 + self.error)
             found = distances(self.vectors[rows[closer]], self.vectors[i])
             nearest[closer] = np.minimum(nearest[closer], found)
-            if len(self.order) % DROP_EVERY == 0 and 2 * np.count_nonzero(kept := nearest > ceiling) < len(
-                rows
-            ):
-                self._put_back(rows, nearest)
-                rows, nearest, left_side = rows[kept], nearest[kept], left_side[kept]
             largest = nearest.max(initial=-np.inf)
         self._put_back(rows, nearest)
         return bool(largest > tie) or ceiling > tie
@@ -159,10 +154,6 @@ class _Search:
                 stale = stale[bounds >= np.partition(bounds, -n_asked)[-n_asked]]
             self._ask(stale)
             n_asked *= 2
-        if len(rows) > 2 * wanted:  # there is no need to follow so many
-            lower = float(np.partition(self.bounds[rows], -wanted)[-wanted])
-            if largest - tie > lower:
-                return rows[self.bounds[rows] > lower], lower
         return rows, ceiling
 
     def _ask(self, rows: Indices) -> None:

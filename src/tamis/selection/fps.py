@@ -1,20 +1,18 @@
 """Farthest point sampling."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
-from tamis.core.errors import TamisError
+from tamis.core.fields import Checked, OneOf
 from tamis.selection.base import Features, Indices, Pruner, Shape
 from tamis.selection.distance import by_distance, working_numbers
 from tamis.selection.greedy import central
 
-STARTS = ("center", "random")
-
 
 @dataclass(frozen=True)
-class FarthestPointSampling(Pruner):
+class FarthestPointSampling(Checked, Pruner):
     """Always the structure farthest from its nearest chosen one (Gonzalez, Theor. Comput. Sci. 38, 293 (1985)).
 
     Its covering radius is at most twice the best possible for as many structures. scikit-matter's FPS gives the same
@@ -25,12 +23,8 @@ class FarthestPointSampling(Pruner):
         ``random`` begins with one drawn by the seed.
     """
 
-    start: str
+    start: Annotated[str, OneOf("center", "random")]
     nested: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if self.start not in STARTS:
-            raise TamisError(f"pruner.start is {self.start!r}; it must be one of {', '.join(STARTS)}")
 
     def working(self, vectors: Shape, environments: Shape) -> int:
         """The farthest rows, of which the next one is chosen."""

@@ -1,4 +1,4 @@
-"""What greedy pruners share: a stable argmax, distances to what is chosen, environments by structure."""
+"""Functions that pruners share: a stable argmax, equal vectors, medoids, environments by structure."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamis.selection.base import Array, Features, Indices
-from tamis.selection.rows import distances, pieces
+from tamis.selection.rows import distances
 
 Mask = NDArray[np.bool_]
 
 TIE = 1e-9
 """Scores closer than this part of their scale are equal: rounding must not decide what is kept."""
 FEWEST_ASKED = 16
-"""Old scores that are renewed at once; twice as many the next time, where one step needs more."""
+"""Old scores that are renewed at once; where one step needs more, twice as many the next time."""
 
 
 def first_largest(scores: Array, scale: float) -> int:
@@ -24,16 +24,16 @@ def first_largest(scores: Array, scale: float) -> int:
 def lazy_largest(
     scores: Array, fresh: Mask, renew: Callable[[Indices], Array], scale: Callable[[float], float]
 ) -> int:
-    """``first_largest`` of true scores, of which few are computed: the ones that may be the largest.
+    """``first_largest`` of true scores; only those that may be the largest are computed.
 
-    Scores that only fall as more is chosen are bounded from above by what they were (lazy evaluation: Minoux, Lect.
+    Scores that only fall as more is chosen are bounded from above by their old values (lazy evaluation: Minoux, Lect.
     Notes Control Inf. Sci. 7, 234 (1978)).
 
     Parameters
     ----------
-    scores : (n,), true where ``fresh``, elsewhere bounds from above; minus infinity for what is chosen. Both are
-        brought up to date in place.
-    renew : the true scores of some. scale : on which scores near the one given are compared.
+    scores : (n,), true where ``fresh``, elsewhere upper bounds; minus infinity for chosen ones. Both are updated in
+        place.
+    renew : gives the true scores of some. scale : gives the scale on which scores near the given one are compared.
     """
     n_asked = FEWEST_ASKED
     while True:
@@ -66,38 +66,18 @@ def first_of_equals(vectors: Array) -> Indices:
     grain = TIE * spread(vectors)
     if grain == 0.0:
         return np.zeros(1, dtype=np.intp)
-    mean = vectors.mean(axis=0)
-
-    def rounded(rows: Array) -> NDArray[np.int64]:
-        return np.round((rows - mean) / grain).astype(np.int64)
-
-    # A number for each row, equal for equal rows: a million rows are sorted by one number, not by all columns.
-    weights = _weights(vectors.shape[1])
-    numbers = np.empty(len(vectors), dtype=np.int64)
-    for part in pieces(*vectors.shape):
-        numbers[part] = (
-            rounded(vectors[part]) @ weights
-        )  # whole numbers wrap around, whatever the order of the sum
-    _, first, where = np.unique(numbers, return_index=True, return_inverse=True)
-    repeated = np.flatnonzero(first[where] != np.arange(len(vectors)))
-    for part in pieces(len(repeated), vectors.shape[1]):
-        rows = repeated[part]
-        if not np.array_equal(rounded(vectors[rows]), rounded(vectors[first[where[rows]]])):
-            # different rows have one number, which happens once in millions of pools
-            return np.sort(np.unique(rounded(vectors), axis=0, return_index=True)[1]).astype(np.intp)
-    return np.sort(first).astype(np.intp)
-
-
-def _weights(width: int) -> NDArray[np.int64]:
-    """Odd whole numbers, (width,), always the same."""
-    return np.random.default_rng(0).integers(2**63, size=width, dtype=np.int64) | 1
+    rounded = np.round((vectors - vectors.mean(axis=0)) / grain).astype(np.int64)
+    rows = rounded.view(
+        np.dtype((np.void, rounded.strides[0]))
+    ).ravel()  # bytes of a row are compared as a whole
+    return np.sort(np.unique(rows, return_index=True)[1]).astype(np.intp)
 
 
 def medoids(vectors: Array, labels: Indices, rng: np.random.Generator) -> Indices:
-    """Of every cluster the member nearest to the cluster's mean; large clusters first, equally large ones shuffled.
+    """The member of every cluster nearest to the cluster's mean; large clusters first, equally large ones shuffled.
 
-    An atom budget cuts a choice at its end, so what stands for most structures comes first, and the order of the
-    pool, which is often by group, must not decide the rest.
+    An atom budget cuts a choice at its end, so the representatives of most structures come first; and the order of the
+    pool, which is often by group, must not decide between equals.
     """
     _, sizes = np.unique(labels, return_counts=True)
     members = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])

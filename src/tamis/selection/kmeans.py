@@ -2,18 +2,18 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
-from tamis.core.errors import TamisError
+from tamis.core.fields import Checked, Whole
 from tamis.selection.base import Features, Indices, Pruner, Shape
 from tamis.selection.distance import by_distance
 from tamis.selection.greedy import first_of_equals, medoids
 
 
 @dataclass(frozen=True)
-class KMeansMedoids(Pruner):
+class KMeansMedoids(Checked, Pruner):
     """As many k-means clusters as structures are wanted; of each the structure nearest to its mean.
 
     Large clusters come first. Equal vectors, such as those of strains that symmetry makes equivalent, count once: they
@@ -23,12 +23,8 @@ class KMeansMedoids(Pruner):
     n_init: number of starts of k-means, of which the tightest is kept.
     """
 
-    n_init: int
+    n_init: Annotated[int, Whole(1)]
     nested: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if self.n_init < 1:
-            raise TamisError(f"pruner.n_init is {self.n_init}; k-means needs at least 1 start")
 
     def working(self, vectors: Shape, environments: Shape) -> int:
         """Two copies, its own and one that scikit-learn makes for the variances; and centres, at most one a vector."""

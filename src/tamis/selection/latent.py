@@ -1,6 +1,6 @@
 """From the per-atom values of a basis to the latent space in which pruners choose.
 
-Values are gone through in pieces of a fixed size: once to learn the scale and the axes, once to project and pool. So a
+Values are read twice, in pieces of a fixed size: once to find the scale and the axes, once to project and pool. So a
 pool may be larger than the memory, and the result is the same to the last bit however much memory there is.
 """
 
@@ -8,27 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import Between, Checked, OneOf
 from tamis.core.memory import GIB, Memory
 from tamis.selection.base import Array, Features, Indices, Pruner
 from tamis.selection.components import PrincipalAxes, axes_of, number_for, numbers_for_axes, scatter
 
-POOLINGS = ("mean", "mean_std")
-SCALINGS = ("none", "standard", "global")
 ROWS_AT_ONCE, NUMBERS_AT_ONCE = 4096, 2**22
-"""A piece ends with the structure that brings it to so many environments, or numbers."""
+"""A piece ends with the structure that fills it to this many environments, or numbers."""
 WORKED_ON = 3
-"""Copies of a piece that are made to learn of it, to scale it and to pool it."""
+"""Copies of a piece that are made while its moments are taken, or while it is scaled and pooled."""
 HELD = 0.5
-"""Part of the free memory that values may take between the two times they are needed; else they are read again."""
+"""Part of the free memory that values may take between the two readings; if they need more, they are read again."""
 
 
 class Values(Protocol):
-    """One array (n_atoms, K) per structure, which can be gone through twice: a list, or the store's ``lazy_values``."""
+    """One array (n_atoms, K) per structure, which can be read twice: a list, or the store's ``lazy_values``."""
 
     def __len__(self) -> int: ...
 
@@ -36,13 +35,12 @@ class Values(Protocol):
 
 
 @dataclass(frozen=True)
-class LatentSpace:
-    """Scaling, rotation and pooling of per-atom values, all fitted on the pool that is passed, and on nothing else.
+class LatentSpace(Checked):
+    """Scaling, rotation and pooling of per-atom values, fitted on the pool alone.
 
-    The order is scale, then PCA, then pool. Scaling and PCA are fitted on environments, because a
-    rare atom is a large part of the spread of environments but a small part of the spread of structure means; and
-    because pooling comes last, a structure's vector is exactly the mean of the environments that atom-wise
-    pruners see.
+    The order is scale, then PCA, then pool. Scaling and PCA are fitted on environments, because a rare atom is a large
+    part of the spread of environments but a small part of the spread of structure means. Because pooling comes last,
+    a structure's vector is exactly the mean of the environments that atom-wise pruners see.
 
     pooling: ``mean`` gives a structure the mean of its environments, (K,); ``mean_std`` appends the standard
         deviation over its atoms, (2 K,), which tells a crystal with one odd atom from a slightly strained one.
@@ -53,20 +51,9 @@ class LatentSpace:
         all columns.
     """
 
-    pooling: str
-    scaling: str
-    pca_variance: float | None
-
-    def __post_init__(self) -> None:
-        if self.pooling not in POOLINGS:
-            raise TamisError(f"latent.pooling is {self.pooling!r}; it must be one of {', '.join(POOLINGS)}")
-        if self.scaling not in SCALINGS:
-            raise TamisError(f"latent.scaling is {self.scaling!r}; it must be one of {', '.join(SCALINGS)}")
-        if self.pca_variance is not None and not 0.0 < self.pca_variance < 1.0:
-            raise TamisError(
-                f"latent.pca_variance is {self.pca_variance}; it must lie between 0 and 1 (say 0.99), "
-                "or be null to keep all columns"
-            )
+    pooling: Annotated[str, OneOf("mean", "mean_std")]
+    scaling: Annotated[str, OneOf("none", "standard", "global")]
+    pca_variance: Annotated[float | None, Between(0, 1, say=0.99, above=True, below=True)]
 
     def features(
         self,
@@ -75,26 +62,21 @@ class LatentSpace:
         pruner: Pruner | None = None,
         memory: Memory | None = None,
     ) -> Features:
-        """What pruners see of a pool.
+        """The pool in this latent space.
 
         Parameters
         ----------
         values : one array (n_atoms, K) per structure of the pool; K = 0 for ``descriptor=none``.
         groups : the kind of each structure, as many names as arrays.
-        pruner : who is to see them; environments are left out where it does not look at them. None: anyone.
-        memory : what they, and the pruner's own copies, may take. None: no limit.
+        pruner : environments are left out where it does not need them. None: they are there.
+        memory : limit for the features and the pruner's own copies. None: no limit.
 
         Raises
         ------
-        TamisError : no structures, arrays of different width, a structure without atoms, numbers that are not finite,
-            more than the memory allows.
+        TamisError : there are no structures, numbers are not finite, or the memory is too small.
         """
         if len(values) == 0:
             raise TamisError("the pool is empty: there are no structures to make features of")
-        if len(groups) != len(values):
-            raise TamisError(
-                f"{len(groups)} groups for {len(values)} structures; give one name per structure"
-            )
         memory = memory or Memory(limit=2**62, remember=False)
         with memory.holding():
             held, moments = _learn(values, memory)
@@ -170,7 +152,7 @@ class _Projection:
 
 @dataclass(eq=False)
 class _Moments:
-    """What the scale follows from, of the rows seen so far: a few numbers for each column.
+    """Moments of each column, of the rows seen so far.
 
     squares: (K,) sums of squares of the deviations from the mean.
     """
@@ -207,7 +189,7 @@ Piece = tuple[Array, Indices]
 
 
 def _learn(values: Values, memory: Memory) -> tuple[list[Piece] | None, _Moments]:
-    """The moments, and the pieces for the second time, reserved, if the memory can hold them."""
+    """The moments, and the pieces for the second reading, if the memory can hold them (then it is reserved)."""
     held: list[Piece] | None = []
     moments = _Moments.empty(0)
     most = HELD * (memory.limit - memory.reserved)
@@ -216,7 +198,7 @@ def _learn(values: Values, memory: Memory) -> tuple[list[Piece] | None, _Moments
         rows = piece[0]
         if moments.n_rows == 0:
             moments = _Moments.empty(rows.shape[1])
-        if rows.nbytes > max(largest, 8 * NUMBERS_AT_ONCE):  # a structure that is more than a piece should be
+        if rows.nbytes > max(largest, 8 * NUMBERS_AT_ONCE):  # a single structure that exceeds a piece
             memory.reserve(WORKED_ON * (rows.nbytes - largest), f"values of {len(rows)} environments")
             largest = rows.nbytes
         moments.add(rows)
@@ -259,22 +241,25 @@ def _describe(n_structures: int, n_rows: int, working: int) -> str:
 
 
 def _consumed(pieces: list[Piece]) -> Iterator[Piece]:
-    """Give them out and away: what they become takes their place."""
+    """Each piece once; its memory is free for the results as soon as the next one is taken."""
     pieces.reverse()
     while pieces:
         yield pieces.pop()
 
 
 def _pieces(values: Values) -> Iterator[Piece]:
-    """Values of some structures, (n_rows, K), and the number of atoms of each; the memory is the piece's own."""
+    """Values of some structures, (n_rows, K), and the number of atoms of each; the pieces are copies."""
     arrays: list[Array] = []
-    n_rows, width = 0, -1
+    n_rows = 0
     for i, array in enumerate(values):
-        width = array.shape[1] if i == 0 and array.ndim == 2 else width
-        _check(i, array, width)
+        if not np.isfinite(array).all():
+            raise TamisError(
+                f"structure {i} of the pool has features that are NaN or infinite; look for overlapping atoms in it "
+                "or remove it"
+            )
         arrays.append(array)
         n_rows += len(array)
-        if n_rows >= ROWS_AT_ONCE or n_rows * width >= NUMBERS_AT_ONCE:
+        if n_rows >= ROWS_AT_ONCE or n_rows * array.shape[1] >= NUMBERS_AT_ONCE:
             yield _piece(arrays)
             arrays, n_rows = [], 0
     if arrays:
@@ -284,21 +269,3 @@ def _pieces(values: Values) -> Iterator[Piece]:
 def _piece(arrays: Sequence[Array]) -> Piece:
     sizes = np.array([len(array) for array in arrays], dtype=np.intp)
     return np.concatenate(arrays).astype(np.float64, copy=False), sizes
-
-
-def _check(i: int, array: Array, width: int) -> None:
-    if array.ndim != 2 or len(array) == 0:
-        raise TamisError(
-            f"structure {i} of the pool has per-atom values of shape {array.shape}; "
-            "(n_atoms, n_features) with at least one atom is needed"
-        )
-    if array.shape[1] != width:
-        raise TamisError(
-            f"structure {i} of the pool has {array.shape[1]} features, structure 0 has {width}; "
-            "all must come from one basis"
-        )
-    if not np.isfinite(array).all():
-        raise TamisError(
-            f"structure {i} of the pool has features that are NaN or infinite; look for overlapping atoms in it "
-            "or remove it"
-        )

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
-from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Checked
 from tamis.selection.base import Array, Features, Indices, Pruner, Shape
 from tamis.selection.components import PrincipalAxes, numbers_for_components
 from tamis.selection.greedy import environments_by_structure, lazy_largest
@@ -15,7 +15,7 @@ from tamis.selection.rows import pieces
 
 
 @dataclass(frozen=True)
-class MaxVol(Pruner):
+class MaxVol(Checked, Pruner):
     """Greedily the structure whose environments raise log det(r v I + sum of x x^T over kept environments x) most.
 
     It is the D-optimality of MaxVol active sets (Podryabinkin and Shapeev, Comput. Mater. Sci. 140, 171 (2017);
@@ -30,13 +30,9 @@ class MaxVol(Pruner):
         pool brings less are left out. Small values give weight to the faint directions.
     """
 
-    ridge: float
+    ridge: Annotated[float, Above(0, say=0.1)]
     nested: ClassVar[bool] = True
     needs_environments: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if not self.ridge > 0.0:
-            raise TamisError(f"pruner.ridge is {self.ridge}; it must be above 0, say 0.1")
 
     def working(self, vectors: Shape, environments: Shape) -> int:
         """The environments on their axes, and what these, or later the information that is kept, need."""

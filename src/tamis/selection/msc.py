@@ -1,11 +1,11 @@
 """Minimum set cover: structures that bring new environments."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
-from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Between, Checked
 from tamis.selection.base import Array, Features, Indices, Pruner, Shape
 from tamis.selection.components import PrincipalAxes, numbers_for_components
 from tamis.selection.greedy import TIE, environments_by_structure, first_largest, lazy_largest
@@ -16,7 +16,7 @@ N_PROBES = 500
 
 
 @dataclass(frozen=True)
-class MinimumSetCover(Pruner):
+class MinimumSetCover(Checked, Pruner):
     """Always the structure whose newest atom is newest to what is kept, plus the entropy of the structure.
 
     The score is that of QUESTS' minimum set cover (Schwalbe-Koda et al., Nat. Commun. 16, 4014 (2025)): max over
@@ -30,20 +30,10 @@ class MinimumSetCover(Pruner):
     variance: part of the environments' variance on which distances are taken, 1 for all: fewer columns are faster.
     """
 
-    bandwidth: float | None
-    variance: float
+    bandwidth: Annotated[float | None, Above(0)]
+    variance: Annotated[float, Between(0, 1, say=0.99, above=True)]
     nested: ClassVar[bool] = True
     needs_environments: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if self.bandwidth is not None and not self.bandwidth > 0.0:
-            raise TamisError(
-                f"pruner.bandwidth is {self.bandwidth}; it must be above 0, or null for a bandwidth from the data"
-            )
-        if not 0.0 < self.variance <= 1.0:
-            raise TamisError(
-                f"pruner.variance is {self.variance}; it must be above 0 and at most 1, say 0.99"
-            )
 
     def working(self, vectors: Shape, environments: Shape) -> int:
         """The centred environments, or those on their leading axes and what the axes need."""

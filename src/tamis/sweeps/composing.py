@@ -23,7 +23,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tamis.core.configuration import check_config, config_folder
+from tamis.core.conf_folder import config_folder
+from tamis.core.config_check import check_config
 from tamis.core.errors import TamisError
 from tamis.parts import GROUPS, NO_TRIAL, effective, resolved
 

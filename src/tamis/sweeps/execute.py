@@ -17,7 +17,8 @@ from rich.console import Console
 
 from tamis.core.messages import in_one_line
 from tamis.core.progress import progress
-from tamis.records.record import FAILED
+from tamis.records.record import FAILED, TrialRecord
+from tamis.report.curves import leave_curve
 from tamis.sweeps.folder import SweepFolder
 from tamis.sweeps.job import Job
 from tamis.sweeps.publish import Publisher
@@ -42,8 +43,11 @@ def run_jobs(jobs: Sequence[Job], folder: SweepFolder, launcher: Launcher, publi
             _through_hydra(jobs, folder, launcher) if workers is None else _ended(jobs, folder.path, workers)
         )
         for job in ended:
+            record = folder.record(job.name)
+            if record is not None and job.config["artifacts"]:
+                leave_curve(record, folder.path / job.name)
             publisher.publish(job.name)
-            teller.tell(job, folder)
+            teller.tell(job, record)
             advance(1)
 
 
@@ -115,9 +119,8 @@ class Teller:
         self.reasons: set[str] = set()
         self.start = self.told = time.monotonic()
 
-    def tell(self, job: Job, folder: SweepFolder) -> None:
+    def tell(self, job: Job, record: TrialRecord | None) -> None:
         """Count a trial that has ended."""
-        record = folder.record(job.name)
         status = FAILED if record is None else record.status
         self.counts[status] += 1
         if record is not None and status == FAILED and record.reason not in self.reasons:

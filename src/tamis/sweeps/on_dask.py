@@ -21,13 +21,15 @@ from distributed import Client, LocalCluster, Queue, SpecCluster, Worker, Worker
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from tamis.core.configuration import register_resolvers
 from tamis.core.errors import TamisError
-from tamis.core.threads import ASKED, asked, decide
+from tamis.core.resolvers import register_resolvers
+from tamis.core.threads import ASKED, asked, environment
 from tamis.sweeps.workers import Watch, Workers
 
 log = logging.getLogger(__name__)
 
+ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
+"""The setting of what a worker's numerical libraries read when they are loaded."""
 ROUTES = "distributed.scheduler.http.routes"
 """The setting that leaves Dask's pages out."""
 PDEATHSIG = 1
@@ -112,7 +114,6 @@ class Preparation(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         """Called by Dask in the worker's main thread."""
-        decide()  # before the first numerical library is loaded
         register_resolvers()
         signal.signal(
             signal.SIGINT, signal.SIG_IGN
@@ -140,8 +141,11 @@ def dask_workers(
     ------
     TamisError : the cluster cannot be started or reached.
     """
+    settings = {**settings, ENVIRONMENT: {**environment(asked()), ASKED: str(asked())}}
     if dashboard:
-        settings = {key: value for key, value in settings.items() if key != ROUTES}
+        settings.pop(ROUTES)
+    for name in (name for name in logging.root.manager.loggerDict if name.startswith("distributed")):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what a user needs to know is told by tamis
     with dask.config.set(settings), ExitStack() as stack:
         place = stack.enter_context(_started(cluster, settings)) if cluster else None
         try:
@@ -193,11 +197,8 @@ async def _close(cluster: LocalCluster) -> None:
 def _first_lines(settings: Mapping[str, Any]) -> list[str]:
     """Shell commands with which every job begins: to the folder of this command, with its settings."""
     names = {key: f"DASK_{key.replace('.', '__').replace('-', '_').upper()}" for key in settings}
-    variables = {ASKED: asked()} | {names[key]: value for key, value in settings.items()}
-    return [
-        f"cd {shlex.quote(str(Path.cwd()))}",
-        *(f"export {name}={value}" for name, value in variables.items()),
-    ]
+    lines = (f"export {names[key]}={shlex.quote(str(value))}" for key, value in settings.items())
+    return [f"cd {shlex.quote(str(Path.cwd()))}", *lines]
 
 
 def _tell_of_no_worker(client: Client) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any
 
-from tamis.core.configuration import suggest
 from tamis.core.errors import TamisError
+from tamis.core.suggestions import suggest
 
 PLAIN = re.compile(r"[\w./+-]+")
 """What needs no quotes on Hydra's command line."""

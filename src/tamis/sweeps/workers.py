@@ -64,7 +64,9 @@ class HasWorkers(Protocol):
 @contextmanager
 def workers_of(launcher: Launcher) -> Iterator[Workers | None]:
     """The workers of an instantiated launcher; None where it has none, and only its ``launch`` runs jobs."""
-    from hydra._internal.core_plugins.basic_launcher import BasicLauncher  # Hydra makes the class anew when it starts
+    from hydra._internal.core_plugins.basic_launcher import (
+        BasicLauncher,  # Hydra makes the class anew when it starts
+    )
 
     if isinstance(launcher, BasicLauncher):
         yield InThisProcess()

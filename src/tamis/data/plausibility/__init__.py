@@ -1,14 +1,13 @@
-"""Whether labels can be what they are taken for: fillers, units, signs, atoms alone (docs/plausibility.md)."""
+"""Checks whether labels are plausible: fillers, units, signs, free atoms (docs/plausibility.md)."""
 
-from tamis.data.plausibility.fillers import filler_doubts, filler_problems
+from tamis.data.plausibility.fillers import find_fillers
 from tamis.data.plausibility.isolated import is_isolated, set_isolated_apart
 from tamis.data.plausibility.label_units import UNTYPED, Factors, unit_doubts
 
 __all__ = [
     "UNTYPED",
     "Factors",
-    "filler_doubts",
-    "filler_problems",
+    "find_fillers",
     "is_isolated",
     "set_isolated_apart",
     "unit_doubts",

@@ -1,4 +1,4 @@
-"""The labels of a data set compared with each other through a rough potential."""
+"""Compares the labels of a data set with each other through a rough potential."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 MOST_ATOMS = 1500
-"""Of all structures that are looked at together; one more structure may exceed it."""
+"""Atoms in the sample of structures, which one more structure may exceed."""
 MOST_ELEMENTS = 8
 FEWEST_STRUCTURES = 4
 FEWEST_ENERGIES = 6
-"""Energy differences that are needed before anything is concluded from energies."""
+"""Energy differences that are needed to conclude anything from energies."""
 MOST_NEIGHBOURS = 100
-"""Of an atom, on average."""
+"""Average over the atoms of a structure."""
 REACH = 1.8
-"""Of the rough potential, in the largest bond length."""
+"""Cutoff of the rough potential in units of the largest bond length."""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Rows of a few structures, in two folds; labels may be transformed before they are compared.
+    """Rows of a sample of structures, in two folds.
 
-    dataset : the structures that are looked at. folds : their indices.
+    dataset : the sample. folds : indices of its structures.
     rows : energy, forces and strain derivative of each (see QuickBasis.rows).
     """
 
@@ -46,7 +46,7 @@ class Comparison:
 
     @classmethod
     def of(cls, dataset: Dataset, bond: float) -> Comparison | None:
-        """Of a part of ``dataset``; None where it is too small, or has too many elements.
+        """The comparison for a sample of ``dataset``; None if it is too small or has too many elements.
 
         Parameters
         ----------
@@ -67,19 +67,14 @@ class Comparison:
 
     @cached_property
     def force_grams(self) -> list[Array]:
-        """Of each fold."""
-        return [
-            gram(
-                [
-                    with_labels(self.rows[i][1].reshape(-1, self._width), self.dataset.forces[i].ravel())
-                    for i in fold
-                ]
-            )
-            for fold in self.folds
-        ]
+        """Sums of products (see ``scales.gram``) of force rows and labels, one for each fold."""
+        return [self._gram([(self.rows[i][1], self.dataset.forces[i]) for i in fold]) for fold in self.folds]
 
     def energy_grams(self, factors: Array | float = 1.0) -> list[Array]:
-        """Of energies per atom, each multiplied by its entry of ``factors``: differences within a composition."""
+        """The same of energies per atom, each multiplied by its entry of ``factors``.
+
+        Only differences within a composition count (see ``differences``).
+        """
         energies, n_atoms = self.dataset.energies * factors, self.dataset.n_atoms
         return [
             gram([differences(
@@ -90,19 +85,17 @@ class Comparison:
         ]  # fmt: skip
 
     def stress_grams(self, factors: Array | float = 1.0) -> list[Array]:
-        """Of strain derivatives per atom, each multiplied by its entry of ``factors``; only whole labels count."""
-        per_atom = (self.dataset.volumes * factors / self.dataset.n_atoms)[:, None] * self.dataset.stresses
+        """The same of strain derivatives per atom, each multiplied by its entry of ``factors``.
+
+        Stresses without some component do not count.
+        """
+        n_atoms = self.dataset.n_atoms
+        labels = (self.dataset.volumes * factors / n_atoms)[:, None] * self.dataset.stresses
+        whole = np.isfinite(labels).all(axis=1)
         return [
-            gram([
-                np.zeros((0, self._width + 1)),
-                *(
-                    with_labels(self.rows[i][2] / self.dataset.n_atoms[i], per_atom[i])
-                    for i in fold
-                    if np.isfinite(per_atom[i]).all()
-                ),
-            ])
+            self._gram([(self.rows[i][2] / n_atoms[i], labels[i]) for i in fold if whole[i]])
             for fold in self.folds
-        ]  # fmt: skip
+        ]
 
     @cached_property
     def has_energies(self) -> bool:
@@ -113,28 +106,26 @@ class Comparison:
         ]
         return min(known) > 0 and sum(known) >= FEWEST_ENERGIES
 
-    def energy_to_force(self, factors: Array | float = 1.0) -> Scale | None:
-        """By how much energies are larger than forces suggest."""
+    def energy_scale(self, factors: Array | float = 1.0) -> Scale | None:
+        """How many times larger energies, multiplied by ``factors``, are than forces suggest."""
         return scale_between(self.energy_grams(factors), self.force_grams) if self.has_energies else None
 
-    def stress_to_force(self, factors: Array | float = 1.0) -> Scale | None:
-        """By how much stresses are larger than forces suggest."""
-        return scale_between(self.stress_grams(factors), self.force_grams)
+    def stress_scale(self, others: str, factors: Array | float = 1.0) -> Scale | None:
+        """How many times larger stresses, multiplied by ``factors``, are than energies, forces or both suggest."""
+        references = self.force_grams
+        if others == "energies":
+            if not self.has_energies:
+                return None
+            references = self.energy_grams()
+        elif others == "both" and self.has_energies:
+            references = [0.5 * (e + f) for e, f in zip(self.energy_grams(), self.force_grams, strict=True)]
+        return scale_between(self.stress_grams(factors), references)
 
-    def stress_to_energy(self, factors: Array | float = 1.0) -> Scale | None:
-        """By how much stresses are larger than energies suggest."""
-        return scale_between(self.stress_grams(factors), self.energy_grams()) if self.has_energies else None
-
-    def stress_to_both(self, factors: Array | float = 1.0) -> Scale | None:
-        """By how much stresses are larger than energies and forces suggest together."""
-        if not self.has_energies:
-            return self.stress_to_force(factors)
-        both = [0.5 * (e + f) for e, f in zip(self.energy_grams(), self.force_grams, strict=True)]
-        return scale_between(self.stress_grams(factors), both)
-
-    @property
-    def _width(self) -> int:
-        return len(self.rows[0][0])
+    def _gram(self, parts: Sequence[tuple[Array, Array]]) -> Array:
+        """``gram`` of rows, of any shape (..., K), and their labels (...)."""
+        n_features = len(self.rows[0][0])
+        blocks = [np.column_stack([rows.reshape(-1, n_features), labels.ravel()]) for rows, labels in parts]
+        return gram([np.zeros((0, n_features + 1)), *blocks])
 
 
 def affordable(structures: Sequence[Atoms], reach: float) -> float:
@@ -144,7 +135,7 @@ def affordable(structures: Sequence[Atoms], reach: float) -> float:
 
 
 def few(dataset: Dataset) -> Indices:
-    """Structures evenly spaced over the set, sorted by composition, of about MOST_ATOMS atoms together."""
+    """Indices of structures with about MOST_ATOMS atoms together, evenly spaced over the set sorted by composition."""
     n_atoms = dataset.n_atoms
     small = [i for i in range(len(dataset)) if n_atoms[i] <= MOST_ATOMS]
     order = sorted(small, key=lambda i: (dataset.structures[i].get_chemical_formula(), i))
@@ -157,7 +148,7 @@ def few(dataset: Dataset) -> Indices:
 
 
 def fold_numbers(structures: Sequence[Atoms]) -> Indices:
-    """0 or 1 for each structure, in turn within a composition."""
+    """0 or 1 for each structure, alternating within a composition."""
     seen: dict[str, int] = defaultdict(int)
     dealt = []
     for atoms in structures:
@@ -168,9 +159,10 @@ def fold_numbers(structures: Sequence[Atoms]) -> Indices:
 
 
 def differences(rows: Array, structures: Sequence[Atoms]) -> tuple[Array, int]:
-    """Rows (n, K) less what their composition explains, and how many of them are independent.
+    """Rows (n, K) minus the part that composition explains, and the number of independent ones.
 
-    Where most compositions occur more than once, less the mean of their own; else less the best sum over elements.
+    That part is the mean over the same composition if most compositions occur more than once, else the best sum over
+    elements.
     """
     members: dict[str, list[int]] = defaultdict(list)
     for i, atoms in enumerate(structures):
@@ -184,8 +176,3 @@ def differences(rows: Array, structures: Sequence[Atoms]) -> tuple[Array, int]:
     fractions = np.array([[np.mean(atoms.numbers == z) for z in numbers] for atoms in structures])
     best, _, rank, _ = np.linalg.lstsq(fractions, rows, rcond=None)
     return rows - fractions @ best, len(rows) - int(rank)
-
-
-def with_labels(rows: Array, labels: Array) -> Array:
-    """Rows (n, K) with their labels (n,) as the last column."""
-    return np.column_stack([rows, labels])

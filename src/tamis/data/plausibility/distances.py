@@ -1,4 +1,4 @@
-"""Distances of nearest neighbours, also against the radii of atoms."""
+"""Distances of nearest neighbours, in Å and in units of atomic radii."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ase.data import atomic_numbers, covalent_radii, reference_states
 from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
-from tamis.core.geometry import check_geometry, in_vacuum
+from tamis.core.geometry import in_vacuum, neighbours_within
 from tamis.data.dataset import Dataset
 
 Array = NDArray[np.float64]
 
 FARTHEST_BOND = 2.2
-"""Sums of two radii; nearest neighbours farther apart are not looked for."""
+"""Sums of two radii; the search for nearest neighbours ends here."""
 NOBLE_GASES = [atomic_numbers[symbol] for symbol in ("He", "Ne", "Ar", "Kr", "Xe", "Rn")]
 NEAREST = {"fcc": 0.5**0.5, "bcc": 0.75**0.5, "hcp": 1.0}
 """Shortest distance in units of the lattice constant a."""
@@ -35,7 +35,7 @@ def radius(number: int) -> float:
 def usual_bond(atoms: Atoms) -> float:
     """Median over the atoms of the distance to the nearest neighbour, over the sum of the two radii.
 
-    Infinity: no neighbour within FARTHEST_BOND. Noble gases, which are not bound, have no say.
+    Infinity: no neighbour within FARTHEST_BOND. Noble gases, which are not bound, do not count.
 
     Raises
     ------
@@ -43,8 +43,7 @@ def usual_bond(atoms: Atoms) -> float:
     """
     radii = np.array([radius(int(number)) for number in atoms.numbers])
     reach = 2.0 * FARTHEST_BOND * float(radii.max())
-    check_geometry(atoms, reach)
-    first, second, distance = neighbour_list("ijd", in_vacuum(atoms, 1.0), reach)
+    first, second, distance = neighbours_within(atoms, reach)
     nearest = np.full(len(atoms), np.inf)
     np.minimum.at(nearest, first, distance / (radii[first] + radii[second]))
     bound = nearest[~np.isin(atoms.numbers, NOBLE_GASES)]

@@ -1,106 +1,97 @@
-"""Labels that a program wrote in place of what it did not compute: zeros, and the same numbers again."""
+"""Fillers: zeros or repeated numbers that a program wrote in place of labels that it did not compute."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
-from tamis.core.geometry import check_geometry, in_vacuum
+from tamis.core.geometry import neighbours_within
+from tamis.core.messages import listed
 from tamis.data.dataset import Dataset
-from tamis.data.plausibility.distances import nearest_distances, radius
+from tamis.data.plausibility.distances import radius
 
 Array = NDArray[np.float64]
 
 REACH = 1.7
-"""Largest sums of two radii; takes in the second neighbours of bcc."""
+"""Sums of the two largest radii; includes the second neighbours of bcc."""
 LOPSIDED = 0.02
 """Length of the weighted mean of the directions to an atom's neighbours; rounding and symmetry give 1e-10."""
 FEWEST = 2
-"""Structures; one alone may be relaxed, and printed with few digits."""
+"""Structures; a single one may be relaxed, and printed with few digits."""
 SAME_VOLUME = 1e-3
 """Relative difference of volumes per atom above which one pressure cannot belong to both."""
-SAME_PLACE = 1e-3
-"""Å; structures whose nearest distances all agree to this may be copies."""
-SHOWN = 10
 
 
-def filler_problems(dataset: Dataset, zero_forces: bool = False) -> list[str]:
-    """What cannot be true of the whole set.
+def find_fillers(dataset: Dataset, zero_forces: bool = False) -> tuple[list[str], list[str]]:
+    """Sentences on fillers that make a whole set useless, and on those that some structures may have.
 
     Parameters
     ----------
     dataset : structures that passed the other checks.
-    zero_forces : allow that all of them are zero.
+    zero_forces : allow that all forces are zero.
     """
-    found = []
-    silent = zero_force_fillers(dataset)
-    if len(silent) >= FEWEST and not zero_forces and all_zero(dataset.forces) and varies(dataset, silent):
-        found.append(
-            f"every force of every structure is 0, although {len(silent)} have atoms whose neighbours do not balance, "
-            f"such as {names(dataset, silent[:1])}: a filler? name the true ones with dataset.forces_key; to take them "
-            "as they are, set dataset.zero_forces=true"
-        )
-    stressed = zero_stress_fillers(dataset)
-    labelled = np.isfinite(dataset.stresses).all(axis=1)
-    if len(stressed) >= FEWEST and all_zero(list(dataset.stresses[labelled])):
-        found.append(
-            f"every stress is 0, which cannot be for {len(stressed)} structures, such as "
-            f"{names(dataset, stressed[:1])}: a filler? leave it out with dataset.stress_key=null "
-            "dataset.virial_key=null; one of them alone takes the other label, where there is one"
-        )
-    constant = constant_energies(dataset)
-    if len(constant) > 2 and len(constant) == len(dataset):
-        found.append(
-            f"every energy is {dataset.energies[0]:.6g} eV, although forces differ: a filler? name the true one with "
-            "dataset.energy_key"
-        )
-    return found
-
-
-def filler_doubts(dataset: Dataset) -> list[str]:
-    """What is unlikely of some structures."""
-    found = []
+    problems, doubts = [], same_labels(dataset)
     silent = zero_force_fillers(dataset)
     if len(silent) >= FEWEST:
-        found.append(
+        doubts.append(
             "all forces are 0 where neighbours do not balance, fillers? leave these structures out with dataset.drop, "
             f"or name the true ones with dataset.forces_key: {names(dataset, silent)}"
         )
+        if not zero_forces and all_zero(dataset.forces) and varies(dataset, silent):
+            problems.append(
+                f"every force of every structure is 0, although {len(silent)} have atoms whose neighbours do not "
+                f"balance, such as {names(dataset, silent[:1])}: a filler? name the true ones with dataset.forces_key; "
+                "to take them as they are, set dataset.zero_forces=true"
+            )
     stressed = zero_stress_fillers(dataset)
     if len(stressed) >= FEWEST:
-        found.append(
+        doubts.append(
             "stress is 0 where it cannot be, a filler? take the stress out of these structures, or leave all out with "
             f"dataset.stress_key=null dataset.virial_key=null: {names(dataset, stressed)}"
         )
+        if all_zero(dataset.stresses[np.isfinite(dataset.stresses).all(axis=1)]):
+            problems.append(
+                f"every stress is 0, which cannot be for {len(stressed)} structures, such as "
+                f"{names(dataset, stressed[:1])}: a filler? leave it out with dataset.stress_key=null "
+                "dataset.virial_key=null; one of them alone takes the other label, where there is one"
+            )
     constant = constant_energies(dataset)
     if len(constant) > 2:
-        found.append(
+        doubts.append(
             "one energy for structures whose forces differ, a filler? leave these out with dataset.drop, or name the "
             f"true one with dataset.energy_key: {names(dataset, constant)}"
         )
-    forces = {i: force.tobytes() for i, force in enumerate(dataset.forces) if force.any()}
-    found += [
-        f"the same forces for different structures: {names(dataset, members)}"
-        for members in repeated(dataset, forces)
-    ]
-    stresses = {
-        i: stress.tobytes() for i, stress in enumerate(dataset.stresses) if np.abs(stress).max() > 0.0
-    }
-    found += [
-        f"the same stress for different structures: {names(dataset, members)}"
-        for members in repeated(dataset, stresses)
-    ]
+        if len(constant) == len(dataset):
+            problems.append(
+                f"every energy is {dataset.energies[0]:.6g} eV, although forces differ: a filler? name the true one "
+                "with dataset.energy_key"
+            )
+    return problems, doubts
+
+
+def same_labels(dataset: Dataset) -> list[str]:
+    """Sentences on structures that have the same forces or the same stress, and are no copies of each other."""
+    found = []
+    for what, labels in (("forces", dataset.forces), ("stress", dataset.stresses)):
+        by_label: dict[bytes, list[int]] = defaultdict(list)
+        for i, values in enumerate(labels):
+            if np.abs(values).max() > 0.0:  # not for NaN, which is no label
+                by_label[values.tobytes()].append(i)
+        for first, *others in by_label.values():
+            if different := [i for i in others if dataset.copies[i] != dataset.copies[first]]:
+                found.append(
+                    f"the same {what} for different structures: {names(dataset, [first, *different])}"
+                )
     return found
 
 
 def zero_force_fillers(dataset: Dataset) -> list[int]:
-    """Structures whose forces are all exactly 0, and some atom of which has neighbours that do not balance."""
+    """Structures whose forces are all exactly 0 although the neighbours of some atom do not balance."""
     return [
         i
         for i, atoms in enumerate(dataset.structures)
@@ -109,12 +100,12 @@ def zero_force_fillers(dataset: Dataset) -> list[int]:
 
 
 def zero_stress_fillers(dataset: Dataset) -> list[int]:
-    """Structures whose stress is exactly 0, and that are under force, or have different volumes all the same."""
+    """Structures whose stress is exactly 0 although they have forces, or differ in volume from each other."""
     zero = [i for i, stress in enumerate(dataset.stresses) if np.isfinite(stress).all() and not stress.any()]
     moved = {i for i in zero if dataset.forces[i].any()}
-    by_composition: dict[tuple[float, ...], list[int]] = defaultdict(list)
+    by_composition: dict[str, list[int]] = defaultdict(list)
     for i in zero:
-        by_composition[composition(dataset.structures[i])].append(i)
+        by_composition[dataset.structures[i].get_chemical_formula(empirical=True)].append(i)
     for members in by_composition.values():
         per_atom = dataset.volumes[members] / dataset.n_atoms[members]
         if np.ptp(per_atom) > SAME_VOLUME * per_atom.mean():
@@ -123,7 +114,7 @@ def zero_stress_fillers(dataset: Dataset) -> list[int]:
 
 
 def constant_energies(dataset: Dataset) -> list[int]:
-    """Structures that share one energy to the last digit, and differ in their forces: most of the set, or none."""
+    """Structures with the same energy to the last digit and different forces, if they are most of the set."""
     by_energy: dict[float, list[int]] = defaultdict(list)
     for i, energy in enumerate(dataset.energies):
         by_energy[float(energy)].append(i)
@@ -132,37 +123,13 @@ def constant_energies(dataset: Dataset) -> list[int]:
     return members if 2 * len(members) > len(dataset) and len(sizes) > 1 else []
 
 
-def repeated(dataset: Dataset, labels: Mapping[int, Hashable]) -> list[list[int]]:
-    """Structures of equal labels (by index) that are no copies of each other."""
-    by_label: dict[Hashable, list[int]] = defaultdict(list)
-    for i, value in labels.items():
-        by_label[value].append(i)
-    found = []
-    for members in by_label.values():
-        first = dataset.structures[members[0]]
-        others = [i for i in members[1:] if not may_be_copies(first, dataset.structures[i])]
-        if others:
-            found.append([members[0], *others])
-    return found
-
-
-def may_be_copies(one: Atoms, other: Atoms) -> bool:
-    """Whether all distances to nearest neighbours agree."""
-    if len(one) != len(other):
-        return False
-    reach = 2.0 * REACH * max(radius(int(number)) for number in (*one.numbers, *other.numbers))
-    nearest = [np.sort(np.minimum(nearest_distances(atoms, reach), reach)) for atoms in (one, other)]
-    return bool(np.abs(nearest[0] - nearest[1]).max() < SAME_PLACE)
-
-
 def lopsidedness(atoms: Atoms) -> float:
     """Largest length of the weighted mean of the directions to an atom's neighbours; 0 at a centre of symmetry."""
     reach = 2.0 * REACH * max(radius(int(number)) for number in atoms.numbers)
     try:
-        check_geometry(atoms, reach)
-    except TamisError:  # refused by who looks for neighbours
+        first, distance, bonds = neighbours_within(atoms, reach, "idD")
+    except TamisError:  # a later check says why it cannot be treated
         return 0.0
-    first, distance, bonds = neighbour_list("idD", in_vacuum(atoms, 1.0), reach)
     weights = (1.0 - distance / reach) ** 2
     total, directions = np.zeros(len(atoms)), np.zeros((len(atoms), 3))
     np.add.at(total, first, weights)
@@ -178,18 +145,11 @@ def varies(dataset: Dataset, members: Sequence[int]) -> bool:
     return any(len(energies) > 1 for energies in by_composition.values())
 
 
-def composition(atoms: Atoms) -> tuple[float, ...]:
-    """Fractions of the elements, by atomic number."""
-    _, counts = np.unique(atoms.numbers, return_counts=True)
-    return (*map(float, np.unique(atoms.numbers)), *map(float, counts / len(atoms)))
-
-
 def all_zero(labels: Iterable[Array]) -> bool:
     """Whether no number differs from 0."""
     return not any(values.any() for values in labels)
 
 
 def names(dataset: Dataset, members: Sequence[int]) -> str:
-    """Ids of up to SHOWN members, and how many more there are."""
-    more = f" and {len(members) - SHOWN} more" if len(members) > SHOWN else ""
-    return ", ".join(dataset.ids[i] for i in members[:SHOWN]) + more
+    """Ids of the members, as messages show them."""
+    return listed([dataset.ids[i] for i in members])

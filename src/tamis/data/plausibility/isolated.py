@@ -1,4 +1,4 @@
-"""Free atoms among the structures: references of the energy, and nothing that a potential of bonds is fitted to."""
+"""Free atoms among the structures: references for energies, to which no potential is fitted."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
 
 from tamis.core.errors import TamisError
-from tamis.core.geometry import check_geometry, in_vacuum
+from tamis.core.geometry import neighbours_within
+from tamis.core.messages import listed
 from tamis.data.dataset import Dataset
 from tamis.data.plausibility.distances import radius
 
@@ -18,14 +18,14 @@ BEYOND_BONDS = 2.0
 NO_REACH = 6.0
 """Å; noble gases and stretched crystals are bound, or nearly so, at shorter distances."""
 MOST_ATOMS = 8
-"""Of a structure of free atoms; larger ones are not looked at."""
+"""Largest number of atoms in a structure of free atoms."""
 SHOWN = 5
 
 
 def set_isolated_apart(dataset: Dataset) -> Dataset:
-    """``dataset`` without free atoms, which are in ``isolated``, with a note on them.
+    """Move the free atoms of ``dataset`` to ``isolated``, with a note.
 
-    The whole set where half of it or more are free atoms: then something else is wrong, or they are what it is about.
+    A set of which half or more are free atoms stays as it is: they are its subject, or something else is wrong.
     """
     free = [i for i, atoms in enumerate(dataset.structures) if is_isolated(atoms)]
     if not free or 2 * len(free) >= len(dataset):
@@ -37,16 +37,15 @@ def set_isolated_apart(dataset: Dataset) -> Dataset:
 
 
 def is_isolated(atoms: Atoms) -> bool:
-    """One atom alone, or a few that are all farther apart than any bond, and than NO_REACH."""
+    """Whether all atoms are farther apart than any bond and than NO_REACH."""
     if not 0 < len(atoms) <= MOST_ATOMS:
         return False
     radii = np.array([radius(int(number)) for number in atoms.numbers])
     reach = max(NO_REACH, 2.0 * BEYOND_BONDS * float(radii.max()))
     try:
-        check_geometry(atoms, reach)
-    except TamisError:  # whoever computes something from it says why it cannot be treated
+        first, second, distance = neighbours_within(atoms, reach)
+    except TamisError:  # a later check says why it cannot be treated
         return False
-    first, second, distance = neighbour_list("ijd", in_vacuum(atoms, 1.0), reach)
     return not (distance < np.maximum(BEYOND_BONDS * (radii[first] + radii[second]), NO_REACH)).any()
 
 
@@ -55,5 +54,4 @@ def _note(apart: Dataset) -> str:
         f"{name} ({atoms.get_chemical_formula()}, {energy:.6g} eV)"
         for name, atoms, energy in zip(apart.ids, apart.structures, apart.energies, strict=True)
     ]
-    more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
-    return f"isolated atoms, neither fitted nor tested, and kept in what is written: {', '.join(named[:SHOWN])}{more}"
+    return f"isolated atoms, neither fitted nor tested, and kept in what is written: {listed(named, SHOWN)}"

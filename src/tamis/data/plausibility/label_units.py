@@ -1,4 +1,4 @@
-"""Labels and lengths that do not belong together, with the unit or sign that would make them fit."""
+"""Finds labels and lengths that contradict each other, and the unit or sign that would make them agree."""
 
 from __future__ import annotations
 
@@ -19,58 +19,59 @@ from tamis.data.plausibility.scales import Scale
 from tamis.data.plausibility.unit_tables import (
     ENERGIES,
     PER_ATOM,
-    Explanation,
-    of_energies_and_forces,
-    of_stresses,
-    of_stresses_as_virials,
-    of_virials_as_stresses,
+    VIRIALS_AS_STRESSES,
+    Reading,
+    energies_beside_forces,
+    matching,
+    stresses_as_virials,
+    stresses_beside,
 )
 
 Array = NDArray[np.float64]
 
 DESCRIBED = 0.5
-"""Largest relative error of held-out labels with which the rough potential has a say; good sets have 0.01 to 0.3."""
+"""Relative error of held-out labels up to which the rough potential counts; good sets have 0.01 to 0.3."""
 BARELY_DESCRIBED, OVERWHELMING = 0.7, 2.0
-"""An error with which it has a say, too, if labels are described so much worse as they are (see CLEAR)."""
+"""An error up to which it counts if labels as they are fit so much worse (see CLEAR)."""
 MUCH_BETTER = 0.5
-"""Of the error of labels as they are: with less, the volume or number of atoms is believed to be in them."""
+"""Part of the error of labels as they are; below it, labels are taken to contain the volume or number of atoms."""
 CLEAR = 0.6
-"""ln of how much worse labels are described as they are; good sets have up to 0.1, sets of five structures 0.5."""
+"""ln of how many times worse labels as they are fit; good sets have up to 0.1, sets of five structures 0.5."""
 CLEAR_WITHOUT_UNIT = 1.2
-"""The same where no unit is known that has the factor."""
+"""The same if no known unit has the factor."""
 FAR = 1.6
-"""Factors nearer to 1 are not told; good sets have 0.7 to 1.35."""
+"""Factors nearer to 1 are not reported; good sets have 0.7 to 1.35."""
 USUAL_FORCE = 0.7
-"""eV/Å, median of all atoms; the explanation that leads nearer to it is named first."""
+"""eV/Å, median over all atoms; the explanation that leads closest to it is named first."""
 LARGEST_FORCE = 10.0
-"""eV/Å, median of all atoms; mlearn has 0.3 to 1, hot liquids up to 4."""
+"""eV/Å, median over all atoms; mlearn has 0.3 to 1, hot liquids up to 4."""
 SMALLEST_FORCE = 0.1
-"""eV/Å, median of all atoms, below which lengths in bohr make hartree likely."""
+"""eV/Å, median over all atoms, below which lengths in bohr make hartree likely."""
 SHORT_BOND = 0.7
-"""Usual bond over the sum of two radii; below, large forces are what they should be."""
+"""Usual bond over the sum of two radii, below which large forces are real."""
 LONG_BOND = 1.45
 """Usual bond over the sum of two radii; in Å 0.77 (nitrogen) to 1.25 (fluorine), in bohr 1.89 times as much."""
 DEEPER_THAN_ALL = 1.2
-"""Times the energy of all electrons of the free atoms: no total energy in eV is deeper."""
+"""Times the energy of all electrons of the free atoms; no total energy in eV is lower."""
 MOST_ATOMS = 1000
-"""Whose neighbours are looked for to judge distances."""
+"""Atoms in the sample of structures by which distances are judged."""
 SHOWN = 3
 """Explanations in a sentence."""
 
 
 Factors = tuple[float, float, float]
-"""Of energies, forces and stresses."""
+"""Factors of energies, forces and stresses."""
 UNTYPED: Factors = (1.0, 1.0, 1.0)
 
 
 def unit_doubts(dataset: Dataset, typed: Factors = UNTYPED) -> list[str]:
-    """Sentences on labels and lengths whose unit or sign seems to be another than it should be.
+    """Sentences on labels and lengths that seem to have a wrong unit or sign.
 
     Parameters
     ----------
     dataset : structures that passed the other checks, isolated atoms left out.
-    typed : what the units that a user typed have multiplied energies, forces and stresses with. The advice is about
-        the numbers in the file, which are what a unit that is typed belongs to.
+    typed : factors by which units that a user typed have multiplied energies, forces and stresses. Advice is about the
+        numbers in the file, to which typed units apply.
     """
     found = _doubts(dataset)
     if not found or typed == UNTYPED:
@@ -91,7 +92,7 @@ def unit_doubts(dataset: Dataset, typed: Factors = UNTYPED) -> list[str]:
 def _doubts(dataset: Dataset) -> list[str]:
     try:
         bonds = np.array([usual_bond(dataset.structures[i]) for i in spread_out(dataset, MOST_ATOMS)])
-    except TamisError:  # cells that are refused by who looks for neighbours
+    except TamisError:  # another check refuses these cells
         return []
     bonds = bonds[np.isfinite(bonds)]
     if len(bonds) == 0:
@@ -104,9 +105,9 @@ def _doubts(dataset: Dataset) -> list[str]:
 
 
 def length_doubts(dataset: Dataset, bond: float) -> list[str]:
-    """Distances that are too long for Å, and what labels would be beside lengths in bohr."""
+    """Sentences on distances that are too long for Å, and on the units of labels if lengths are in bohr."""
     comparison = Comparison.of(in_angstrom(dataset), bond * A_PER_BOHR)
-    energy = None if comparison is None else comparison.energy_to_force()
+    energy = None if comparison is None else comparison.energy_scale()
     others, forces = [], ""
     if comparison is not None and agrees(energy):
         forces = " dataset.units.forces=ev/angstrom dataset.units.stress=ev/angstrom3"
@@ -123,7 +124,7 @@ def length_doubts(dataset: Dataset, bond: float) -> list[str]:
 
 
 def in_angstrom(dataset: Dataset) -> Dataset:
-    """``dataset`` with lengths that were in bohr."""
+    """``dataset`` with lengths converted from bohr."""
     structures = tuple(
         Atoms(a.numbers, a.positions * A_PER_BOHR, cell=a.cell.array * A_PER_BOHR, pbc=a.pbc)
         for a in dataset.structures
@@ -132,11 +133,11 @@ def in_angstrom(dataset: Dataset) -> Dataset:
 
 
 def label_doubts(comparison: Comparison) -> list[str]:
-    """What energies, forces and stresses say about each other."""
-    energy = comparison.energy_to_force()
+    """Sentences on energies, forces and stresses that contradict each other."""
+    energy = comparison.energy_scale()
     if energy is None or not is_off(energy):
         if energy is not None and fit_times_atoms(comparison, MUCH_BETTER * energy.errors[0]):
-            return [f"energies do not fit the forces; they would as {PER_ATOM}"]
+            return [f"energies do not fit the forces; they would as {PER_ATOM.text}"]
         return stress_doubts(comparison, reference_of_stresses(comparison, energy), 1.0)
     explanations = explain(comparison, energy.factor)
     if not explanations and energy.gain < CLEAR_WITHOUT_UNIT:
@@ -147,9 +148,9 @@ def label_doubts(comparison: Comparison) -> list[str]:
 
 
 def sentence(
-    labels: str, factor: float, others: str, comparison: Comparison, explanations: Sequence[Explanation]
+    labels: str, factor: float, others: str, comparison: Comparison, explanations: Sequence[Reading]
 ) -> str:
-    """What was found, and what it may mean."""
+    """The factor that was found, and its possible meanings."""
     meant = "; or ".join(one.text for one in explanations[:SHOWN])
     return (
         f"{labels} are {factor:.3g} times as large as {others}, by a rough potential for "
@@ -158,12 +159,12 @@ def sentence(
     )
 
 
-def explain(comparison: Comparison, factor: float) -> list[Explanation]:
-    """What may be meant; stresses, where they fit one explanation, rule out the others. The likeliest comes first."""
-    found = of_energies_and_forces(factor)
+def explain(comparison: Comparison, factor: float) -> list[Reading]:
+    """Explanations, the likeliest first; stresses that fit one of them rule out the others."""
+    found = matching(factor, energies_beside_forces())
     if fit_times_atoms(comparison):
-        found.append(Explanation(PER_ATOM))
-    stress = comparison.stress_to_force()
+        found.append(PER_ATOM)
+    stress = comparison.stress_scale("forces")
     if stress is not None:
         found = [one for one in found if agrees(stress, one.forces)] or found
     return likeliest_first(found, comparison.dataset)
@@ -172,45 +173,43 @@ def explain(comparison: Comparison, factor: float) -> list[Explanation]:
 def fit_times_atoms(comparison: Comparison, largest_error: float = DESCRIBED) -> bool:
     """Whether energies, multiplied by the number of atoms, fit the forces."""
     n_atoms = comparison.dataset.n_atoms.astype(float)
-    scale = comparison.energy_to_force(n_atoms) if n_atoms.max() > 1.0 else None
+    scale = comparison.energy_scale(n_atoms) if n_atoms.max() > 1.0 else None
     return scale is not None and agrees(scale) and scale.errors[0] < largest_error
 
 
-def likeliest_first(explanations: Sequence[Explanation], dataset: Dataset) -> list[Explanation]:
-    """Sorted by how usual the forces would be, and how well the unit fits."""
+def likeliest_first(explanations: Sequence[Reading], dataset: Dataset) -> list[Reading]:
+    """Explanations sorted by how usual the forces would be, and how well the unit fits."""
     usual = np.log(max(median_force(dataset), 1e-12) / USUAL_FORCE)
     return sorted(explanations, key=lambda one: abs(usual - np.log(abs(one.forces))) + one.misfit)
 
 
 def reference_of_stresses(comparison: Comparison, energy: Scale | None) -> str:
-    """Forces and energies together where they agree; else whichever describes the stresses at all."""
+    """``both`` if energies and forces agree, else the one that describes the stresses."""
     if agrees(energy):
         return "both"
-    return "forces" if is_described(comparison.stress_to_force()) else "energies"
+    return "forces" if is_described(comparison.stress_scale("forces")) else "energies"
 
 
 def stress_doubts(comparison: Comparison, by: str, forces: float) -> list[str]:
-    """Whether stresses, or what they may stand for, fit the other labels.
+    """A sentence if stresses do not fit the other labels.
 
     Parameters
     ----------
-    by : which labels they are compared with: energies, forces or both; "": forces of which the unit is known by now.
+    by : labels to compare with: energies, forces or both; "": forces whose unit was found before.
     forces : that unit in one eV/Å.
     """
-    scale_of = {"both": comparison.stress_to_both, "energies": comparison.stress_to_energy}.get(
-        by, comparison.stress_to_force
-    )
-    plain = scale_of(1.0)
+    scale_of = partial(comparison.stress_scale, by or "forces")
+    plain = scale_of()
     if plain is None or agrees(plain, forces):
         return []
     volumes = comparison.dataset.volumes
     readings = (
-        (plain, partial(of_stresses, by=by)),
-        (scale_of(1.0 / volumes), of_virials_as_stresses),
-        (scale_of(volumes), of_stresses_as_virials),
+        (plain, stresses_beside(by)),
+        (scale_of(1.0 / volumes), VIRIALS_AS_STRESSES),
+        (scale_of(volumes), stresses_as_virials()),
     )
-    described = [(scale, meaning) for scale, meaning in readings if scale is not None and is_described(scale)]
-    meant = [one for scale, meaning in described for one in meaning(scale.factor * forces)]
+    described = [(scale, known) for scale, known in readings if scale is not None and is_described(scale)]
+    meant = [one for scale, known in described for one in matching(scale.factor * forces, known)]
     better = any(scale.errors[0] < MUCH_BETTER * plain.errors[0] for scale, _ in described)
     if not (is_off(plain, forces, CLEAR if meant else CLEAR_WITHOUT_UNIT) or (meant and better)):
         return []
@@ -220,17 +219,17 @@ def stress_doubts(comparison: Comparison, by: str, forces: float) -> list[str]:
 
 
 def is_described(scale: Scale | None) -> bool:
-    """Whether the rough potential describes both kinds of labels well enough to have a say."""
+    """Whether the rough potential describes both kinds of labels well enough."""
     return scale is not None and max(scale.errors) < DESCRIBED
 
 
 def agrees(scale: Scale | None, other: float = 1.0) -> bool:
-    """Whether two kinds of labels are described, and fit, one of them divided by ``other``."""
+    """Whether two kinds of labels are described and agree, one of them divided by ``other``."""
     return scale is not None and is_described(scale) and is_between(scale, other)
 
 
 def is_off(scale: Scale | None, other: float = 1.0, clear: float = CLEAR) -> bool:
-    """Whether two kinds of labels are described, and surely do not fit as they are."""
+    """Whether two kinds of labels are described and clearly contradict each other."""
     if scale is None or agrees(scale, other):
         return False
     barely = max(scale.errors) < BARELY_DESCRIBED and scale.gain > OVERWHELMING
@@ -238,16 +237,16 @@ def is_off(scale: Scale | None, other: float = 1.0, clear: float = CLEAR) -> boo
 
 
 def is_between(scale: Scale, other: float) -> bool:
-    """Whether the factor is one of those that good sets may have."""
+    """Whether good sets may have this factor."""
     return 1.0 / FAR < scale.factor * other < FAR
 
 
 def absolute_doubts(dataset: Dataset, bond: float) -> list[str]:
-    """Labels that agree with each other, and are too large, or just as large as in another unit.
+    """Sentences on labels that agree with each other but are too large, or as large as in another unit.
 
     Parameters
     ----------
-    bond : usual distance of neighbours over the sum of two radii; atoms that are squeezed have large forces.
+    bond : usual distance of neighbours over the sum of two radii; compressed structures have large forces.
     """
     ratio = float(np.median(dataset.energies / [all_electron_energy(a.numbers) for a in dataset.structures]))
     unit = next((unit for unit, number in ENERGIES.items() if abs(ratio / number - 1.0) < 0.015), "")

@@ -21,7 +21,9 @@ Indices = NDArray[np.intp]
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 N_MOMENTS = 4
 """Radial functions of the moments."""
-PAIRS = [(k, m) for k in range(N_MOMENTS) for m in range(k, N_MOMENTS)]
+PAIRS = np.triu_indices(N_MOMENTS)
+RANKS = (slice(0, 1), slice(1, 4), slice(4, 13))
+"""Components of the moments of rank 0, 1 and 2."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class QuickBasis:
     @property
     def per_element(self) -> int:
         """Functions of an atom."""
-        return self.n_pair * len(self.elements) + 3 * len(PAIRS)
+        return self.n_pair * len(self.elements) + len(RANKS) * len(PAIRS[0])
 
     @property
     def n_features(self) -> int:
@@ -66,50 +68,49 @@ class QuickBasis:
 
     def _functions(self, n_atoms: int, first: Indices, kinds: Indices, bonds: Array) -> tuple[Array, Array]:
         """Functions of every atom (n_atoms, per_element), and their derivatives by each bond (n_pairs, 3, ...)."""
-        values = np.zeros((n_atoms, self.per_element))
-        gradient = np.zeros((len(bonds), 3, self.per_element))
         distance = np.linalg.norm(bonds, axis=1)
         unit = bonds / distance[:, None]
         g, dg = radial(distance, self.r_cut, self.n_pair)
-        for e in range(len(self.elements)):
-            mine, columns = kinds == e, slice(e * self.n_pair, (e + 1) * self.n_pair)
-            values[:, columns] = summed(g[mine], first[mine], n_atoms)
-            gradient[mine, :, columns] = unit[mine, :, None] * dg[mine, None, :]
-        g, dg = radial(distance, self.r_cut, N_MOMENTS)
-        n_before = self.n_pair * len(self.elements)
-        products(values[:, n_before:], gradient[:, :, n_before:], first, unit, distance, g, dg)
-        return values, gradient
+        of_kind = kinds[:, None] == np.arange(len(self.elements))
+        pair = (of_kind[:, :, None] * g[:, None, :]).reshape(len(bonds), -1)
+        slope = (of_kind[:, :, None] * dg[:, None, :]).reshape(len(bonds), -1)
+        values, gradient = products(n_atoms, first, unit, distance, *radial(distance, self.r_cut, N_MOMENTS))
+        return (
+            np.concatenate([summed(pair, first, n_atoms), values], axis=1),
+            np.concatenate([unit[:, :, None] * slope[:, None, :], gradient], axis=2),
+        )
 
 
 def products(
-    values: Array, gradient: Array, first: Indices, unit: Array, distance: Array, g: Array, dg: Array
-) -> None:
-    """Fill in products of moments, three ranks for each of PAIRS, and their derivatives by each bond.
+    n_atoms: int, first: Indices, unit: Array, distance: Array, g: Array, dg: Array
+) -> tuple[Array, Array]:
+    """Scalar products of two moments of one rank (n_atoms, K), and their derivatives by each bond (n_pairs, 3, K).
 
-    With u the unit vector of a bond D and d its length, d(g u)/dD = g' u u + g/d (1 - u u), and likewise for g u u.
+    A moment is the sum over bonds of a radial function times a component of 1, u or u u, with u the unit vector of the
+    bond D and d its length; du/dD = (1 - u u) / d.
     """
-    n_atoms = len(values)
-    outer = unit[:, :, None] * unit[:, None, :]
-    scalar = summed(g, first, n_atoms)
-    vector = summed(unit[:, :, None] * g[:, None, :], first, n_atoms)
-    tensor = summed(outer[..., None] * g[:, None, None, :], first, n_atoms)
-    on_vector = vector[first]
-    along_vector = np.einsum("pa,pak->pk", unit, on_vector)
-    on_tensor = np.einsum("pabk,pb->pak", tensor[first], unit)
-    along_tensor = np.einsum("pa,pak->pk", unit, on_tensor)
-    over = g / distance[:, None]
-    for column, (k, m) in enumerate(PAIRS):
-        values[:, 3 * column] = scalar[:, k] * scalar[:, m]
-        values[:, 3 * column + 1] = np.einsum("ia,ia->i", vector[:, :, k], vector[:, :, m])
-        values[:, 3 * column + 2] = np.einsum("iab,iab->i", tensor[..., k], tensor[..., m])
-        for a, b in ((k, m), (m, k)):
-            gradient[:, :, 3 * column] += (scalar[first, a] * dg[:, b])[:, None] * unit
-            gradient[:, :, 3 * column + 1] += (along_vector[:, a] * (dg[:, b] - over[:, b]))[
-                :, None
-            ] * unit + on_vector[:, :, a] * over[:, b, None]
-            gradient[:, :, 3 * column + 2] += (along_tensor[:, a] * (dg[:, b] - 2.0 * over[:, b]))[
-                :, None
-            ] * unit + 2.0 * on_tensor[:, :, a] * over[:, b, None]
+    angular, turn = angular_parts(unit)
+    moments = summed(angular[:, :, None] * g[:, None, :], first, n_atoms)
+    along = (dg[:, :, None] * unit[:, None, :])[:, None]
+    across = (g / distance[:, None])[:, None, :, None]
+    slopes = angular[:, :, None, None] * along + turn[:, :, None, :] * across  # (n_pairs, 13, N_MOMENTS, 3)
+    values, gradient = [], []
+    for rank in RANKS:
+        own = moments[:, rank]
+        values.append(np.einsum("ick,icm->ikm", own, own)[:, *PAIRS])
+        one = np.einsum("pck,pcmx->pkmx", own[first], slopes[:, rank], optimize=True)
+        gradient.append((one + one.swapaxes(1, 2))[:, *PAIRS])
+    return np.concatenate(values, axis=1), np.concatenate(gradient, axis=1).swapaxes(1, 2)
+
+
+def angular_parts(unit: Array) -> tuple[Array, Array]:
+    """Components of 1, u and u u, (n_pairs, 13), and d times their derivatives by the bond, (n_pairs, 13, 3)."""
+    n = len(unit)
+    turn = np.eye(3) - unit[:, :, None] * unit[:, None, :]
+    tensor = unit[:, :, None] * unit[:, None, :]
+    tensor_turn = turn[:, :, None, :] * unit[:, None, :, None] + unit[:, :, None, None] * turn[:, None, :, :]
+    angular = np.concatenate([np.ones((n, 1)), unit, tensor.reshape(n, 9)], axis=1)
+    return angular, np.concatenate([np.zeros((n, 1, 3)), turn, tensor_turn.reshape(n, 9, 3)], axis=1)
 
 
 def radial(distance: Array, r_cut: float, n: int) -> tuple[Array, Array]:

@@ -1,8 +1,8 @@
-"""By which factor two kinds of labels differ from what one potential would give them.
+"""The factor by which one kind of label is too large beside another.
 
-Energies, forces and stresses of one potential belong together. A smooth function of the distances that is fitted to two
-kinds of labels at once, one of them divided by a factor, describes both of structures that it has not seen only if the
-factor is right. So the factor is looked for that serves best, on a wide grid, and how much better it serves than 1.
+Energies, forces and stresses belong to one potential. A smooth function of the distances is fitted to two kinds of
+labels at once, one of them divided by a factor. It describes both kinds in held-out structures only if the factor is
+right. The best factor is searched on a wide grid, and compared with 1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 RIDGE = 1e-5
-"""On columns scaled to one."""
+"""Ridge of the fit, whose columns are scaled to one."""
 GRID = np.exp(np.arange(np.log(1e-5), np.log(1e8), 0.1))
 """Factors that are tried, with both signs, before the best one is refined."""
 FINER = np.exp(np.linspace(-0.12, 0.12, 49))
@@ -25,9 +25,9 @@ FINER = np.exp(np.linspace(-0.12, 0.12, 49))
 
 @dataclass(frozen=True)
 class Scale:
-    """What was found for one kind of label beside another.
+    """Result for one kind of label beside another.
 
-    factor : by which the labels of the first kind are larger than those of the second kind suggest.
+    factor : by which the labels of the first kind are larger than the second kind suggests.
     errors : of both kinds of held-out labels with that factor, relative to their size: 1 is what zero would give.
     gain : ln of how many times larger their misfit is with the factor 1; of the product of both errors, if that is
         more.
@@ -36,11 +36,6 @@ class Scale:
     factor: float
     errors: tuple[float, float]
     gain: float
-
-    @property
-    def misfit(self) -> float:
-        """Both errors as one: root of the sum of their squares."""
-        return float(np.hypot(*self.errors))
 
 
 def gram(blocks: Sequence[Array]) -> Array:
@@ -54,7 +49,7 @@ def gram(blocks: Sequence[Array]) -> Array:
 
 
 def scale_between(first: Sequence[Array], second: Sequence[Array]) -> Scale | None:
-    """The factor of the labels of the first kind, judged by two folds; None where there are no labels, or no fit.
+    """The factor of the labels of the first kind, judged on two folds; None without labels or a fit.
 
     Parameters
     ----------
@@ -69,7 +64,7 @@ def scale_between(first: Sequence[Array], second: Sequence[Array]) -> Scale | No
         return None
 
     def errors(factors: Array) -> Array:
-        """Of both kinds, held out, (2, n_factors)."""
+        """Errors of both kinds of held-out labels, (2, n_factors)."""
         squares = np.zeros((2, len(factors)))
         for k in (0, 1):
             coefficients = trained[k].coefficients(factors)
@@ -101,7 +96,7 @@ class Trained:
 
     @classmethod
     def on(cls, first: Array, second: Array) -> Trained:
-        """Of two ``gram``."""
+        """The minima for the ``gram`` of either kind."""
         from scipy.linalg import eigh  # brings a part of SciPy that most commands do without
 
         a, b = second[:-1, :-1], first[:-1, :-1]

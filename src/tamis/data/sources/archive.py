@@ -1,9 +1,8 @@
-"""A Dataset in one file: arrays without pickles, with a fingerprint that tells damage."""
+"""A Dataset in one file of arrays, without pickles, with a fingerprint that shows damage."""
 
 from __future__ import annotations
 
 import os
-import tokenize
 import zipfile
 from pathlib import Path
 
@@ -12,20 +11,6 @@ from ase import Atoms
 
 from tamis.core.errors import TamisError
 from tamis.data.dataset import Dataset
-
-UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    MemoryError,
-    NotImplementedError,
-    SyntaxError,
-    zipfile.BadZipFile,
-    tokenize.TokenError,
-)
-"""How numpy and zipfile end on damaged files; MemoryError: a header that asks for more than there is."""
 
 
 def write_archive(path: Path, dataset: Dataset) -> None:
@@ -64,9 +49,8 @@ def read_archive(path: Path) -> Dataset:
     TamisError : the file is damaged or from elsewhere.
     """
     try:
-        with zipfile.ZipFile(
-            path
-        ) as archive:  # written without compression: what unpacks to gigabytes is none of ours
+        with zipfile.ZipFile(path) as archive:
+            # this program writes without compression: a file that unpacks to gigabytes is from elsewhere
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                 raise TamisError("it is compressed")
         with np.load(path, allow_pickle=False) as file:
@@ -75,7 +59,7 @@ def read_archive(path: Path) -> Dataset:
         intact = dataset.fingerprint == str(content["fingerprint"])
     except FileNotFoundError:
         raise
-    except (*UNREADABLE, TamisError) as error:
+    except Exception as error:  # numpy and zipfile raise whatever a damaged file leads to
         raise TamisError(f"{path} is damaged ({error}); delete it") from error
     if not intact:
         raise TamisError(f"{path} is damaged (its fingerprint does not fit its content); delete it")

@@ -11,26 +11,23 @@ from ase import Atoms
 
 from tamis.core.errors import TamisError
 
-DATABASES = ("db", "json")
-"""ASE's names of the formats."""
 
+def read_database(path: Path, file_format: str | None) -> Iterator[Atoms]:
+    """The rows in the order of their numbers.
 
-def refuse_compressed(path: Path) -> None:
-    """ASE opens databases by their names, and takes a compressed one for a damaged one."""
+    Key-value pairs and data stand among the keys of a structure: data with one entry an atom among its columns. Data
+    under the name of a result of the row's calculator that say something else are called ``data.<name>``.
+
+    Raises
+    ------
+    TamisError : a compressed database; ASE, which opens databases by their names, would take it for a damaged one.
+    """
+    import ase.db
     from ase.io.formats import get_compression
 
     plain, packed = get_compression(str(path))
     if packed is not None:
         raise TamisError(f"{path} is a compressed database, which is not read; unpack it and name {plain}")
-
-
-def read_database(path: Path, file_format: str) -> Iterator[Atoms]:
-    """The rows in the order of their numbers.
-
-    Key-value pairs and data stand among the keys of a structure: data with one entry an atom among its columns. Data
-    under the name of a result of the row's calculator that say something else are called ``data.<name>``.
-    """
-    import ase.db
 
     known = path.suffix in (".db", ".json", ".aselmdb")
     with ase.db.connect(path, "extract_from_name" if known else file_format, serial=True) as database:

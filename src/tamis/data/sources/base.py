@@ -1,4 +1,4 @@
-"""What every source of data promises: a checked Dataset."""
+"""The base class of all sources of data, which give a checked Dataset."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import numpy as np
 from ase.calculators.calculator import Calculator
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Checked, Symbols, Words
+from tamis.core.metrics import LATTICE_CONSTANT, MD, PROPERTIES, measured_property
 from tamis.data.checks import Tolerances, check_dataset
 from tamis.data.crystal import Crystal
 from tamis.data.dataset import Dataset
@@ -23,50 +25,33 @@ from tamis.data.sources.spacing import FAR_OFF, spacing_of
 
 LOG = logging.getLogger(__name__)
 
-REFERENCES = ("properties/", "md/")
-"""What the names of metrics with references begin with."""
+REFERENCES = (PROPERTIES, MD)
+"""Beginnings of the names of metrics that may have a reference."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source(ABC):
-    """Where labelled structures come from. Subclasses are frozen dataclasses built from one YAML.
+class Source(Checked, ABC):
+    """A source of labelled structures. Subclasses are frozen dataclasses built from one YAML.
 
     elements : chemical symbols that may occur; kept sorted. None: those that occur.
-    atom_spacing : cube root of the ground-state crystal's volume per atom, Å; configs scale cutoffs by it. None: what
-        ``tamis.data.sources.spacing`` finds in the data.
+    atom_spacing : cube root of the ground-state crystal's volume per atom, Å; configs scale cutoffs by it. None:
+        measured on the data by ``tamis.data.sources.spacing``.
     drop : ids of structures to leave out.
-    crystal : whose properties are measured; None: none are.
+    crystal : the crystal whose properties are measured; None: none are.
     reference : metric name -> reference value in the metric's unit; None in place of one: unknown.
-    reference_source : where these are from.
+    reference_source : the origin of these values.
     """
 
-    elements: tuple[str, ...] | None = field(
-        default=None, compare=False
-    )  # what is read does not depend on these two
-    atom_spacing: float | None = field(default=None, compare=False)
-    drop: tuple[str, ...] = ()
-    crystal: Crystal | None = field(
-        default=None, compare=False
-    )  # the structures do not depend on these three
+    # fields that do not change the structures are not compared
+    elements: Annotated[tuple[str, ...] | None, Symbols()] = field(default=None, compare=False)
+    atom_spacing: Annotated[float | None, Above(0, "Å")] = field(default=None, compare=False)
+    drop: Annotated[tuple[str, ...], Words()] = ()
+    crystal: Crystal | None = field(default=None, compare=False)
     reference: Mapping[str, float | None] | None = field(default=None, compare=False)
     reference_source: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "drop", tuple(self.drop))
-        if self.elements is not None:
-            given: object = self.elements
-            if isinstance(given, str):  # elements=Cu, which would be C and u
-                raise TamisError(
-                    f"dataset.elements is {given}; a list of chemical symbols is needed, such as [Si]"
-                )
-            object.__setattr__(self, "elements", tuple(sorted(set(self.elements))))
-            if not self.elements or any(atomic_numbers.get(symbol, 0) == 0 for symbol in self.elements):
-                raise TamisError(
-                    f"dataset.elements is {list(self.elements)}; a list of chemical symbols is needed, such as [Si]"
-                )
-        if self.atom_spacing is not None and not (np.isfinite(self.atom_spacing) and self.atom_spacing > 0.0):
-            raise TamisError(f"dataset.atom_spacing is {self.atom_spacing}; a length in Å above 0 is needed")
-
+        super().__post_init__()
         for name, value in (self.reference or {}).items():
             _check_reference(name, value)
         if self.crystal is not None and self.crystal.element not in (self.elements or [self.crystal.element]):
@@ -77,31 +62,31 @@ class Source(ABC):
 
     @abstractmethod
     def _read(self) -> Dataset:
-        """The structures as they are, unchecked."""
+        """The unchecked structures."""
 
     @abstractmethod
     def _files(self) -> Sequence[Path]:
-        """What ``_read`` reads."""
+        """The files that ``_read`` reads."""
 
     def _with_test(self, dataset: Dataset) -> Dataset:
-        """``dataset``, without what was dropped, with its test structures chosen where the files do not say."""
+        """``dataset`` with its test structures chosen, for sources whose files do not name them."""
         return dataset
 
     @property
     def typed_factors(self) -> Factors:
-        """What units that a user typed have multiplied energies, forces and stresses with."""
+        """Factors by which units that a user typed have multiplied energies, forces and stresses."""
         return UNTYPED
 
     @property
     def tolerances(self) -> Tolerances:
-        """Where the checks refuse."""
+        """Limits of the checks."""
         return Tolerances()
 
     @final
     def load(self) -> Dataset:
-        """The data set, without what the user dropped, checked.
+        """The checked data set, without the structures that the user dropped.
 
-        The trials of a sweep, which run in one process, share what the first of them has read.
+        Trials of a sweep that run in one process read and check it once.
 
         Raises
         ------
@@ -111,43 +96,43 @@ class Source(ABC):
 
     @final
     def elements_of_data(self) -> tuple[str, ...]:
-        """Chemical symbols that occur, sorted; what is no element is left to the checks."""
+        """Chemical symbols that occur, sorted; the checks refuse numbers that are no element."""
         structures = _as_read(self, self._stamps()).structures
         found = {int(number) for atoms in structures for number in np.unique(atoms.numbers)}
         return tuple(sorted(chemical_symbols[z] for z in found if 0 < z < len(chemical_symbols)))
 
     @final
     def spacing_of_data(self) -> float:
-        """What ``atom_spacing`` is by the rule of ``tamis.data.sources.spacing``, Å."""
+        """``atom_spacing`` by the rule of ``tamis.data.sources.spacing``, Å."""
         return spacing_of(_as_read(self, self._stamps()))
 
     def _stamps(self) -> Hashable:
         return tuple(_stamp(path) for path in self._files())
 
     def label_giver(self) -> Calculator | None:
-        """The calculator that made the labels, the exact answer for properties and MD; None where there is none."""
+        """The calculator that made the labels, which is exact for properties and MD; None: not available."""
         return None
 
     @property
     def references(self) -> dict[str, float]:
-        """What is known of ``reference``."""
+        """The values of ``reference`` that are known."""
         return {name: value for name, value in (self.reference or {}).items() if value is not None}
 
     @property
     def label_giver_name(self) -> str:
-        """What the numbers of the label-giver depend on: the key of what is computed of it once; "": not kept."""
+        """The label-giver and its version, as the key of results that are computed once; "": results are not kept."""
         return ""
 
     @property
     def cache_folder(self) -> Path | None:
-        """Where the source keeps what it downloaded or made; None: nowhere."""
+        """The folder for files that the source downloads or makes; None: there are none."""
         return None
 
 
 def _check_reference(name: str, value: Any) -> None:
     if not name.startswith(REFERENCES):
         raise TamisError(
-            f"dataset.reference has {name}; names of metrics are needed, such as properties/lattice_constant_A"
+            f"dataset.reference has {name}; names of metrics are needed, such as {measured_property(LATTICE_CONSTANT)}"
         )
     if value is None:
         return
@@ -157,7 +142,7 @@ def _check_reference(name: str, value: Any) -> None:
 
 @lru_cache(maxsize=2)
 def _as_read(source: Source, stamps: Hashable) -> Dataset:
-    """Unchecked."""
+    """The structures before the checks."""
     return source._with_test(without(source._read(), source.drop))
 
 
@@ -181,7 +166,7 @@ def _checked(
 
 
 def _spacing_doubt(dataset: Dataset, given: float) -> str:
-    """Says so where the given spacing is far from the data's: every default cutoff would be as far off; else ""."""
+    """A sentence if the given spacing, by which default cutoffs scale, is far from the data's; else empty."""
     try:
         found = spacing_of(dataset)
     except TamisError:  # nothing to compare with
@@ -195,7 +180,7 @@ def _spacing_doubt(dataset: Dataset, given: float) -> str:
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
-    """Name, size and time of the last change (ns) of a file, which other contents do not share."""
+    """Name, size and time of the last change (ns) of a file, which change with its content."""
     try:
         found = path.stat()
     except OSError:  # not made yet
@@ -204,7 +189,7 @@ def _stamp(path: Path) -> tuple[str, int, int]:
 
 
 def without(dataset: Dataset, drop: tuple[str, ...]) -> Dataset:
-    """``dataset`` without the structures whose ids are in ``drop``; what goes is logged."""
+    """``dataset`` without the structures whose ids are in ``drop``, which are logged."""
     refuse_unknown_ids(drop, dataset.ids)
     if drop:
         LOG.warning("dropped %d structure(s) on request: %s", len(set(drop)), ", ".join(sorted(set(drop))))
@@ -212,7 +197,7 @@ def without(dataset: Dataset, drop: tuple[str, ...]) -> Dataset:
 
 
 def refuse_unknown_ids(drop: Sequence[str], ids: Sequence[str]) -> None:
-    """Refuse to leave out what is not there: a number that is one off would leave the wrong structure in."""
+    """Refuse ids that do not exist: a number that is one off would keep the wrong structure."""
     if unknown := sorted(set(drop) - set(ids)):
         raise TamisError(
             f"dataset.drop names {', '.join(unknown)}, which the data set does not have; ids look like "

@@ -1,10 +1,10 @@
-"""Which of a file's names are taken for energy, forces and stress, and what contradicts that choice."""
+"""Chooses the keys of energy, forces and stress in a user's files, and finds labels that contradict the choice."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,10 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from tamis.core.configuration import suggest
+from tamis.core.suggestions import suggest
 from tamis.core.units import MEV_PER_EV
 from tamis.data.checks import IMPOSSIBLE_STRESS
-from tamis.data.file_units import STRESSES, FileUnits
+from tamis.data.file_units import PRESSURES, FileUnits
 from tamis.data.sources.labels import (
     Keys,
     bare,
@@ -23,8 +23,7 @@ from tamis.data.sources.labels import (
     label,
     names_of_labels,
     numbers,
-    stress_by_key,
-    stress_by_virial,
+    stress_under,
     voigt,
 )
 
@@ -33,7 +32,7 @@ Named = Sequence[tuple[str, Atoms]]
 """Ids and structures."""
 
 AUTO = "auto"
-"""What a key is where its user named none."""
+"""The value of a key that the user has not named."""
 USUAL = {
     "energy": "energy",
     "forces": "forces",
@@ -42,37 +41,34 @@ USUAL = {
     "group": "config_type",
     "block": None,
 }
-"""What is looked for then."""
+"""The names that ``auto`` takes."""
 REFERENCE_WORDS = frozenset(
     [
         *("ref", "reference", "dft", "qm", "abinitio", "vasp", "qe", "castep", "cp2k", "gpaw", "pbe"),
         *("target", "true", "label", "data", "total"),
     ]
 )
-"""Words around the name of a label that a potential is to be trained on (``REF_energy``, ``energy_dft``)."""
+"""Words around the names of training labels (``REF_energy``, ``energy_dft``)."""
 CORES = {
     "energy": ("energy",),
     "forces": ("forces", "force"),
     "stress": ("stress",),
     "virial": ("virial", "virials"),
 }
-ENERGY_ROUNDING = 1e-3
-"""eV; two energies of a structure that are nearer are one number, printed with other digits."""
-FORCE_ROUNDING = 1e-3
-"""eV/Å."""
-STRESS_ROUNDING = 1e-4
-"""eV/Å³ (16 MPa): VASP prints 0.01 kbar, and virials are printed with two decimals or more."""
+ROUNDING = {"energy": 1e-3, "forces": 1e-3, "stress": 1e-4, "virial": 1e-3}
+"""eV, eV/Å, eV/Å³ (16 MPa) and eV: labels that are nearer are one number, printed with other digits. VASP prints
+stresses to 0.01 kbar, and virials are printed with two decimals or more."""
 RELATIVE_ROUNDING = 1e-3
 SAME_ENERGY = 1e-6
 """eV; free energy and energy that are nearer are one number."""
 COMPONENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
-RATIOS: dict[float, str] = {1.0: "", **{1.0 / number: unit for unit, number in STRESSES.items()}}
-"""What a stress in another unit is of one in eV/Å³."""
+RATIOS: dict[float, str] = {1.0: "", **{1.0 / number: unit for unit, number in PRESSURES.items()}}
+"""A stress in another unit over the same in eV/Å³ -> the unit."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """keys : what is read. problems : why that cannot be. remarks : what deserves a word, by label."""
+    """keys : names to read. problems : reasons to refuse them. remarks : notes for the user, by label."""
 
     keys: Keys
     problems: tuple[str, ...]
@@ -112,7 +108,7 @@ def _usual(what: str, counts: Mapping[str, int]) -> str | None:
 
 
 def _missing(counts: Mapping[str, int], wanted: Mapping[str, str | None], n_frames: int) -> Iterator[str]:
-    """Names that no structure has: those that the user gave, and those of energy and forces in any case."""
+    """Problems with names that no structure has, if the user gave them or they are of energy or forces."""
     known = sorted(set(counts) - {"nothing"})
     for what, given in wanted.items():
         needed = what in ("energy", "forces")
@@ -130,7 +126,7 @@ def _missing(counts: Mapping[str, int], wanted: Mapping[str, str | None], n_fram
 
 
 def _energy_of_forces(frames: Named, counts: Mapping[str, int]) -> tuple[str, str, list[str]]:
-    """The energy that forces are the gradient of, a remark, and what is wrong.
+    """The key of the energy whose gradient the forces are, a remark, and problems.
 
     With smeared occupations forces belong to the free energy of the electrons; the energy extrapolated to zero width,
     which ASE calls ``energy`` for VASP, GPAW, CASTEP and others, is another number.
@@ -163,39 +159,32 @@ def _energy_of_forces(frames: Named, counts: Mapping[str, int]) -> tuple[str, st
     )
 
 
-def _gaps(frames: Named, one: str, other: str) -> Iterator[tuple[str, float]]:
-    """Id and largest difference of two labels, where a structure has both with equally many numbers."""
-    for name, atoms in frames:
-        a, b = (_flat(label(atoms, key)) for key in (one, other))
-        if a is not None and b is not None and a.shape == b.shape and a.size:
-            gap = float(np.abs(a - b).max())
-            if np.isfinite(gap):
-                yield name, gap
-
-
 def _flat(value: Any) -> Array | None:
-    found = None if value is None else numbers(value)
+    found = numbers(value)
     return None if found is None else found.ravel()
+
+
+def _gaps(
+    frames: Named, one: str, other: str, as_numbers: Callable[[Any], Array | None] = _flat
+) -> Iterator[tuple[str, float]]:
+    """Id and largest difference of two labels, for structures that have both with equally many numbers."""
+    for name, atoms in frames:
+        values = [label(atoms, key) for key in (one, other)]
+        a, b = (None if value is None else as_numbers(value) for value in values)
+        if a is not None and b is not None and a.shape == b.shape and a.size and np.isfinite(a - b).all():
+            yield name, float(np.abs(a - b).max())
 
 
 def _other_spellings(
     frames: Named, what: str, chosen: str, counts: Iterable[str], units: FileUnits
 ) -> Iterator[str]:
-    """Labels of the same meaning under another name (``REF_energy`` beside ``energy``) with other values."""
-    factor, rounding = {
-        "energy": (units.energy_factor, ENERGY_ROUNDING),
-        "forces": (units.forces_factor, FORCE_ROUNDING),
-        "stress": (abs(units.stress_factor), STRESS_ROUNDING),
-        "virial": (abs(units.virial_factor), ENERGY_ROUNDING),
-    }[what]
+    """Problems with labels of the same meaning but other values (``REF_energy`` beside ``energy``)."""
+    factor = abs(units.factor(what))
     for other in sorted(spellings(what, counts)):
         if other in (chosen, USUAL[what]):
             continue
-        if what in ("stress", "virial"):
-            gaps = list(_tensor_gaps(frames, chosen, other))
-        else:
-            gaps = list(_gaps(frames, chosen, other))
-        differing = [(name, gap) for name, gap in gaps if gap * factor > rounding]
+        gaps = _gaps(frames, chosen, other, voigt if what in ("stress", "virial") else _flat)
+        differing = [(name, gap) for name, gap in gaps if gap * factor > ROUNDING[what]]
         if differing:
             name, gap = max(differing, key=lambda one: one[1])
             yield (
@@ -203,13 +192,6 @@ def _other_spellings(
                 f"structures); which is the reference, and which a model's? set dataset.{what}_key={other}, or "
                 f"dataset.{what}_key={chosen}"
             )
-
-
-def _tensor_gaps(frames: Named, one: str, other: str) -> Iterator[tuple[str, float]]:
-    for name, atoms in frames:
-        a, b = (voigt(label(atoms, key)) for key in (one, other))
-        if a is not None and b is not None and np.isfinite(a - b).all():
-            yield name, float(np.abs(a - b).max())
 
 
 def spellings(what: str, names: Iterable[str]) -> set[str]:
@@ -225,9 +207,9 @@ def _one_stress(
     counts: Iterable[str],
     units: FileUnits,
 ) -> tuple[dict[str, str | None], list[str], str]:
-    """``chosen``, so that stress and virial do not contradict each other; what is wrong, and a remark.
+    """``chosen`` without contradictions of stress and virial, problems, and a remark.
 
-    Of two that contradict each other the one that was typed is taken, and the other is not read.
+    If the two contradict each other, the one that the user typed is read, and the other is not.
     """
     stress, virial = chosen["stress"], chosen["virial"]
     typed = [what for what in ("stress", "virial") if wanted[what] not in (AUTO, None)]
@@ -253,19 +235,19 @@ def _one_stress(
 def _stress_against_virial(
     frames: Named, stress: str, virial: str, units: FileUnits, of_choice: bool = False
 ) -> list[str]:
-    """Stress and virial that a structure has both, and that are not minus each other (times the volume).
+    """A problem if structures have a stress and a virial that is not minus the stress times the volume.
 
-    of_choice : one of them would not be read, since it has another name than usual; to name one is advised.
+    of_choice : one of the two has an unusual name and would not be read; the advice is to name one.
     """
     pairs = []
     for name, source in frames:
         if label(source, stress) is None or label(source, virial) is None:
             continue
-        atoms = bare(source, units.length_factor)
+        atoms = bare(source, units.factor("length"))
         if not has_volume(atoms):
             continue
-        a = stress_by_key(source, stress, units)
-        b = stress_by_virial(source, atoms, virial, units)
+        a = stress_under(source, atoms, "stress", stress, units)
+        b = stress_under(source, atoms, "virial", virial, units)
         if a is not None and b is not None and a.size == b.size == 6 and np.isfinite(a - b).all():
             pairs.append((name, a, b, atoms.cell.volume))
     if not pairs:
@@ -273,7 +255,7 @@ def _stress_against_virial(
     ours, theirs = np.array([a for _, a, _, _ in pairs]), np.array([b for _, _, b, _ in pairs])
     gaps = np.abs(ours - theirs).max(axis=1)
     largest = np.maximum(np.abs(ours).max(axis=1), np.abs(theirs).max(axis=1))
-    wrong = np.flatnonzero(gaps > STRESS_ROUNDING + RELATIVE_ROUNDING * largest)
+    wrong = np.flatnonzero(gaps > ROUNDING["stress"] + RELATIVE_ROUNDING * largest)
     if not len(wrong):
         return []
     worst = int(wrong[np.argmax(gaps[wrong])])
@@ -288,7 +270,7 @@ def _stress_against_virial(
 
 
 def _advice(ours: Array, theirs: Array, stress: str, virial: str, of_choice: bool) -> str:
-    """Which of the two may be taken: not the one that holds nothing, nor one in a unit that is not said."""
+    """Settings that choose one of the two, unless it holds nothing but zeros or is in an unknown unit."""
     ways = []
     if theirs.any():
         ways.append(f"dataset.{f'virial_key={virial}' if of_choice else 'stress_key=null'} to take {virial}")
@@ -298,7 +280,7 @@ def _advice(ours: Array, theirs: Array, stress: str, virial: str, of_choice: boo
 
 
 def _explained(stress: Array, by_virial: Array, volumes: Array) -> str:
-    """What would make them agree, or which of them holds nothing."""
+    """The unit or sign that would make them agree, or the one that holds nothing but zeros."""
     if not stress.any():
         return "; every stress is zero, as where a program fills in what it has not computed"
     if not by_virial.any():
@@ -319,7 +301,7 @@ def _explained(stress: Array, by_virial: Array, volumes: Array) -> str:
 
 
 def _ratio(a: Array, b: Array) -> float | None:
-    """``a`` over ``b``, where one is a multiple of the other."""
+    """``a`` over ``b`` if one is a multiple of the other, else None."""
     ratio = float(np.sum(a * b) / np.sum(b * b))
     off = float(np.linalg.norm(a - ratio * b)) / max(float(np.linalg.norm(a)), 1e-300)
     return ratio if off < 0.02 else None

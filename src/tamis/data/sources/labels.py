@@ -1,4 +1,4 @@
-"""What a file says of one structure, under which name, as labels in tamis' units."""
+"""The labels of one structure in a file, by their keys, in tamis' units."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Keys:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One structure with its labels (units of Dataset), what is wrong with it, and as it was in the file."""
+    """One structure with its labels (units of Dataset), its problems, and ``source`` as it was in the file."""
 
     name: str
     atoms: Atoms
@@ -62,15 +62,15 @@ def labelled(source: Atoms, name: str, keys: Keys, units: FileUnits) -> Frame:
     if energy is not None and energy.size != 1:
         problems.append(f"{keys.energy} has {energy.size} numbers; one is needed")
         energy = None
-    atoms = bare(source, units.length_factor)
+    atoms = bare(source, units.factor("length"))
     stress, wrong = stress_of(source, atoms, keys, units)
     group = label(source, keys.group) if keys.group else None
     block = label(source, keys.block) if keys.block else None
     return Frame(
         name=name,
         atoms=atoms,
-        energy=float(np.nan if energy is None else energy.item() * units.energy_factor),
-        forces=np.empty((0, 3)) if forces is None else forces * units.forces_factor,
+        energy=float(np.nan if energy is None else energy.item() * units.factor("energy")),
+        forces=np.empty((0, 3)) if forces is None else forces * units.factor("forces"),
         stress=stress,
         group=UNGROUPED if group is None else str(group),
         block=name if block is None else str(block),
@@ -80,9 +80,9 @@ def labelled(source: Atoms, name: str, keys: Keys, units: FileUnits) -> Frame:
 
 
 def bare(source: Atoms, angstrom: float) -> Atoms:
-    """Elements, positions, cell and periodicity alone, lengths times ``angstrom``.
+    """Elements, positions, cell and periodicity only, with lengths times ``angstrom``.
 
-    Along a cell vector of length zero nothing is repeated, whatever the file says: files that give a cell and no
+    A direction with a cell vector of length zero is not periodic, whatever the file says: files that give a cell and no
     ``pbc`` are read as periodic in all directions.
     """
     periodic = source.pbc & source.cell.array.any(axis=1)
@@ -90,63 +90,57 @@ def bare(source: Atoms, angstrom: float) -> Atoms:
     positions = source.arrays["positions"]
     atoms.arrays["positions"] = (
         positions if angstrom == 1.0 else positions * angstrom
-    )  # shared: nobody writes to it
+    )  # shared, and never written to
     return atoms
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What is kept of a calculator: its results, as ASE names them."""
+    """The results of a calculator, which replace it."""
 
     results: Mapping[str, Any]
 
 
 def without_ballast(source: Atoms) -> Atoms:
-    """``source`` without what its calculator has beside results: a second copy of the atoms, bands of every k point."""
+    """``source`` with the results of its calculator only, not its copy of the atoms or bands of every k point."""
     if source.calc is not None:
         source.calc = Results(source.calc.results)
     return source
 
 
 def stress_of(source: Atoms, atoms: Atoms, keys: Keys, units: FileUnits) -> tuple[Array, list[str]]:
-    """Stress (6,), eV/Å³, ASE sign; NaN where there is no label. With it, what is wrong with the label."""
+    """Stress (6,), eV/Å³, ASE sign (NaN without a label), and problems with the label."""
     missing = np.full(6, np.nan)
     if not has_volume(atoms):
         return missing, []
-    for key, values in (
-        (keys.stress, stress_by_key(source, keys.stress, units)),
-        (keys.virial, stress_by_virial(source, atoms, keys.virial, units)),
-    ):
+    for what, key in (("stress", keys.stress), ("virial", keys.virial)):
+        values = stress_under(source, atoms, what, key, units)
         if values is not None:
             return (values, []) if values.size else (missing, [f"{key} needs 6 or 9 numbers"])
     return missing, []
 
 
 def has_volume(atoms: Atoms) -> bool:
-    """Whether a stress means something: periodic in all directions."""
+    """Whether the structure can have a stress: it is periodic in all directions."""
     return bool(atoms.pbc.all()) and atoms.cell.volume != 0.0
 
 
-def stress_by_key(source: Atoms, key: str | None, units: FileUnits) -> Array | None:
-    """The stress under ``key``, (6,), eV/Å³; empty where it is no tensor, None where there is none."""
+def stress_under(source: Atoms, atoms: Atoms, what: str, key: str | None, units: FileUnits) -> Array | None:
+    """Stress (6,), eV/Å³, from the stress or the virial (``what``) under ``key``: minus the virial over the volume.
+
+    Empty if the label is no tensor, None if there is none.
+    """
     value = label(source, key) if key else None
     if value is None:
         return None
     values = voigt(value)
-    return np.empty(0) if values is None else values * units.stress_factor
-
-
-def stress_by_virial(source: Atoms, atoms: Atoms, key: str | None, units: FileUnits) -> Array | None:
-    """Minus the virial under ``key`` over the volume; else as ``stress_by_key``."""
-    value = label(source, key) if key else None
-    if value is None:
-        return None
-    values = voigt(value)
-    return np.empty(0) if values is None else -values * units.virial_factor / atoms.cell.volume
+    if values is None:
+        return np.empty(0)
+    return values * units.factor(what) / (-atoms.cell.volume if what == "virial" else 1.0)
 
 
 def label(atoms: Atoms, key: str) -> Any:
-    """What the file says under ``key``; ASE keeps some names in a calculator, others with the atoms. None: nothing."""
+    """The value under ``key``, which ASE keeps with the atoms or in a calculator; None: there is none."""
     if key in atoms.info:
         return atoms.info[key]
     if key in atoms.arrays:
@@ -155,19 +149,19 @@ def label(atoms: Atoms, key: str) -> Any:
 
 
 def results_of(atoms: Atoms) -> Mapping[str, Any]:
-    """What ASE keeps in a calculator."""
+    """The results that ASE keeps in a calculator."""
     return {} if atoms.calc is None else atoms.calc.results
 
 
 def names_of_labels(atoms: Atoms) -> list[str]:
-    """Keys under which ``atoms`` has something."""
+    """Names of all labels of ``atoms``."""
     results = [key for key, value in results_of(atoms).items() if value is not None]
     names = {*map(str, atoms.info), *results, *(set(atoms.arrays) - {"numbers", "positions"})}
     return sorted(names) or ["nothing"]
 
 
 def numbers(values: Any) -> Array | None:
-    """``values`` as an array of float64; None where they are something else."""
+    """``values`` as an array of float64; None if they are no numbers."""
     try:
         return np.array(values, dtype=float)
     except (TypeError, ValueError, OverflowError):

@@ -11,18 +11,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import OneOf, Words
 from tamis.core.units import EV_PER_A3_PER_KBAR
 from tamis.data.dataset import Dataset
 from tamis.data.dealing import named
 from tamis.data.sources.base import Source
-from tamis.data.sources.mlearn_files import FILES, PINS, Pin, download, local_copy
+from tamis.data.sources.mlearn_files import FILES, PINS, download, local_copy
 
 LOG = logging.getLogger(__name__)
 Array = NDArray[np.float64]
@@ -39,17 +40,17 @@ SHEARS = {
     **{(element, "Elastic"): XY_YZ_XZ for element in ("Si", "Ge")},
     **{("Li", group): XY_YZ_XZ for group in ("AIMD-NVT", "Vacancy")},
 }
-"""Where the numbers of ``virial_stress`` keep xy, xz and yz. It differs by element and group; it was found by fitting
-energies and forces alone and comparing the predicted stresses. What is not listed has no usable shears: in surfaces
-they are too small to tell, and those of Li's two-atom elastic cells are not monotonic in the strain."""
+"""Places of xy, xz and yz among the numbers of ``virial_stress``. They differ by element and group, and were found by
+comparing the stresses with those of fits to energies and forces alone. Other groups have no usable shears: those of
+surfaces are too small to tell, and those of Li's two-atom elastic cells are not monotonic in the strain."""
 
 HOT_ABOVE = {"Si": -5.0, "Ge": -4.2, "Mo": -10.5, "Li": np.inf}
-"""eV/atom: where the energies of frames with a vacancy part into hot (a melt) and cold (a crystal near 300 K). The
-files' own temperatures of these frames are wrong: silicon's two are swapped, half of germanium's are, lithium's are all
-cold, two of molybdenum's 24 stand under the other. Nor is hot what the files say, as far as energies and forces tell:
-molybdenum's are as in the bulk at 3000 K, not 6000. Of Ni and Cu no such energy is known."""
+"""eV/atom that separate hot frames with a vacancy (a melt) from cold ones (a crystal near 300 K). The temperatures of
+these frames in the files are wrong: they are swapped for silicon and for half of germanium, all of lithium's frames are
+cold, and 2 of molybdenum's 24 are under the wrong temperature. Energies and forces of molybdenum's hot frames are those
+of the bulk at 3000 K, not at 6000 K as the files say. No such energy is known for Ni and Cu."""
 COLD_LABEL = "300"
-"""K, as the files call the colder of the two trajectories with a vacancy."""
+"""K; temperature in the files of the colder of the two trajectories with a vacancy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,31 +61,25 @@ class Mlearn(Source):
     root : folder with ``<element>/training.json`` and ``test.json`` (or with ``data/<element>/...``); None: download.
     base_url : where a download finds ``<element>/training.json``.
     cache : folder for downloads.
-    verify : compare local copies with what pins them.
-    sha256 : sums of ``training`` and ``test`` in place of the built-in pins, for files that were changed on purpose.
+    verify : compare local copies with their sums.
+    sha256 : sums of ``training`` and ``test`` instead of the built-in ones, for files that were changed on purpose.
     split : ``published``, or ``grouped``: whole blocks (trajectories, strain modes, surfaces) are for testing.
     held_out : blocks or groups to test on with ``split=grouped``; None: see ``default_held_out``.
     """
 
-    element: str
+    element: Annotated[str, OneOf(*PINS)]
     root: str | None
     base_url: str
     cache: str = ".tamis/data"
     verify: bool = True
     sha256: Mapping[str, str] = field(default_factory=dict, hash=False)
-    split: str = "published"
-    held_out: tuple[str, ...] | None = None
+    split: Annotated[str, OneOf("published", "grouped")] = "published"
+    held_out: Annotated[tuple[str, ...] | None, Words()] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         known = {name: digest for name, digest in self.sha256.items() if digest}  # null: the built-in sum
         object.__setattr__(self, "sha256", known)
-        if self.held_out is not None:
-            object.__setattr__(self, "held_out", tuple(self.held_out))
-        if self.element not in PINS:
-            raise TamisError(f"dataset.element is {self.element}; mlearn has {', '.join(sorted(PINS))}")
-        if self.split not in ("published", "grouped"):
-            raise TamisError(f"dataset.split is {self.split}; choose published or grouped")
         if self.held_out is not None and self.split == "published":
             raise TamisError("dataset.held_out is for dataset.split=grouped; with published leave it null")
         wrong = sorted(set(self.sha256) - set(FILES))
@@ -118,7 +113,7 @@ class Mlearn(Source):
 
     def _path(self, name: str) -> Path:
         """The file ``name``.json, checked."""
-        pin = Pin(self.sha256[name]) if name in self.sha256 else PINS[self.element][name]
+        pin = f"sha256:{self.sha256[name]}" if name in self.sha256 else PINS[self.element][name]
         if self.root is not None:
             return local_copy(Path(self.root), self.element, name, pin if self.verify else None)
         return download(f"{self.base_url}/{self.element}/{name}.json", pin, Path(self.cache), self.element)
@@ -126,7 +121,7 @@ class Mlearn(Source):
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One entry of a file: ``virial_kbar`` has 6 numbers as in the file, energy in eV, forces in eV/Å."""
+    """One entry of a file: energy in eV, forces in eV/Å, and ``virial_kbar`` with the 6 numbers of the file."""
 
     name: str
     atoms: Atoms
@@ -192,8 +187,8 @@ def ase_stress(element: str, group: str, virial_kbar: Array) -> Array:
 def block_of(element: str, frame: Frame) -> str:
     """The trajectory, strain mode or surface that a frame belongs to.
 
-    "AIMD-NVT 1518 K", "AIMD-NVT shrunken 680 K", "Vacancy cold", "Elastic mode 3", "Surface (1_1_1)"; what fits no
-    pattern is a block of its own.
+    "AIMD-NVT 1518 K", "AIMD-NVT shrunken 680 K", "Vacancy cold", "Elastic mode 3", "Surface (1_1_1)"; any other frame
+    is its own block.
     """
     if frame.group == "Vacancy" and element in HOT_ABOVE:
         return f"Vacancy {'hot' if is_hot(element, frame) else 'cold'}"
@@ -209,12 +204,12 @@ def block_of(element: str, frame: Frame) -> str:
 
 
 def is_hot(element: str, frame: Frame) -> bool:
-    """Whether a frame with a vacancy is of the hot trajectory, by its energy."""
+    """Whether a frame with a vacancy belongs to the hot trajectory, by its energy."""
     return frame.energy / len(frame.atoms) > HOT_ABOVE[element]
 
 
 def on_vacancies(element: str, frames: Sequence[Frame]) -> tuple[str, ...]:
-    """What was done about the temperatures of frames with a vacancy, in a sentence; nothing where there are none."""
+    """A note on the temperatures of frames with a vacancy, if there are any."""
     vacancies = [frame for frame in frames if frame.group == "Vacancy"]
     if not vacancies:
         return ()
@@ -237,7 +232,7 @@ def on_vacancies(element: str, frames: Sequence[Frame]) -> tuple[str, ...]:
 
 
 def hold_out(dataset: Dataset, held_out: tuple[str, ...] | None) -> Dataset:
-    """The same structures, of which those in the blocks or groups ``held_out`` (and no others) are for testing."""
+    """The same structures, of which only those in the blocks or groups ``held_out`` are for testing."""
     chosen = default_held_out(dataset) if held_out is None else held_out
     is_test = named(chosen, dataset.groups, dataset.blocks)
     LOG.info("held out for testing: %s", ", ".join(sorted(chosen)))
@@ -245,7 +240,7 @@ def hold_out(dataset: Dataset, held_out: tuple[str, ...] | None) -> Dataset:
 
 
 def default_held_out(dataset: Dataset) -> tuple[str, ...]:
-    """What ``split=grouped`` tests on unless told otherwise: state points that training has not seen.
+    """The default test blocks of ``split=grouped``: state points that training has not seen.
 
     1. The bulk trajectories at the highest temperature (Si 3374 K, Ge 2422, Li 907, Mo 6000, Ni and Cu 3000), and the
        hot ones with a vacancy (of Ni and Cu: those at the same temperature, as the files have it).

@@ -1,40 +1,47 @@
-"""One line that says what was read for energy, forces and stress: under which name, in which unit and sign."""
+"""One line on the keys, units and signs with which energy, forces and stress were read."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from tamis.core.messages import listed
+from tamis.core.names import printable
 from tamis.data.file_units import FileUnits
 from tamis.data.sources.keys import Choice
 from tamis.data.sources.labels import Frame, label
 
+LOG = logging.getLogger(__name__)
+
 PRINTED = {"angstrom": "Å", "ev": "eV", "mev": "meV", "gpa": "GPa", "mpa": "MPa", "pa": "Pa"}
 
 
-def describe(frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
-    """The line for ``frames``, which have been read with the keys ``chosen``."""
+def describe(files: Sequence[Path], frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
+    """The line for ``frames``, which were read from ``files`` with the keys ``chosen``; it is logged, too."""
     keys = chosen.keys
     parts = [
         f"energy from {keys.energy} ({printed(units.energy)}){_remark(chosen, 'energy')}",
         f"forces from {keys.forces} ({printed(str(units.forces))}){_remark(chosen, 'forces')}",
         _stress(frames, chosen, units),
     ]
-    if units.length_factor != 1.0:
+    if units.factor("length") != 1.0:
         parts.append(f"positions and cell in {printed(units.length)}")
-    if keys.group:
-        named = sum(label(frame.source, keys.group) is not None for frame in frames)
-        parts.append(f"group from {keys.group}{_of(named, frames)}")
-    if keys.block:
-        named = sum(label(frame.source, keys.block) is not None for frame in frames)
-        parts.append(f"block from {keys.block}{_of(named, frames)}")
+    for what, key in (("group", keys.group), ("block", keys.block)):
+        if key:
+            named = sum(label(frame.source, key) is not None for frame in frames)
+            parts.append(f"{what} from {key}{_of(named, frames)}")
     if flat := [frame.name for frame in frames if (frame.atoms.pbc != frame.source.pbc).any()]:
         parts.append(
-            f"not periodic along cell vectors of length zero, though the file says so or leaves it open ({flat[0]}"
-            f"{f' and {len(flat) - 1} more' if len(flat) > 1 else ''})"
+            "not periodic along cell vectors of length zero, though the file says so or leaves it open "
+            f"({listed(flat, 1)})"
         )
-    return f"{len(frames)} structures read; {'; '.join(parts)}"
+    names = [printable(str(path)) for path in files]
+    line = f"{listed(names, 3, 'more files')}: {len(frames)} structures read; {'; '.join(parts)}"
+    LOG.info("%s", line)
+    return line
 
 
 def _stress(frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
@@ -43,12 +50,12 @@ def _stress(frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
     by_key = sum(bool(keys.stress) and label(frame.source, str(keys.stress)) is not None for frame in labels)
     ways = []
     if by_key:
-        sign = "positive under pressure" if units.stress_factor < 0.0 else "positive in tension"
-        name = printed(str(units.stress).removeprefix("-"))
+        sign = "positive under pressure" if units.factor("stress") < 0.0 else "positive in tension"
+        name = printed(units.name("stress"))
         ways.append(f"from {keys.stress} ({name}, {sign}){_of(by_key, frames)}")
     if len(labels) > by_key:
-        sign = "plus" if units.virial_factor < 0.0 else "minus"
-        name = printed(str(units.virial).removeprefix("-"))
+        sign = "plus" if units.factor("virial") < 0.0 else "minus"
+        name = printed(units.name("virial"))
         ways.append(
             f"from {keys.virial} ({name}, {sign} stress times volume){_of(len(labels) - by_key, frames)}"
         )
@@ -64,7 +71,7 @@ def _remark(chosen: Choice, what: str) -> str:
 
 
 def printed(unit: str) -> str:
-    """A unit as people write it."""
+    """A unit in its usual spelling."""
     words = []
     for word in unit.split("/"):
         power = "³" if word.endswith("3") else ""

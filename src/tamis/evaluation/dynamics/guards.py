@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
 import numpy as np
 from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Between, Checked
 from tamis.data.dataset import Dataset
 from tamis.models.base import Array
 
@@ -64,31 +66,17 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Guards:
-    """How far a run may go.
+class Guards(Checked):
+    """How far a run may go, in units that do not depend on the data set.
 
     closest: nearest that two atoms may come, relative to the shortest distance in the full pool.
     hotter_by: K above the thermostat's temperature (of NVE: the intended one).
     volume_factor: growth or shrinkage of the volume at zero pressure.
     """
 
-    closest: float
-    hotter_by: float
-    volume_factor: float
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.closest < 1.0:
-            raise TamisError(
-                f"evaluation.dynamics.guards.closest is {self.closest}; it must lie between 0 and 1, say 0.75"
-            )
-        if not self.hotter_by > 0.0:
-            raise TamisError(
-                f"evaluation.dynamics.guards.hotter_by is {self.hotter_by} K; it must be above 0, say 3000"
-            )
-        if not self.volume_factor > 1.0:
-            raise TamisError(
-                f"evaluation.dynamics.guards.volume_factor is {self.volume_factor}; it must be above 1, say 2"
-            )
+    closest: Annotated[float, Between(0, 1, say=0.75, above=True, below=True)]
+    hotter_by: Annotated[float, Above(0, "K", say=3000)]
+    volume_factor: Annotated[float, Above(1, say=2)]
 
     def limits(self, pool: Dataset) -> Limits:
         """Limits in Å and K."""
@@ -125,5 +113,5 @@ def _pairs(n: int) -> tuple[NDArray[np.intp], ...]:
 
 
 def cause_of(message: str) -> str:
-    """The cause that an engine's error message tells of; a crash where it tells of none."""
+    """The cause that an engine's error message names; a crash where it names none."""
     return next((cause for cause, words in MESSAGES if re.search(words, message, re.IGNORECASE)), CRASHED)

@@ -1,15 +1,17 @@
-"""Which MD runs there are: kinds, temperatures, lengths, seeds, and the cells that they start from."""
+"""The MD runs of a potential: kinds, temperatures, lengths, seeds, and the cells that they start from."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, AtLeast, Checked, Whole
 from tamis.core.units import FS_PER_PS
 from tamis.data.crystal import Crystal
 from tamis.data.dataset import Dataset
@@ -41,57 +43,33 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The runs of a crystal. A length of 0 ps leaves a kind out.
+class Plan(Checked):
+    """The runs of a crystal. A length of 0 ps omits a kind.
 
-    n_atoms: about, in the supercell; the repetition of the cubic cell that comes nearest is taken.
+    n_atoms: approximately, in the supercell; the cubic cell is repeated to come nearest.
     seeds: runs of each kind and temperature.
     trajectory_groups: groups of the pool that are MD of the perfect bulk, in blocks named "<group> <T> K".
     temperatures: of the NVT runs, K; None: those of the pool's trajectories.
-    n_temperatures: of those only so many, evenly spread and with both ends; None: all.
+    n_temperatures: only this many of them, evenly spread, both ends among them; None: all.
     cold: temperature of NVE, NPT and compression, and where heating begins, K.
     nve, nvt, npt, heating, compression: lengths, ps.
     heat_to: end of the heating, relative to the highest of the temperatures.
     compress_to: end of the compression, volume relative to the start.
     """
 
-    n_atoms: int
-    seeds: int
-    trajectory_groups: tuple[str, ...]
-    temperatures: tuple[float, ...] | None
-    n_temperatures: int | None
-    cold: float
-    nve: float
-    nvt: float
-    npt: float
-    heating: float
-    compression: float
-    heat_to: float
-    compress_to: float
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "trajectory_groups", tuple(self.trajectory_groups))
-        if self.temperatures is not None:
-            object.__setattr__(self, "temperatures", tuple(sorted(float(t) for t in self.temperatures)))
-            if not self.temperatures or min(self.temperatures) <= 0.0:
-                raise TamisError(
-                    f"evaluation.dynamics.plan.temperatures is {self.temperatures}; list temperatures above 0 K, "
-                    "or give null for those of the pool's trajectories"
-                )
-        for name, least in (("n_atoms", 1), ("seeds", 1), ("n_temperatures", 1)):
-            given = getattr(self, name)
-            if given is not None and given < least:
-                raise TamisError(f"evaluation.dynamics.plan.{name} is {given}; it must be at least {least}")
-        for name in ("nve", "nvt", "npt", "heating", "compression"):
-            if not 0.0 <= getattr(self, name) < np.inf:
-                raise TamisError(
-                    f"evaluation.dynamics.plan.{name} is {getattr(self, name)} ps; give 0 or more"
-                )
-        for name in ("cold", "heat_to", "compress_to"):
-            if not 0.0 < getattr(self, name) < np.inf:
-                raise TamisError(
-                    f"evaluation.dynamics.plan.{name} is {getattr(self, name)}; it must be above 0"
-                )
+    n_atoms: Annotated[int, Whole(1)]
+    seeds: Annotated[int, Whole(1)]
+    trajectory_groups: Sequence[str]
+    temperatures: Annotated[tuple[float, ...] | None, Above(0, "K")]
+    n_temperatures: Annotated[int | None, Whole(1)]
+    cold: Annotated[float, Above(0, "K")]
+    nve: Annotated[float, AtLeast(0, "ps")]
+    nvt: Annotated[float, AtLeast(0, "ps")]
+    npt: Annotated[float, AtLeast(0, "ps")]
+    heating: Annotated[float, AtLeast(0, "ps")]
+    compression: Annotated[float, AtLeast(0, "ps")]
+    heat_to: Annotated[float, Above(0)]
+    compress_to: Annotated[float, Above(0)]
 
     def runs(self, crystal: Crystal, pool: Dataset, timestep: float, seed: int) -> Iterator[Run]:
         """The runs, cheap and tame ones first, in steps of ``timestep`` fs.
@@ -124,11 +102,10 @@ class Plan:
 
         Raises
         ------
-        TamisError : none are given, and the pool has no trajectories that tell theirs.
+        TamisError : none are given, and no trajectory of the pool has one in its name.
         """
-        found = self.temperatures
-        if found is None:
-            found = tuple(sorted({t for t in self._frame_temperatures(pool) if t is not None}))
+        given = self.temperatures or [t for t in self._frame_temperatures(pool) if t is not None]
+        found = tuple(sorted(set(map(float, given))))
         if not found:
             raise TamisError(
                 "no temperatures for MD: none are given, and no block of the pool is named "

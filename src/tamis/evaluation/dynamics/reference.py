@@ -1,18 +1,16 @@
-"""What runs are compared to: the same runs under the label-giver, or the pool's own MD frames."""
+"""References of MD: the same runs under the label-giver, or the pool's own MD frames."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tamis.core.files import write_atomically
 from tamis.data.dataset import Dataset, structure_key
+from tamis.evaluation.cached import CachedFile
 from tamis.evaluation.dynamics import structure
 from tamis.evaluation.dynamics.engine import Integration
 from tamis.evaluation.dynamics.plan import NPT, NVT, Plan, Run
@@ -20,12 +18,12 @@ from tamis.evaluation.dynamics.trajectory import Trajectory
 from tamis.models.base import Array
 
 REVISION = 2
-"""Raised when the same runs give other averages; cached references of an older revision are made again."""
+"""Goes up when the same runs give other averages; older cached references are then computed again."""
 
 
 @dataclass(frozen=True)
 class Averages:
-    """Of all runs of one name.
+    """Averages over all runs of one name.
 
     rdf: g(r), (n_bins,), of NVT runs. diffusion: Å²/ps, of NVT runs. volume: Å³/atom, of NPT runs. None: too short.
     """
@@ -52,13 +50,21 @@ class Averages:
 
 @dataclass(frozen=True)
 class Reference:
-    """averages: by the runs' names. source: where they come from, for people; noise: by name, the error (see
+    """Averages that those of the potential are compared with.
+
+    averages: by the runs' names. source: their origin, for people. noise: by name, the error (see
     ``distribution_error``) of every second frame of the reference against the others, where frames are few.
     """
 
     averages: dict[str, Averages] = field(default_factory=dict)
     source: str = "none"
     noise: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of_json(cls, content: Mapping[str, Any]) -> Reference:
+        """From what ``asdict`` made."""
+        averages = {name: Averages(**numbers) for name, numbers in content["averages"].items()}
+        return cls(averages, content["source"], content["noise"])
 
 
 def by_name(trajectories: Sequence[Trajectory]) -> dict[str, list[Trajectory]]:
@@ -69,8 +75,13 @@ def by_name(trajectories: Sequence[Trajectory]) -> dict[str, list[Trajectory]]:
     return found
 
 
-def from_frames(plan: Plan, pool: Dataset, runs: Sequence[Run], bins: dict[str, Array]) -> Reference:
-    """g(r) of the pool's frames of the same temperature; nothing else can be had from a few frames."""
+def averages_of(trajectories: Sequence[Trajectory], bins: Mapping[str, Array]) -> dict[str, Averages]:
+    """Averages by the names of the runs."""
+    return {name: Averages.of(found, bins[name]) for name, found in by_name(trajectories).items()}
+
+
+def from_frames(plan: Plan, pool: Dataset, runs: Sequence[Run], bins: Mapping[str, Array]) -> Reference:
+    """g(r) of the pool's frames of the same temperature; a few frames give nothing else."""
     averages, noise = {}, {}
     for run in runs:
         frames = plan.frames(pool, run.kelvin) if run.kind == NVT else []
@@ -88,10 +99,10 @@ def needed(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if run.kind in (NVT, NPT)]
 
 
-def cache_file(
-    cache: Path, label_giver: str, runs: Sequence[Run], how: Integration, bins: dict[str, Array]
-) -> Path:
-    """Where the averages of these runs under this label-giver are kept: its name says all that they depend on."""
+def cached_at(
+    folder: Path | None, label_giver: str, runs: Sequence[Run], how: Integration, bins: Mapping[str, Array]
+) -> CachedFile:
+    """The file for the averages of these runs under this label-giver."""
     identity: dict[str, Any] = {
         "revision": REVISION,
         "label giver": label_giver,
@@ -102,20 +113,4 @@ def cache_file(
             for r in runs
         ],
     }
-    text = json.dumps(identity, sort_keys=True)
-    return cache / f"md-reference-{hashlib.sha256(text.encode()).hexdigest()[:20]}.json"
-
-
-def read(path: Path) -> Reference | None:
-    """A cached reference; None where there is none, or it is damaged."""
-    try:
-        content = json.loads(path.read_text())
-        averages = {name: Averages(**numbers) for name, numbers in content["averages"].items()}
-        return Reference(averages, content["source"], content["noise"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-
-
-def write(path: Path, reference: Reference) -> None:
-    """Keep it."""
-    write_atomically(path, json.dumps(asdict(reference)).encode())
+    return CachedFile(folder, "md-reference", identity)

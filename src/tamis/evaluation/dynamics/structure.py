@@ -1,4 +1,4 @@
-"""What trajectories say of a material: radial distribution, diffusion, volume, and how well energy is conserved."""
+"""Properties of a material from trajectories: radial distribution, diffusion, volume, and energy drift."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tamis.models.base import Array
 FEWEST_FRAMES = 10
 """Averages over fewer frames, or slopes through fewer points, are not reported."""
 MOST_FRAMES = 200
-"""More change an average of 64 atoms little."""
+"""More frames change an average over 64 atoms little."""
 SETTLING = 0.2
-"""Part of an NVE run in which the kinetic energy of the start spreads over the modes; no drift is taken from it."""
+"""First part of an NVE run, in which the kinetic energy spreads over the modes; ignored by the drift."""
 LAGS = 40
 
 
 def settled(trajectory: Trajectory, n: int) -> slice:
-    """Those of ``n`` even samples that lie in the second half of the plan: before, a crystal still melts.
+    """Those of ``n`` even samples that lie in the second half of the planned time.
 
-    Of the plan, not of what was done of it: a run that was stopped early never settled.
+    In the first half a crystal may still melt. A run that was stopped there has no settled samples.
     """
     done = trajectory.steps / trajectory.run.steps
     return slice(min(n, round(0.5 * n / done)) if done else n, None)
@@ -49,7 +49,7 @@ def every_frame(trajectory: Trajectory) -> list[Atoms]:
 
 
 def radial_distribution(frames: Sequence[Atoms], edges: Array) -> Array | None:
-    """g(r) of all atoms in the bins between ``edges`` (Å), 1 for an ideal gas; None of too few frames.
+    """g(r) of all atoms in the bins between ``edges`` (Å), 1 for an ideal gas; None for too few frames.
 
     The mean over the frames of V / N² times the number of ordered pairs, by the volume of the shell.
     """
@@ -96,7 +96,7 @@ def diffusion(trajectory: Trajectory) -> float | None:
 
 
 def volume_per_atom(trajectory: Trajectory) -> float | None:
-    """Mean over what is settled, Å³."""
+    """Mean over the settled samples, Å³."""
     volumes = trajectory.thermo[settled(trajectory, len(trajectory.thermo)), VOLUME]
     return float(volumes.mean() / len(trajectory.run.atoms)) if len(volumes) >= FEWEST_FRAMES else None
 

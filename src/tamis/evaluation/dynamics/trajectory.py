@@ -1,4 +1,4 @@
-"""What a run leaves: numbers along the way, frames, and how it ended."""
+"""The results of a run: numbers along the way, frames, and how it ended."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ FINISHED, OUT_OF_TIME = "finished", "out of time"
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
-    """A part of a run, as the process that integrates sends it.
+class Trajectory:
+    """A run as far as it has gone, or a piece of it.
 
-    steps: survived since the start. seconds: of processor time spent on them. thermo: (k, 6) new rows.
-    positions: (m, n_atoms, 3), Å, not folded into the cell; cells: (m, 3, 3), Å; times: (m,), ps: new frames.
+    steps: survived since the start. seconds: of processor time spent on them. thermo: (k, 6).
+    times: of frames, (m,), ps; positions: (m, n_atoms, 3), Å, not folded into the cell; cells: (m, 3, 3), Å.
     end: empty while it goes on, then ``finished``, ``out of time``, or the cause of a failure; detail: a sentence.
     """
 
+    run: Run
     steps: int
     seconds: float
     thermo: Array
@@ -33,24 +34,9 @@ class Piece:
     end: str = ""
     detail: str = ""
 
-
-@dataclass(frozen=True, eq=False)
-class Trajectory:
-    """A run, and all pieces of it put together (see ``Piece``)."""
-
-    run: Run
-    steps: int
-    seconds: float
-    thermo: Array
-    times: Array
-    positions: Array
-    cells: Array
-    end: str
-    detail: str
-
     @classmethod
-    def of(cls, run: Run, pieces: Sequence[Piece], end: str = "", detail: str = "") -> Trajectory:
-        """``end`` and ``detail`` are for a process that could not tell itself."""
+    def of(cls, run: Run, pieces: Sequence[Trajectory], end: str = "", detail: str = "") -> Trajectory:
+        """Join the pieces; ``end`` and ``detail`` are given where the process could not report them."""
         n_atoms = len(run.atoms)
         return cls(
             run=run,
@@ -66,13 +52,13 @@ class Trajectory:
 
     @property
     def failed(self) -> bool:
-        """True unless it came to its end, or was stopped only because its time was up."""
+        """True unless the run came to its end or ran out of time."""
         return self.end not in (FINISHED, OUT_OF_TIME)
 
     def stable_fraction(self, allowed_seconds: float) -> float:
         """Survived steps by planned ones.
 
-        Steps that the time allowed would not have held, at the speed until the failure, are not counted as planned.
+        Planned steps that would not have fitted into the time allowed, at the speed until the failure, do not count.
         """
         if not self.failed:
             return 1.0

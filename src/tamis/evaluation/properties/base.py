@@ -1,4 +1,4 @@
-"""What every property promises: values from a calculator and a crystal, data to keep, and a picture of them."""
+"""The interface of all properties: values from a calculator and a crystal, data to keep, and a picture of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tamis.core.errors import TamisError
 from tamis.data.crystal import Crystal
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
 
@@ -27,14 +27,10 @@ class PropertyError(TamisError):
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What a property is measured on. crystal: with its starting lattice constant; calculator: of the potential.
-
-    known: what was found of the sample once and is needed by more than one property, by name with unit.
-    """
+    """A crystal with its starting lattice constant, and the calculator of a potential."""
 
     crystal: Crystal
     calculator: Calculator
-    known: dict[str, float] = field(default_factory=dict)
 
     def energy(self, atoms: Atoms) -> float:
         """Energy, eV.
@@ -75,20 +71,12 @@ class Property(ABC):
 
     @abstractmethod
     def measure(self, sample: Sample) -> Iterator[Measured]:
-        """Yield what is found, the cheap first: what came before a failure is kept.
+        """Yield the values, cheap ones first: those that came before a failure are kept.
 
         Raises
         ------
         PropertyError : with the reason.
         """
 
-    def draw(self, figure: Figure, data: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
-        """Draw ``data``, and ``reference`` (the label-giver's data, or nothing) behind it; False: nothing to draw."""
-        return False
-
-
-def check_positive(**numbers: float) -> None:
-    """Refuse what is not above 0."""
-    for name, number in numbers.items():
-        if not number > 0:
-            raise TamisError(f"{name} is {number}; a number above 0 is needed")
+    def draw(self, ax: Axes, data: Mapping[str, Any], line: str, label: str) -> None:  # noqa: B027 # optional
+        """Draw the curves in ``data``, of the reference or of the potential, which ``label`` says; none by default."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from ase import Atoms
 
-from tamis.core.errors import TamisError
+from tamis.core import metrics as names
+from tamis.core.fields import Between, Checked, Whole
 from tamis.core.units import GPA_PER_EV_PER_A3
-from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample, check_positive
+from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample
 from tamis.evaluation.properties.relaxation import Limits, relax, relaxed_lattice_constant
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 STEPS = (-1.0, -0.5, 0.5, 1.0)
 """Strains of one mode, in units of the largest."""
@@ -24,21 +25,16 @@ XX, YZ = 0, 3
 
 
 @dataclass(frozen=True)
-class Elastic(Property):
+class Elastic(Checked, Property):
     """C11, C12, C44 of a cubic crystal, and what isotropic averages make of them.
 
     strain: largest (engineering strain for shears). repeat: of the primitive cell along each vector; the constants do
     not depend on it. relaxation: of the ions in each strained cell.
     """
 
-    strain: float
-    repeat: int
+    strain: Annotated[float, Between(0, 0.05, say=0.005, above=True)]
+    repeat: Annotated[int, Whole(1)]
     relaxation: Limits
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.strain <= 0.05:
-            raise TamisError(f"strain is {self.strain}; a number above 0 and up to 0.05 is needed, say 0.005")
-        check_positive(repeat=self.repeat)
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
         """elastic_<constant>_GPa, elastic_poisson_ratio, elastic_unstable_modes."""
@@ -54,28 +50,20 @@ class Elastic(Property):
             "stress_yy_of_strain_xx_GPa": stresses[XX][:, 1].tolist(),
             "stress_yz_of_strain_yz_GPa": stresses[YZ][:, YZ].tolist(),
         }
-        values = {"C11_GPa": c11, "C12_GPa": c12, "C44_GPa": c44, "unstable_modes": float(unstable)}
-        yield Measured({f"elastic_{name}": float(value) for name, value in values.items()}, curves)
+        values = {names.C11: c11, names.C12: c12, names.C44: c44, names.UNSTABLE_MODES: unstable}
+        yield Measured({name: float(value) for name, value in values.items()}, curves)
         if unstable:
             raise PropertyError(
                 f"the crystal is not stable (C11 {c11:.4g}, C12 {c12:.4g}, C44 {c44:.4g} GPa): no isotropic averages"
             )
-        yield Measured({f"elastic_{name}": value for name, value in isotropic(c11, c12, c44).items()})
+        yield Measured(isotropic(c11, c12, c44))
 
-    def draw(self, figure: Figure, data: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+    def draw(self, ax: Axes, data: Mapping[str, Any], line: str, label: str) -> None:
         """Stress against strain."""
-        if "strain" not in data:
-            return False
-        ax = figure.subplots()
-        curves = [name for name in data if name.startswith("stress_")]
-        for colour, name in enumerate(curves):
-            label = name.removeprefix("stress_").removesuffix("_GPa").replace("_", " ")
-            ax.plot(data["strain"], data[name], "o-", color=f"C{colour}", label=label)
-            if name in reference:
-                ax.plot(reference["strain"], reference[name], "--", color=f"C{colour}", alpha=0.6)
-        ax.set(xlabel="strain", ylabel="stress (GPa); dashed: reference")
-        ax.legend(frameon=False)
-        return True
+        for i, name in enumerate(name for name in data if name.startswith("stress_")):
+            curve = name.removeprefix("stress_").removesuffix("_GPa").replace("_", " ")
+            ax.plot(data["strain"], data[name], line, color=f"C{i}", label=f"{curve} ({label})")
+        ax.set(xlabel="strain", ylabel="stress (GPa)")
 
 
 def stiffness(
@@ -125,8 +113,8 @@ def isotropic(c11: float, c12: float, c44: float) -> dict[str, float]:
     reuss = 5.0 * (c11 - c12) * c44 / (4.0 * c44 + 3.0 * (c11 - c12))
     shear = 0.5 * (voigt + reuss)
     return {
-        "bulk_modulus_GPa": float(bulk),
-        "shear_modulus_GPa": float(shear),
-        "youngs_modulus_GPa": float(9.0 * bulk * shear / (3.0 * bulk + shear)),
-        "poisson_ratio": float((3.0 * bulk - 2.0 * shear) / (2.0 * (3.0 * bulk + shear))),
+        names.BULK_MODULUS: float(bulk),
+        names.SHEAR_MODULUS: float(shear),
+        names.YOUNGS_MODULUS: float(9.0 * bulk * shear / (3.0 * bulk + shear)),
+        names.POISSON_RATIO: float((3.0 * bulk - 2.0 * shear) / (2.0 * (3.0 * bulk + shear))),
     }

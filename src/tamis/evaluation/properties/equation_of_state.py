@@ -4,41 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
+from tamis.core import metrics as names
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Between, Checked, Whole
 from tamis.core.units import GPA_PER_EV_PER_A3
 from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample
 from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 NOISE = 1e-7
 """eV/atom: dents of the curve below this are rounding."""
 
 
 @dataclass(frozen=True)
-class EquationOfState(Property):
+class EquationOfState(Checked, Property):
     """A scan of volumes, and a Birch-Murnaghan fit near the minimum.
 
     range_percent: of the scan, on either side of the equilibrium volume. fit_percent: of the fit. n_points: of either.
     """
 
-    range_percent: float
-    fit_percent: float
-    n_points: int
+    range_percent: Annotated[float, Between(0, 100, say=15, above=True, below=True)]
+    fit_percent: Annotated[float, Above(0, say=4)]
+    n_points: Annotated[int, Whole(5)]
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.fit_percent <= self.range_percent < 100.0:
+        super().__post_init__()
+        if self.fit_percent > self.range_percent:
             raise TamisError(
-                f"fit_percent is {self.fit_percent} and range_percent {self.range_percent}; they must rise from 0 "
-                "to 100, such as 4 and 15"
+                f"fit_percent is {self.fit_percent}; it must be at most range_percent, which is {self.range_percent}"
             )
-        if self.n_points < 5:
-            raise TamisError(f"n_points is {self.n_points}; at least 5 are needed")
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
         """eos_volume_A3_per_atom, eos_bulk_modulus_GPa and its derivative; eos_extra_minima, eos_concave_points."""
@@ -48,17 +48,17 @@ class EquationOfState(Property):
         volume, modulus, derivative = birch_murnaghan(near, self._energies(sample, near))
         yield Measured(
             {
-                "eos_volume_A3_per_atom": volume,
-                "eos_bulk_modulus_GPa": modulus * GPA_PER_EV_PER_A3,
-                "eos_bulk_modulus_derivative": derivative,
+                names.EOS_VOLUME: volume,
+                names.EOS_BULK_MODULUS: modulus * GPA_PER_EV_PER_A3,
+                names.EOS_DERIVATIVE: derivative,
             }
         )
         wide = v0 * (1.0 + np.linspace(-self.range_percent, self.range_percent, self.n_points) / 100.0)
         energies = self._energies(sample, wide)
         minima, concave = holes(energies)
         yield Measured(
-            {"eos_extra_minima": float(max(minima - 1, 0)), "eos_concave_points": float(concave)},
-            {"volume_A3_per_atom": wide.tolist(), "energy_eV_per_atom": energies.tolist()},
+            {names.EOS_MINIMA: float(max(minima - 1, 0)), names.EOS_CONCAVE: float(concave)},
+            {"volume_A3_per_atom": wide.tolist(), names.ENERGY_PER_ATOM: energies.tolist()},
         )
 
     def _energies(self, sample: Sample, volumes: Array) -> Array:
@@ -67,18 +67,12 @@ class EquationOfState(Property):
         cells = [sample.crystal.primitive(float(np.cbrt(v / unit))) for v in volumes]
         return np.array([sample.energy(cell) / len(cell) for cell in cells])
 
-    def draw(self, figure: Figure, data: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+    def draw(self, ax: Axes, data: Mapping[str, Any], line: str, label: str) -> None:
         """Energy above the minimum against volume."""
-        if "volume_A3_per_atom" not in data:
-            return False
-        ax = figure.subplots()
-        for curve, style, label in ((reference, "k--", "reference"), (data, ".-", "potential")):
-            if curve:
-                energies = np.array(curve["energy_eV_per_atom"])
-                ax.plot(curve["volume_A3_per_atom"], energies - energies.min(), style, label=label)
-        ax.set(xlabel="volume (Å³/atom)", ylabel="energy above the minimum (eV/atom)")
-        ax.legend(frameon=False)
-        return True
+        if "volume_A3_per_atom" in data:
+            energies = np.array(data[names.ENERGY_PER_ATOM])
+            ax.plot(data["volume_A3_per_atom"], energies - energies.min(), line, label=label)
+            ax.set(xlabel="volume (Å³/atom)", ylabel="energy above the minimum (eV/atom)")
 
 
 def birch_murnaghan(volumes: Array, energies: Array) -> tuple[float, float, float]:

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
 from tamis.core.errors import TamisError
-from tamis.evaluation.properties.base import Measured, Property, Sample, check_positive
+from tamis.core.fields import Above, Checked, Whole
+from tamis.core.metrics import ENERGY_PER_ATOM, LATTICE_CONSTANT
+from tamis.evaluation.properties.base import Measured, Property, Sample
 from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
-class Lattice(Property):
+class Lattice(Checked, Property):
     """The relaxed crystal, and its cohesive curve.
 
     low, high: range of the curve in units of the relaxed lattice constant. n_points: of the curve; 0: none.
     """
 
-    low: float
-    high: float
-    n_points: int
+    low: Annotated[float, Above(0)]
+    high: Annotated[float, Above(0)]
+    n_points: Annotated[int, Whole(0)]
 
     def __post_init__(self) -> None:
-        check_positive(low=self.low)
+        super().__post_init__()
         if self.low >= self.high:
             raise TamisError(f"low is {self.low} and high {self.high}; low must be less than high")
 
@@ -38,8 +40,8 @@ class Lattice(Property):
         primitive = sample.crystal.primitive(a)
         yield Measured(
             {
-                "lattice_constant_A": a,
-                "energy_eV_per_atom": sample.energy(primitive) / len(primitive),
+                LATTICE_CONSTANT: a,
+                ENERGY_PER_ATOM: sample.energy(primitive) / len(primitive),
             }
         )
         scales = np.linspace(self.low, self.high, self.n_points)
@@ -47,19 +49,14 @@ class Lattice(Property):
         yield Measured(
             data={
                 "nearest_distance_A": [sample.crystal.nearest_distance(a * scale) for scale in scales],
-                "energy_eV_per_atom": [sample.energy(cell) / len(cell) for cell in cells],
+                ENERGY_PER_ATOM: [sample.energy(cell) / len(cell) for cell in cells],
             }
         )
 
-    def draw(self, figure: Figure, data: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+    def draw(self, ax: Axes, data: Mapping[str, Any], line: str, label: str) -> None:
         """The cohesive curve."""
-        if not data.get("nearest_distance_A"):
-            return False
-        ax = figure.subplots()
-        for curve, style, label in ((reference, "k--", "reference"), (data, "-", "potential")):
-            if curve:
-                ax.plot(curve["nearest_distance_A"], curve["energy_eV_per_atom"], style, label=label)
-        depth = min(data["energy_eV_per_atom"])
-        ax.set(xlabel="nearest distance (Å)", ylabel="energy (eV/atom)", ylim=(depth - 1.0, depth + 10.0))
-        ax.legend(frameon=False)
-        return True
+        if data.get("nearest_distance_A"):
+            energies = data[ENERGY_PER_ATOM]
+            ax.plot(data["nearest_distance_A"], energies, line, label=label)
+            ax.set(xlabel="nearest distance (Å)", ylabel="energy (eV/atom)")
+            ax.set_ylim(min(energies) - 1.0, min(energies) + 10.0)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from ase import Atoms
 
-from tamis.core.errors import TamisError
-from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample, check_positive
+from tamis.core.fields import Above, AtLeast, Checked, Whole
+from tamis.core.metrics import PHONON_HIGHEST, PHONON_IMAGINARY, PHONON_LOWEST
+from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample
 from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 FCC = {"gamma": (0, 0, 0), "X": (0.5, 0, 0.5), "K": (0.375, 0.375, 0.75), "L": (0.5, 0.5, 0.5)}
 BCC = {"gamma": (0, 0, 0), "H": (0.5, -0.5, 0.5), "P": (0.25, 0.25, 0.25), "N": (0, 0, 0.5)}
@@ -28,21 +29,16 @@ POINTS_PER_LINE = 41
 
 
 @dataclass(frozen=True)
-class Phonons(Property):
+class Phonons(Checked, Property):
     """Harmonic frequencies from forces on a supercell with one displaced atom (phonopy).
 
     repeat: of the primitive cell along each vector; a multiple of 4 makes every special point exact. displacement: Å.
     imaginary: frequencies below minus this count as imaginary, THz.
     """
 
-    repeat: int
-    displacement: float
-    imaginary: float
-
-    def __post_init__(self) -> None:
-        check_positive(repeat=self.repeat, displacement=self.displacement)
-        if self.imaginary < 0.0:
-            raise TamisError(f"imaginary is {self.imaginary}; a frequency of 0 THz or more is needed")
+    repeat: Annotated[int, Whole(1)]
+    displacement: Annotated[float, Above(0, "Å")]
+    imaginary: Annotated[float, AtLeast(0, "THz")]
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
         """phonon_<point>_lowest_THz, phonon_<point>_highest_THz, phonon_imaginary_percent, phonon_highest_THz."""
@@ -56,15 +52,13 @@ class Phonons(Property):
             optical = found[3:] if name == "gamma" else found  # three are translations
             if optical.size:
                 values |= {
-                    f"phonon_{name}_lowest_THz": float(optical.min()),
-                    f"phonon_{name}_highest_THz": float(optical.max()),
+                    PHONON_LOWEST.format(name): float(optical.min()),
+                    PHONON_HIGHEST.format(name): float(optical.max()),
                 }
         mesh = phonons.run_mesh([self.repeat] * 3, is_gamma_center=True)  # what the supercell holds exactly
         modes = np.asarray(mesh.frequencies)
         weights = np.asarray(mesh.weights, dtype=float)[:, None] * np.ones_like(modes)
-        values["phonon_imaginary_percent"] = float(
-            100.0 * weights[modes < -self.imaginary].sum() / weights.sum()
-        )
+        values[PHONON_IMAGINARY] = float(100.0 * weights[modes < -self.imaginary].sum() / weights.sum())
         yield Measured(values, data | {"lines": _lines(phonons, sample.crystal.structure)})
 
     def _phonons(self, sample: Sample) -> Any:
@@ -83,20 +77,15 @@ class Phonons(Property):
         phonons.symmetrize_force_constants()
         return phonons
 
-    def draw(self, figure: Figure, data: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+    def draw(self, ax: Axes, data: Mapping[str, Any], line: str, label: str) -> None:
         """Frequencies along lines between the special points."""
-        lines = data.get("lines")
-        if not lines:
-            return False
-        axes = figure.subplots(1, len(lines), sharey=True)
-        for ax, i in zip(axes, range(len(lines)), strict=True):
-            for curve, style in ((reference.get("lines"), "k--"), (lines, "C0-")):
-                if curve:
-                    ax.plot(np.linspace(0, 1, POINTS_PER_LINE), curve[i]["frequencies_THz"], style, lw=1)
-            ax.axhline(0.0, color="0.7", lw=0.8)
-            ax.set_xticks([0, 1], [lines[i]["from"], lines[i]["to"]])
-        axes[0].set_ylabel("frequency (THz)")
-        return True
+        for i, one in enumerate(data.get("lines", ())):
+            along = i + np.linspace(0.0, 1.0, POINTS_PER_LINE)
+            ax.plot(along, one["frequencies_THz"], line, color="C0", label=None if i else label)
+            ax.text(i + 0.5, 0.0, f"{one['from']} to {one['to']}", ha="center", va="bottom")
+            ax.axvline(i, color="0.7", lw=0.8)
+        ax.set_xticks([])
+        ax.set_ylabel("frequency (THz)")
 
 
 def _forces(sample: Sample, supercell: Any) -> Array:

@@ -4,53 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
 from ase.optimize import LBFGS
 from scipy.optimize import minimize_scalar
 
-from tamis.evaluation.properties.base import Array, PropertyError, Sample, check_positive
+from tamis.core.fields import Above, Checked, Whole
+from tamis.evaluation.properties.base import Array, PropertyError, Sample
 
 STRIDE = 0.01
-"""Steps between the lattice constants that are looked at first, relative to the starting one."""
+"""Step of the first scan of lattice constants, relative to the starting one."""
 FURTHEST = 14
-"""Of these steps, up or down."""
+"""Number of these steps, up or down, after which the scan gives up."""
 TOLERANCE = 1e-9
-"""Of the lattice constant, relative."""
+"""Relative, of the lattice constant."""
 LONGEST_STEP = 0.1
 """Å, of an atom in one step of an optimiser."""
 
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(Checked):
     """Where a relaxation of ions ends.
 
     fmax: largest force on an atom, eV/Å. max_steps: after which it has failed. max_displacement: of an atom from its
     start, Å, beyond which it has failed: the structure is another one.
     """
 
-    fmax: float
-    max_steps: int
-    max_displacement: float
-
-    def __post_init__(self) -> None:
-        check_positive(fmax=self.fmax, max_steps=self.max_steps, max_displacement=self.max_displacement)
+    fmax: Annotated[float, Above(0, "eV/Å")]
+    max_steps: Annotated[int, Whole(1)]
+    max_displacement: Annotated[float, Above(0, "Å")]
 
 
 def relaxed_lattice_constant(sample: Sample) -> float:
-    """Cubic lattice constant, Å, of the energy's minimum next to the crystal's own; searched once a sample.
+    """Cubic lattice constant, Å, of the energy's minimum nearest to the crystal's own.
 
     Raises
     ------
     PropertyError : there is no minimum downhill within 14 %.
     """
-    if "lattice_constant_A" not in sample.known:
-        sample.known["lattice_constant_A"] = _lattice_constant(sample)
-    return sample.known["lattice_constant_A"]
-
-
-def _lattice_constant(sample: Sample) -> float:
     crystal = sample.crystal
 
     def energy(a: float) -> float:

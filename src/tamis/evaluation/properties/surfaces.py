@@ -4,34 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
-from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Checked, Rule
+from tamis.core.metrics import SURFACE, SURFACE_UNRELAXED
 from tamis.core.units import J_PER_M2_PER_EV_PER_A2
-from tamis.evaluation.properties.base import Measured, Property, PropertyError, Sample, check_positive
+from tamis.evaluation.properties.base import Measured, Property, PropertyError, Sample
 from tamis.evaluation.properties.relaxation import Limits, relax, relaxed_lattice_constant
 from tamis.evaluation.properties.slab import slab
 
 
+class Miller(Rule):
+    """Miller indices, such as "100"."""
+
+    words = 'three digits in quotes are needed, such as "100"'
+
+    def allows(self, value: str) -> bool:
+        """Not "000"."""
+        return len(value) == 3 and value.isdigit() and value != "000"
+
+
 @dataclass(frozen=True)
-class Surfaces(Property):
+class Surfaces(Checked, Property):
     """Slabs with the smallest surface cell, in which atoms relax but cannot reconstruct.
 
     miller: indices, such as "100". thickness: of the slabs, Å. vacuum: between their images, Å. relaxation: of ions.
     """
 
-    miller: tuple[str, ...]
-    thickness: float
-    vacuum: float
+    miller: Annotated[tuple[str, ...], Miller()]
+    thickness: Annotated[float, Above(0, "Å")]
+    vacuum: Annotated[float, Above(0, "Å")]
     relaxation: Limits
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "miller", tuple(self.miller))
-        check_positive(thickness=self.thickness, vacuum=self.vacuum)
-        for indices in self.miller:
-            if len(indices) != 3 or not indices.isdigit() or indices == "000":
-                raise TamisError(f'miller has {indices!r}; three digits in quotes are needed, such as "100"')
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
         """surface_<indices>_unrelaxed_J_per_m2 and surface_<indices>_J_per_m2."""
@@ -44,14 +49,12 @@ class Surfaces(Property):
             cut = slab(sample.crystal, a, (h, k, l), self.thickness, self.vacuum)
             twice_area = 2.0 * float(np.linalg.norm(np.cross(cut.cell[0], cut.cell[1])))
             scale = J_PER_M2_PER_EV_PER_A2 / twice_area
-            yield Measured(
-                {f"surface_{name}_unrelaxed_J_per_m2": (sample.energy(cut) - bulk * len(cut)) * scale}
-            )
+            yield Measured({SURFACE_UNRELAXED.format(name): (sample.energy(cut) - bulk * len(cut)) * scale})
             try:
                 relaxed = relax(cut, sample, self.relaxation)
             except PropertyError as error:  # the other surfaces may do better
                 failed.append(f"{name}: {error}")
                 continue
-            yield Measured({f"surface_{name}_J_per_m2": (sample.energy(relaxed) - bulk * len(cut)) * scale})
+            yield Measured({SURFACE.format(name): (sample.energy(relaxed) - bulk * len(cut)) * scale})
         if failed:
             raise PropertyError("; ".join(failed))

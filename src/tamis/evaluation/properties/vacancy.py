@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -12,8 +13,10 @@ from ase.mep import NEB
 from ase.optimize import FIRE
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import Between, Checked, Whole
+from tamis.core.metrics import VACANCY_FORMATION, VACANCY_MIGRATION, VACANCY_UNRELAXED
 from tamis.data.crystal import ATOMS_PER_CUBE
-from tamis.evaluation.properties.base import Measured, Property, PropertyError, Sample, check_positive
+from tamis.evaluation.properties.base import Measured, Property, PropertyError, Sample
 from tamis.evaluation.properties.relaxation import LONGEST_STEP, Limits, relax, relaxed_lattice_constant
 
 SHELL = 1.1
@@ -21,7 +24,7 @@ SHELL = 1.1
 
 
 @dataclass(frozen=True)
-class Vacancy(Property):
+class Vacancy(Checked, Property):
     """One atom missing in a supercell of the relaxed lattice constant.
 
     n_atoms: the smallest cubic supercell with at least so many. inward: starts of the relaxation: the neighbours moved
@@ -31,20 +34,15 @@ class Vacancy(Property):
     relaxation.
     """
 
-    n_atoms: int
-    inward: tuple[float, ...]
+    n_atoms: Annotated[int, Whole(1)]
+    inward: Annotated[tuple[float, ...], Between(0, 0.5, say=0.2, below=True)]
     relaxation: Limits
-    n_images: int
+    n_images: Annotated[int, Whole(0)]
     path: Limits
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "inward", tuple(self.inward))
-        check_positive(n_atoms=self.n_atoms)
-        if not self.inward or not all(0.0 <= part < 0.5 for part in self.inward):
-            raise TamisError(
-                f"inward is {list(self.inward)}; a list of numbers from 0 to 0.5 is needed, say [0.0, 0.2]"
-            )
-        if self.n_images < 0 or (self.n_images > 0 and self.n_images % 2 == 0):
+        super().__post_init__()
+        if self.n_images > 0 and self.n_images % 2 == 0:
             raise TamisError(f"n_images is {self.n_images}; 0 or an odd number is needed")
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
@@ -55,12 +53,12 @@ class Vacancy(Property):
         vacant = full.copy()
         del vacant[0]
         yield Measured(
-            {"vacancy_formation_unrelaxed_eV": sample.energy(vacant) - rest},
+            {VACANCY_UNRELAXED: sample.energy(vacant) - rest},
             {"n_atoms": len(full)},
         )
         site = full.positions[0]
         inward, start = self._lowest(sample, vacant, site)
-        yield Measured({"vacancy_formation_eV": sample.energy(start) - rest}, {"lowest_from_inward": inward})
+        yield Measured({VACANCY_FORMATION: sample.energy(start) - rest}, {"lowest_from_inward": inward})
         if self.n_images:
             jumper = int(np.argmin(find_mic(site - vacant.positions, full.cell)[1]))
             after = vacant.copy()
@@ -105,7 +103,7 @@ class Vacancy(Property):
             raise PropertyError(f"the path of migration is not relaxed after {self.path.max_steps} steps")
         energies = np.array([sample.energy(image) for image in images])
         return Measured(
-            {"vacancy_migration_eV": float(energies.max() - energies[0])},
+            {VACANCY_MIGRATION: float(energies.max() - energies[0])},
             {"path_eV": (energies - energies[0]).tolist()},
         )
 

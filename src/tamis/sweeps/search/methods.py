@@ -12,8 +12,8 @@ from optuna.distributions import CategoricalDistribution
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 
-from tamis.core.configuration import suggest
 from tamis.core.errors import TamisError
+from tamis.core.suggestions import suggest
 from tamis.sweeps.search.settings import SearchSettings
 from tamis.sweeps.search.space import Space
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from optuna.trial import Trial, TrialState
 
-from tamis.core.configuration import suggest
 from tamis.core.errors import TamisError
 from tamis.core.metrics import TEST, TRAIN
 from tamis.core.secrets import redacted
+from tamis.core.suggestions import suggest
 from tamis.records.record import COMPLETE, SKIPPED, STOPPED, TrialRecord
 
 ERROR = "error"

@@ -15,7 +15,7 @@ from optuna import Study, TrialPruned
 from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 
-from tamis.core.configuration import explain
+from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
 from tamis.core.interrupts import interrupted
 from tamis.records.record import TrialRecord, read_record

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from tamis.core.configuration import suggest
 from tamis.core.errors import MissingEngineError, TamisError
 from tamis.core.fields import Between, Checked, OneOf, Whole
 from tamis.core.names import printable
+from tamis.core.suggestions import suggest
 
 DIRECTIONS = ("minimize", "maximize")
 LONGEST_NAME = 512

@@ -18,8 +18,8 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial, create_trial
 
-from tamis.core.configuration import suggest
 from tamis.core.errors import TamisError
+from tamis.core.suggestions import suggest
 
 Domain = CategoricalDistribution | IntDistribution | FloatDistribution
 When = tuple[tuple[str, tuple[str, ...]], ...]

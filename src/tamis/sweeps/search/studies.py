@@ -22,10 +22,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from tamis.core.configuration import suggest
 from tamis.core.errors import TamisError
 from tamis.core.locks import is_in_use
 from tamis.core.secrets import redacted
+from tamis.core.suggestions import suggest
 from tamis.sweeps.job import differences
 from tamis.sweeps.search.settings import SearchSettings
 from tamis.sweeps.search.space import Space, clash_of, in_words

@@ -1,0 +1,66 @@
+"""Metrics have their names from ``tamis.core.metrics``, which knows the unit and the direction of each."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tamis.core import metrics
+from tamis.core.metrics import Better, metric
+
+SOURCE = Path(__file__).parents[2] / "src"
+LISTED = [name for names in metrics.METRICS.values() for name in names]
+A_NAME = re.compile(
+    "|".join(re.escape(name).replace(r"\{\}", "[^/ ]*") for name in LISTED)
+    + r"|.*_error_(percent|eV).*|(train|validation|test|kept|fit|seconds|memory|properties|md)/.*",
+    re.DOTALL,
+)
+
+
+def literals(path: Path) -> list[tuple[int, str]]:
+    """Line and text of all strings in a file, but for those that document something."""
+    tree = ast.parse(path.read_text())
+    documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [
+        (node.lineno, node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents
+    ]
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: path.stem)
+def test_no_name_of_a_metric_is_a_literal(path):
+    if path != SOURCE / "tamis" / "core" / "metrics.py":
+        assert not [(line, text) for line, text in literals(path) if A_NAME.fullmatch(text)]
+
+
+def test_no_metric_is_listed_twice():
+    assert len(set(LISTED)) == len(LISTED)
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "better"),
+    [
+        ("test/force_mae_eV_per_A", "eV/Å", Better.LOWER),
+        ("validation/stress_rmse_GPa/a group, or\nwhat a user calls one", "GPa", Better.LOWER),
+        ("train/energy_mae_meV_per_atom", "meV/atom", Better.LOWER),
+        ("kept/atoms", "", Better.NEITHER),
+        ("seconds/fit", "s", Better.LOWER),
+        ("memory/process_peak_MiB", "MiB", Better.LOWER),
+        ("fit/energy_weight_per_A", "1/Å", Better.NEITHER),
+        ("properties/elastic_C11_GPa", "GPa", Better.NEITHER),
+        ("properties/elastic_C11_error_percent", "%", Better.NEARER_TO_ZERO),
+        ("properties/vacancy_formation_error_eV", "eV", Better.NEARER_TO_ZERO),
+        ("properties/surface_110_unrelaxed_J_per_m2", "J/m²", Better.NEITHER),
+        ("properties/phonon_gamma_lowest_THz", "THz", Better.NEITHER),
+        ("properties/failed", "", Better.LOWER),
+        ("md/stable_fraction/NVT_300K", "", Better.HIGHER),
+        ("md/nve_drift_meV_per_atom_per_ps", "meV/atom/ps", Better.NEARER_TO_ZERO),
+        ("md/ms_per_step", "ms/step", Better.LOWER),
+        ("md/outside_kept_own_space_fraction/NVT_300K", "", Better.LOWER),
+        ("properties/from_another_package_eV", "eV", None),
+    ],
+)
+def test_a_name_tells_unit_and_direction(name, unit, better):
+    assert (metric(name).unit, metric(name).better) == (unit, better)
