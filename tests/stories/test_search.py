@@ -45,7 +45,9 @@ def test_a_search_leaves_records_plots_and_a_table(folder):
 
 def test_the_same_command_goes_on(folder, tmp_path):
     before = points(study_of(folder))
-    assert tamis_here(tmp_path, *FEW, "tracking=null")[0] == 0  # MLflow keeps the connection of a relative path
+    assert (
+        tamis_here(tmp_path, *FEW, "tracking=null")[0] == 0
+    )  # MLflow keeps the connection of a relative path
     assert points(study_of(tmp_path)) == before, "the same seed, other trials"
     for total in (3, 4):
         status, said = tamis_here(folder, *SPACE, f"hydra.sweeper.n_trials={total}")
@@ -72,10 +74,16 @@ def test_the_same_command_goes_on(folder, tmp_path):
         (["hydra.sweeper.n_trials=0"], "n_trials is 0"),
         (["hydra.sweeper.constraints=['kept/atoms < 9']"], "a constraint is"),
         (["hydra/sweeper/sampler=cmaes", "pruner=random,fps"], "CmaEsSampler cannot search choices (pruner)"),
-        (["model.basis.r_cut=interval(4.0,6.0)"], "space.model.basis.r_cut: float 4.0 to 5.0 -> float 4.0 to 6.0"),
+        (
+            ["model.basis.r_cut=interval(4.0,6.0)"],
+            "space.model.basis.r_cut: float 4.0 to 5.0 -> float 4.0 to 6.0",
+        ),
         (["validation_fraction=0.2"], "config.validation_fraction: 0.1 -> 0.2"),
         (["dataset.seed=1"], "config.data: "),
-        (["hydra.sweeper.study_name=other", "hydra.sweep.dir=multirun/small"], "there is no study other in its"),
+        (
+            ["hydra.sweeper.study_name=other", "hydra.sweep.dir=multirun/small"],
+            "there is no study other in its",
+        ),
     ],
 )
 def test_refused_before_the_first_trial(folder, more, words):

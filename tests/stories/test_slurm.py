@@ -16,8 +16,8 @@ from tamis.study.slurm_settings import Resources, Slurm
 from tamis.study.slurm_task import Share, read_task
 from tamis.study.trials import Trial
 from tamis.study.worker import SharedParts, run_one
+from tests.searches import check_whole, load
 from tests.slurm_cluster import Cluster, cluster, why_not
-from tests.studies import check_whole, counted, load
 
 from tamis.core.errors import MissingEngineError, TamisError
 from tamis.records.record import COMPLETE, FAILED, read_record
