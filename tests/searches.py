@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 
 from tamis.core.errors import TamisError
 from tamis.records.record import COMPLETE, FAILED, SKIPPED, STOPPED, TrialRecord
-from tamis.sweeps.folder import SweepFolder
+from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job
 from tamis.sweeps.search import search as module
 from tamis.sweeps.search.methods import check_methods, make_sampler, make_stopper
@@ -131,6 +131,7 @@ class Toy:
             given,
             space,
             self.folder,
+            self.folder.begin(Sweep("toy"), None),
             workers or InThisProcess(),
             composed,
             self.published.append,
@@ -190,7 +191,7 @@ QUICK = (
 def tamis(folder: Path, *overrides: str, output: Any = subprocess.PIPE) -> subprocess.Popen[str]:
     """Start ``tamis -m`` in ``folder``."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tamis.commands.run", "-m", *QUICK, *overrides],
+        [sys.executable, "-m", "tamis.cli", "-m", *QUICK, *overrides],
         cwd=folder,
         env=environment(),
         stdout=output,

@@ -9,7 +9,7 @@ import pytest
 from tests.searches import load, tamis
 from tests.servers import Postgres
 
-from tamis.sweeps.search.studies import FOLDER, counted
+from tamis.sweeps.search.studies import SWEEP, counted
 
 TOTAL = 12
 
@@ -51,7 +51,7 @@ def test_three_commands_and_a_kill_make_the_total(tmp_path, address):
     trials = counted(study)
     assert all(trial.state.is_finished() for trial in study.trials)
     assert TOTAL <= len(trials) <= TOTAL + 1, "two commands may begin the last trial together"
-    assert len({trial.user_attrs[FOLDER] for trial in trials}) > 1
+    assert len({trial.user_attrs[SWEEP]["folder"] for trial in trials}) > 1
     assert len({trial.params["seed.select"] for trial in trials}) > TOTAL / 2, "they draw the same points"
     assert tamis(tmp_path, *typed, "hydra.sweep.dir=out0").wait() == 0
     assert len(load(address, name).trials) == len(study.trials), "a full study grew"

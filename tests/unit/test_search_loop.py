@@ -14,8 +14,8 @@ from tests.searches import Toy, check_whole, points, run_toy
 from tamis.core.errors import TamisError
 from tamis.core.interrupts import Interrupts
 from tamis.records.record import read_record
-from tamis.sweeps.folder import SweepFolder
-from tamis.sweeps.search.studies import FOLDER, counted
+from tamis.sweeps.folder import Sweep, SweepFolder
+from tamis.sweeps.search.studies import SWEEP, counted
 from tamis.sweeps.workers import InThisProcess, WorkerDiedError, Workers
 
 KINDS = {"x": "interval(-5, 5)", "kind": "choice(a, b)"}
@@ -324,20 +324,20 @@ def test_commands_that_share_a_study_stop_at_the_total(tmp_path, storage, monkey
 
 
 def test_only_trials_whose_command_is_gone_are_run_again(tmp_path, storage):
-    asked = Toy(tmp_path / "c", storage=storage).study
-    for place in ("a", "b", "elsewhere"):
-        asked.ask({"x": optuna.distributions.FloatDistribution(-5, 5)}).set_user_attr(
-            FOLDER, str(tmp_path / place)
-        )
-    for place in ("a", "b"):
-        SweepFolder(tmp_path / place).path.mkdir()
-    with SweepFolder(
-        tmp_path / "a"
-    ).alone():  # its command lives; that of b does not; elsewhere cannot be seen
-        study = Toy(tmp_path / "c", storage=storage).run()
-    states = [trial.state for trial in study.trials[:3]]
-    assert states == [TrialState.RUNNING, TrialState.FAIL, TrialState.RUNNING]
-    assert len(counted(study)) == 12, "what runs elsewhere counts"
+    """The command of a lives; that of b does not; c has the path of another machine; d cannot be seen."""
+    asked = Toy(tmp_path / "own", storage=storage).study
+    for place in "abcd":
+        sweep = Sweep(place)
+        if place != "d":
+            (tmp_path / place).mkdir()
+            SweepFolder(tmp_path / place).begin(Sweep("elsewhere") if place == "c" else sweep, None)
+        trial = asked.ask({"x": optuna.distributions.FloatDistribution(-5, 5)})
+        trial.set_user_attr(SWEEP, {"folder": str(tmp_path / place), "id": sweep.id})
+    with SweepFolder(tmp_path / "a").alone():
+        study = Toy(tmp_path / "own", storage=storage).run()
+    states = [trial.state.name for trial in study.trials[:4]]
+    assert states == ["RUNNING", "FAIL", "RUNNING", "RUNNING"]
+    assert len(counted(study)) == 12, "trials that run elsewhere count"
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def run_search(
             raise TamisError("a search needs hydra/launcher=basic, dask or dask_*, which have workers")
         with Publisher(instantiate(config.tracking), folder, folder.begin(about, None)) as publisher:
             try:
-                search = _open(settings, space, definition, folder, workers, composer, publisher)
+                search = _open(settings, space, definition, workers, composer, publisher)
                 search.run()
             except (StorageInternalError, SQLAlchemyError) as error:
                 reason = str(error.__cause__ or error).splitlines()[0]
@@ -126,12 +126,12 @@ def _open(
     settings: SearchSettings,
     space: Space,
     definition: dict[str, Any],
-    folder: SweepFolder,
     workers: Workers,
     composer: Composer,
     publisher: Publisher,
 ) -> Search:
     """Open the study, and give it its sampler and its stopper."""
+    folder = publisher.folder
     storage = open_storage(address_of(settings.storage, folder.path), settings.retries)
     study = open_study(settings, space, definition, storage, folder.path)
     n_begun = sum(one.state != TrialState.WAITING for one in study.get_trials(deepcopy=False))
@@ -147,6 +147,7 @@ def _open(
         settings=settings,
         space=space,
         folder=folder,
+        sweep=publisher.sweep,
         workers=workers,
         compose=lambda overrides: composer.config(_pairs(overrides)),
         publish=publisher.publish,

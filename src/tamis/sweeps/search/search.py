@@ -19,13 +19,13 @@ from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
 from tamis.core.interrupts import interrupted
 from tamis.records.record import TrialRecord, read_record
-from tamis.sweeps.folder import SweepFolder
+from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job
 from tamis.sweeps.running import leave_failure, run_job
 from tamis.sweeps.search.outcome import ERROR, Outcome, Rule, outcome_of
 from tamis.sweeps.search.settings import SearchSettings
 from tamis.sweeps.search.space import Space, as_text
-from tamis.sweeps.search.studies import EXHAUSTED, FOLDER, counted, ended, is_abandoned, run_again
+from tamis.sweeps.search.studies import EXHAUSTED, SWEEP, counted, ended, is_abandoned, run_again
 from tamis.sweeps.workers import WorkerDiedError, Workers
 
 ENOUGH = 10
@@ -50,6 +50,7 @@ class Search:
     settings: SearchSettings
     space: Space
     folder: SweepFolder
+    sweep: Sweep
     workers: Workers
     compose: Callable[[Sequence[str]], Mapping[str, object]]
     publish: Callable[[str], None]
@@ -98,9 +99,10 @@ class Search:
         """Tell Optuna how the trials of commands that are gone ended, or enqueue them again."""
         is_shared = self.settings.storage is not None
         for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
-            if not is_abandoned(trial, self.folder.path, is_shared):
+            if not is_abandoned(trial, self.sweep, is_shared):
                 continue
-            place = SweepFolder(Path(trial.user_attrs.get(FOLDER, self.folder.path)))
+            of = trial.user_attrs.get(SWEEP, {})
+            place = self.folder if of.get("id") == self.sweep.id else SweepFolder(Path(of.get("folder", "/")))
             outcome = self._outcome([one for one in map(place.record, self._names(trial.number)) if one])
             if outcome is None:
                 run_again(self.study, trial, self.settings.retries)
@@ -130,7 +132,7 @@ class Search:
     def _objective(self, trial: Trial) -> tuple[float, ...]:
         """Run a trial's jobs, and return the values of its objectives."""
         try:
-            trial.set_user_attr(FOLDER, str(self.folder.path))
+            trial.set_user_attr(SWEEP, {"folder": str(self.folder.path), "id": self.sweep.id})
             outcome = self._run(trial)
         except KeyboardInterrupt:
             run_again(self.study, self.study.trials[trial.number])

@@ -26,6 +26,7 @@ from tamis.core.errors import TamisError
 from tamis.core.locks import is_in_use
 from tamis.core.secrets import redacted
 from tamis.core.suggestions import suggest
+from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import differences
 from tamis.sweeps.search.settings import SearchSettings
 from tamis.sweeps.search.space import Space, clash_of, in_words
@@ -34,12 +35,12 @@ log = logging.getLogger(__name__)
 SQLITE = "study.db"
 DEFINITION, EXHAUSTED = "definition", "exhausted"
 """Attributes of a study: what makes it the same one; whether its sampler has no more points."""
-FOLDER = "folder"
-"""Attribute of a trial: the folder of the sweep that runs it."""
+SWEEP = "sweep"
+"""Attribute of a trial: folder and id of the sweep that runs it; a folder on another machine may have the same path."""
 HEARTBEAT_S, GRACE_S = 60, 300
 """On a database server: how often a command says that a trial runs, and after what silence others run it again."""
 NEWBORN_S = 60.0
-"""A trial that says nothing of its folder for so long has lost its command."""
+"""A trial that says nothing of its sweep for so long has lost its command."""
 MOST_DIFFERENCES = 20
 
 
@@ -192,8 +193,9 @@ def _clashes(study: Study, settings: SearchSettings, space: Space) -> Iterator[s
 
 
 def history_of(trial: FrozenTrial) -> list[int]:
-    """Numbers of the trials that this one repeats, because their commands died or were interrupted."""
-    return RetryHeartbeatStaleTrialCallback.retry_history(trial)
+    """Numbers of the trials that this one repeats, as Optuna's callback for retries notes them."""
+    history: list[int] = trial.system_attrs.get("retry_history", [])
+    return history
 
 
 def counted(study: Study) -> list[FrozenTrial]:
@@ -217,13 +219,15 @@ def run_again(study: Study, trial: FrozenTrial, retries: int | None = None) -> N
     RetryHeartbeatStaleTrialCallback(max_retry=retries)(study, same)
 
 
-def is_abandoned(trial: FrozenTrial, own: Path, is_shared: bool) -> bool:
-    """Whether the command of a running trial is gone; ``own`` is the folder that this command holds the lock of.
+def is_abandoned(trial: FrozenTrial, own: Sweep, is_shared: bool) -> bool:
+    """Whether the command of a running trial is gone; ``own`` is the sweep that this command alone works on.
 
     A trial whose folder cannot be seen from here is left to Optuna's heartbeat, or to the next command in that folder.
     """
-    folder = trial.user_attrs.get(FOLDER)
-    if folder is None:
+    if (sweep := trial.user_attrs.get(SWEEP)) is None:
         begun = trial.datetime_start or datetime.now()
         return not is_shared or (datetime.now() - begun).total_seconds() > NEWBORN_S
-    return folder == str(own) or (Path(folder).is_dir() and not is_in_use(Path(folder)))
+    folder = SweepFolder(Path(sweep["folder"]))
+    known = folder.sweep()
+    is_here = known is not None and known.id == sweep["id"]
+    return bool(sweep["id"] == own.id or (is_here and not is_in_use(folder.path)))
