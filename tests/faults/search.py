@@ -13,6 +13,8 @@ from tests.faults.scenario import Scenario
 from tests.searches import Toy, check_whole, load
 
 from tamis.core.config_errors import explain
+from tamis.core.errors import TamisError
+from tamis.sweeps.search.studies import storage_failure
 
 N_TRIALS = 4
 
@@ -42,6 +44,12 @@ class Search(Scenario):
             self._toy(folder).run()
         except OSError as error:  # as tamis.commands.run.main does
             raise SystemExit(explain(error)) from error
+        except TamisError:
+            raise
+        except Exception as error:  # as tamis.sweeps.search.run does
+            if not (reason := storage_failure(error)):
+                raise
+            raise SystemExit(reason) from error
 
     def _rows(self, folder: Path) -> list[tuple[object, ...]]:
         """Ended trials: number, state, values."""

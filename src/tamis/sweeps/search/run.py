@@ -14,10 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from rich.console import Console
-from sqlalchemy.exc import SQLAlchemyError
 
 from tamis.core.errors import TamisError
 from tamis.core.secrets import redacted
@@ -34,7 +32,7 @@ from tamis.sweeps.search.plots import PAGE, leave_plots
 from tamis.sweeps.search.search import Search
 from tamis.sweeps.search.settings import SearchSettings
 from tamis.sweeps.search.space import Space
-from tamis.sweeps.search.studies import address_of, open_storage, open_study
+from tamis.sweeps.search.studies import address_of, open_storage, open_study, storage_failure
 from tamis.sweeps.workers import Workers, workers_of
 
 
@@ -76,11 +74,12 @@ def run_search(
             try:
                 search = _open(settings, space, definition, workers, composer, publisher)
                 search.run()
-            except (StorageInternalError, SQLAlchemyError) as error:
-                reason = str(error.__cause__ or error).splitlines()[0]
+            except Exception as error:
+                if isinstance(error, TamisError) or not (reason := storage_failure(error)):
+                    raise
                 raise TamisError(
-                    f"the storage of study {settings.study_name} failed ({redacted(reason)}); the records are kept: "
-                    "when that is mended the same command goes on with them"
+                    f"the storage of study {settings.study_name} failed ({reason}); the records are kept: when that is "
+                    "mended, the same command goes on with them"
                 ) from error
             leave_table(search.study, folder.path)
             if settings.plots:

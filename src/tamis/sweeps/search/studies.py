@@ -21,6 +21,7 @@ from optuna.storages import (
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from tamis.core.errors import TamisError
 from tamis.core.locks import is_in_use
@@ -83,6 +84,15 @@ def open_storage(address: str, retries: int = 0) -> BaseStorage:
             f"hydra.sweeper.storage={redacted(address)} cannot be opened ({redacted(reason)}); is the server running, "
             "its driver installed, the address right, and may you write there?"
         ) from error
+
+
+def storage_failure(error: BaseException | None) -> str:
+    """What the database or the file system said, if that is behind ``error``; else nothing. Optuna wraps it."""
+    while error is not None:
+        if isinstance(error, OSError | SQLAlchemyError):
+            return redacted(str(getattr(error, "orig", None) or error).splitlines()[0])
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _write_ahead(storage: RDBStorage) -> None:
