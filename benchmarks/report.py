@@ -1,4 +1,4 @@
-"""How long `tamis-report` takes for a study of ten thousand trials.
+"""How long `tamis report` takes for ten thousand trials.
 
 One real trial (snap on sw_silicon, a learning curve) is run, and written again under other choices and seeds with
 errors multiplied by random numbers: files as large as real ones, in a scratch folder that is removed.
@@ -86,7 +86,8 @@ def main() -> None:
         write_trials(record, lines, folder, arguments.n)
         size = sum(path.stat().st_size for path in folder.rglob("*.json")) / 2**20
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        command = [sys.executable, "-m", "tamis.commands.report", str(folder), f"out={scratch}/report"]
+        tamis = str(Path(sys.executable).with_name("tamis"))
+        command = [tamis, "report", str(folder), "--out", f"{scratch}/report", "--no-coverage"]
         done = subprocess.run(
             command, check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
         )

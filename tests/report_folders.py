@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from tamis.analysis.comparison import Comparison
 from tamis.commands.report import make_report
@@ -39,6 +40,7 @@ def write_trial(
     problems: dict[str, str] | None = None,
     validation: float | None = None,
     started: float = 1.0,
+    block: str = "",
 ) -> Path:
     """One trial whose test force MAE is ``level`` at the whole pool and falls as atoms^-0.3.
 
@@ -75,6 +77,7 @@ def write_trial(
             "seed": {"split": seed, "select": seed, "fit": seed},
             "validation_fraction": 0.1,
         },
+        labels={"block": block} if block else {},
         versions={"git": "abc"},
         dataset=DatasetFacts(
             fingerprint=f"{element}-{split}",
@@ -152,6 +155,23 @@ def report(folder: Path) -> str:
     return to_markdown(make_report([folder], Links())[1])
 
 
-def primary(folder: Path) -> list[Comparison]:
-    """The comparisons that decide, of the trials below ``folder``."""
-    return list(make_report([folder], Links())[0].primary.values())
+def comparisons(folder: Path) -> list[Comparison]:
+    """The comparisons of the trials below ``folder``."""
+    return list(make_report([folder], Links())[0].forces.values())
+
+
+def write_protocol(folder: Path, elements=("Si",), **changes) -> Path:
+    """The protocol of what ``write_study`` makes of each element; returns the folder."""
+    protocol = {
+        "_target_": "tamis.analysis.protocol.Protocol",
+        "data": [
+            {"dataset": "mlearn", "dataset.element": element, "dataset.split": "published"}
+            for element in elements
+        ],
+        "models": ["snap", "ace", "chimes"],
+        "pruner": "fps",
+        "descriptors": [*BASES],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "protocol.yaml").write_text(yaml.safe_dump({**protocol, **changes}))
+    return folder

@@ -12,6 +12,7 @@ import numpy as np
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from tamis.bases.base import Basis
 from tamis.bases.none import NoDescriptor
 from tamis.core import metrics as names
 from tamis.core.config_errors import explain
@@ -26,7 +27,7 @@ from tamis.data.extxyz_writer import write_extxyz
 from tamis.data.reach import cutoff_doubts
 from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
-from tamis.models.base import Potential
+from tamis.models.base import Model, Potential
 from tamis.models.judging import FEW
 from tamis.parts import Parts, Seeds, check_trial, effective, plain, trial_part
 from tamis.records.record import BudgetFacts, DatasetFacts, Point, SelectionFacts, Status, TrialRecord
@@ -127,7 +128,7 @@ def _run(
         parts = build(config)
         has_descriptor = not isinstance(parts.descriptor, NoDescriptor)
         parts.pruner.check_descriptor(has_descriptor)
-        record.own = _is_own(parts) if has_descriptor else None
+        record.own = is_own(parts.descriptor, parts.model) if has_descriptor else None
     with record.stage("dataset"):
         dataset = parts.source.load()
         rng = np.random.default_rng([seed.split, SPLIT])
@@ -313,7 +314,8 @@ def _budget(limits: Sequence[Limit]) -> BudgetFacts:
     return BudgetFacts("structures", tuple(limit.structures or 0 for limit in limits))
 
 
-def _is_own(parts: Parts) -> bool:
-    """Whether the descriptor gives the same numbers as the model's own."""
-    own = parts.model.own_descriptor
-    return own is not None and basis_key(own) == basis_key(parts.descriptor)
+def is_own(descriptor: Basis, model: Model) -> bool:
+    """Whether a descriptor gives the same numbers as the model's own."""
+    own = model.own_descriptor
+    # 4 and 4.0 are the same number, and make two keys
+    return own is not None and (own == descriptor or basis_key(own) == basis_key(descriptor))

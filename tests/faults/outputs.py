@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from unittest import mock
 
 from tests.faults.scenario import Scenario
 from tests.report_folders import write_trial
+from tests.typed import typed
 
 from tamis.commands import pick
 from tamis.commands import report as command
 
 
 class Report(Scenario):
-    """``tamis-report``, from its arguments to its files; the pages and figures are drawn once."""
+    """``tamis report``, from its arguments to its files; the pages and figures are drawn once."""
 
     def prepare(self, folder: Path) -> None:
         for seed in range(2):
@@ -25,15 +25,9 @@ class Report(Scenario):
         self.right = _files(folder.parent / "right")
 
     def _main(self, folder: Path, out: Path) -> None:
-        typed = [
-            "tamis-report",
-            str(folder / "trials"),
-            f"out={out}",
-            f"tracking.uri=sqlite:///{folder}/none.db",
-        ]
-        made = mock.patch.object(command, "make_report", lambda *_: self.made)
-        with made, mock.patch.object(sys, "argv", typed):
-            command.main()
+        where = ("--out", out, "--no-coverage", "--tracking", f"sqlite:///{folder}/none.db")
+        with mock.patch.object(command, "make_report", lambda *_: self.made):
+            typed(command, folder / "trials", *where)
 
     def run(self, folder: Path) -> None:
         self._main(folder, folder / "report")
@@ -54,15 +48,13 @@ class Report(Scenario):
 
 
 class Pick(Scenario):
-    """``tamis-pick``, which copies the kept structures and the potential of a trial."""
+    """``tamis pick``, which copies the kept structures and the potential of a trial."""
 
     def prepare(self, folder: Path) -> None:
         for seed in range(2):
             for fraction, level in ((1.0, 0.1), (0.5, 0.1 * 0.5**0.3)):
                 trial = folder / "trials" / f"{fraction}-{seed}"
-                write_trial(
-                    trial, seed=seed, fractions=(fraction,), level=level, validation=level, with_kept=True
-                )
+                write_trial(trial, seed=seed, fractions=(fraction,), level=level, validation=level)
                 (trial / "potential").mkdir()
                 (trial / "potential" / "silicon.snapcoeff").write_text("1.0\n" * 2000)
         self._main(folder, folder.parent / "right")
@@ -70,8 +62,7 @@ class Pick(Scenario):
 
     @staticmethod
     def _main(folder: Path, out: Path) -> None:
-        with mock.patch.object(sys, "argv", ["tamis-pick", str(folder / "trials"), f"out={out}"]):
-            pick.main()
+        typed(pick, folder / "trials", "--out", out)
 
     def run(self, folder: Path) -> None:
         self._main(folder, folder / "picked")

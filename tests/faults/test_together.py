@@ -43,7 +43,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
         raise ZeroDivisionError
     assert not list(final.parent.iterdir())
     with (
-        pytest.raises(TamisError, match=r"cannot write .*report \(No such file.*out="),
+        pytest.raises(TamisError, match=r"cannot write .*report \(No such file.*--out"),
         appears_whole(final) as scratch,
     ):
         (scratch / "not" / "there").write_text("")

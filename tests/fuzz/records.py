@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 from tests.fuzz.kinds import Kind, WrongAnswer
 from tests.fuzz.mutate import Rng, pick, spoiled, spoiled_json, word
-from tests.report_folders import write_trial
+from tests.report_folders import write_protocol, write_trial
+from tests.typed import typed
 
 from tamis.core.errors import TamisError
 
@@ -34,7 +34,7 @@ def prepare_study(folder: Path) -> Path:
 
 
 def report_document(study: Path) -> str:
-    """The report's page, as ``tamis-report`` makes it, without MLflow."""
+    """The report's page, as ``tamis report`` makes it, without MLflow."""
     from tamis.commands.report import make_report
     from tamis.report.html import to_html
     from tamis.report.links import Links
@@ -44,21 +44,21 @@ def report_document(study: Path) -> str:
 
 def read_all(study: Path, folder: Path) -> None:
     """What needs the record of one trial: comparing, picking, estimating, running again."""
-    from tamis.analysis.arms import study_of
+    from tamis.analysis.arms import results_of
     from tamis.analysis.trials import find_trials, read_trials
+    from tamis.commands.best import records_of
     from tamis.commands.compare import compare_runs
     from tamis.commands.pick import Wish, pick, weigh
     from tamis.report.html import to_html
     from tamis.report.links import Links
-    from tamis.search_runs import merged, records_of
     from tamis.sweeps.estimate import estimate, measurements
 
     trials = read_trials(find_trials([study]))
-    curves = study_of(trials).curves
+    curves = results_of(trials).curves
     steps: tuple[Callable[[], Any], ...] = (
         lambda: pick(weigh(curves, Wish(5.0, 1.0, 1.0, 5.0, 0.02))),
         lambda: to_html(compare_runs([folder, study / "snap-random-1"], Links())),
-        lambda: merged([*records_of(folder), *records_of(folder)]),
+        lambda: records_of(folder),
         lambda: estimate([], measurements([study])),
     )
     refused = None
@@ -117,19 +117,11 @@ def _rename(rng: Rng, content: dict[str, Any]) -> None:
 
 
 def prepare_beside(folder: Path) -> dict[str, bytes]:
-    from tamis.analysis.kept_sets import REVISION
-
     study = prepare_study(folder)
     trial = study / "snap-fps-snap-0"
-    one = {"key": ["a", "b", "c"], "ids": ["Si#1", "Si#2"], "x": [0.0, 1.0], "y": [1.0, 0.5], "variance": 0.9}
-    measures = {"coverage": [0.5, 0.9], "entropy": [1.0, 2.0]}
-    selections = {
-        **{"revision": REVISION, "spaces": {"Si": "snap"}, "maps": [one], "problems": ["none"]},
-        "trials": {trial.name: {"started": 1.0, "measures": measures}},
-    }
     return {
-        "selections.json": json.dumps(selections).encode(),
         "test_errors.csv": (trial / "test_errors.csv").read_bytes(),
+        "protocol.yaml": (write_protocol(folder) / "protocol.yaml").read_bytes(),
     }
 
 
@@ -152,86 +144,49 @@ def run_beside(rng: Rng, good: dict[str, bytes], folder: Path) -> None:
             (place / name).write_bytes(before)
 
 
-def _read_beside(name: str, trial: Path) -> None:
-    from tamis.analysis.kept_sets import read_kept_sets
+def _read_beside(name: str, path: Path, trial: Path) -> None:
+    from tamis.analysis.protocol import read_protocol
     from tamis.analysis.test_errors import Reader
     from tamis.analysis.trials import find_trials, read_trials
 
     trials = read_trials(find_trials([trial.parent]))
     mine = next(one for one in trials if one.folder == trial.resolve())
-    if name == "selections.json":
-        for values in read_kept_sets([trial.parent], trials).measures.values():
-            if any(not isinstance(v, int | float) for some in values.values() for v in some):
-                raise WrongAnswer("a measure that is no number was read")
-        if rng_free_report(trial.parent) and "<script" in report_document(trial.parent):
-            raise WrongAnswer("a word has become a tag")
+    if name == "protocol.yaml":
+        read_protocol([path.parent])
     else:
         found = Reader().read(mine)
         if found is not None and not np.isfinite(found.forces).all():
             raise WrongAnswer("errors that are not finite were read")
 
 
-def rng_free_report(study: Path) -> bool:
-    """Whether the page is drawn, too: for one spoiled file in eight, by its length."""
-    return (study / "selections.json").stat().st_size % 8 == 0
-
-
 # options of the commands
 
 
 OPTIONS = (
-    *(
-        "out",
-        "title",
-        "ui",
-        "within",
-        "energy_weight",
-        "force_weight",
-        "properties",
-        "stability",
-        "model",
-        "n",
-    ),
-    *("study", "folder", "storage", "rerun", "tracking.uri"),
+    *("out", "title", "ui", "within", "energy-weight", "force-weight", "properties", "stability", "model"),
+    *("no-coverage", "tracking", "wrong"),
 )
-
-
-def commands() -> dict[str, Callable[[], None]]:
-    from tamis.commands import best, compare, pick, selections
-    from tamis.commands import report as command
-
-    return {
-        "tamis-report": command.main,
-        "tamis-compare": compare.main,
-        "tamis-pick": pick.main,
-        "tamis-best": best.main,
-        "tamis-selections": selections.main,
-    }
 
 
 def run_options(rng: Rng, study: Path, folder: Path) -> None:
     """Whatever is typed, a command ends with an exit status and without a traceback."""
-    name, main = pick(rng, sorted(commands().items(), key=lambda one: one[0]))
+    from tamis.commands import compare, report
+    from tamis.commands import pick as picking
+
+    command = pick(rng, (report, compare, picking))
     arguments = [_typed(rng, study) for _ in range(int(rng.integers(0, 4)))]
     if rng.random() < 0.5:
         arguments.append(str(pick(rng, (study / "snap-random-0", study, folder))))
-    if name == "tamis-report" and study in map(Path, arguments) and rng.random() < 0.9:
+    if command is report and study in map(Path, arguments) and rng.random() < 0.9:
         arguments.remove(str(study))  # a page takes seconds
     place = folder / "deep" / "deeper"
     shutil.rmtree(folder / "deep", ignore_errors=True)
     place.mkdir(parents=True)
     said = io.StringIO()
-    with mock.patch.object(sys, "argv", [name, *arguments]), redirect_stdout(said), redirect_stderr(said):
-        import os
-
-        os.chdir(place)
-        try:
-            main()
-        except SystemExit as ended:
-            if ended.code not in (0, None):
-                raise TamisError(said.getvalue().strip() or str(ended)) from None
-        finally:
-            os.chdir(folder)
+    with redirect_stdout(said), redirect_stderr(said), contextlib.chdir(place):
+        status = typed(command, *arguments)
+    if status:
+        raise TamisError(said.getvalue().strip() or str(status))
     if not (study / "snap-random-0" / "record.json").exists():
         raise WrongAnswer("a trial is gone")
 
@@ -244,10 +199,8 @@ def _typed(rng: Rng, study: Path) -> str:
     if rng.random() < 0.2:
         return value
     key = pick(rng, OPTIONS)
-    # no server is asked
-    return (
-        f"{key}={value if key not in ('tracking.uri', 'storage') else 'sqlite:///' + value.replace(':', '')}"
-    )
+    where = "sqlite:///" + value.replace(":", "")  # no server is asked
+    return f"--{key}" if key == "no-coverage" else f"--{key}={where if key == 'tracking' else value}"
 
 
 KINDS = (

@@ -15,11 +15,9 @@ from tests.composing import composed
 from tests.fuzz.data_files import made
 from tests.report_folders import write_trial
 
-from tamis.analysis.kept_sets import KeptFile, read_file
 from tamis.analysis.trials import UNREADABLE, read_trials
 from tamis.bases.acsf.table import SymmetryFunction
 from tamis.bases.snap import SnapBasis, read_snap
-from tamis.commands.arguments import read_arguments
 from tamis.commands.pick import Wish
 from tamis.core.errors import TamisError
 from tamis.core.geometry import check_geometry
@@ -249,12 +247,6 @@ def test_a_damaged_record_is_named(tmp_path, data):
         read_record(tmp_path)
 
 
-@pytest.mark.parametrize("data", [b"null", b"{}", b'{"averages": []}', b"\xff", b"[" * 100_000])
-def test_damaged_files_beside_records_count_as_missing(tmp_path, data):
-    (tmp_path / "selections.json").write_bytes(data)
-    assert read_file(tmp_path) == KeptFile()
-
-
 def test_a_point_without_validation_energies_is_no_candidate():
     wish = Wish(5.0, 1.0, 1.0, 5.0, 0.02)
     assert not wish.judges({"validation/force_mae_eV_per_A": 0.1})
@@ -263,10 +255,6 @@ def test_a_point_without_validation_energies_is_no_candidate():
 
 
 # what is typed
-
-
-def test_an_option_longer_than_any_file_name():
-    assert read_arguments(["a", f"n={'1' * 5000}"], {"n": ""}, "usage")[1]["n"] == "1" * 5000
 
 
 def test_names_that_no_terminal_takes_are_told_as_their_bytes(capfd):

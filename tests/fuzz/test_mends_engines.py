@@ -15,12 +15,10 @@ from tests.fuzz.data_files import made
 from tests.fuzz.potentials import energy_of, gap, linear_basis, silicon, written
 from tests.fuzz.structures import prepare_basis, settled_by_distance
 
-from tamis.bases.ace.check import read_b_basis
 from tamis.bases.base import Basis
-from tamis.bases.chimes.basis import LARGEST_ORDERS
+from tamis.bases.chimes.functions import LARGEST_ORDERS
 from tamis.bases.chimes.reader import read_params
 from tamis.bases.dscribe_soap import DscribeSoapBasis
-from tamis.bases.gap.check import check_gap
 from tamis.bases.quests import QuestsBasis
 from tamis.bases.snap import SnapBasis, read_snap
 from tamis.bases.soap import CLOSEST, SoapBasis
@@ -28,7 +26,8 @@ from tamis.core.errors import TamisError
 from tamis.core.geometry import neighbours_within
 from tamis.data.sources.formats import read_frames
 from tamis.engines.lammps import Box, start_lammps
-from tamis.models.trainers.pacemaker import OFFSETS, POTENTIAL, read_ace
+from tamis.models.trainers.gap_fit import read_gap
+from tamis.models.trainers.pacemaker import OFFSETS, POTENTIAL, load_ace, read_ace
 
 # cells whose vectors along directions that are not periodic are odd: they say nothing
 
@@ -112,24 +111,35 @@ def test_soap_refuses_atoms_on_top_of_each_other():
     basis = SoapBasis(("Si",), 4.0, 2, 1, 0.5, 0.5)
     atoms = bulk("Si", cubic=True)
     atoms.positions[1] = atoms.positions[0] + atoms.cell.array[2] + [0.5 * CLOSEST, 0, 0]
-    with pytest.raises(TamisError, match="two atoms of Si8 are closer than 0.001 Å"):
+    with pytest.raises(TamisError, match="are 0.0005 Å apart, on top of each other"):
         basis.values(atoms)
     atoms.positions[1, 0] += CLOSEST
     twice = basis.values(atoms.repeat((2, 1, 1)))
     np.testing.assert_allclose(twice[:8], basis.values(atoms), atol=1e-6)
 
 
-@pytest.mark.parametrize("white", ["\t", "\n"])
-@pytest.mark.parametrize("before", ["soap", "n_species=", "}", "</descriptor>"])
-def test_white_space_that_quip_takes_for_letters(tmp_path, before, white):
-    """QUIP missed the setting behind it, and the next file that it read ended the process."""
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        (
+            "gap.xml",
+            "soap cutoff",
+            "\tsoap cutoff",
+        ),  # to QUIP a tab is a letter; the next file ended the process
+        ("gap.xml", 'alpha="', 'alpha="x'),
+        ("gap.xml", 'permutation i="1"', 'permutation i="100000"'),
+        ("gap.xml.sparseX.GAP_tamis_1", "0.", "0x"),
+        ("gap.xml.sparseX.GAP_tamis_1", "0.", "-inf 0."),
+    ],
+)
+def test_a_damaged_gap_does_not_end_this_process(tmp_path, name, old, new):
     pytest.importorskip("quippy")
-    text = gap(tmp_path).files["gap.xml"].decode()
-    damaged = text.replace(before, white + before, 1)
-    assert damaged != text
-    (tmp_path / "good" / "gap.xml").write_text(damaged)
-    with pytest.raises(TamisError, match="is no sound soap or distance_2b"):
-        check_gap(tmp_path / "good" / "gap.xml")
+    path = tmp_path / "good" / name
+    text = gap(tmp_path).files[name].decode()
+    assert old in text
+    path.write_text(text.replace(old, new) if name != "gap.xml" else text.replace(old, new, 1))
+    with pytest.raises(TamisError, match="cannot be read|is damaged"):
+        read_gap(path.parent)
 
 
 @pytest.mark.parametrize("name", LARGEST_ORDERS)
@@ -137,7 +147,7 @@ def test_chimes_has_largest_orders(name):
     """Counting the functions took all memory, or no count could hold them."""
     largest = LARGEST_ORDERS[name]
     assert getattr(linear_basis("descriptor=chimes", f"descriptor.{name}={largest}"), name) == largest
-    with pytest.raises(InstantiationException, match=f"{name} is {largest + 1}; at most {largest} can be"):
+    with pytest.raises(InstantiationException, match=f"{name} is {largest + 1}; .* from 0 to {largest}"):
         linear_basis("descriptor=chimes", f"descriptor.{name}={largest + 1}")
 
 
@@ -155,7 +165,7 @@ def test_orders_of_a_chimes_file_that_no_number_holds(tmp_path):
     text = path.read_text()
     assert text.count("CHEBYSHEV  14 2 0") == 1
     path.write_text(text.replace("CHEBYSHEV  14 2 0", "CHEBYSHEV  14 2 9223372036854775808"))
-    with pytest.raises(TamisError, match=r"params.txt: order_4b is 9223372036854775808; at most 8"):
+    with pytest.raises(TamisError, match=r"params.txt: order_4b is 9223372036854775808; .* from 0 to 8"):
         read_params(path)
 
 
@@ -181,83 +191,31 @@ def ace_text(tmp_path_factory) -> str:
     return written(tmp_path_factory.mktemp("ace"), linear_basis(*small))["ace.yaml"].decode()
 
 
-def test_a_sound_b_basis_is_read_as_python_ace_reads_it(tmp_path, ace_text):
-    import pyace
-
-    path = tmp_path / "ace.yaml"
-    for text in (ace_text, ace_text.replace("parameters: [1, 1]", "parameters: [1, 5e-1]")):
-        path.write_text(text)
-        ours, theirs = read_b_basis(path), pyace.ACEBBasisSet(str(path))
-        assert list(ours.all_coeffs) == list(theirs.all_coeffs) and ours.cutoffmax == theirs.cutoffmax
-        energies = []
-        for basis in (ours, theirs):
-            atoms = silicon()
-            atoms.calc = pyace.PyACECalculator(basis)
-            energies.append(atoms.get_potential_energy())
-        assert energies[0] == energies[1]
-
-
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new"),
     [
-        ("DeltaSplineBins: 0.01", "DeltaSplineBins: 1e-30", "numbers"),
-        ("DeltaSplineBins: 0.01", "DeltaSplineBins: 0", "DeltaSplineBins 0.0 Å"),
-        ("DeltaSplineBins", "Delta", "global has no DeltaSplineBins"),
-        ("species:", "spices:", "has no species"),
-        ("speciesblock: Si", "speciesblock: Xx", "chemical symbols are needed"),
-        ("speciesblock: Si", "speciesblock: Si Si", "names an element twice"),
-        ("speciesblock: Si", "speciesblock: Ge", "'Si Si' is no type of a function of 'Ge'"),
-        ("speciesblock: Si", "speciesblock: Si Ge", "ndensityi|needs one species for each"),
-        ("ndensityi: 1", "ndensityi: 2", "parameters has 2 numbers; 4 are needed"),
-        ("ndensityi: 1", "ndensityi: 3000000000", "a whole number from 1 to 10"),
-        ("npoti: FinnisSinclair", "npoti: None", "npoti is 'None'"),
-        ("rcutij: 5.431", "rcutij: 1e9", "rcutij is 1000000000.0 Å"),
-        ("rcutij: 5.431", "rcutij: .nan", "rcutij is '.nan', no finite number"),
-        ("r_in: 0", "r_in: 7", "r_in is 7.0 Å"),
-        ("nradbaseij: 6", "nradbaseij: 7", "radcoefficients has 6 numbers; 7 are needed"),
-        ("lmaxi: 1", "lmaxi: 2", "radcoefficients has a list that does not hold 3 lists"),
-        ("nradmaxi: 3", "nradmaxi: 2", "radcoefficients is no list of 2 lists"),
-        ("core-repulsion: [0, 0]", "core-repulsion: [0]", "core-repulsion has 1 numbers"),
-        ("radbase: SBessel", "radbase: [SBessel]", "radbase is no text"),
-        ("nbody:", "rest: 1\n    nbody:", "unknown entries ..rest"),
-        ("type: Si Si,", "type: Si,", "'Si' is no type of a function"),
-        ("nr: [6]", "nr: [7]", "a factor with nr 7 and nl 0; its species has up to 6 and 0"),
-        ("nr: [6], nl: [0]", "nr: [6], nl: [1]", "a factor with nr 6 and nl 1"),
-        ("nr: [2, 2]", "nr: [2, 4]", "its species has up to 3 and 1"),
-        ("nr: [2, 2]", "nr: [2, 0]", "which no basis has"),
-        ("nr: [2, 2]", "nr: [2]", "nr of a function is no list of 2 numbers"),
-        ("lint: [0]", "lint: [0, 0]", "lint of a function is no list of 1 numbers"),
-        ("lint: [0]", "lint: [3]", r"lint \[3\], more than 2 lmaxi"),
-        ("nr: [6], nl: [0], c: [", "nr: [6], nl: [0], c: [1, ", "has 2 coefficients c"),
-        ("nr: [6], nl: [0], c: [", "nr: [6], nl: [0], c: [[", "could not find|expected|no text"),
+        ("DeltaSplineBins: 0.01", "DeltaSplineBins: 1e-30"),
+        ("rcutij: 5.431", "rcutij: .nan"),
+        ("ndensityi: 1", "ndensityi: 3000000000"),
+        ("lmaxi: 1", "lmaxi: 2"),
+        ("nr: [2, 2]", "nr: [2, 0]"),
+        ("lint: [0]", "lint: [3]"),
+        ("nbody:", "nbody: [["),
     ],
 )
-def test_damaged_b_bases(tmp_path, ace_text, old, new, says):
-    """Most of these ended the process, or were read as something else."""
+def test_a_damaged_b_basis_does_not_end_this_process(tmp_path, ace_text, old, new):
     assert old in ace_text
-    path = tmp_path / "ace.yaml"
-    path.write_text(ace_text.replace(old, new, 1))
-    with pytest.raises(TamisError, match=says):
-        read_b_basis(path)
+    (tmp_path / POTENTIAL).write_text(ace_text.replace(old, new, 1))
+    with pytest.raises(TamisError, match="cannot be read"):
+        read_ace(tmp_path)
 
 
-@pytest.mark.parametrize("last", ["    drho_core_cut: 250\n", "    nbody:\n", "global:\n", "species:\n"])
-def test_b_bases_that_are_cut_off(tmp_path, ace_text, last):
-    path = tmp_path / "ace.yaml"
-    path.write_text(ace_text[: ace_text.index(last) + len(last)])
-    with pytest.raises(TamisError, match=r"ace.yaml is no sound B-basis of python-ace \(.*(no|missing)"):
-        read_b_basis(path)
-
-
-@pytest.mark.parametrize("data", [b"", b"\xff\xfe\x00", b"[" * 5_000, b"- 1", b"a: &a [*a, *a]", b"a: 1: 2"])
+@pytest.mark.parametrize("data", [None, b"", b"\xff\xfe\x00", b"- 1", b"a: 1: 2"])
 def test_files_that_are_no_b_basis(tmp_path, data):
-    (tmp_path / POTENTIAL).write_bytes(data)
-    (tmp_path / OFFSETS).write_text('{"Si": 1.0}')
-    with pytest.raises(TamisError, match="is no sound B-basis of python-ace"):
-        read_ace(tmp_path)
-    (tmp_path / POTENTIAL).unlink()
-    with pytest.raises(TamisError, match="is no sound B-basis of python-ace"):
-        read_ace(tmp_path)
+    if data is not None:
+        (tmp_path / POTENTIAL).write_bytes(data)
+    with pytest.raises(TamisError, match="is no B-basis that python-ace can read"):
+        load_ace(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["[", "[1]", '{"Si": null}', '{"Si": ' + "1" * 400 + "}", "[" * 100_000])
@@ -265,13 +223,13 @@ def test_damaged_energies_of_free_atoms(tmp_path, ace_text, text):
     (tmp_path / POTENTIAL).write_text(ace_text)
     (tmp_path / OFFSETS).write_text(text)
     with pytest.raises(TamisError, match="cannot be read"):
-        read_ace(tmp_path)
+        load_ace(tmp_path)
 
 
 def test_python_ace_is_given_no_structure_that_it_cannot_treat(tmp_path, ace_text):
     (tmp_path / POTENTIAL).write_text(ace_text)
     (tmp_path / OFFSETS).write_text(json.dumps({"Si": 1.0, "Ge": 1.0}))
-    calculator = read_ace(tmp_path)
+    calculator = load_ace(tmp_path)
     with pytest.raises(TamisError, match="element Ge is unknown to this potential, which has Si"):
         calculator.get_property("energy", bulk("Ge"))
     with pytest.raises(TamisError, match="images of the cell lie within"):

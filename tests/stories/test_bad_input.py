@@ -196,7 +196,7 @@ def test_a_set_from_which_all_is_dropped(trial, place):
     ("overrides", "reason"),
     [
         # a budget above the pool, or that leaves nothing
-        (["budget.fraction=2"], "fraction is 2.*; it must be above 0 and at most 1"),
+        (["budget.fraction=2"], "budget.fraction is 2; it must be above 0 and at most 1"),
         (["budget.fraction=0.01"], "a budget of 1 atoms keeps no structure: .*; raise the budget"),
         (
             ["budget=structures", "budget.n_structures=17"],
@@ -204,7 +204,7 @@ def test_a_set_from_which_all_is_dropped(trial, place):
         ),
         (
             ["budget=structures", "budget.n_structures=0"],
-            "n_structures is 0; it must be a whole number from 1 on",
+            "budget.n_structures is 0; it must be a whole number from 1 on",
         ),
         (
             ["budget=atoms", "budget.n_atoms=129"],
@@ -238,8 +238,8 @@ def test_a_set_from_which_all_is_dropped(trial, place):
         (["validation_fraction=x"], "validation_fraction is 'x'; a finite number is needed"),
         (["validation_fraction=1.5"], "validation_fraction is 1.5; it must lie between 0 and 1"),
         # misspelt choices inside a file, and keys that were forced in
-        (["budget.of=atom"], "budget.of is 'atom'; it must be one of structures, atoms"),
-        (["latent.pooling=max"], "latent.pooling is 'max'; it must be one of mean, mean_std"),
+        (["budget.of=atom"], "budget.of is 'atom'; choose one of structures, atoms"),
+        (["latent.pooling=max"], "latent.pooling is 'max'; choose one of mean, mean_std"),
         (["model.tuning=keep"], "tuning is 'keep'; it must be kept or pool_validation"),
         (
             ["+descriptor.rcut=5"],
@@ -423,7 +423,7 @@ def parents(place: Path, name: str) -> list[str]:
 def test_a_failed_run_says_why_once(place):
     done = tamis(place, "budget.fraction=2", "hydra.run.dir=failed")
     assert done.returncode == 1
-    assert done.stderr.strip() == "failed: budget.fraction is 2; it must be a number above 0 and at most 1"
+    assert done.stderr.strip() == "failed: budget.fraction is 2; it must be above 0 and at most 1, say 0.3"
     assert done.stdout.strip() == f"files:   {place / 'failed'}"
     assert read_record(place / "failed").status == FAILED
     assert "budget.fraction is 2" in (place / "failed" / "tamis.log").read_text()

@@ -17,7 +17,12 @@ from tamis.records.record import COMPLETE, read_record
 from tamis.sweeps.running import ALLOWED_DEATHS, RUNNING_FOLDER
 
 GRID = ("dataset=sw_silicon", "model=snap", "model.basis.twojmax=4", "pruner=random,stratified")
-PLACES = ("store.root=store", "dataset.cache=data", "hydra.sweep.dir=grid", "hydra.launcher.cluster.n_workers=2")
+PLACES = (
+    "store.root=store",
+    "dataset.cache=data",
+    "hydra.sweep.dir=grid",
+    "hydra.launcher.cluster.n_workers=2",
+)
 PATIENCE_S = 600
 
 
@@ -52,7 +57,7 @@ def wait_for_work(parent: psutil.Popen, grid: Path) -> bool:
     while parent.poll() is None:
         assert time.monotonic() < ends
         begun = under_way(grid)
-        if begun and max(begun.values()) <= ALLOWED_DEATHS:
+        if begun and max(begun.values()) <= ALLOWED_DEATHS and workers(parent):
             return True
         time.sleep(0.02)
     return False
@@ -90,11 +95,11 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_twice(tmp_path, n_pare
     assert {(one.status, one.reason) for one in found.values()} == {(COMPLETE, "")}
     assert not list(grid.glob(f"{RUNNING_FOLDER}/*")) and not list(grid.glob("*/earlier_*"))
     runs = logged(tmp_path)
-    assert sorted(runs) == ["", *sorted(found)]  # the parent has no folder
+    assert sorted(runs) == ["grid", *sorted(found)]  # one parent
 
 
 def logged(place: Path) -> list[str]:
-    """Names of the trials that have a run in MLflow, once for each run; "" for a parent."""
+    """Names of the trials that have a run in MLflow, once for each run; of the parent that of the grid."""
     client = MlflowClient(f"sqlite:///{place}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("tamis")
     runs = client.search_runs([experiment.experiment_id], max_results=1000)

@@ -19,7 +19,7 @@ from tamis.evaluation.dynamics import Dynamics, artifacts, guards, reference, st
 from tamis.evaluation.dynamics.engine import Integration
 from tamis.evaluation.dynamics.extrapolation import Extrapolation, axes, nearest
 from tamis.evaluation.dynamics.guards import Guards, Limits, cause_of, shortest_distance, shortest_in
-from tamis.evaluation.dynamics.plan import NPT, NVE, NVT, Plan, Run, supercell
+from tamis.evaluation.dynamics.plan import NPT, NVE, NVT, Plan, Run, evenly, supercell
 from tamis.evaluation.dynamics.reference import Averages, Reference
 from tamis.evaluation.dynamics.trajectory import FINISHED, OUT_OF_TIME, Trajectory
 
@@ -400,11 +400,9 @@ def test_axes_scale_turn_and_forget_noise():
     np.testing.assert_allclose(np.corrcoef(turned.T)[0, 1], 0.0, atol=1e-9)
 
 
-def test_a_sample_is_spread_evenly(snap_basis):
-    frames = [Atoms("Si", cell=[k + 1.0] * 3) for k in range(100)]
-    chosen = extrapolation(snap_basis, frames=4).sample(frames)
-    assert [round(a.cell.array[0, 0]) - 1 for a in chosen] == [0, 33, 66, 99]
-    assert extrapolation(snap_basis).sample(frames[:3]) == frames[:3]
+def test_a_sample_is_spread_evenly():
+    assert evenly(range(100), 4) == [0, 33, 66, 99]
+    assert evenly("abc", 10) == ["a", "b", "c"]
 
 
 def test_a_run_that_stopped_before_half_of_its_plan_has_no_averages():

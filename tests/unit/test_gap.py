@@ -506,38 +506,30 @@ POINTS = "gap.xml.sparseX.GAP_tamis_2"
 DAMAGE = {
     "an empty file": ("gap.xml", "(?s).*", "", "is damaged"),
     "cut off": ("gap.xml", "(?s)<sparseX.*", "", "is damaged"),
-    "another file": ("gap.xml", "(?s).*", "<a/>", "is no GAP"),
-    "no terms": ("gap.xml", "(?s)<gpCoordinates.*</gpCoordinates>", "", "another number of terms"),
-    "a term less": ("gap.xml", "(?s)<gpCoordinates.*?</gpCoordinates>", "", "another number of terms"),
-    "a point less": ("gap.xml", "<sparseX .*?/>", "", "n_sparseX is 5 with 4 points"),
-    "no coefficient": ("gap.xml", 'alpha="[^"]*"', 'alpha="NaN"', "alpha of a sparseX is NaN"),
-    "no free atom": ("gap.xml", 'value="[^"]*"', 'value="-"', "value of a e0 is -"),
-    "no covariance": ("gap.xml", 'covariance_type="."', "", "covariance_type of a gpCoordinates is None"),
-    "half a point": ("gap.xml", 'dimensions="1"', 'dimensions="1.5"', "must be a whole number"),
-    "a permutation too many": (
+    "another file": ("gap.xml", "(?s).*", "<a/>", "is no whole GAP"),
+    "a term less": ("gap.xml", "(?s)<gpCoordinates.*?</gpCoordinates>", "", "it has 1 of 2 terms"),
+    "a point less": (
         "gap.xml",
-        '<permutation i="1"',
-        '<permutation i="100000"',
-        "other permutations",
+        "<sparseX .*?/>",
+        "",
+        "5 points of 5 finite numbers are needed and there are 4 of 5",
     ),
-    "no descriptor": ("gap.xml", "<descriptor>.*?</descriptor>", "", "no descriptor"),
     "another name": (
         "gap.xml",
         r"sparseX\.GAP_tamis_2",
         "sparseX.gone",
-        "sparseX.gone, which is not beside it",
+        "sparseX.gone', which is not beside",
     ),
-    "no name": ("gap.xml", 'sparseX_filename="[^"]*"', "", "None, which is not beside it"),
+    "a file elsewhere": ("gap.xml", 'filename="', 'filename="../', r"'\.\./gap.xml.*, which is not beside"),
+    "no name": ("gap.xml", 'sparseX_filename="[^"]*"', "", "which is not beside it"),
     "another sum": ("gap.xml", "sparseX_filename", 'sparseX_md5sum="0" sparseX_filename', "another checksum"),
-    "fewer numbers": (POINTS, r".*\n", "", "should hold .* points of"),
-    "a cut number": (POINTS, r"\n.*\n", "\n0.1e\n", "is damaged"),
-    "NaN": (POINTS, r"\n.*\n", "\nnan\n", "finite numbers and holds"),
+    "fewer numbers": (POINTS, r".*\n", "", "points of .* finite numbers are needed"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damaged_files_do_not_reach_quip(damage, written, tmp_path, monkeypatch):
-    """QUIP would end the process."""
+    """QUIP would end the process, or take other numbers."""
     shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     name, old, new, says = DAMAGE[damage]
     text = (tmp_path / name).read_text()

@@ -11,9 +11,9 @@ from tamis.bases.gap.basis import GapBasis
 from tamis.bases.gap.calculator import expansion_of
 from tamis.bases.gap.files import quip_potential
 from tamis.bases.gap.kernel import expand, power_spectra
+from tamis.bases.neighbours import neighbours_of
 from tamis.bases.pair_kernel import PairKernel
 from tamis.bases.soap import SoapBasis
-from tamis.bases.verlet import VerletList
 from tamis.core.errors import TamisError
 from tamis.models.gap.candidates import choose_candidates
 from tamis.store import Store
@@ -68,7 +68,7 @@ def test_it_equals_quip(case, pbc):
 def test_power_spectra_are_the_vectors_that_pruners_see(soap):
     atoms = cell("Si", soap.elements[0], "Si")
     species = np.array([soap.elements.index(s) for s in atoms.get_chemical_symbols()])
-    c = expand(expansion_of(soap), *VerletList(soap.r_cut).neighbours(atoms), species, len(soap.elements))
+    c = expand(expansion_of(soap), *neighbours_of(atoms, soap.r_cut), species, len(soap.elements))
     spectra = power_spectra(c, soap.l_max)
     spectra /= np.linalg.norm(spectra, axis=1)[:, None]
     for own, row, kind in zip(spectra, soap.values(atoms), species, strict=True):

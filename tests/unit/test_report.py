@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from tests.report_folders import primary, report, write_study, write_trial
+from tests.report_folders import comparisons, report, write_protocol, write_study, write_trial
 
-from tamis.analysis.arms import study_of
+from tamis.analysis.arms import results_of
 from tamis.analysis.hypothesis import BETTER
 from tamis.analysis.test_errors import Reader
 from tamis.analysis.trials import find_trials, read_trials
@@ -52,7 +52,7 @@ class Page(HTMLParser):
 def whole(tmp_path_factory):
     """A complete study with a planted own effect, in two splits, with properties, another pruner and a toy failure."""
     folder = tmp_path_factory.mktemp("report") / "study"
-    write_study(folder / "published", extra=MD)
+    write_study(write_protocol(folder) / "published", extra=MD)
     for seed in range(3):
         write_trial(folder / f"cur-{seed}", "snap", "snap", "cur", seed, level=0.05)
     write_trial(folder / "failed", status="failed", reason="the moon is <full>")
@@ -75,15 +75,13 @@ def test_the_page_is_one_file_of_well_formed_html_without_scripts_or_anything_fr
 
 def test_the_planted_effect_is_in_the_verdict_and_in_the_matrix(whole):
     context, out = whole
-    (comparison,) = context.primary.values()
-    verdict = comparison.verdict
-    assert verdict.outcome == BETTER
-    assert verdict.pooled.ratio == pytest.approx(np.exp(-0.2), rel=0.02)
-    assert verdict.pooled.low < -0.2 + 0.02 and verdict.pooled.high > -0.2 - 0.02
-    assert (
-        "training sets pruned with a model's own descriptor are better for it"
-        in (out / "report.md").read_text()
-    )
+    (comparison,) = context.forces.values()
+    (answer,) = context.answers
+    assert answer.outcome == BETTER and answer.effect == comparison.verdict.pooled  # all there is is judged
+    assert answer.effect.ratio == pytest.approx(np.exp(-0.2), rel=0.02)
+    low, high = answer.effect.interval()
+    assert low < -0.2 + 0.02 and high > -0.2 - 0.02
+    assert "sets chosen by a model's own descriptor are better for it" in (out / "report.md").read_text()
     rows = list(csv.DictReader((out / "tables" / "matrix-mlearn-si-fps.csv").open()))
     own = {row["model \\ chosen with"]: row[row["model \\ chosen with"]] for row in rows}
     assert own.keys() == {"ace", "snap", "chimes"}
@@ -92,7 +90,7 @@ def test_the_planted_effect_is_in_the_verdict_and_in_the_matrix(whole):
 
 
 def test_the_data_efficiency_factor_follows_from_the_exponent(whole):
-    (comparison,) = whole[0].primary.values()
+    (comparison,) = whole[0].forces.values()
     found = comparison.efficiency("snap", "snap", "random", 0.2)
     assert found.value == pytest.approx(np.exp(0.2 / 0.3), rel=0.1)  # error ~ atoms^-0.3
 
@@ -134,13 +132,17 @@ def test_groups_are_counted_relative_to_the_pool(whole):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda f: write_study(f, seeds=[0]), "at least 3 are needed"),
-        (lambda f: write_study(f, models=["snap"]), "only one model has an own one"),
+        (lambda f: write_study(write_protocol(f), seeds=[0]), "at least 3 are needed"),
+        (
+            lambda f: write_study(write_protocol(f, models=["snap"]), models=["snap"]),
+            "only one model has an own one",
+        ),
         (lambda f: write_study(f), "No trial measured properties or MD"),
+        (lambda f: write_study(f), "so nothing is judged"),
         (lambda f: write_study(f, fractions=(0.2,)), "at one budget, about 120 atoms"),
-        (lambda f: write_study(f, fractions=(0.1, 0.3)), "not from 3 to 50 % as planned"),
+        (lambda f: write_study(write_protocol(f), fractions=(0.1, 0.3)), "not from 3 to 50 % as planned"),
         (lambda f: write_trial(f / "0", status="failed", reason="no luck"), "Nothing can be compared"),
-        (lambda f: write_trial(f / "0", status="running"), "report of an unfinished study"),
+        (lambda f: write_trial(f / "0", status="running"), "this report is not final"),
         (lambda f: write_trial(f / "0", status="stopped", reason="rule"), "1 stopped"),
         (lambda f: write_trial(f / "0"), "no finished curve of random draws"),
     ],
@@ -148,6 +150,7 @@ def test_groups_are_counted_relative_to_the_pool(whole):
         "one seed",
         "one model",
         "no properties",
+        "no protocol",
         "one budget",
         "two budgets",
         "all failed",
@@ -174,12 +177,11 @@ def test_a_study_half_done_and_damaged_is_reported(tmp_path):
     text = report(folder)
     for words in (
         "1 unreadable",
-        "2 curves have no usable test_errors.csv",
-        "1 unfinished curves are left out",
+        "Left out without a usable test_errors.csv: 2 curves",
+        "Left out as unfinished: 1 curve",
         "it blew up",
         "2 of 4",
-        "1 trials were there more than once",
-        "groups of the kept structures are not known",
+        "Trials that were there more than once: 1;",
     ):
         assert words in text, words
 
@@ -188,7 +190,7 @@ def test_a_changed_test_set_is_not_mixed_in(tmp_path):
     folder = write_study(tmp_path / "study", seeds=range(3))
     path = folder / "snap-snap-0" / "test_errors.csv"
     path.write_text(path.read_text().replace("Si/test#0", "Si/test#99"))
-    assert "1 curves have no usable" in report(folder)
+    assert "Left out without a usable test_errors.csv: 1 curve." in report(folder)
 
 
 def test_errors_that_are_not_finite_are_not_taken(tmp_path):
@@ -223,29 +225,23 @@ def test_properties_and_stability_have_their_matrices(whole):
 def test_the_report_says_what_pruning_is_worth_against_random(whole):
     """The own sets' errors are lower by 18 % (exp(-0.2)) than those of random ones, in every split."""
     context, out = whole
-    (comparison,) = context.primary.values()
+    (comparison,) = context.forces.values()
     models, effect = comparison.own_effect("random")
     assert models == ["snap", "ace", "chimes"] and effect.ratio == pytest.approx(np.exp(-0.2), rel=0.02)
     assert comparison.own_effect("stratified") == ([], None)
     text = (out / "report.md").read_text()
-    assert "sets of as many atoms chosen by random is shown. Errors of snap, ace, chimes are 1" in text
+    assert "Averaged over snap, ace, chimes, test errors of forces are 1" in text
+    assert "than with sets of as many atoms chosen by random, over 4 splits" in text
     assert "chosen by stratified" not in text
 
 
-def test_colours_follow_the_corrected_p(whole):
-    """Green in the test of the hypothesis means: still shown after the correction."""
-    page = (whole[1] / "report.html").read_text()
-    rows = list(csv.DictReader((whole[1] / "tables" / "own-against-each-mlearn-si-fps.csv").open()))
-    shown = sum(row["p"].startswith("<") or float(row["p"] or 1.0) <= 0.05 for row in rows)
-    part = page[page.index("the own descriptor against each other one") :]
-    assert 0 < shown == part[: part.index("</table>")].count('class="good"')
-
-
 def test_what_is_not_shown_is_bounded_by_the_interval_and_nothing_else(tmp_path):
-    text = report(write_study(tmp_path / "study", own_gain=0.0))
-    (effect,) = (c.verdict.pooled for c in primary(tmp_path / "study"))
-    low, high = (100 * (value - 1) for value in effect.ratio_interval)
-    assert "no difference between the own descriptor and the others is shown" in text
+    text = report(write_study(write_protocol(tmp_path / "study"), own_gain=0.0))
+    (effect,) = (c.verdict.pooled for c in comparisons(tmp_path / "study"))
+    low, high = (100 * (value - 1) for value in effect.ratio_interval())
+    assert (
+        "no difference between sets chosen by a model's own descriptor and those chosen by the others" in text
+    )
     assert low < 0 < high and f"{-low:.1f} % lower to {high:.1f} % higher)" in text
     assert "Mean effects outside of this interval are excluded" in text
 
@@ -254,7 +250,7 @@ def test_the_size_at_which_sets_are_compared_is_the_budgets_own(tmp_path):
     """Budgets end with a whole structure: the label is the median, not the curve that comes nearest to 10 %."""
     for seed, fraction in enumerate((0.12, 0.134, 0.134)):
         write_trial(tmp_path / str(seed), seed=seed, fractions=(0.03, fraction, 0.5))
-    curves = list(study_of(read_trials(find_trials([tmp_path]))).curves)
+    curves = list(results_of(read_trials(find_trials([tmp_path]))).curves)
     assert target_of(curves) == pytest.approx(8 / 60)
     assert target_of([]) is None
 

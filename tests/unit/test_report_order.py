@@ -1,15 +1,12 @@
 """How the trials of a report are found and put in order: grounds, variants, curves."""
 
 import pytest
-from tests.report_folders import primary, write_study, write_trial
+from tests.report_folders import write_trial
 
-from tamis.analysis.arms import study_of
-from tamis.analysis.comparison import corrected, corrected_verdicts
-from tamis.analysis.hypothesis import BETTER
+from tamis.analysis.arms import results_of
 from tamis.analysis.names import name_variants
 from tamis.analysis.trials import find_trials, read_trials
 from tamis.core.errors import TamisError
-from tamis.report.words import verdict_words
 
 
 def test_configurations_are_named_by_what_differs_from_the_usual_one():
@@ -23,63 +20,33 @@ def test_data_sets_splits_and_settings_of_the_model_are_never_mixed(tmp_path):
         [{}, {"seed": 1}, {"split": "grouped"}, {"element": "Mo"}, {"model_r_cut": 6.0, "r_cut": 6.0}]
     ):
         write_trial(tmp_path / str(i), **more)
-    study = study_of(read_trials(find_trials([tmp_path])))
-    names = [ground.name for ground in study.grounds]
+    results = results_of(read_trials(find_trials([tmp_path])))
+    names = [ground.name for ground in results.grounds]
     assert names == ["mlearn Mo", "mlearn Si", "mlearn Si, basis.r_cut=6.0", "mlearn Si (split=grouped)"]
-    assert [ground.is_primary for ground in study.grounds] == [True, True, False, False]
-    assert all(curve.own for curve in study.curves)
+    assert all(curve.own for curve in results.curves)
 
 
 def test_the_published_split_is_the_usual_one_however_many_trials_the_others_have(tmp_path):
     write_trial(tmp_path / "0")
     for seed in range(2):
         write_trial(tmp_path / f"g{seed}", seed=seed, split="grouped")
-    names = [ground.name for ground in study_of(read_trials(find_trials([tmp_path]))).grounds]
+    names = [ground.name for ground in results_of(read_trials(find_trials([tmp_path]))).grounds]
     assert names == ["mlearn Si", "mlearn Si (split=grouped)"]
-
-
-def test_secondary_data_sets_make_the_primary_question_no_harder(tmp_path):
-    write_study(tmp_path / "published", own_gain=0.02)
-    alone = {model: p for (_, model), p in corrected(primary(tmp_path)).items()}
-    write_study(tmp_path / "grouped", own_gain=0.02, split="grouped")
-    both = corrected(primary(tmp_path))
-    assert {model: p for (ground, model), p in both.items() if ground.is_primary} == pytest.approx(alone)
-    assert len(both) == 2 * len(alone)
-
-
-def test_a_verdict_is_corrected_for_the_number_of_primary_data_sets(tmp_path):
-    for element in ("Si", "Mo"):
-        write_study(tmp_path / element, own_gain=0.02, element=element)
-    write_study(tmp_path / "grouped", own_gain=0.02, split="grouped")
-    comparisons = primary(tmp_path)
-    p = corrected_verdicts(comparisons)
-    smallest = min(c.verdict.p for c in comparisons if c.ground.is_primary)
-    assert min(p[c.ground] for c in comparisons if c.ground.is_primary) == pytest.approx(2 * smallest)
-    assert [p[c.ground] == c.verdict.p for c in comparisons if not c.ground.is_primary] == [True]
-
-
-def test_what_the_correction_takes_away_is_no_difference_and_said(tmp_path):
-    write_study(tmp_path / "study", own_gain=0.2)
-    (comparison,) = primary(tmp_path / "study")
-    assert comparison.verdict.outcome == BETTER
-    assert "are better for it" in verdict_words(comparison, comparison.verdict.p)
-    words = verdict_words(comparison, 0.06)
-    assert "is shown, though it is near" in words and "it does not (p 0.06, Holm)" in words
 
 
 def test_a_descriptor_of_the_same_family_configured_otherwise_is_not_the_own_one(tmp_path):
     write_trial(tmp_path / "0")
     write_trial(tmp_path / "1", seed=1)
     write_trial(tmp_path / "2", r_cut=6.0)
-    study = study_of(read_trials(find_trials([tmp_path])))
-    assert {(c.descriptor, c.own) for c in study.curves} == {("snap", True), ("snap (r_cut=6.0)", False)}
+    results = results_of(read_trials(find_trials([tmp_path])))
+    assert {(c.descriptor, c.own) for c in results.curves} == {("snap", True), ("snap (r_cut=6.0)", False)}
 
 
 def test_trials_of_single_budgets_make_a_curve_and_properties_join_their_point(tmp_path):
     for i, fraction in enumerate((0.5, 0.1)):
         write_trial(tmp_path / str(i), fractions=(fraction,))
     write_trial(tmp_path / "2", fractions=(0.1,), extra={"md/stable_fraction": 0.9}, started=2.0)
-    (curve,) = study_of(read_trials(find_trials([tmp_path]))).curves
+    (curve,) = results_of(read_trials(find_trials([tmp_path]))).curves
     assert curve.atoms.tolist() == [60.0, 300.0]
     assert "md/stable_fraction" in curve.points[0] and "md/stable_fraction" not in curve.points[1]
 

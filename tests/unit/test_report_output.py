@@ -1,15 +1,15 @@
 """What a report leaves: links to MLflow, escaped text, files under new names, and what the command prints."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from tests.report_folders import report, write_trial
+from tests.report_folders import report, write_protocol, write_trial
+from tests.typed import typed
 
-from tamis.commands.arguments import new_name, number_of, read_arguments
+from tamis.commands import compare, pick
+from tamis.commands import report as report_command
+from tamis.commands.arguments import new_name, percent
 from tamis.commands.report import make_report
-from tamis.core.errors import TamisError
 from tamis.records.record import read_record
 from tamis.report.document import Cell, Document, Paragraph, Section, Table
 from tamis.report.files import to_latex, to_markdown
@@ -21,7 +21,7 @@ from tamis.tracking import Tracker
 def test_links_lead_to_the_runs_that_mlflow_has(tmp_path, mlflow_uri):
     folder = write_trial(tmp_path / "trial")
     tracker = Tracker(mlflow_uri, tmp_path / "artifacts", "tamis", by_group=False, artifacts=False)
-    run = tracker.write(read_record(folder), folder, None).run_id
+    run = tracker.write(read_record(folder), folder)
     links = read_links(mlflow_uri, "http://ui")
     assert links.run(folder).startswith("http://ui/#/experiments/") and links.run(folder).endswith(
         f"/runs/{run}"
@@ -29,7 +29,7 @@ def test_links_lead_to_the_runs_that_mlflow_has(tmp_path, mlflow_uri):
     assert links.run(tmp_path) == ""
     assert "searchFilter=params.%60model%60%20%3D%20%22snap%22" in links.search(folder, {"model": "snap"})
     other = write_trial(tmp_path / "random", pruner="random", descriptor="none")
-    tracker.write(read_record(other), other, None)
+    tracker.write(read_record(other), other)
     _, cells = make_report([folder, other], read_links(mlflow_uri, "http://ui"))
     assert "params.%60dataset.element%60%20%3D%20%22Si%22" in to_html(cells)
     _, document = make_report([folder], links)
@@ -60,23 +60,21 @@ def test_long_tables_are_cut_in_the_page_and_whole_in_the_files():
     assert "<td>9</td>" in page and "<td>10</td>" not in page and "10 of 30 rows" in page
 
 
-def test_arguments_are_folders_and_known_options(tmp_path):
-    odd = tmp_path / "model=snap"
-    odd.mkdir()
-    folders, chosen = read_arguments([str(odd), "out=x=y"], {"out": "", "title": "t"}, "usage: ...")
-    assert folders == [odd] and chosen == {"out": "x=y", "title": "t"}
-    with pytest.raises(TamisError, match="otu=... is unknown"):
-        read_arguments([str(odd), "otu=x"], {"out": ""}, "usage: ...")
-    with pytest.raises(TamisError, match="^usage"):
-        read_arguments([], {}, "usage: ...")
-    with pytest.raises(TamisError, match="--out: options are written key=value"):
-        read_arguments([str(odd), "--out", "x"], {"out": ""}, "usage: ...")
-    with pytest.raises(SystemExit) as stop:
-        read_arguments(["--help"], {}, "usage: ...")
-    assert stop.value.code == 0
-    for wrong in ("much", "-1", "inf", "nan"):
-        with pytest.raises(TamisError, match="at least 0"):
-            number_of({"within": wrong}, "within")
+@pytest.mark.parametrize("command", [compare, pick, report_command])
+def test_help_has_an_example(command, capsys):
+    assert typed(command, "--help") == 0
+    said = capsys.readouterr().out
+    assert "examples:" in said and f"tamis {command.__name__.split('.')[-1]} " in said
+
+
+@pytest.mark.parametrize("wrong", ["much", "-1", "inf", "nan"])
+def test_a_wrong_amount_is_refused(tmp_path, capsys, wrong):
+    assert typed(pick, tmp_path, f"--within={wrong}") == 2
+    assert "argument --within" in capsys.readouterr().err
+
+
+def test_percent_may_have_its_sign():
+    assert percent("10%") == percent("10") == 10.0
 
 
 def test_a_second_report_gets_another_name(tmp_path):
@@ -88,17 +86,16 @@ def test_a_second_report_gets_another_name(tmp_path):
     )
 
 
-def test_the_command_prints_verdict_and_path(tmp_path):
-    write_trial(tmp_path / "study" / "0")
-    command = [sys.executable, "-m", "tamis.commands.report", "study"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "mlearn Si: whether" in done.stdout and "cannot be decided" in done.stdout
-    assert f"report: {tmp_path}/study/report/report.html" in done.stdout
-    wrong = subprocess.run(
-        [*command[:-1], "nowhere"], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
-    assert wrong.returncode == 1 and "is no folder" in wrong.stderr and "Traceback" not in wrong.stderr
+def test_the_command_prints_answers_and_path(tmp_path, capsys):
+    write_trial(write_protocol(tmp_path / "study") / "0")
+    no_runs = ("--tracking", f"sqlite:///{tmp_path}/none.db")
+    assert typed(report_command, tmp_path / "study", "--no-coverage", *no_runs) == 0
+    said = capsys.readouterr().out
+    assert "mlearn Si published, forces: whether" in said and "cannot be decided" in said
+    assert f"report: {tmp_path}/study/report/report.html" in said
+    assert "was not worked out" in (tmp_path / "study" / "report" / "report.md").read_text()
+    assert typed(report_command, tmp_path / "nowhere") == 1
+    assert "is no folder" in capsys.readouterr().err
 
 
 def test_records_are_the_truth_and_stay_as_they_are(tmp_path):

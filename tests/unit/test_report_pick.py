@@ -1,8 +1,6 @@
 """Picking the smallest training set that is good enough, and comparing runs."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import ase.io
@@ -10,12 +8,16 @@ import numpy as np
 import pytest
 from tests.composing import composed
 from tests.report_folders import write_trial
+from tests.typed import typed
 
-from tamis.analysis.arms import study_of
+from tamis.analysis.arms import results_of
 from tamis.analysis.trials import find_trials, read_trials
+from tamis.commands import compare
+from tamis.commands import pick as pick_command
 from tamis.commands.compare import compare_runs
 from tamis.commands.pick import Wish, pick, typical, weigh, write_pick
 from tamis.core.errors import TamisError
+from tamis.parts import NO_TRIAL
 from tamis.records.record import read_record
 from tamis.report.document import Paragraph, Table, text_of
 from tamis.report.html import to_html
@@ -27,7 +29,7 @@ PROPERTY, STABLE = "properties/elastic_C11_error_percent", "md/stable_fraction"
 
 
 def candidates(folder: Path, wish: Wish = WISH):
-    return weigh(study_of(read_trials(find_trials([folder]))).curves, wish)
+    return weigh(results_of(read_trials(find_trials([folder]))).curves, wish)
 
 
 def whole_and_half(folder: Path, ratio: float, seeds=range(3), **extra: dict[str, float]) -> Path:
@@ -136,7 +138,7 @@ def curve(tmp_path_factory) -> Path:
         "budget": "curve",
         "dataset": "sw_silicon",
     }
-    trial = {k: v for k, v in config.items() if k not in ("hydra", "tracking", "study", "search")}
+    trial = {k: v for k, v in config.items() if k not in NO_TRIAL}
     record = run_trial(type(config)(trial), choices, place / "trial")
     assert record.status == "complete", record.reason
     return place / "trial"
@@ -145,7 +147,7 @@ def curve(tmp_path_factory) -> Path:
 def test_a_point_within_a_curve_is_retrained_to_the_same_numbers(curve, tmp_path):
     found = candidates(curve, Wish(1e6, 1.0, 1.0, 5.0, 0.02))
     text = write_pick(
-        pick(found), found, WISH, study_of(read_trials([curve])).grounds[0], tmp_path / "picked"
+        pick(found), found, WISH, results_of(read_trials([curve])).grounds[0], tmp_path / "picked"
     )
     record = read_record(curve)
     again = read_record(tmp_path / "picked" / "trial")
@@ -162,7 +164,7 @@ def test_a_point_within_a_curve_is_retrained_to_the_same_numbers(curve, tmp_path
 def test_the_last_point_is_copied(curve, tmp_path):
     found = candidates(curve, Wish(1e-9, 1.0, 1.0, 5.0, 0.02))
     whole = [c for c in found if c.n_atoms == max(c.n_atoms for c in found)]
-    write_pick(whole[0], found, WISH, study_of(read_trials([curve])).grounds[0], tmp_path / "picked")
+    write_pick(whole[0], found, WISH, results_of(read_trials([curve])).grounds[0], tmp_path / "picked")
     assert (tmp_path / "picked" / "kept.extxyz").read_bytes() == (curve / "kept.extxyz").read_bytes()
     assert not (tmp_path / "picked" / "trial").exists()
 
@@ -175,15 +177,14 @@ def test_a_set_that_comes_out_otherwise_than_it_was_is_refused(curve, tmp_path):
     (moved / "record.json").write_text(json.dumps(record))
     found = candidates(moved, Wish(1e6, 1.0, 1.0, 5.0, 0.02))
     with pytest.raises(TamisError, match="data or code have changed"):
-        write_pick(pick(found), found, WISH, study_of(read_trials([moved])).grounds[0], tmp_path / "picked")
+        write_pick(pick(found), found, WISH, results_of(read_trials([moved])).grounds[0], tmp_path / "picked")
 
 
-def test_the_command_refuses_several_data_sets(tmp_path):
+def test_the_command_refuses_several_data_sets(tmp_path, capsys):
     write_trial(tmp_path / "0")
     write_trial(tmp_path / "1", element="Mo")
-    command = [sys.executable, "-m", "tamis.commands.pick", str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 1 and "several data sets (mlearn Mo; mlearn Si)" in done.stderr
+    assert typed(pick_command, tmp_path) == 1
+    assert "several data sets (mlearn Mo; mlearn Si)" in capsys.readouterr().err
 
 
 # comparing
@@ -226,19 +227,18 @@ def test_comparing_needs_two_runs_that_can_be_read(tmp_path):
         compare_runs([a], Links())
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "record.json").write_text("{")
-    with pytest.raises(TamisError, match="cannot be read"):
+    with pytest.raises(TamisError, match="damaged"):
         compare_runs([a, tmp_path / "b"], Links())
 
 
-def test_the_compare_command_writes_a_page_and_refuses_what_is_no_run(tmp_path):
+def test_the_compare_command_writes_a_page_and_refuses_what_is_no_run(tmp_path, capsys):
     write_trial(tmp_path / "a")
     write_trial(tmp_path / "b", level=0.2)
-    command = [sys.executable, "-m", "tamis.commands.compare", "a"]
-    done = subprocess.run([*command, "b"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and "2.000" in done.stdout, done.stderr
-    assert (tmp_path / "comparison.html").is_file()
-    wrong = subprocess.run([*command, "0123abc"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert wrong.returncode == 1 and "nor the id of a run" in wrong.stderr
+    where = ("--out", tmp_path / "comparison.html", "--tracking", f"sqlite:///{tmp_path}/none.db")
+    assert typed(compare, tmp_path / "a", tmp_path / "b", *where) == 0
+    assert "2.000" in capsys.readouterr().out and (tmp_path / "comparison.html").is_file()
+    assert typed(compare, tmp_path / "a", "0123abc", *where) == 1
+    assert "nor the id of a run" in capsys.readouterr().err
 
 
 def test_losses_are_means_of_logs():

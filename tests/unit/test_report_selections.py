@@ -7,13 +7,13 @@ import pytest
 from scipy.spatial.distance import cdist
 from tests.composing import composed
 from tests.report_folders import N_POOL, write_trial
+from tests.typed import typed
 
 from tamis.analysis import coverage
 from tamis.analysis.coverage import CommonSpace
-from tamis.analysis.kept_sets import SELECTIONS_FILE, read_kept_sets
+from tamis.analysis.kept_sets import KeptSets, Map, map_key
 from tamis.analysis.trials import find_trials, read_trials
-from tamis.commands import selections
-from tamis.commands.report import make_report
+from tamis.commands import report as report_command
 from tamis.commands.selections import common_ruler, describe, flatten_to_map
 from tamis.data.extxyz_writer import write_extxyz
 from tamis.evaluation.dynamics.extrapolation import axes
@@ -116,19 +116,19 @@ def test_a_map_of_a_plane_keeps_distances():
     rng = np.random.default_rng(1)
     turn = np.linalg.qr(rng.normal(size=(7, 7)))[0][:2]
     vectors = rng.normal(size=(20, 2)) @ turn + 5.0
-    plane = flatten_to_map(("a",), [f"s{i}" for i in range(20)], vectors)
+    plane = flatten_to_map([f"s{i}" for i in range(20)], vectors)
     shown = np.transpose([plane.x, plane.y])
     assert cdist(shown, shown) == pytest.approx(cdist(vectors, vectors), rel=1e-3, abs=1e-3)
     assert plane.variance == pytest.approx(1.0) and np.var(plane.x) >= np.var(plane.y)
 
 
 def test_a_map_of_one_structure_or_one_column_is_one_too():
-    assert flatten_to_map(("a",), ("b",), np.ones((1, 3))).x == (0.0,)
-    line = flatten_to_map(("a",), ("a", "b"), np.array([[0.0], [2.0]]))
-    assert sorted(line.x) == [-1.0, 1.0] and line.y == (0.0, 0.0)
+    assert flatten_to_map(["b"], np.ones((1, 3))).x == [0.0]
+    line = flatten_to_map(["a", "b"], np.array([[0.0], [2.0]]))
+    assert sorted(line.x) == pytest.approx([-1.0, 1.0]) and line.y == pytest.approx([0.0, 0.0])
 
 
-# the file
+# trials
 
 
 @pytest.fixture(scope="module")
@@ -155,45 +155,23 @@ def study(tmp_path_factory, rattled):
         config = composed(*common, f"store.root={place}/store", "artifacts=false", *more)
         record = run_trial(config, {"dataset": "extxyz", "model": "snap"}, place / "study" / str(i))
         assert record.status == "complete", record.reason
-    assert describe(place / "study") == []
     return place / "study"
 
 
-def content(study):
-    return json.loads((study / SELECTIONS_FILE).read_text())
+def described(folder) -> KeptSets:
+    return describe(read_trials(find_trials([folder])))
 
 
 def test_every_trial_and_every_latent_space_is_described(study):
-    found = content(study)
-    assert set(found["trials"]) == {"0", "1", "2"} and list(found["spaces"].values()) == ["snap"]
-    for one in found["trials"].values():
-        assert one["measures"]["coverage"][1] == 1.0 and one["measures"]["distance"][1] == 0.0
-        assert one["measures"]["distance"][0] > 0.0
+    found = described(study)
+    assert {folder.name for folder in found.measures} == {"0", "1", "2"} and found.problems == []
+    assert list(found.spaces.values()) == ["snap"]
+    for one in found.measures.values():
+        assert one["coverage"][1] == 1.0 and one["distance"][1] == 0.0 and one["distance"][0] > 0.0
     trials = read_trials(find_trials([study]))
-    assert len(found["maps"]) == 2 and all(
-        len(m["ids"]) == len(trials[0].dataset.pool) for m in found["maps"]
-    )
-    assert all(set(trial.ids) == set(found["maps"][0]["ids"]) for trial in trials)  # the whole pool, at 100 %
-
-
-def test_a_described_folder_is_left_alone_and_a_new_trial_is_noticed(study, tmp_path):
-    path = study / SELECTIONS_FILE
-    before = path.stat().st_mtime_ns
-    assert describe(study) == [] and path.stat().st_mtime_ns == before
-    record = study / "0" / "record.json"
-    text = record.read_text()
-    try:
-        record.write_text(json.dumps(json.loads(text) | {"started": 5.0}))
-        read = read_kept_sets([study], read_trials(find_trials([study])))
-        assert {folder.name for folder in read.measures} == {
-            "1",
-            "2",
-        }  # what was said of another run does not count
-        describe(study)
-        assert content(study)["trials"]["0"]["started"] == 5.0
-    finally:
-        record.write_text(text)
-        describe(study)
+    assert len(found.maps) == 2
+    for plane in found.maps.values():
+        assert set(plane.ids) == set(trials[0].dataset.pool) == set(trials[0].ids)  # the whole pool, at 100 %
 
 
 @pytest.mark.parametrize(
@@ -201,29 +179,23 @@ def test_a_described_folder_is_left_alone_and_a_new_trial_is_noticed(study, tmp_
     [
         (lambda r: r["dataset"].update(fingerprint="other"), "no longer the one"),
         (lambda r: r["config"]["dataset"].update(train="/nowhere.extxyz"), "nowhere"),
+        (lambda r: r["config"]["dataset"].update(root=None, cache="/nowhere"), "a report downloads nothing"),
         (lambda r: r["config"]["store"].update(n_jobs=0), "n_jobs is 0"),
     ],
-    ids=["data set changed", "data set gone", "wrong store"],
+    ids=["data set changed", "data set gone", "data set far away", "wrong store"],
 )
-def test_what_cannot_be_described_is_told_and_shown(study, tmp_path, change, words):
+def test_what_cannot_be_described_is_told(study, tmp_path, change, words):
     record = json.loads((study / "1" / "record.json").read_text())
     change(record)
-    (tmp_path / "1").mkdir()
-    (tmp_path / "1" / "record.json").write_text(json.dumps(record))
-    (problem,) = describe(tmp_path)
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    (problem,) = described(tmp_path).problems
     assert "not described" in problem and words in problem
-    assert describe(tmp_path) == [problem]
-    assert list(read_kept_sets([tmp_path], []).problems) == [problem]
 
 
-def test_the_command_says_where_the_file_is_and_what_is_wrong(study, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("sys.argv", ["tamis-selections", str(study)])
-    selections.main()
-    assert f"{study}/{SELECTIONS_FILE}" in capsys.readouterr().out
-    monkeypatch.setattr("sys.argv", ["tamis-selections", str(tmp_path / "nowhere")])
-    with pytest.raises(SystemExit):
-        selections.main()
-    assert "is no folder" in capsys.readouterr().err
+def test_the_command_describes_the_kept_sets(study, tmp_path):
+    where = ("--out", tmp_path / "report", "--tracking", f"sqlite:///{tmp_path}/none.db")
+    assert typed(report_command, study, *where) == 0
+    assert "the kept sets in one space" in (tmp_path / "report" / "report.md").read_text()
 
 
 def test_the_ruler_is_that_of_the_dynamics_for_the_data_set():
@@ -237,19 +209,15 @@ def test_the_ruler_is_that_of_the_dynamics_for_the_data_set():
 # the report
 
 
-def report(folder):
-    return to_markdown(make_report([folder], Links())[1])
-
-
-def described(folder, **more):
-    """A file for the trials below ``folder``, with made-up numbers."""
-    trials = {}
-    for path in folder.glob("*/record.json"):
-        n = len(json.loads(path.read_text())["curve"])
-        measures = {m: [k + 0.25 for k in range(n)] for m in ("coverage", "distance", "entropy")}
-        trials[path.parent.name] = {"started": 1.0, "measures": measures}
-    said = {"revision": 1, "spaces": {"Si-published": "snap"}, "trials": trials, "maps": [], "problems": []}
-    (folder / SELECTIONS_FILE).write_text(json.dumps(said | more))
+def report(folder, monkeypatch, **more):
+    """With made-up numbers of the trials below ``folder``."""
+    measures = {}
+    for trial in read_trials(find_trials([folder])):
+        values = [k + 0.25 for k in range(len(trial.points))]
+        measures[trial.folder] = dict.fromkeys(("coverage", "distance", "entropy"), values)
+    found = KeptSets(**{"measures": measures, "spaces": {"Si-published": "snap"}} | more)
+    monkeypatch.setattr(report_command, "describe", lambda trials: found)
+    return to_markdown(report_command.make_report([folder], Links(), with_coverage=True)[1])
 
 
 @pytest.fixture
@@ -261,33 +229,27 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_report_shows_the_measures_at_its_budget(folder):
-    described(folder)
-    text = report(folder)
+def test_a_report_shows_the_measures_at_its_budget(folder, monkeypatch):
+    text = report(folder, monkeypatch)
     assert "the kept sets in one space, the same for all, at the budget nearest to 10 % of the atoms" in text
     assert "| snap | 1.25 | 1.25 | 1.25 | 3 |" in text  # the second point, one a split whatever the model
     assert "figures/distance-mlearn-si.svg" in text and "figures/entropy-mlearn-si.svg" in text
 
 
-def test_a_report_shows_a_map_with_what_was_kept(folder):
+def test_a_report_shows_a_map_with_what_was_kept(folder, monkeypatch):
     trials = {trial.folder.name: trial for trial in read_trials(find_trials([folder]))}
-    key = ["Si-published (0, 0.1, 0)", trials["s0"].parts["descriptor"], trials["s0"].parts["latent"]]
-    ids = [f"Si#{i}" for i in range(N_POOL)]
-    plane = {"key": key, "ids": ids, "x": list(range(N_POOL)), "y": [0.0] * N_POOL, "variance": 0.5}
-    described(folder, maps=[plane])
-    text = report(folder)
+    plane = Map([f"Si#{i}" for i in range(N_POOL)], list(range(N_POOL)), [0.0] * N_POOL, 0.5)
+    text = report(folder, monkeypatch, maps={map_key(trials["s0"]): plane})
     assert "in the latent space of snap; 6 of 60 structures kept" in text and "map-snap-mlearn-si.svg" in text
     assert "holds 50 % of the variance" in text
     assert "the latent space of random" not in text
 
 
-@pytest.mark.parametrize("damage", ["", "{", '{"revision": 0}', "[]"])
-def test_a_report_without_the_file_says_how_to_make_it(folder, damage):
-    if damage:
-        (folder / SELECTIONS_FILE).write_text(damage)
-    assert "is not known; tamis-selections with the folder" in report(folder)
+def test_a_report_without_coverage_says_so(folder):
+    text = to_markdown(report_command.make_report([folder], Links())[1])
+    assert "coverage of the kept sets was not worked out" in text
 
 
-def test_a_report_tells_what_could_not_be_described(folder):
-    described(folder, problems=["mlearn Si: not described: gone"])
-    assert "not described: gone" in report(folder)
+def test_a_report_tells_what_could_not_be_described(folder, monkeypatch):
+    text = report(folder, monkeypatch, measures={}, problems=["mlearn Si: not described: gone"])
+    assert "not described: gone" in text

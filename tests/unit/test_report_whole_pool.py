@@ -3,7 +3,7 @@
 import pytest
 from tests.report_folders import report, write_trial
 
-from tamis.analysis.arms import study_of
+from tamis.analysis.arms import results_of
 from tamis.analysis.trials import find_trials, read_trials
 from tamis.analysis.whole_pool import less_whole_pool
 from tamis.commands.report import make_report
@@ -53,8 +53,8 @@ def folder(tmp_path):
 
 
 def measured(folder):
-    study = study_of(read_trials(find_trials([folder])))
-    return [(c, p) for c in study.curves for p in c.points if any(n.startswith("properties/") for n in p)]
+    results = results_of(read_trials(find_trials([folder])))
+    return [(c, p) for c in results.curves for p in c.points if any(n.startswith("properties/") for n in p)]
 
 
 def test_differences_are_to_the_whole_pool_of_the_same_model_and_split(folder):

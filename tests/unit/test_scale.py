@@ -49,8 +49,8 @@ CLOUDS = {
 }
 SIZES = {
     "as it is": {},
-    "tiny pieces": {"ROWS_AT_ONCE": 7, "CENTRES_AT_ONCE": 3, "FEWEST_FOLLOWED": 5, "DROP_EVERY": 2},
-    "nearly none followed": {"FEWEST_FOLLOWED": 1, "DROP_EVERY": 1},
+    "tiny pieces": {"ROWS_AT_ONCE": 7, "CENTRES_AT_ONCE": 3, "FEWEST_FOLLOWED": 5},
+    "nearly none followed": {"FEWEST_FOLLOWED": 1},
     "some followed": {"FEWEST_FOLLOWED": 40, "ROWS_AT_ONCE": 50},
 }
 

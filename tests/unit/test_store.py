@@ -172,7 +172,7 @@ def test_values_that_are_not_finite_are_refused(store):
 
 @pytest.mark.parametrize("memory_gib", [0.0, -1.0, float("nan"), float("inf"), 1e300])
 def test_memory_gib_is_checked(tmp_path, memory_gib):
-    with pytest.raises(TamisError, match=r"store.memory_gib is .*; it must be above 0 and at most 1e\+06"):
+    with pytest.raises(TamisError, match=r"memory_gib is .*; it must be above 0 and at most 1e\+06"):
         Store(tmp_path, 1, memory_gib)
 
 

@@ -5,10 +5,12 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
+from tamis.analysis.protocol import PROTOCOL_FILE
 from tamis.core.errors import TamisError
 from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, TrialRecord
-from tamis.sweeps.folder import PROTOCOL_FILE, Sweep, SweepFolder
+from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job
 
 CONFIG = {"model": {"r_cut": 4.0}, "store": {"root": "here"}, "seed": {"split": 0}}
@@ -64,11 +66,14 @@ def test_what_a_killed_command_left_half_done_is_removed(folder):
 def test_a_sweep_keeps_its_name_and_its_protocol(folder):
     folder.path.mkdir()
     assert folder.sweep() is None
-    first = folder.begin(Sweep("first"), {"confidence": 0.95})
-    assert folder.begin(Sweep("second"), {"confidence": 0.95}) == first == folder.sweep()
-    assert (folder.path / PROTOCOL_FILE).read_text() == "confidence: 0.95\n"
+    protocol = {"data": [{"dataset": "mlearn"}], "models": ["snap"], "pruner": "fps", "descriptors": ["ace"]}
+    first = folder.begin(Sweep("first"), protocol)
+    assert folder.begin(Sweep("second"), protocol) == first == folder.sweep()
+    assert yaml.safe_load((folder.path / PROTOCOL_FILE).read_text()) == protocol
     with pytest.raises(TamisError, match="fixed before the first trial"):
-        folder.begin(Sweep("first"), {"confidence": 0.9})
+        folder.begin(Sweep("first"), {**protocol, "level": 0.9})
+    with pytest.raises(TamisError, match=r"protocol\.confidence"):
+        folder.begin(Sweep("first"), {**protocol, "confidence": 0.9})
 
 
 def test_a_damaged_file_is_named(folder):

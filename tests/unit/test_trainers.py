@@ -114,7 +114,7 @@ def test_a_potential_that_gives_nan_has_failed(silicon, tmp_path, monkeypatch):
             self.results["energy"] = np.nan
 
     fake = program(tmp_path, "[pathlib.Path(n).write_text('<G/>') for n in ('gap.xml', 'gap.xml.sparseX.1')]")
-    monkeypatch.setattr(gap_fit, "read_gap", lambda folder: Nan())
+    monkeypatch.setattr(gap_fit, "load_gap", lambda folder: Nan())
     with pytest.raises(TamisError, match="gives NaN"):
         fit(built("upstream_gap_fit", *SMALL_GAP, f"model.program={fake}"), silicon, tmp_path)
 

@@ -36,8 +36,7 @@ def record(metrics: dict[str, float], problems: dict[str, str] | None = None) ->
 
 def rows(metrics: dict[str, float]) -> dict[str, tuple[str, str]]:
     table = physics_table(record(metrics))
-    names, values, errors = (list(column.cells) for column in table.columns)
-    return dict(zip(names, zip(values, errors, strict=True), strict=True))
+    return {name: (value, error) for name, value, error in table.rows}
 
 
 def test_each_value_stands_beside_its_own_error():

@@ -1,1 +1,1 @@
-"""What may be concluded from many records."""
+"""Conclusions from many records."""

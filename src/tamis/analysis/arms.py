@@ -12,41 +12,30 @@ from numpy.typing import NDArray
 
 from tamis.analysis.names import Variant, name_variants
 from tamis.analysis.trials import Metrics, Trial
+from tamis.core.metrics import KEPT_ATOMS
 from tamis.records.record import COMPLETE
 
 Array = NDArray[np.float64]
 
-PRIMARY_PRUNER = "fps"
 RANDOM, STRATIFIED = "random", "stratified"
 BASELINES = (RANDOM, STRATIFIED)
 PUBLISHED = '"split": "published"'
-"""In the configuration of the data set on which the primary endpoint is measured."""
-SAME = "same"
-"""In place of a choice that has one file."""
+"""In the configuration of the data set whose name needs no addition, however many trials others have."""
 NO_DESCRIPTOR = "none"
 FAMILIES = ("ace", "soap", "acsf", "chimes", "snap")
 MODELS = ("snap", "ace", "chimes", "gap", "nnp")
-
-
 Source = tuple[Trial, int]
 """A trial, and the number of a point of it."""
-
-
 Seeds = tuple[int, int, int]
-"""Of split, selection and fit."""
+"""Seeds of split, selection and fit."""
 
 
 @dataclass(frozen=True, order=True)
 class Ground:
-    """What comparisons stand on: a data set with its split, and what else is the same for all (latent space)."""
+    """The common ground of a comparison: a data set with its split, and other settings such as the latent space."""
 
     data: str
     setting: str
-
-    @property
-    def is_primary(self) -> bool:
-        """Whether the primary endpoint is measured here: nothing is other than usual."""
-        return not self.setting and " (" not in self.data
 
     @property
     def name(self) -> str:
@@ -54,19 +43,26 @@ class Ground:
         return f"{self.data}, {self.setting}" if self.setting else self.data
 
 
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """A learning curve: the points of one trial, or of several trials that differ in their budget alone.
-
-    points: metrics, by rising number of atoms. source: trial and number of the point therein, of each point.
-    """
+@dataclass(frozen=True, order=True)
+class CurveKey:
+    """Identifies a curve. block: of the plan that its trials come from, if any."""
 
     ground: Ground
     model: str
     pruner: str
     descriptor: str
     own: bool
+    block: str
     seeds: Seeds
+
+
+@dataclass(frozen=True, eq=False)
+class Curve(CurveKey):
+    """A learning curve: the points of one trial, or of several trials that differ in their budget alone.
+
+    points: metrics, by rising number of atoms. source: trial and number of the point therein, of each point.
+    """
+
     points: tuple[Metrics, ...]
     source: tuple[Source, ...]
 
@@ -75,23 +71,24 @@ class Curve:
         """The descriptor where there is one, else the pruner."""
         return self.pruner if self.descriptor == NO_DESCRIPTOR else self.descriptor
 
+    @property
+    def trial(self) -> Trial:
+        """The trial of the first point."""
+        return self.source[0][0]
+
     @cached_property
     def atoms(self) -> Array:
         """Atoms kept at each point, rising."""
-        return np.array([point["kept/atoms"] for point in self.points])
+        return np.array([point[KEPT_ATOMS] for point in self.points])
 
     @property
     def n_pool_atoms(self) -> float:
         """Atoms of the pool."""
-        return float(self.source[0][0].dataset.n_pool_atoms)
-
-
-Key = tuple[Ground, str, str, str, bool, Seeds]
-"""What a curve is told by: ground, model, pruner, descriptor, own, seeds."""
+        return float(self.trial.dataset.n_pool_atoms)
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class Results:
     """All trials, and the curves of the complete ones. doubled: trials that gave no point which another had not."""
 
     trials: tuple[Trial, ...]
@@ -107,10 +104,10 @@ class Study:
         """Curves of one ground."""
         return [curve for curve in self.curves if curve.ground == ground]
 
-    def pruners(self, ground: Ground) -> list[str]:
-        """Pruners that were run with descriptors, the primary one first."""
+    def pruners(self, ground: Ground, first: str = "") -> list[str]:
+        """Pruners that were run with descriptors: ``first``, then those of most curves."""
         found = Counter(c.pruner for c in self.at(ground) if c.descriptor != NO_DESCRIPTOR)
-        return sorted(found, key=lambda name: (name != PRIMARY_PRUNER, -found[name], name))
+        return sorted(found, key=lambda name: (name != first, -found[name], name))
 
 
 def in_order(names: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -119,23 +116,22 @@ def in_order(names: Sequence[str], known: Sequence[str]) -> list[str]:
     return sorted(set(names), key=lambda n: (places.get(n.split(" ")[0], len(places)), n))
 
 
-def study_of(trials: Sequence[Trial]) -> Study:
+def results_of(trials: Sequence[Trial]) -> Results:
     """Name configurations and put points together to curves."""
     complete = [trial for trial in trials if trial.status == COMPLETE and trial.points]
     grounds = _grounds(complete)
-    named = {group: _names(complete, grounds, group) for group in ("model", "pruner", "descriptor")}
-    groups: dict[Key, list[Trial]] = defaultdict(list)
-    for i, trial in enumerate(complete):
-        model, pruner, descriptor = (named[group][i] for group in ("model", "pruner", "descriptor"))
-        key = (grounds[i], model, pruner, descriptor, trial.own, trial.seeds)
+    named = [_names(complete, grounds, group) for group in ("model", "pruner", "descriptor")]
+    groups: dict[CurveKey, list[Trial]] = defaultdict(list)
+    for trial, ground, model, pruner, descriptor in zip(complete, grounds, *named, strict=True):
+        key = CurveKey(ground, model, pruner, descriptor, trial.own, trial.block, trial.seeds)
         groups[key].append(trial)
     curves, doubled = [], 0
-    for (ground, model, pruner, descriptor, own, seeds), members in groups.items():
+    for key, members in groups.items():
         points, again = _points(sorted(members, key=lambda trial: trial.started))
         doubled += again
         metrics, source = zip(*points, strict=True)
-        curves.append(Curve(ground, model, pruner, descriptor, own, seeds, metrics, source))
-    return Study(tuple(trials), tuple(curves), doubled)
+        curves.append(Curve(**vars(key), points=metrics, source=source))
+    return Results(tuple(trials), tuple(curves), doubled)
 
 
 def _points(trials: Sequence[Trial]) -> tuple[list[tuple[Metrics, Source]], int]:
@@ -147,30 +143,30 @@ def _points(trials: Sequence[Trial]) -> tuple[list[tuple[Metrics, Source]], int]
     found: dict[float, tuple[Metrics, Source]] = {}
     doubled = 0
     for trial in trials:
-        doubled += all(point["kept/atoms"] in found for point in trial.points)
+        doubled += all(point[KEPT_ATOMS] in found for point in trial.points)
         for i, point in enumerate(trial.points):
-            earlier, source = found.get(point["kept/atoms"], ({}, (trial, i)))
+            earlier, source = found.get(point[KEPT_ATOMS], ({}, (trial, i)))
             again = source[0].parts["budget"] == trial.parts["budget"]
-            found[point["kept/atoms"]] = ({**earlier, **point}, (trial, i) if again else source)
+            found[point[KEPT_ATOMS]] = ({**earlier, **point}, (trial, i) if again else source)
     return [found[atoms] for atoms in sorted(found)], doubled
 
 
 def _grounds(trials: Sequence[Trial]) -> list[Ground]:
     """The ground of each trial.
 
-    A data set that changed without its configuration is told by its fingerprint. Models that are configured
+    A data set that changed while its configuration did not is named by its fingerprint. Models that are configured
     otherwise than most (matched cutoffs, say) are another setting.
     """
     sets = [(f"{t.choices.get('dataset', '?')} {t.element}", t.parts["dataset"]) for t in trials]
     names = name_variants(sets, preferred=PUBLISHED)
-    prints: dict[str, dict[str, None]] = defaultdict(dict)
+    prints: dict[str, set[str]] = defaultdict(set)
     for trial, key in zip(trials, sets, strict=True):
-        prints[names[key]][_print(trial)] = None
+        prints[names[key]].add(trial.dataset.fingerprint)
     data = [
-        names[key] if len(prints[names[key]]) == 1 else f"{names[key]} [{_print(trial)[:6]}]"
+        names[key] if len(prints[names[key]]) == 1 else f"{names[key]} [{trial.dataset.fingerprint[:6]}]"
         for trial, key in zip(trials, sets, strict=True)
     ]
-    latent = [(SAME, f'{{"latent": {t.parts["latent"]}, "held": {t.validation_fraction}}}') for t in trials]
+    latent = [("", f'{{"latent": {t.parts["latent"]}, "held": {t.validation_fraction}}}') for t in trials]
     latent_names = name_variants(latent)
     models = _names(trials, data, "model")
     return [
@@ -179,12 +175,8 @@ def _grounds(trials: Sequence[Trial]) -> list[Ground]:
     ]
 
 
-def _print(trial: Trial) -> str:
-    return trial.dataset.fingerprint
-
-
 def _variant(name: str) -> str:
-    """What is in brackets behind a choice: how it differs from the usual configuration; empty for that."""
+    """The brackets behind a choice, with its differences from the usual configuration; empty for the usual one."""
     return name.partition(" (")[2].removesuffix(")")
 
 

@@ -1,9 +1,9 @@
-"""One pruner on one ground, all models and descriptors: areas, effects and verdict."""
+"""One pruner on one ground, all models and descriptors: areas and effects."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,27 +17,23 @@ from tamis.analysis.arms import (
     NO_DESCRIPTOR,
     Curve,
     Ground,
-    Study,
+    Results,
+    Seeds,
     in_order,
 )
-from tamis.analysis.contrasts import Effect, contrast, holm
+from tamis.analysis.contrasts import Effect, contrast
 from tamis.analysis.efficiency import Factor, factor
-from tamis.analysis.endpoint import Range, area_weights, common_range
-from tamis.analysis.hypothesis import Arm, Verdict, judge
+from tamis.analysis.endpoint import FIRST, FORCES, LAST, Range, area_weights, common_range
+from tamis.analysis.hypothesis import ALPHA, Arm, Verdict, judge
 from tamis.analysis.mean_curves import MeanCurves, mean_curves
-from tamis.analysis.resampling import (
-    Curves,
-    cells,
-    codes,
-    draw_counts,
-)
+from tamis.analysis.protocol import Protocol
+from tamis.analysis.resampling import Curves, cells, codes, draw_counts
 from tamis.analysis.test_errors import Layout, Reader, TestErrors
 
 Array = NDArray[np.float64]
 
 N_DRAWS = 1000
 """Draws of the bootstrap."""
-FORCES, ENERGIES = "force", "energy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +43,7 @@ class Comparison:
     arms: who chose for which model, baselines included (their descriptor is the pruner's name).
     curves, data: the learning curves, and their errors by test structure. span: atoms of the area. n_left_out: curves
     that are unfinished; n_without_errors: curves without a usable test_errors.csv. n_pool_atoms: of the pool.
+    protocol: whose curves alone are compared, to judge; None: all are compared, to describe.
     """
 
     ground: Ground
@@ -59,6 +56,7 @@ class Comparison:
     n_left_out: int
     n_without_errors: int
     n_pool_atoms: float
+    protocol: Protocol | None
 
     @property
     def models(self) -> list[str]:
@@ -77,8 +75,11 @@ class Comparison:
 
     @property
     def is_planned(self) -> bool:
-        """Whether the area is the one that was fixed beforehand."""
-        return self.span.is_planned(self.n_pool_atoms)
+        """Whether the area is that of the protocol; True without one."""
+        if self.protocol is None:
+            return True
+        first, last = self.protocol.first, self.protocol.last
+        return self.span.covers(first * self.n_pool_atoms, last * self.n_pool_atoms)
 
     @property
     def sizes(self) -> list[float]:
@@ -98,44 +99,47 @@ class Comparison:
 
     def index(self, model: str, descriptor: str) -> int | None:
         """Number of an arm, None where there is none."""
-        found = [i for i, a in enumerate(self.arms) if (a.model, a.descriptor) == (model, descriptor)]
-        return found[0] if found else None
+        found = (i for i, a in enumerate(self.arms) if (a.model, a.descriptor) == (model, descriptor))
+        return next(found, None)
+
+    def is_own(self, model: str, descriptor: str) -> bool:
+        """Whether the descriptor is the model's own."""
+        index = self.index(model, descriptor)
+        return index is not None and self.arms[index].own
 
     def effect(self, model: str, descriptor: str, baseline: str) -> Effect | None:
         """One arm against a baseline (or another descriptor), same model."""
-        a, b = self.index(model, descriptor), self.index(model, baseline)
-        if a is None or b is None:
-            return None
-        weights = np.zeros(len(self.arms))
-        weights[a] += 1.0
-        weights[b] -= 1.0
-        values, seeds = self._draws
-        return contrast(values, weights, seeds, self.n_blocks)
+        return self._effect([(model, descriptor)], baseline)
 
     def own_effect(self, baseline: str) -> tuple[list[str], Effect | None]:
         """The own descriptor against a baseline, mean over the models that have both; which models these are."""
-        weights, models = np.zeros(len(self.arms)), []
-        for a, arm in enumerate(self.arms):
-            b = self.index(arm.model, baseline)
-            if arm.own and b is not None:
-                weights[[a, b]] += (1.0, -1.0)
-                models.append(arm.model)
-        if not models:
-            return [], None
+        own = [(a.model, a.descriptor) for a in self.arms if a.own]
+        pairs = [pair for pair in own if self.index(pair[0], baseline) is not None]
+        return in_order([model for model, _ in pairs], MODELS), self._effect(pairs, baseline)
+
+    def _effect(self, pairs: Sequence[tuple[str, str]], baseline: str) -> Effect | None:
+        weights = np.zeros(len(self.arms))
+        for model, descriptor in pairs:
+            a, b = self.index(model, descriptor), self.index(model, baseline)
+            if a is None or b is None:
+                return None
+            weights[a] += 1.0 / len(pairs)
+            weights[b] -= 1.0 / len(pairs)
         values, seeds = self._draws
-        return in_order(models, MODELS), contrast(values, weights / len(models), seeds, self.n_blocks)
+        return contrast(values, weights, seeds, self.n_blocks) if pairs else None
 
     @cached_property
     def verdict(self) -> Verdict:
-        """The hypothesis on this ground."""
+        """Own against others."""
         values, seeds = self._draws
         chosen = [i for i, arm in enumerate(self.arms) if arm.descriptor not in BASELINES]
+        alpha = ALPHA if self.protocol is None else self.protocol.alpha
         arms = [self.arms[i] for i in chosen]
-        return judge(values[chosen], arms, seeds, self.n_blocks, np.random.default_rng(1))
+        return judge(values[chosen], arms, seeds, self.n_blocks, np.random.default_rng(1), alpha)
 
     @cached_property
     def mean_curves(self) -> MeanCurves:
-        """Of each arm, on the sizes that all curves have."""
+        """The mean curve of each arm, on the sizes that all curves have."""
         return mean_curves([curve.atoms for curve in self.curves], self.data)
 
     def efficiency(self, model: str, descriptor: str, baseline: str, fraction: float) -> Factor | None:
@@ -153,35 +157,16 @@ class Comparison:
         return (grid[0] / self.n_pool_atoms, grid[-1] / self.n_pool_atoms) if len(grid) else (1.0, 0.0)
 
 
-def corrected(comparisons: Sequence[Comparison]) -> Mapping[object, float]:
-    """(ground, model) -> p of own against others, after Holm over all models of all primary grounds.
-
-    Each other ground is a family of its own: what is secondary makes the primary question no harder.
-    """
-    families = [[c for c in comparisons if c.ground.is_primary]]
-    families += [[c] for c in comparisons if not c.ground.is_primary]
-    found: dict[object, float] = {}
-    for family in families:
-        found |= holm(
-            {(c.ground, model): e.p for c in family for model, e in c.verdict.by_model.items() if e.enough}
-        )
-    return found
-
-
-def corrected_verdicts(comparisons: Sequence[Comparison]) -> Mapping[object, float]:
-    """p of the verdict of each ground, after Holm over the primary ones: the question is asked once for each."""
-    alone: dict[object, float] = {c.ground: c.verdict.p for c in comparisons}
-    return {**alone, **holm({c.ground: c.verdict.p for c in comparisons if c.ground.is_primary})}
-
-
 def compare(
-    study: Study, ground: Ground, pruner: str, reader: Reader, quantity: str = FORCES
+    results: Results,
+    ground: Ground,
+    pruner: str,
+    reader: Reader,
+    endpoint: str = FORCES,
+    protocol: Protocol | None = None,
 ) -> Comparison | None:
-    """Put together what can be compared; None where there is nothing."""
-    chosen = [c for c in study.at(ground) if c.pruner == pruner or c.arm in BASELINES]
-    chosen = [c for c in chosen if c.descriptor != NO_DESCRIPTOR or c.arm in BASELINES]
-    if not chosen:
-        return None
+    """Put together what can be compared; None where there is nothing. protocol : see ``Comparison``."""
+    chosen = _chosen(results.at(ground), pruner, protocol)
     errors = [_errors(curve, reader) for curve in chosen]
     layouts = Counter(e.layout for e in errors if e is not None)
     if not layouts:
@@ -189,7 +174,8 @@ def compare(
     layout = layouts.most_common(1)[0][0]
     usable = [(c, e) for c, e in zip(chosen, errors, strict=True) if e is not None and e.layout == layout]
     n_pool_atoms = float(np.median([c.n_pool_atoms for c, _ in usable]))
-    span, covers = common_range([c.atoms for c, _ in usable], n_pool_atoms)
+    first, last = (FIRST, LAST) if protocol is None else (protocol.first, protocol.last)
+    span, covers = common_range([c.atoms for c, _ in usable], n_pool_atoms, first, last)
     if span is None:
         return None
     compared = [pair for pair, ok in zip(usable, covers, strict=True) if ok]
@@ -199,27 +185,37 @@ def compare(
         pruner=pruner,
         arms=tuple(arms),
         curves=tuple(c for c, _ in compared),
-        data=_curves(compared, layout, span, numbers, quantity),
+        data=_curves(compared, layout, span, numbers, endpoint),
         layout=layout,
         span=span,
         n_left_out=int(np.sum(~covers)),
         n_without_errors=len(chosen) - len(usable),
         n_pool_atoms=n_pool_atoms,
+        protocol=protocol,
     )
+
+
+def _chosen(curves: Sequence[Curve], pruner: str, protocol: Protocol | None) -> list[Curve]:
+    """Curves of a pruner and of the baselines; if several blocks of a plan have the same one, the longest."""
+    longest: dict[tuple[Arm, Seeds], Curve] = {}
+    for c in curves:
+        is_of_pruner = c.pruner == pruner and c.descriptor != NO_DESCRIPTOR
+        if (is_of_pruner or c.arm in BASELINES) and (protocol is None or protocol.counts(c)):
+            key = (Arm(c.model, c.arm, c.own), c.seeds)
+            if key not in longest or len(longest[key].points) < len(c.points):
+                longest[key] = c
+    return list(longest.values())
 
 
 def _errors(curve: Curve, reader: Reader) -> TestErrors | None:
     """Errors of each point of a curve, which may come from several trials."""
-    read = {id(trial): reader.read(trial) for trial, _ in curve.source}
-    parts = [(read[id(trial)], i) for trial, i in curve.source]
-    layouts = {part.layout if part else None for part, _ in parts}
-    if None in layouts or len(layouts) != 1:
+    parts = [(part, i) for trial, i in curve.source if (part := reader.read(trial)) is not None]
+    if len(parts) < len(curve.source) or len({part.layout for part, _ in parts}) > 1:
         return None
-    found = [(part, i) for part, i in parts if part is not None]
     return TestErrors(
-        found[0][0].layout,
-        np.array([part.forces[i] for part, i in found]),
-        np.array([part.energies[i] for part, i in found]),
+        parts[0][0].layout,
+        np.array([part.forces[i] for part, i in parts]),
+        np.array([part.energies[i] for part, i in parts]),
     )
 
 
@@ -228,20 +224,20 @@ def _curves(
     layout: Layout,
     span: Range,
     arms: NDArray[np.intp],
-    quantity: str,
+    endpoint: str,
 ) -> Curves:
     shape = (len(compared), max(len(curve.points) for curve, _ in compared))
     errors, weights = np.ones((*shape, len(layout.ids))), np.zeros(shape)
     for k, (curve, found) in enumerate(compared):
         n = len(curve.points)
-        errors[k, :n] = found.forces if quantity == FORCES else found.energies
+        errors[k, :n] = found.forces if endpoint == FORCES else found.energies
         weights[k, :n] = area_weights(curve.atoms, span)
     n_atoms = np.array(layout.n_atoms, dtype=np.float64)
     splits = np.array([curve.seeds[0] for curve, _ in compared])
     return Curves(
         errors=errors,
         point_weights=weights,
-        structure_weights=n_atoms if quantity == FORCES else np.ones(len(n_atoms)),
+        structure_weights=n_atoms if endpoint == FORCES else np.ones(len(n_atoms)),
         blocks=codes(layout.blocks)[0],
         arms=arms,
         seeds=np.unique(splits, return_inverse=True)[1].astype(np.intp),

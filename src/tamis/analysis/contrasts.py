@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,27 +20,37 @@ FEWEST_SEEDS, FEWEST_BLOCKS = 3, 2.0
 class Effect:
     """A mean log ratio of errors; negative: the first has the smaller errors.
 
-    estimate: log ratio. error: its standard error, NaN where it cannot be had. low, high: ends of the 95 % interval.
-    p: two-sided, uncorrected. n_seeds: seeds that all arms of the comparison have. n_blocks: effective test blocks.
+    estimate: log ratio. error: its standard error, NaN where it cannot be had. freedom: degrees of freedom of the
+    error. n_seeds: seeds that all arms of the comparison have. n_blocks: effective test blocks.
     """
 
     estimate: float
     error: float
-    low: float
-    high: float
-    p: float
+    freedom: float
     n_seeds: int
     n_blocks: float
+
+    @property
+    def p(self) -> float:
+        """Two-sided, uncorrected."""
+        if self.error == 0.0:  # no spread at all
+            return float(self.estimate == 0.0)
+        return 2.0 * float(stdtr(self.freedom, -abs(self.estimate) / self.error))
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        """Ends of the interval of the log ratio."""
+        half = self.error * float(stdtrit(self.freedom, 0.5 + level / 2))
+        return self.estimate - half, self.estimate + half
 
     @property
     def ratio(self) -> float:
         """Ratio of errors (geometric mean)."""
         return float(np.exp(self.estimate))
 
-    @property
-    def ratio_interval(self) -> tuple[float, float]:
-        """Ends of the 95 % interval of the ratio."""
-        return float(np.exp(self.low)), float(np.exp(self.high))
+    def ratio_interval(self, level: float = LEVEL) -> tuple[float, float]:
+        """Ends of the interval of the ratio."""
+        low, high = self.interval(level)
+        return float(np.exp(low)), float(np.exp(high))
 
     @property
     def enough(self) -> bool:
@@ -65,22 +75,15 @@ def contrast(values: Array, weights: Array, seed_counts: Array, n_blocks: float)
     have = np.isfinite(differences).all(axis=1)
     n_seeds = int(have.sum())
     if n_seeds == 0:
-        return Effect(np.nan, np.nan, np.nan, np.nan, np.nan, 0, n_blocks)
+        return Effect(np.nan, np.nan, np.nan, 0, n_blocks)
     counts = seed_counts[:, have].T
     totals = counts.sum(axis=0)
     draws = np.einsum("rb,rb->b", counts, differences[have])[totals > 0] / totals[totals > 0]
     estimate, n = float(draws[0]), min(n_seeds, n_blocks)
     if n <= 1.0 or len(draws) < 3:
-        return Effect(estimate, np.nan, np.nan, np.nan, np.nan, n_seeds, n_blocks)
+        return Effect(estimate, np.nan, np.nan, n_seeds, n_blocks)
     error = float(np.std(draws[1:])) * np.sqrt(n / (n - 1.0))
-    return _effect(estimate, error, n - 1.0, n_seeds, n_blocks)
-
-
-def _effect(estimate: float, error: float, freedom: float, n_seeds: int, n_blocks: float) -> Effect:
-    half = error * float(stdtrit(freedom, 0.5 + LEVEL / 2))
-    certain = float(estimate == 0.0)  # no spread at all
-    p = 2.0 * float(stdtr(freedom, -abs(estimate) / error)) if error > 0.0 else certain
-    return Effect(estimate, error, estimate - half, estimate + half, p, n_seeds, n_blocks)
+    return Effect(estimate, error, n - 1.0, n_seeds, n_blocks)
 
 
 def own_against_others(own: int, others: Sequence[int], n_arms: int) -> Array:
@@ -97,16 +100,15 @@ def mean_effect(estimates: Sequence[float]) -> Effect:
     n = len(values)
     mean = float(values.mean()) if n else np.nan
     if n < 2:
-        return Effect(mean, np.nan, np.nan, np.nan, np.nan, n, np.nan)
-    return _effect(mean, float(values.std(ddof=1) / np.sqrt(n)), n - 1.0, n, np.nan)
+        return Effect(mean, np.nan, np.nan, n, np.nan)
+    return Effect(mean, float(values.std(ddof=1) / np.sqrt(n)), n - 1.0, n, np.nan)
 
 
-def holm(p_values: Mapping[object, float]) -> dict[object, float]:
-    """Corrected p values (S. Holm, Scand. J. Stat. 6, 65 (1979)); those that are NaN are asked nothing, and stay."""
-    asked = sorted((p, str(key), key) for key, p in p_values.items() if np.isfinite(p))
-    corrected: dict[object, float] = dict.fromkeys(p_values, np.nan)
-    largest = 0.0
-    for i, (p, _, key) in enumerate(asked):
-        largest = max(largest, min(1.0, (len(asked) - i) * p))
-        corrected[key] = largest
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Corrected p values (S. Holm, Scand. J. Stat. 6, 65 (1979)); NaN, for no answer, counts as 1."""
+    corrected, largest = [np.nan] * len(p_values), 0.0
+    for i, k in enumerate(sorted(range(len(p_values)), key=lambda k: (np.isnan(p_values[k]), p_values[k]))):
+        if not np.isnan(p_values[k]):
+            largest = max(largest, min(1.0, (len(p_values) - i) * p_values[k]))
+            corrected[k] = largest
     return corrected

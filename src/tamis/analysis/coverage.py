@@ -1,4 +1,4 @@
-"""What kept sets hold of the environments that there are, in one space that is the same for all of them."""
+"""Coverage and entropy of kept sets, in one space that is the same for all of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 MOST_ENVIRONMENTS = 20_000
-"""Of larger data sets each structure gives every second, third, ... atom: all pairs are looked at once."""
+"""Larger data sets are thinned to every second, third, ... atom of each structure, since all pairs are needed."""
 ROWS_AT_ONCE = 500
 
 
@@ -53,7 +53,7 @@ class CommonSpace:
         return cls(owners, distances, _kernels(points, owners, spacing), reach, spacing)
 
     def measure(self, points: Sequence[Indices], pool: Indices) -> Mapping[str, list[float]]:
-        """Of the structures that are kept at each point of a curve.
+        """Coverage, distance and entropy of the structures kept at each point of a curve.
 
         Returns
         -------

@@ -48,7 +48,7 @@ def factor(grid: Array, arm: Array, baseline: Array, at: float) -> Factor:
 
 
 def _crossing(x: Array, falling: Array, level: float) -> float:
-    """Where the falling curve comes down to ``level``; its end where it does not."""
+    """The place where the falling curve reaches ``level``; its end if it never does."""
     below = np.flatnonzero(falling <= level)
     if len(below) == 0:
         return float(x[-1])

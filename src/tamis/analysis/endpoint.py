@@ -12,14 +12,15 @@ from tamis.core.errors import TamisError
 
 Array = NDArray[np.float64]
 
+FORCES, ENERGIES = "forces", "energies"
 FIRST, LAST = 0.03, 0.5
-"""Where the area begins and ends, as parts of the pool's atoms: fixed before any result was looked at."""
+"""Ends of the area, as parts of the pool's atoms, unless a protocol says otherwise."""
 N_GRID = 65
 """Points of the common grid, evenly spaced in log(atoms)."""
 TOLERANCE = 1.15
 """A curve with fewer points than most that begins or ends further than this factor inside their range is unfinished."""
 MANY = 0.2
-"""Where more than this part of the curves would count as unfinished, the range is shortened for all instead."""
+"""If more than this part of the curves were unfinished, the range is shortened for all instead."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,9 @@ class Range:
         """Whether there is one budget, hence no area."""
         return self.low == self.high
 
-    def is_planned(self, n_pool_atoms: float) -> bool:
-        """Whether this is 3 % to 50 % of the pool, to the tolerance with which whole structures fill a budget."""
-        return self.low <= FIRST * n_pool_atoms * TOLERANCE and self.high >= LAST * n_pool_atoms / TOLERANCE
+    def covers(self, first: float, last: float) -> bool:
+        """Whether this is from ``first`` to ``last`` atoms, to the tolerance with which structures fill a budget."""
+        return self.low <= first * TOLERANCE and self.high >= last / TOLERANCE
 
 
 def common_range(

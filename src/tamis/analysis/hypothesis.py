@@ -14,17 +14,13 @@ from tamis.analysis.contrasts import Effect, contrast, own_against_others
 Array = NDArray[np.float64]
 
 ALPHA = 0.05
-BETTER, WORSE, NOT_SHOWN, UNDECIDABLE = (
-    "own is better",
-    "own is worse",
-    "no difference shown",
-    "cannot be decided",
-)
+BETTER, WORSE, EQUIVALENT = "own is better", "own is worse", "equivalent"
+NOT_SHOWN, UNDECIDABLE, NOT_ASKED = "no difference shown", "cannot be decided", "not asked"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Who chose for which model; ``own``: the model's own descriptor. Baselines are no descriptors: leave them out."""
+    """A model and the descriptor that chose its sets; ``own``: the model's own one. Leave out baselines."""
 
     model: str
     descriptor: str
@@ -33,22 +29,26 @@ class Arm:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one data set.
+    """The comparison of own and others on one data set.
 
     by_model: own against the mean of the others, for each model that has both. pooled: the mean of these over models,
-    None where no seed has all of them. assignment: whether being own is what matters, None where it cannot be asked.
-    outcome: one of the four above. p: of both questions together, that is the larger; NaN where one cannot be asked.
+    None where no seed has all of them. assignment: whether being own is what matters, None
+    where it cannot be asked. p: of both questions together, that is the larger; NaN where one cannot be asked.
     """
 
     by_model: Mapping[str, Effect]
     pooled: Effect | None
     assignment: Assignment | None
-    outcome: str
     p: float
 
 
 def judge(
-    values: Array, arms: Sequence[Arm], seed_counts: Array, n_blocks: float, rng: np.random.Generator
+    values: Array,
+    arms: Sequence[Arm],
+    seed_counts: Array,
+    n_blocks: float,
+    rng: np.random.Generator,
+    alpha: float = ALPHA,
 ) -> Verdict:
     """Ask both questions.
 
@@ -56,6 +56,7 @@ def judge(
     ----------
     values : (A, R, B), see ``resampling.cells``. arms : A of them; rows of models, columns of descriptors.
     seed_counts : (B, R). n_blocks : effective test blocks. rng : for ``own_assignment``.
+    alpha : error rate.
 
     "Better" (or "worse") needs both: on this data the own descriptors' sets give smaller errors than the mean of the
     others (crossed bootstrap over seeds and test blocks), and they do so beyond what any assignment of descriptors to
@@ -69,10 +70,10 @@ def judge(
             weights[model] = own_against_others(own[0], others, len(arms))
     by_model = {model: contrast(values, w, seed_counts, n_blocks) for model, w in weights.items()}
     if not weights:
-        return Verdict(by_model, None, None, UNDECIDABLE, np.nan)
+        return Verdict(by_model, None, None, np.nan)
     pooled = contrast(values, np.mean(list(weights.values()), axis=0), seed_counts, n_blocks)
     better, worse = (_assign(sign * values[..., 0], arms, list(weights), rng) for sign in (1.0, -1.0))
-    return Verdict(by_model, pooled, better, *_outcome(pooled, better, worse))
+    return Verdict(by_model, pooled, better, _p(pooled, better, worse, alpha))
 
 
 def _assign(
@@ -100,12 +101,21 @@ def _assign(
     return own_assignment(cells[:, :, common].mean(axis=2), own, rng)
 
 
-def _outcome(pooled: Effect, better: Assignment | None, worse: Assignment | None) -> tuple[str, float]:
-    if not pooled.enough or better is None or worse is None or better.smallest > ALPHA / 2:
-        return UNDECIDABLE, np.nan
-    is_better = pooled.estimate < 0
+def _p(pooled: Effect, better: Assignment | None, worse: Assignment | None, alpha: float) -> float:
+    if not pooled.enough or better is None or worse is None or better.smallest > alpha / 2:
+        return np.nan
     # two directions are looked at: each may take half of the error rate
-    p = max(pooled.p, min(1.0, 2 * (better if is_better else worse).p))
-    if p > ALPHA:
-        return NOT_SHOWN, p
-    return BETTER if is_better else WORSE, p
+    return max(pooled.p, min(1.0, 2 * (better if pooled.estimate < 0 else worse).p))
+
+
+def outcome_of(effect: Effect | None, p: float, alpha: float = ALPHA, margin: float | None = None) -> str:
+    """The outcome that an effect and its corrected ``p`` stand for; see ``Protocol`` for the margin."""
+    if effect is None or not effect.enough:
+        return UNDECIDABLE
+    if p <= alpha:
+        return BETTER if effect.estimate < 0 else WORSE
+    if margin is not None:
+        low, high = effect.ratio_interval(1.0 - 2.0 * alpha)
+        if 1.0 - margin < low and high < 1.0 + margin:
+            return EQUIVALENT
+    return UNDECIDABLE if np.isnan(p) else NOT_SHOWN

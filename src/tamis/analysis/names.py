@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tamis.tracking.content import flatten
+from tamis.core.flatten import flatten
 
 Variant = tuple[str, str]
 """Choice of a group, and the configuration as JSON text."""
@@ -32,7 +32,7 @@ def name_variants(variants: Iterable[Variant], preferred: str = "") -> dict[Vari
 
 
 def difference(usual: str, other: str) -> str:
-    """What ``other`` has that ``usual`` has not: ``key=value, ...``."""
+    """The settings of ``other`` that ``usual`` does not have: ``key=value, ...``."""
     a, b = _leaves(usual), _leaves(other)
     changed = [f"{key}={_short(b[key])}" for key in b if a.get(key) != b[key]]
     gone = [f"no {key}" for key in a if key not in b]

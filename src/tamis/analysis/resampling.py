@@ -65,7 +65,7 @@ class Curves:
 
 
 def draw_counts(n: int, n_draws: int, rng: np.random.Generator) -> Array:
-    """How often each of ``n`` units occurs in each draw with replacement, (1 + n_draws, n); the first row is ones."""
+    """Counts of each of ``n`` units in draws with replacement, (1 + n_draws, n); the first row is ones."""
     return np.concatenate([np.ones((1, n)), rng.multinomial(n, np.full(n, 1.0 / n), size=n_draws)])
 
 

@@ -1,4 +1,4 @@
-"""What a report needs of the trials' folders, in a form of which ten thousand fit into memory."""
+"""The parts of records that reports need; ten thousand trials fit into memory."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ WANTED = (
 WHERE = ("root", "base_url", "cache", "verify", "sha256", "reference", "reference_source")
 """Keys of ``dataset`` that change no structure and no label."""
 PARTS = ("dataset", "latent", "descriptor", "pruner", "budget", "model")
+BLOCK = "block"
+"""The label of a trial that says from which block of a plan it comes."""
 UNREADABLE = "unreadable"
 Metrics = Mapping[str, float]
 
@@ -45,28 +47,29 @@ class Trial:
     """One trial's record, without what no report shows.
 
     parts: configuration of each group as JSON text, without places of files. own: whether the descriptor is the
-    model's own. points: metrics at each point of the curve. ids: kept structures in the order of choice.
-    point_ids: those of each point where the selections are not nested. choices, seeds, dataset, problems, versions: as
-    in ``TrialRecord``.
+    model's own. block: of the plan that the trial comes from, if any. points: metrics at each point of the curve.
+    ids: kept structures in the order of choice. point_ids: those of each point where selections are not nested.
+    choices, seeds, dataset, problems, versions: as in ``TrialRecord``.
     """
 
     folder: Path
     status: str
     reason: str
-    problems: Mapping[str, str]
-    choices: Mapping[str, str]
-    parts: Mapping[str, str]
-    own: bool
-    element: str
-    validation_fraction: float
-    seeds: tuple[int, int, int]
-    dataset: DatasetFacts
-    points: tuple[Metrics, ...]
-    ids: tuple[str, ...]
-    point_ids: tuple[tuple[str, ...], ...]
-    versions: Mapping[str, str]
-    seconds: float
-    started: float
+    problems: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    own: bool = False
+    block: str = ""
+    element: str = "?"
+    validation_fraction: float = 0.0
+    seeds: tuple[int, int, int] = (0, 0, 0)
+    dataset: DatasetFacts = field(default_factory=DatasetFacts)
+    points: tuple[Metrics, ...] = ()
+    ids: tuple[str, ...] = ()
+    point_ids: tuple[tuple[str, ...], ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    started: float = 0.0
 
     def kept(self, i: int) -> tuple[str, ...]:
         """Ids of the structures that were kept at point ``i``."""
@@ -82,7 +85,7 @@ def find_trials(folders: Sequence[Path]) -> list[Path]:
     """
     for folder in folders:
         if not folder.is_dir():
-            raise TamisError(f"{folder} is no folder; give the folder of a trial, a sweep or a study")
+            raise TamisError(f"{folder} is no folder; give the folder of a trial or of a sweep")
     paths = {path.parent.resolve() for folder in folders for path in folder.rglob(RECORD_FILE)}
     if not paths:
         raise TamisError(
@@ -100,7 +103,7 @@ def read_trials(folders: Iterable[Path]) -> list[Trial]:
 
 @dataclass
 class Shared:
-    """What many trials have in common is kept once: thousands of trials have some dozens of configurations."""
+    """Keeps equal configurations and data sets once: thousands of trials have some dozens of them."""
 
     texts: dict[str, str] = field(default_factory=dict)
     datasets: dict[DatasetFacts, DatasetFacts] = field(default_factory=dict)
@@ -122,20 +125,13 @@ def _read(folder: Path, shared: Shared) -> Trial:
     try:
         return trial_of(read_record(folder), folder, shared)
     except TamisError as damaged:
-        return _unreadable(folder, str(damaged))
+        return Trial(folder, UNREADABLE, str(damaged))
     except (ValueError, KeyError, TypeError, AttributeError) as damaged:
-        return _unreadable(folder, f"{RECORD_FILE}: {type(damaged).__name__}: {damaged}")
-
-
-def _unreadable(folder: Path, reason: str) -> Trial:
-    return Trial(
-        *(folder, UNREADABLE, reason, {}, {}, {}, False, "?", 0.0, (0, 0, 0), DatasetFacts()),
-        *((), (), (), {}, 0.0, 0.0),
-    )
+        return Trial(folder, UNREADABLE, f"{RECORD_FILE}: {type(damaged).__name__}: {damaged}")
 
 
 def trial_of(record: TrialRecord, folder: Path, shared: Shared) -> Trial:
-    """What reports need of a record.
+    """The part of a record that reports need.
 
     Raises
     ------
@@ -145,24 +141,19 @@ def trial_of(record: TrialRecord, folder: Path, shared: Shared) -> Trial:
     curve = record.curve if record.status == COMPLETE else []
     if curve:
         _check_sizes(record)
-    data = config.get("dataset") or {}
-    parts = {}
-    for group in PARTS:
-        part = config.get(group) or {}
-        if group == "dataset":
-            part = {key: value for key, value in part.items() if key not in WHERE}
-        text = json.dumps(part, sort_keys=True)
-        parts[group] = shared.texts.setdefault(text, text)
+    parts = {group: _text(group, config.get(group) or {}) for group in PARTS}
     seed = config.get("seed") or {}
+    element = (config.get("dataset") or {}).get("element")
     return Trial(
         folder=folder,
         status=record.status,
         reason=record.reason,
         problems=record.problems,
         choices=_choices(config),
-        parts=parts,
+        parts={group: shared.texts.setdefault(text, text) for group, text in parts.items()},
         own=bool(record.own),
-        element=str(data.get("element") or "-".join(record.dataset.elements) or "?"),
+        block=record.labels.get(BLOCK, ""),
+        element=str(element or "-".join(record.dataset.elements) or "?"),
         validation_fraction=float(config.get("validation_fraction") or 0.0),
         seeds=(seed.get("split", 0), seed.get("select", 0), seed.get("fit", 0)),
         dataset=shared.datasets.setdefault(record.dataset, record.dataset),
@@ -175,6 +166,10 @@ def trial_of(record: TrialRecord, folder: Path, shared: Shared) -> Trial:
     )
 
 
+def _text(group: str, part: Mapping[str, Any]) -> str:
+    return json.dumps({k: v for k, v in part.items() if group != "dataset" or k not in WHERE}, sort_keys=True)
+
+
 def _check_sizes(record: TrialRecord) -> None:
     """Raise KeyError or ValueError unless every point says how much was kept, and of how much."""
     sizes = [record.dataset.n_pool_atoms, *(point.metrics[name] for point in record.curve for name in SIZES)]
@@ -183,7 +178,7 @@ def _check_sizes(record: TrialRecord) -> None:
 
 
 def _choices(config: Mapping[str, Any]) -> Mapping[str, str]:
-    """What was chosen of each group; where that is not told, its module."""
+    """The choice of each group; where the record has none, the module of its class."""
     targets = {group: str((config.get(group) or {}).get("_target_", "?.?")).split(".") for group in PARTS}
     return {group: sys.intern(path[-2]) for group, path in targets.items()} | config["choices"]
 

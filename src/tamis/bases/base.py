@@ -1,7 +1,7 @@
-"""What every family's basis functions promise.
+"""The interface of all bases.
 
-A basis turns the surroundings of each atom into numbers. The same numbers serve twice: pooled they are the latent
-space in which pruners choose, summed they are the design rows of a potential that is linear in its coefficients.
+A basis turns the surroundings of each atom into numbers. They serve twice: pooled, they are the latent space in which
+pruners choose; summed, they are the design rows of a potential that is linear in its coefficients.
 """
 
 from abc import ABC, abstractmethod
@@ -16,6 +16,7 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import Checked
 from tamis.core.geometry import check_geometry
 
 Array = NDArray[np.float64]
@@ -36,8 +37,10 @@ class DesignRows:
     strain_gradient: Array
 
 
-class Basis(ABC):
+class Basis(Checked, ABC):
     """One family's functions of an atomic environment. Subclasses are frozen dataclasses built from one YAML.
+
+    Annotations of their fields say which values are allowed (``tamis.core.fields``).
 
     Every subclass has the fields ``elements`` (tuple of chemical symbols, sorted) and ``r_cut`` (Å, the largest
     cutoff). Feature columns come in one block per element of the central atom, in the order of ``elements``: an
@@ -46,20 +49,18 @@ class Basis(ABC):
     """
 
     revision: ClassVar[int] = 1
-    """Raised when the numbers change for the same config; stored rows of an older revision are made again."""
+    """Increase it when the numbers change for the same fields; then stored rows are made again."""
     engine: ClassVar[str | None] = None
-    """The distribution (pip name) that computes the numbers, whose version is part of the store's key."""
-    needs_full_periodicity: ClassVar[bool] = False
-    """True where mixed periodic boundary conditions (a slab with pbc = T T F) cannot be handled."""
+    """The distribution (pip name) that computes the numbers; its version is part of the store's key."""
     tells_neighbours_apart: ClassVar[bool] = True
-    """False where an exchange of the elements of two neighbours changes nothing: say so, or the laws find it wrong."""
+    """False where exchanging the elements of two neighbours changes nothing; the laws assume True."""
 
     elements: tuple[str, ...]
     r_cut: float
 
     @property
     def values_revision(self) -> int:
-        """``revision`` for these elements: an older one where a change left their numbers as they were."""
+        """``revision`` for these elements; older where a change did not affect their numbers."""
         return self.revision
 
     @property
@@ -72,7 +73,7 @@ class Basis(ABC):
         """Basis functions of every atom, (n_atoms, n_features)."""
 
     def check(self, atoms: Atoms) -> None:
-        """Raise TamisError if this basis cannot treat ``atoms`` (engines crash on what is refused here)."""
+        """Raise TamisError if this basis cannot treat ``atoms``; engines would crash on some of these."""
         present = {chemical_symbols[number] for number in np.unique(atoms.numbers)}
         unknown = sorted(present - set(self.elements))
         if unknown:
@@ -83,23 +84,17 @@ class Basis(ABC):
         if len(atoms) == 0:
             raise TamisError("a structure without atoms has no features; remove it from the data set")
         check_geometry(atoms, self.r_cut)
-        if self.needs_full_periodicity and atoms.pbc.any() and not atoms.pbc.all():
-            raise TamisError(
-                f"{type(self).__name__} needs a cell periodic in all directions or in none, got pbc={atoms.pbc}; "
-                "set pbc=True and leave a vacuum wider than r_cut"
-            )
 
 
 class LinearBasis(Basis):
     """A basis whose potential is linear in its coefficients: energy = sum over atoms of values @ coefficients.
 
-    What a fitted potential is to the field's own programs (files, calculator, LAMMPS lines) belongs to the family,
-    so it lives here too. ``offsets`` are the energies of the free atoms by element, eV, in the order of
-    ``elements``; ``coefficients`` have shape (n_features,) in eV.
+    It also knows the files, the calculator and the LAMMPS lines of its fitted potentials. ``offsets`` are the energies
+    of the free atoms by element, eV, in the order of ``elements``; ``coefficients`` have shape (n_features,) in eV.
     """
 
     keeps_values: ClassVar[bool] = True
-    """False where there are so many columns that the store keeps only the sum of the values over the atoms."""
+    """False for so many columns that the store keeps only the sum of the values over the atoms."""
 
     @abstractmethod
     def evaluate(self, atoms: Atoms) -> tuple[Array, DesignRows]:
@@ -122,5 +117,5 @@ class LinearBasis(Basis):
         """Write the files that the family's own programs read; returns their paths."""
 
     def lammps(self, folder: Path) -> tuple[str, ...] | None:
-        """pair_style and pair_coeff lines for the files written to ``folder``; None where LAMMPS has no style."""
+        """pair_style and pair_coeff lines for the files in ``folder``; None if LAMMPS has no style."""
         return None

@@ -6,13 +6,14 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
 
 Array = NDArray[np.float64]
 
 
 def in_element_blocks(rows: Array, atoms: Atoms, elements: Sequence[str]) -> Array:
-    """Move the values of each atom into the block of its own element, the other blocks are zero.
+    """Move the values of each atom into the block of its own element; the other blocks are zero.
 
     Parameters
     ----------
@@ -26,13 +27,12 @@ def in_element_blocks(rows: Array, atoms: Atoms, elements: Sequence[str]) -> Arr
 
     Raises
     ------
-    TamisError : values are not finite, as when two atoms sit on top of each other.
+    TamisError : values are not finite, for example where two atoms are on top of each other.
     """
     refuse_non_finite(rows, atoms)
     n_atoms, width = rows.shape
     blocks = np.zeros((n_atoms, len(elements), width))
-    block_of = {symbol: i for i, symbol in enumerate(elements)}
-    blocks[np.arange(n_atoms), [block_of[s] for s in atoms.get_chemical_symbols()]] = rows
+    blocks[np.arange(n_atoms), species_of(atoms, elements)] = rows
     return blocks.reshape(n_atoms, -1)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.core.errors import MissingEngineError, TamisError
-from tamis.core.geometry import SHORTEST_REACH, heights, neighbours_within, occupied_cell, wrapped
+from tamis.bases.neighbours import neighbours_of
+from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Elements, OneOf
+from tamis.core.geometry import heights, occupied_cell, wrapped
+from tamis.engines.imports import import_engine
 
 CLOSEST = 1e-3
-"""Å; the angle between neighbours nearer than that is made of rounding errors."""
+"""Å; angles between nearer neighbours would be rounding errors."""
 OTHER_ORIGINS = (0.1237, 0.3191, 0.4613, 0.6317, 0.8111)
-"""Parts of the cell by which a structure is moved where rounding spoils what dscribe does."""
+"""Fractions of the cell by which a structure is moved where rounding spoils dscribe's numbers."""
 MOST_IMAGES_OF_ATOMS = 6000
-"""dscribe keeps the distances of all pairs of these: 0.3 GB."""
+"""dscribe keeps the distances of all their pairs: 0.3 GB."""
 
 
 @dataclass(frozen=True)
@@ -39,26 +42,22 @@ class DscribeAcsfBasis(Basis):
     engine: ClassVar[str | None] = "dscribe"
     revision: ClassVar[int] = 2
 
-    elements: tuple[str, ...]
-    r_cut: float
+    elements: Elements
+    r_cut: Annotated[float, Above(0, "Å")]
     in_units_of_r_cut: bool
     radial_eta: tuple[float, ...]
     radial_r_s: tuple[float, ...]
-    angular_function: str
+    angular_function: Annotated[str, OneOf("G4", "G5")]
     angular_eta: tuple[float, ...]
     angular_lambda: tuple[float, ...]
     angular_zeta: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
+        super().__post_init__()
         for name in ("radial_eta", "radial_r_s", "angular_eta", "angular_lambda", "angular_zeta"):
             object.__setattr__(self, name, tuple(float(x) for x in getattr(self, name)))
             if not np.isfinite(getattr(self, name)).all():
                 raise TamisError(f"{name} is {list(getattr(self, name))}; all must be finite numbers")
-        if not self.elements:
-            raise TamisError("elements is empty; name at least one chemical symbol")
-        if not 0.0 < self.r_cut < np.inf:
-            raise TamisError(f"r_cut is {self.r_cut} Å; it must be above 0")
         if min((*self.radial_eta, *self.angular_eta), default=0.0) < 0.0:
             raise TamisError(
                 f"radial_eta {list(self.radial_eta)}, angular_eta {list(self.angular_eta)}: a negative eta grows "
@@ -66,8 +65,6 @@ class DscribeAcsfBasis(Basis):
             )
         if min(self.angular_zeta, default=1.0) <= 0.0:
             raise TamisError(f"angular_zeta is {list(self.angular_zeta)}; zeta must be above 0")
-        if self.angular_function not in ("G4", "G5"):
-            raise TamisError(f"angular_function is {self.angular_function!r}; choose G4 or G5")
 
     @property
     def n_features(self) -> int:
@@ -80,11 +77,7 @@ class DscribeAcsfBasis(Basis):
     def values(self, atoms: Atoms) -> NDArray[np.float64]:
         """Symmetry functions of every atom, (n_atoms, n_features), dimensionless."""
         self.check(atoms)
-        if neighbours_within(atoms, SHORTEST_REACH, "d").min(initial=np.inf) < CLOSEST:
-            raise TamisError(
-                f"two atoms of {atoms.get_chemical_formula()} are closer than {CLOSEST} Å: no angle is defined; "
-                "correct or remove the structure"
-            )
+        neighbours_of(atoms, self.r_cut, closest=CLOSEST)
         images = len(atoms) * float(
             np.prod(1.0 + 2.0 * self.r_cut / heights(occupied_cell(atoms, self.r_cut)))
         )
@@ -97,10 +90,10 @@ class DscribeAcsfBasis(Basis):
         return in_element_blocks(self._finite(wrapped(atoms, self.r_cut)), atoms, self.elements)
 
     def _finite(self, atoms: Atoms) -> NDArray[np.float64]:
-        """What dscribe gives, from another origin where that is not finite.
+        """dscribe's numbers, computed from another origin where they are not finite.
 
-        It takes 1 + cos to a power, and for neighbours on opposite sides, as images in a small cell are, rounding may
-        make it negative. Elsewhere the same distances are rounded otherwise.
+        dscribe takes 1 + cos to a power, which rounding may make negative for neighbours on opposite sides, such as
+        images in a small cell. From another origin the same distances are rounded differently.
         """
         rows = self._acsf.create(atoms)
         for step in OTHER_ORIGINS:
@@ -114,20 +107,13 @@ class DscribeAcsfBasis(Basis):
 
     @cached_property
     def _acsf(self) -> Any:
-        try:
-            from dscribe.descriptors import ACSF
-        except ImportError as error:
-            raise MissingEngineError(
-                "descriptor=acsf_dscribe computes with dscribe, which is not installed; "
-                'pip install "tamis[descriptors]"'
-            ) from error
         length = self.r_cut if self.in_units_of_r_cut else 1.0
         radial = [(eta / length**2, r_s * length) for eta, r_s in product(self.radial_eta, self.radial_r_s)]
         angular = [
             (eta / length**2, zeta, lambda_)
             for eta, lambda_, zeta in product(self.angular_eta, self.angular_lambda, self.angular_zeta)
         ]
-        return ACSF(
+        return import_engine("dscribe.descriptors", "descriptor=acsf_dscribe", "descriptors").ACSF(
             r_cut=self.r_cut,
             g2_params=radial or None,
             g4_params=angular if angular and self.angular_function == "G4" else None,

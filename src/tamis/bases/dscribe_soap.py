@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.fields import Above, AtLeast, Elements, Whole
 from tamis.core.geometry import wrapped
+from tamis.engines.imports import import_engine
 
 
 @dataclass(frozen=True)
 class DscribeSoapBasis(Basis):
-    """Power spectrum in orthonormalised Gaussian-type orbitals, not normalised; for latent spaces, without derivatives.
+    """Power spectrum in orthonormalised Gaussian-type orbitals, not normalised and without derivatives.
 
     Himanen et al., Comput. Phys. Commun. 247, 106949 (2020). An atom at distance r from the centre counts with weight
     (1 + 2 (r/r_cut)^3 - 3 (r/r_cut)^2)^weight_power (Caro, Phys. Rev. B 100, 024112 (2019)), so it fades out at r_cut.
@@ -31,27 +32,12 @@ class DscribeSoapBasis(Basis):
     engine: ClassVar[str | None] = "dscribe"
     revision: ClassVar[int] = 2
 
-    elements: tuple[str, ...]
-    r_cut: float
-    n_max: int
-    l_max: int
-    atom_sigma: float
-    weight_power: float
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
-        if not self.elements:
-            raise TamisError("elements is empty; name at least one chemical symbol")
-        if not 1.0 < self.r_cut < np.inf:
-            raise TamisError(f"r_cut is {self.r_cut} Å; dscribe's radial basis needs more than 1 Å")
-        if not 0.05 <= self.atom_sigma < np.inf:
-            raise TamisError(f"atom_sigma is {self.atom_sigma} Å; it must be at least 0.05 Å, say 0.5 Å")
-        if not 1 <= self.n_max <= 20 or not 0 <= self.l_max <= 20:
-            raise TamisError(
-                f"n_max is {self.n_max} and l_max {self.l_max}; n_max may be 1 to 20 and l_max 0 to 20"
-            )
-        if not 0.5 <= self.weight_power < np.inf:
-            raise TamisError(f"weight_power is {self.weight_power}; it must be at least 0.5, say 1")
+    elements: Elements
+    r_cut: Annotated[float, Above(1, "Å")]
+    n_max: Annotated[int, Whole(1, 20)]
+    l_max: Annotated[int, Whole(0, 20)]
+    atom_sigma: Annotated[float, AtLeast(0.05, "Å", say=0.5)]
+    weight_power: Annotated[float, AtLeast(0.5, say=1)]
 
     @property
     def n_features(self) -> int:
@@ -67,14 +53,7 @@ class DscribeSoapBasis(Basis):
 
     @cached_property
     def _soap(self) -> Any:
-        try:
-            from dscribe.descriptors import SOAP
-        except ImportError as error:
-            raise MissingEngineError(
-                "descriptor=soap_dscribe computes with dscribe, which is not installed; "
-                'pip install "tamis[descriptors]"'
-            ) from error
-        return SOAP(
+        return import_engine("dscribe.descriptors", "descriptor=soap_dscribe", "descriptors").SOAP(
             species=list(self.elements),
             r_cut=self.r_cut,
             n_max=self.n_max,

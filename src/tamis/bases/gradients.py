@@ -1,4 +1,4 @@
-"""A basis that is not summed linearly: per-atom values with their derivatives, from which networks are trained."""
+"""Bases with derivatives of the values of every atom, on which networks are trained."""
 
 from abc import abstractmethod
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tamis.bases.base import Basis
 
 NORMAL_STRAINS, SHEAR_STRAINS = -1, -2
-"""What stands in ``moved`` instead of an atom: a strain xx, yy, zz or a strain yz, xz, xy of the whole structure."""
+"""In ``moved``, in place of an atom: the strains xx, yy, zz or the strains yz, xz, xy of the whole structure."""
 
 
 class GradientBasis(Basis):
@@ -33,7 +33,7 @@ def gradient_dtype(n_own: int) -> np.dtype[np.void]:
 
     centre: atom i whose functions these are. moved: atom j (all its images move together), or one of
     ``NORMAL_STRAINS``, ``SHEAR_STRAINS``. derivative: (3, n_own), by x, y, z of atom j, 1/Å, or by the strains,
-    where a shear e_yz means eps_yz = eps_zy = e_yz / 2. Four bytes a number: the sums of thousands of them that a
-    training makes need no more, and they are most of what is read.
+    where a shear e_yz means eps_yz = eps_zy = e_yz / 2. Four bytes a number are exact enough for training, which sums
+    thousands of them, and halve the time for reading.
     """
     return np.dtype([("centre", "<i4"), ("moved", "<i4"), ("derivative", "<f4", (3, n_own))])

@@ -7,6 +7,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
+from tamis.core.fields import Elements
 
 
 @dataclass(frozen=True)
@@ -14,14 +15,11 @@ class NoDescriptor(Basis):
     """Zero columns.
 
     elements: chemical symbols that may occur.
-    r_cut: Å, 0, since no neighbour is looked at.
+    r_cut: Å, 0, since neighbours do not matter.
     """
 
-    elements: tuple[str, ...]
+    elements: Elements
     r_cut: float = 0.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
 
     @property
     def n_features(self) -> int:
@@ -29,6 +27,6 @@ class NoDescriptor(Basis):
         return 0
 
     def values(self, atoms: Atoms) -> NDArray[np.float64]:
-        """Nothing about each atom, (n_atoms, 0)."""
+        """An empty array, (n_atoms, 0)."""
         self.check(atoms)
         return np.empty((len(atoms), 0))

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Checked, Whole
 
 Array = NDArray[np.float64]
 
@@ -19,40 +22,31 @@ VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 @dataclass(frozen=True)
-class PairKernel:
+class PairKernel(Checked):
     """Kernel of two distances, exp(-(r - r')² / (2 theta²)) f(r) f(r'), with QUIP's cosine cutoff f.
 
-    QUIP's ``distance_2b`` with ``ard_se``: Bartók and Csányi, Int. J. Quantum Chem. 115, 1051 (2015), section 3; every
-    pair counts twice, once from either end. The sparse points are evenly spaced, the same for every data set
-    and each pair of elements: they are few, and the prior silences those that no data reach.
+    QUIP's ``distance_2b`` with ``ard_se``: Bartók and Csányi, Int. J. Quantum Chem. 115, 1051 (2015), section 3. Every
+    pair counts twice, once from either end. The sparse points are evenly spaced, the same for every data set and each
+    pair of elements. They are few, and the prior holds points without data at zero.
 
     r_cut: Å. cutoff_transition_width: Å, over which f falls from 1 to 0 below r_cut.
-    r_min: Å, the first sparse point. n_points: sparse points from r_min on, short of r_cut.
+    r_min: Å, the first sparse point. n_points: sparse points from r_min up to below r_cut.
     theta: Å, width of the Gaussian.
     """
 
-    r_cut: float
-    cutoff_transition_width: float
-    r_min: float
-    n_points: int
-    theta: float
+    r_cut: Annotated[float, Above(0, "Å")]
+    cutoff_transition_width: Annotated[float, Above(0, "Å")]
+    r_min: Annotated[float, Above(0, "Å")]
+    n_points: Annotated[int, Whole(1)]
+    theta: Annotated[float, Above(0, "Å", say=0.5)]
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.cutoff_transition_width <= self.r_cut < np.inf:
+        super().__post_init__()
+        if self.cutoff_transition_width > self.r_cut or self.r_min >= self.r_cut:
             raise TamisError(
-                f"pair.cutoff_transition_width is {self.cutoff_transition_width} Å with pair.r_cut {self.r_cut} Å; "
-                "it must be above 0 and at most r_cut"
+                f"pair.cutoff_transition_width is {self.cutoff_transition_width} Å and pair.r_min {self.r_min} Å; the "
+                f"first must be at most, the second below pair.r_cut = {self.r_cut} Å"
             )
-        if not 0.0 < self.r_min < self.r_cut:
-            raise TamisError(
-                f"pair.r_min is {self.r_min} Å with pair.r_cut {self.r_cut} Å; it must lie between 0 and r_cut"
-            )
-        if self.n_points < 1:
-            raise TamisError(
-                f"pair.n_points is {self.n_points}; it must be at least 1 (pair=null leaves the term out)"
-            )
-        if not 0.0 < self.theta < np.inf:
-            raise TamisError(f"pair.theta is {self.theta} Å; it must be positive, say 0.5")
 
     @cached_property
     def points(self) -> Array:
@@ -85,7 +79,7 @@ class PairKernel:
         from scipy.sparse import csr_array
 
         centres, others, r, vectors = neighbour_list("ijdD", atoms, self.r_cut)
-        n_atoms, numbers = len(atoms), np.array([elements.index(s) for s in atoms.get_chemical_symbols()])
+        n_atoms, numbers = len(atoms), species_of(atoms, elements)
         first, second = np.sort([numbers[centres], numbers[others]], axis=0)
         values, forces, strain = [], [], []
         for a, b in combinations_with_replacement(range(len(elements)), 2):
@@ -97,7 +91,7 @@ class PairKernel:
             )
             towards = vectors[of_kind] / r[of_kind, None]
             values.append(gather @ kernel)
-            # the same pair seen from its other end pulls as much again
+            # the same pair seen from its other end contributes as much again
             forces.append(np.stack([2.0 * (gather @ (towards[:, [c]] * slope)) for c in range(3)], axis=1))
             strain.append(np.stack([(towards[:, c] * vectors[of_kind, d]) @ slope for c, d in VOIGT], axis=0))
         return np.concatenate(values, -1), np.concatenate(forces, -1), np.concatenate(strain, -1)
@@ -110,7 +104,7 @@ class PairKernel:
         return bell * f[:, None], bell * (slope[:, None] - f[:, None] * away / self.theta**2)
 
     def settings(self, first: int, second: int) -> str:
-        """QUIP's descriptor string for the atomic numbers of a pair, as gap.xml holds it."""
+        """QUIP's descriptor string for the atomic numbers of a pair, as in gap.xml."""
         return (
             f"distance_2b Z1={first} Z2={second} cutoff={self.r_cut!r} "
             f"cutoff_transition_width={self.cutoff_transition_width!r}"
@@ -118,5 +112,5 @@ class PairKernel:
 
 
 def element_pairs(elements: Sequence[str]) -> list[tuple[str, str]]:
-    """Unordered pairs of elements, each with itself too."""
+    """Unordered pairs of elements, including each with itself."""
     return list(combinations_with_replacement(elements, 2))

@@ -3,20 +3,22 @@
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
+import numba
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.core.errors import MissingEngineError, TamisError
-from tamis.core.geometry import in_vacuum
+from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Elements, Whole
+from tamis.core.geometry import in_vacuum, neighbours_within
+from tamis.engines.imports import import_engine
 
 CLOSEST = 1e-3
-"""Å; at smaller distances 1/r says that two atoms are on top of each other."""
+"""Å; at smaller distances two atoms are taken to be on top of each other."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,11 @@ class QuestsBasis(Basis):
     """Weighted inverse distances to the k nearest neighbours, and between them.
 
     Schwalbe-Koda et al., Nat. Commun. 16, 4014 (2025): k sorted values w(r_ij)/r_ij and k - 1 sorted means of
-    sqrt(w(r_ij) w(r_il))/r_jl, with w(r) = (1 - (r/r_cut)^2)^2. Where fewer than k neighbours lie within r_cut the rest
-    is zero. Where the k-th and the next one are equally far, as in perfect crystals, rounding decides which of them is
-    seen: the k distances are the same, the k - 1 means may not be. It does not know elements: here each central
-    element gets a block of its own, which is all that tells elements apart.
+    sqrt(w(r_ij) w(r_il))/r_jl, with w(r) = (1 - (r/r_cut)^2)^2. With fewer than k neighbours within r_cut the rest is
+    zero. Where the k-th and the next neighbour are equally far, as in perfect crystals, rounding decides which one
+    counts: the k distances are the same, the k - 1 means may differ. QUESTS itself does not distinguish elements. Here
+    each central element has its own block, and with several elements the descriptor of the neighbours of each element
+    alone follows.
 
     elements: chemical symbols.
     r_cut: Å.
@@ -37,22 +40,13 @@ class QuestsBasis(Basis):
     revision: ClassVar[int] = 2
     engine: ClassVar[str | None] = "quests"
 
-    elements: tuple[str, ...]
-    r_cut: float
-    k: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
-        if not self.elements:
-            raise TamisError("elements is empty; name at least one chemical symbol")
-        if not 0.0 < self.r_cut < np.inf:
-            raise TamisError(f"r_cut is {self.r_cut} Å; it must be above 0")
-        if self.k < 2:
-            raise TamisError(f"k is {self.k}; the descriptor needs at least 2 neighbours, say 32")
+    elements: Elements
+    r_cut: Annotated[float, Above(0, "Å")]
+    k: Annotated[int, Whole(2, say=32)]
 
     @property
     def values_revision(self) -> int:
-        """Until revision 2 nothing but the central element told elements apart; for one element nothing changed."""
+        """Revision 2 added the neighbours of each element; it did not change numbers for a single element."""
         return 1 if len(self.elements) == 1 else self.revision
 
     @property
@@ -80,7 +74,7 @@ class QuestsBasis(Basis):
 
         width = 2 * self.k - 1
         rows = np.zeros((len(atoms), len(self.elements), width))
-        first, second, vectors, distances = neighbour_list("ijDd", in_vacuum(atoms, self.r_cut), self.r_cut)
+        first, second, vectors, distances = neighbours_within(atoms, self.r_cut, "ijDd")
         order = np.lexsort((distances, first))
         first, second, vectors, distances = first[order], second[order], vectors[order], distances[order]
         symbols = np.array(atoms.get_chemical_symbols())[second]
@@ -97,36 +91,24 @@ class QuestsBasis(Basis):
         return rows.reshape(len(atoms), -1)
 
     def _compute(self, atoms: Atoms) -> NDArray[np.float64]:
-        """One thread, since structures are computed in parallel; the engine's compiler warns about its own casts."""
-        numba, get_descriptors = _load()
+        """QUESTS' descriptor on one thread, without numba's warnings about QUESTS' casts."""
+        quests = import_engine("quests.descriptor", "descriptor=quests", "descriptors")
         threads = numba.get_num_threads()
         numba.set_num_threads(1)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", numba.core.errors.NumbaWarning)
-                rows: NDArray[np.float64] = get_descriptors([atoms], k=self.k, cutoff=self.r_cut)
+                rows: NDArray[np.float64] = quests.get_descriptors([atoms], k=self.k, cutoff=self.r_cut)
         finally:
             numba.set_num_threads(threads)
         return rows
 
 
-def _load() -> tuple[Any, Any]:
-    try:
-        import numba
-        from quests.descriptor import get_descriptors
-    except ImportError as error:
-        raise MissingEngineError(
-            "descriptor=quests computes with the package quests, which is not installed; "
-            'pip install "tamis[descriptors]"'
-        ) from error
-    return numba, get_descriptors
-
-
 def _right_handed(atoms: Atoms) -> Atoms:
-    """The same crystal, periodic in all directions, in a right-handed cell: quests finds no neighbours in others.
+    """The same crystal, periodic in all directions, in a right-handed cell.
 
-    With the vacuum of ``in_vacuum`` the images along directions that were not periodic are out of reach; quests itself
-    would ignore the periodicity of a slab or a wire.
+    quests finds no neighbours in left-handed cells and ignores the periodicity of slabs and wires. The vacuum of
+    ``in_vacuum`` keeps images along the other directions out of reach.
     """
     turned = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True)
     if np.linalg.det(atoms.cell.array) < 0:

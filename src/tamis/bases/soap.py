@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -11,22 +11,25 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.core.errors import MissingEngineError, TamisError
-from tamis.core.geometry import SHORTEST_REACH, in_vacuum, neighbours_within
+from tamis.bases.neighbours import neighbours_of
+from tamis.core.errors import TamisError
+from tamis.core.fields import Above, AtLeast, Elements, Whole
+from tamis.core.geometry import in_vacuum
 from tamis.core.interrupts import interruptible_quip
+from tamis.engines.imports import import_engine
 
 Array = NDArray[np.float64]
 
 CLOSEST = 1e-3
-"""Å."""
+"""Å; QUIP is not exact for atoms that are nearer."""
 
 
 @dataclass(frozen=True)
 class SoapBasis(Basis):
     """Smooth overlap of atomic positions, each atom's vector normalised to length 1.
 
-    Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), in QUIP's radial basis. The columns are those GAP's
-    kernel takes, (p . p')^zeta; the last of each block, QUIP's slot of ``covariance_sigma0``, is zero.
+    Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), in QUIP's radial basis. GAP's kernel (p . p')^zeta uses
+    the same columns; the last one of each block, QUIP's slot of ``covariance_sigma0``, is zero.
 
     elements: chemical symbols.
     r_cut: Å.
@@ -37,27 +40,18 @@ class SoapBasis(Basis):
 
     engine: ClassVar[str | None] = "quippy-ase"
 
-    elements: tuple[str, ...]
-    r_cut: float
-    n_max: int
-    l_max: int
-    atom_sigma: float
-    cutoff_transition_width: float
+    elements: Elements
+    r_cut: Annotated[float, Above(0, "Å")]
+    n_max: Annotated[int, Whole(1, 20)]
+    l_max: Annotated[int, Whole(0, 20)]
+    atom_sigma: Annotated[float, AtLeast(0.05, "Å", say=0.5)]
+    cutoff_transition_width: Annotated[float, Above(0, "Å")]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
-        if not self.elements:
-            raise TamisError("elements is empty; name at least one chemical symbol")
-        if not 0.0 < self.cutoff_transition_width <= self.r_cut < np.inf:
+        super().__post_init__()
+        if self.cutoff_transition_width > self.r_cut:
             raise TamisError(
-                f"cutoff_transition_width is {self.cutoff_transition_width} Å with r_cut {self.r_cut} Å; "
-                "it must be above 0 and at most r_cut"
-            )
-        if not 0.05 <= self.atom_sigma < np.inf:
-            raise TamisError(f"atom_sigma is {self.atom_sigma} Å; it must be at least 0.05 Å, say 0.5 Å")
-        if not 1 <= self.n_max <= 20 or not 0 <= self.l_max <= 20:
-            raise TamisError(
-                f"n_max is {self.n_max} and l_max {self.l_max}; n_max may be 1 to 20 and l_max 0 to 20"
+                f"cutoff_transition_width is {self.cutoff_transition_width} Å; it must be at most r_cut, {self.r_cut} Å"
             )
 
     @property
@@ -74,11 +68,7 @@ class SoapBasis(Basis):
     def values(self, atoms: Atoms) -> Array:
         """Power spectrum of every atom, (n_atoms, n_features), dimensionless."""
         self.check(atoms)
-        if neighbours_within(atoms, SHORTEST_REACH, "d").min(initial=np.inf) < CLOSEST:
-            raise TamisError(
-                f"two atoms of {atoms.get_chemical_formula()} are closer than {CLOSEST} Å, where QUIP is not exact; "
-                "correct or remove the structure"
-            )
+        neighbours_of(atoms, self.r_cut, closest=CLOSEST)
         boxed = in_vacuum(atoms, self.r_cut)
         rows = np.zeros((len(atoms), self.width))
         symbols = set(atoms.get_chemical_symbols())
@@ -90,7 +80,7 @@ class SoapBasis(Basis):
         return in_element_blocks(rows, atoms, self.elements)
 
     def settings(self, central: str) -> str:
-        """QUIP's descriptor string for atoms of the element ``central``, as gap.xml holds it."""
+        """QUIP's descriptor string for atoms of the element ``central``, as in gap.xml."""
         numbers = " ".join(str(atomic_numbers[symbol]) for symbol in self.elements)
         return (
             f"soap cutoff={self.r_cut!r} cutoff_transition_width={self.cutoff_transition_width!r} "
@@ -101,15 +91,9 @@ class SoapBasis(Basis):
     @cached_property
     def descriptors(self) -> dict[str, Any]:
         """QUIP's objects by element of the central atom."""
-        try:
-            from quippy.descriptors import Descriptor
-        except ImportError as error:
-            raise MissingEngineError(
-                "descriptor=soap computes with QUIP and the package quippy-ase is not installed; "
-                'pip install "tamis[gap]"'
-            ) from error
-        return {element: Descriptor(self.settings(element)) for element in self.elements}
+        quippy = import_engine("quippy.descriptors", "descriptor=soap", "gap")
+        return {element: quippy.Descriptor(self.settings(element)) for element in self.elements}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without QUIP's objects, which live in the memory of one process."""
+        """The fields without QUIP's objects, which cannot be pickled."""
         return {name: value for name, value in self.__dict__.items() if name != "descriptors"}

@@ -1,11 +1,13 @@
-"""Arguments of the commands that read folders: paths, and options as ``key=value``, as everywhere in tamis."""
+"""Arguments that commands share, and names of what they write."""
 
 from __future__ import annotations
 
+import argparse
+import math
 import os
 import shutil
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,60 +15,45 @@ from omegaconf import OmegaConf
 
 from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
-from tamis.core.suggestions import suggest
+from tamis.report.links import UI
 
 
-def read_arguments(
-    arguments: Sequence[str], options: Mapping[str, str], usage: str
-) -> tuple[list[Path], dict[str, str]]:
-    """Folders, and the options with their values or defaults.
-
-    Raises
-    ------
-    TamisError : no folder, or an option that there is not. SystemExit : help was asked for and printed.
-    """
-    if any(argument in ("-h", "--help") for argument in arguments):
-        print(usage)
-        sys.exit(0)
-    chosen = dict(options)
-    folders = []
-    for argument in arguments:
-        if argument.startswith("--"):
-            raise TamisError(f"{argument}: options are written key=value; {usage}")
-        key, sign, value = argument.partition("=")
-        # a folder may have a = in its name, as those of Hydra often do
-        if not sign or _exists(argument):
-            folders.append(Path(argument))
-        elif key in options:
-            chosen[key] = value
-        else:
-            raise TamisError(f"{key}=... is unknown; {suggest(key, options)}{usage}")
-    if not folders:
-        raise TamisError(usage)
-    return folders, chosen
+def set_help(parser: argparse.ArgumentParser, description: str, *examples: str) -> None:
+    """Set the description and the examples of ``--help``."""
+    parser.description = textwrap.fill(description, 80)
+    parser.epilog = "\n".join(["examples:", *(f"  {example}" for example in examples)])
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
-def _exists(argument: str) -> bool:
-    try:
-        return Path(argument).exists()
-    except OSError:  # longer than any name
-        return False
+def add_folders(parser: argparse.ArgumentParser) -> None:
+    """Folders of trials."""
+    parser.add_argument(
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="FOLDER",
+        help="of a sweep, or of anything with trials below it",
+    )
 
 
-def number_of(options: Mapping[str, str], key: str) -> float:
-    """An option as a number of at least 0."""
-    try:
-        value = float(options[key])
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value < float("inf"):
-        raise TamisError(f"{key}={options[key]}: a number of at least 0 is needed")
+def add_tracking(parser: argparse.ArgumentParser) -> None:
+    """Addresses of MLflow, for links to the trials' runs."""
+    uri = OmegaConf.load(config_folder() / "config.yaml").tracking.uri
+    parser.add_argument("--tracking", default=uri, metavar="URI", help="of MLflow; default: %(default)s")
+    parser.add_argument("--ui", default=UI, metavar="URL", help="where mlflow ui runs; default: %(default)s")
+
+
+def percent(text: str) -> float:
+    """``10%`` or ``10`` as 10.0."""
+    return amount(text.removesuffix("%"))
+
+
+def amount(text: str) -> float:
+    """A number of at least 0."""
+    value = float(text)  # argparse makes a sentence of a ValueError
+    if not 0.0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not allowed; give a number of at least 0")
     return value
-
-
-def default_uri() -> str:
-    """Where trials are logged unless told otherwise."""
-    return str(OmegaConf.load(config_folder() / "config.yaml").tracking.uri)
 
 
 def new_name(wanted: Path) -> Path:
@@ -94,7 +81,7 @@ def appears_whole(folder: Path) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or str(error)  # copying a folder tells all its errors in one
         raise TamisError(
-            f"cannot write {folder} ({reason}); make room or rights there, or choose another folder with out=..."
+            f"cannot write {folder} ({reason}); make room or rights there, or choose another folder with --out"
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

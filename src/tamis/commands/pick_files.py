@@ -26,19 +26,18 @@ def retrain(trial: Trial, point: int, out: Path) -> None:
     config = before.config
     check_trusted(config, trial.folder / RECORD_FILE)
     choices = config.pop("choices")
-    config["artifacts"] = True  # large studies write records alone
+    config["artifacts"] = True  # large sweeps write records alone
     config["budget"] = _budget(before.budget, point)
     scratch = out / "trial"
     scratch.mkdir()
     record = run_trial(OmegaConf.create(config), {**choices, "budget": "picked"}, scratch)
     if record.status != COMPLETE:
         raise TamisError(f"the picked set could not be retrained: {record.reason}")
-    kept = set(read_record(scratch).selection.ids)
+    kept = set(record.selection.ids)
     if kept != set(trial.kept(point)):
         raise TamisError(
-            f"the retrained trial kept {len(kept)} structures, not the same as the "
-            f"{len(trial.kept(point))} of "
-            f"{trial.folder}: data or code have changed since; run the study again"
+            f"the retrained trial kept {len(kept)} structures, not the same as the {len(trial.kept(point))} of "
+            f"{trial.folder}: data or code have changed since; run the sweep again"
         )
     shutil.copy(scratch / "kept.extxyz", out)
     shutil.copytree(scratch / "potential", out / "potential")

@@ -1,24 +1,24 @@
-"""``tamis-report``: from folders of trials to a report."""
+"""``tamis report``: from folders of trials to a report."""
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 
-from tamis.analysis.arms import study_of
-from tamis.analysis.comparison import corrected_verdicts
-from tamis.analysis.kept_sets import read_kept_sets
+from tamis.analysis.arms import results_of
+from tamis.analysis.kept_sets import KeptSets
+from tamis.analysis.protocol import read_protocol
 from tamis.analysis.trials import find_trials, read_trials
-from tamis.commands.arguments import appears_whole, default_uri, new_name, read_arguments
-from tamis.commands.endings import in_a_sentence
+from tamis.commands.arguments import add_folders, add_tracking, appears_whole, new_name, set_help
+from tamis.commands.selections import describe
 from tamis.report.context import Context, context_of
 from tamis.report.document import Document
 from tamis.report.files import write_document
-from tamis.report.links import UI, Links, read_links
+from tamis.report.links import Links, read_links
 from tamis.report.sections import (
     curves,
     front,
@@ -32,47 +32,66 @@ from tamis.report.sections import (
     selections,
     verdict,
 )
-from tamis.report.words import verdict_words
+from tamis.report.words import answer_words, description
 
 SECTIONS = (
     *(verdict, matrix, hypothesis, curves, selections, groups, physics, pruners, front, problems, runs),
 )
-USAGE = (
-    "usage: tamis-report <folder of trials>... [out=<new folder>] [title=...] [tracking.uri=sqlite:///...] "
-    f"[ui={UI}]"
-)
 
 
-def main() -> None:
-    """Entry point of the console script."""
-    with in_a_sentence():
-        options = {"out": "", "title": "", "tracking.uri": default_uri(), "ui": UI}
-        folders, chosen = read_arguments(sys.argv[1:], options, USAGE)
-        out = new_name(Path(chosen["out"]) if chosen["out"] else folders[0] / "report")
-        links = read_links(chosen["tracking.uri"], chosen["ui"])
-        context, document = make_report(folders, links, chosen["title"])
-        with appears_whole(out) as scratch:
-            write_document(document, scratch)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    set_help(
+        parser,
+        "Make a report of the trials below some folders: report.html, report.md, tables and figures. What the "
+        "folder's protocol.yaml asks is judged, everything else is described.",
+        "tamis report multirun/study",
+        "tamis report multirun/study multirun/more --out report --no-coverage",
+    )
+    add_folders(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="new folder; default: FOLDER/report")
+    parser.add_argument("--title", default="", help="of the report")
+    parser.add_argument(
+        "--no-coverage",
+        action="store_true",
+        help="do not work out coverage, entropy and maps of the kept sets, which takes seconds to minutes",
+    )
+    add_tracking(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make and write the report; returns the exit status."""
+    out = new_name(arguments.out or arguments.folders[0] / "report")
+    links = read_links(arguments.tracking, arguments.ui)
     console = Console(soft_wrap=True, highlight=False)
-    p = corrected_verdicts(list(context.primary.values()))
-    for comparison in context.primary.values():
-        console.print(verdict_words(comparison, p[comparison.ground]), markup=False)
+    context, document = make_report(arguments.folders, links, arguments.title, not arguments.no_coverage)
+    with appears_whole(out) as scratch:
+        write_document(document, scratch)
+    for words in _answers(context):
+        console.print(words, markup=False)
     console.print(f"report: {(out / 'report.html').absolute()}", markup=False)
+    return 0
 
 
-def make_report(folders: Sequence[Path], links: Links, title: str = "") -> tuple[Context, Document]:
-    """Read the trials below ``folders`` and put their report together; nothing is computed but statistics."""
+def _answers(context: Context) -> list[str]:
+    """The answers of the protocol, or else how own and others compare, for the terminal."""
+    if context.protocol is not None:
+        return [answer_words(answer, context.protocol) for answer in context.answers]
+    return [next(iter(description(comparison))) for comparison in context.forces.values()]
+
+
+def make_report(
+    folders: Sequence[Path], links: Links, title: str = "", with_coverage: bool = False
+) -> tuple[Context, Document]:
+    """Read the trials below ``folders`` and put their report together."""
     trials = read_trials(find_trials(folders))
-    study = study_of(trials)
-    context = context_of(study, links, read_kept_sets(folders, trials))
+    protocol = read_protocol(folders)
+    kept_sets = describe(trials) if with_coverage else KeptSets()
+    context = context_of(results_of(trials), links, protocol, kept_sets)
     today = f"{datetime.now():%Y-%m-%d %H:%M}"
     document = Document(
         title or f"Training sets pruned in descriptor space: {', '.join(f.resolve().name for f in folders)}",
-        f"Made on {today} from {len(study.trials)} trials in {', '.join(map(str, folders))}.",
+        f"Made on {today} from {len(trials)} trials in {', '.join(map(str, folders))}.",
         [module.section(context) for module in SECTIONS],
     )
     return context, document
-
-
-if __name__ == "__main__":
-    main()

@@ -1,16 +1,14 @@
-"""``tamis-selections``: coverage and entropy of the kept sets of a folder of trials, and maps of its latent spaces.
+"""Coverage and entropy of the kept sets of trials, and maps of their latent spaces.
 
-A trial does not need these numbers, and a report computes nothing: so they are made once, after the trials, from
-their records. The common space is that of ``evaluation.dynamics.extrapolation``.
+A trial does not need these numbers, so ``tamis report`` works them out, from the trials' records and the store. The
+common space is that of ``evaluation.dynamics.extrapolation``.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +17,13 @@ from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
 from tamis.analysis.coverage import CommonSpace
-from tamis.analysis.kept_sets import SELECTIONS_FILE, KeptFile, Map, Measures, map_key, pool_key, read_file
-from tamis.analysis.trials import Trial, find_trials, read_trials
-from tamis.commands.arguments import read_arguments
+from tamis.analysis.kept_sets import KeptSets, Map, map_key
+from tamis.analysis.trials import Trial
 from tamis.core.conf_folder import config_folder
 from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
-from tamis.core.files import write_atomically
-from tamis.core.messages import print_failure
 from tamis.core.progress import progress
 from tamis.core.resolvers import register_resolvers
 from tamis.core.threads import limited
@@ -40,64 +34,31 @@ from tamis.records.record import COMPLETE, RECORD_FILE, read_record
 from tamis.selection.keep_all import KeepAll
 from tamis.store import Store
 
-USAGE = "usage: tamis-selections <folder of trials>..."
-DIGITS = 5
-"""Of the numbers in the file."""
 
-
-def main() -> None:
-    """Entry point of the console script."""
+def describe(trials: Sequence[Trial]) -> KeptSets:
+    """Measure the sets of all complete trials, and map the latent spaces that they were chosen in."""
     register_resolvers()
-    try:
-        folders, _ = read_arguments(sys.argv[1:], {}, USAGE)
-        for folder in folders:
-            tell(folder)
-    except (TamisError, OSError) as error:
-        print_failure(str(error))
-        sys.exit(1)
-
-
-def tell(folder: Path) -> None:
-    """Describe the kept sets of a folder, and say how that went."""
-    problems = describe(folder)
-    console = Console(soft_wrap=True, highlight=False)
-    for problem in problems:
-        console.print(f"kept sets: {problem}", markup=False)
-    console.print(f"kept sets: {folder / SELECTIONS_FILE}", markup=False)
-
-
-def describe(folder: Path) -> Sequence[str]:
-    """Write ``selections.json`` into ``folder`` for the trials below it; returns what could not be described.
-
-    Nothing is done where the file has all trials already.
-    """
-    folder = folder.resolve()
-    trials = [t for t in read_trials(find_trials([folder])) if t.status == COMPLETE and t.points]
-    names = {trial: trial.folder.relative_to(folder).as_posix() for trial in trials}
-    found = read_file(folder)
-    started = {name: one.started for name, one in found.trials.items()}
-    if found.trials and started == {names[trial]: trial.started for trial in trials}:
-        return found.problems
-    content = KeptFile()
+    complete = [trial for trial in trials if trial.status == COMPLETE and trial.points]
+    found = KeptSets()
     by_data: dict[tuple[str, str], list[Trial]] = defaultdict(list)
-    for trial in trials:
+    for trial in complete:
         by_data[trial.dataset.fingerprint, trial.parts["dataset"]].append(trial)
-    with limited(), progress("kept sets", len(trials)) as advance:  # as trials do
+    with limited(), progress("kept sets", len(complete)) as advance:  # as trials do
         for (fingerprint, _), some in by_data.items():
             try:
                 data = _Data.of(some)
-                content.spaces[fingerprint] = data.space_name
+                found.spaces[fingerprint] = data.space_name
                 for same in _by_selection(some):
                     measures = data.measure(same[0])
                     for trial in same:
-                        content.trials[names[trial]] = Measures(trial.started, measures)
+                        found.measures[trial.folder] = measures
                         advance(1)
-                content.maps.extend(data.maps(some))
+                found.maps.update(data.maps(some))
             except (TamisError, OSError, OmegaConfBaseException, KeyError, ValueError) as error:
-                # the trials are as good as before, and the report says what it has not
-                content.problems.append(f"{_name(some[0])}: not described: {explain(error)}")
-    write_atomically(folder / SELECTIONS_FILE, json.dumps(asdict(content)).encode())
-    return content.problems
+                # the trials are as good as before, and the report says what it lacks
+                what = f"{some[0].choices.get('dataset', '?')} {some[0].element}"
+                found.problems.append(f"{what}: not described: {explain(error)}")
+    return found
 
 
 def _by_selection(trials: Sequence[Trial]) -> Iterator[list[Trial]]:
@@ -105,19 +66,14 @@ def _by_selection(trials: Sequence[Trial]) -> Iterator[list[Trial]]:
     groups: dict[tuple[object, ...], list[Trial]] = defaultdict(list)
     for trial in trials:
         sets = tuple(trial.kept(i) for i in range(len(trial.points)))
-        groups[pool_key(trial), sets].append(trial)
+        groups[trial.dataset.pool, sets].append(trial)
     yield from groups.values()
-
-
-def _name(trial: Trial) -> str:
-    return f"{trial.choices.get('dataset', '?')} {trial.element}"
 
 
 @dataclass(frozen=True, eq=False)
 class _Data:
     """One data set. structures: all that are not for testing; places: id -> number therein."""
 
-    dataset: Dataset
     structures: Dataset
     places: Mapping[str, int]
     store: Store
@@ -130,31 +86,32 @@ class _Data:
 
         Raises
         ------
-        TamisError : it has changed since then.
+        TamisError : it has changed since then, or would have to be downloaded.
         """
         config = _config_of(trials[0])
-        dataset: Dataset = build_part("dataset", config["dataset"]).load()
+        source = config["dataset"]
+        if source.get("root", "") is None and not Path(source["cache"]).is_dir():
+            raise TamisError("the data set is not on this machine, and a report downloads nothing")
+        dataset: Dataset = build_part("dataset", source).load()
         if dataset.fingerprint != trials[0].dataset.fingerprint:
             raise TamisError("the data set is no longer the one that the trials had")
         structures = dataset.subset(np.flatnonzero(~dataset.is_test))
-        store = Store(
-            config["store"]["root"], config["store"]["n_jobs"]
-        )  # its other settings were the trials' own
-        ruler = common_ruler(config["dataset"])
+        # the other settings of the store were the trials' own
+        store = Store(config["store"]["root"], config["store"]["n_jobs"])
+        ruler = common_ruler(source)
         space = CommonSpace.of(store.values(ruler.space, structures.structures), ruler.percentile)
         places = {name: i for i, name in enumerate(structures.ids)}
-        return cls(dataset, structures, places, store, space, type(ruler.space).__module__.split(".")[-1])
+        return cls(structures, places, store, space, type(ruler.space).__module__.split(".")[-1])
 
-    def measure(self, trial: Trial) -> dict[str, tuple[float, ...]]:
+    def measure(self, trial: Trial) -> Mapping[str, list[float]]:
         """Coverage, distance and entropy at each point of a trial."""
-        kept = [np.array([self.places[i] for i in trial.kept(k)]) for k in range(len(trial.points))]
-        pool = np.array([self.places[i] for i in trial.dataset.pool])
-        found = self.space.measure(kept, pool)
-        return {
-            name: tuple(float(f"{value:.{DIGITS}g}") for value in values) for name, values in found.items()
-        }
+        kept = [self._places(trial.kept(k)) for k in range(len(trial.points))]
+        return self.space.measure(kept, self._places(trial.dataset.pool))
 
-    def maps(self, trials: Sequence[Trial]) -> Iterator[Map]:
+    def _places(self, ids: Sequence[str]) -> NDArray[np.intp]:
+        return np.array([self.places[i] for i in ids], dtype=np.intp)
+
+    def maps(self, trials: Sequence[Trial]) -> Iterator[tuple[tuple[str, ...], Map]]:
         """A map of each latent space that a pruner saw, at the first split that it was run with."""
         first: dict[tuple[str, str], Trial] = {}
         for trial in sorted(trials, key=lambda trial: trial.seeds):
@@ -163,11 +120,11 @@ class _Data:
             config = _config_of(trial)
             basis = build_part("descriptor", config["descriptor"])
             if basis.n_features:
-                pool = self.structures.subset([self.places[i] for i in trial.dataset.pool])
+                pool = self.structures.subset(self._places(trial.dataset.pool))
                 latent = build_part("latent", config["latent"])
                 values = self.store.lazy_values(basis, pool.structures)
                 vectors = latent.features(values, pool.groups, KeepAll(), self.store.memory).vectors
-                yield flatten_to_map(map_key(trial), pool.ids, vectors)
+                yield map_key(trial), flatten_to_map(pool.ids, vectors)
 
 
 def _config_of(trial: Trial) -> dict[str, Any]:
@@ -177,16 +134,14 @@ def _config_of(trial: Trial) -> dict[str, Any]:
     return config
 
 
-def flatten_to_map(key: tuple[str, ...], ids: tuple[str, ...], vectors: NDArray[np.float64]) -> Map:
+def flatten_to_map(ids: Sequence[str], vectors: NDArray[np.float64]) -> Map:
     """The two directions in which structures differ most. vectors : (n_structures, n_features)."""
-    centred = vectors - vectors.mean(axis=0)
-    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    left, sizes, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
     plane = np.zeros((len(vectors), 2))
     n = min(2, len(sizes))
     plane[:, :n] = left[:, :n] * sizes[:n]
     held = float(np.sum(sizes[:n] ** 2) / max(np.sum(sizes**2), 1e-300))
-    x, y = (tuple(float(f"{value:.{DIGITS}g}") for value in column) for column in plane.T)
-    return Map(key, ids, x, y, held)
+    return Map(ids, plane[:, 0].tolist(), plane[:, 1].tolist(), held)
 
 
 def common_ruler(dataset: Mapping[str, Any]) -> Any:
@@ -196,7 +151,3 @@ def common_ruler(dataset: Mapping[str, Any]) -> Any:
     node = OmegaConf.to_container(composed.evaluation.dynamics.extrapolation, resolve=False)
     whole = OmegaConf.create({"dataset": dict(dataset), "ruler": node})
     return build_part("evaluation.dynamics.extrapolation", OmegaConf.to_container(whole.ruler, resolve=True))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Whether the values of a configuration have the types that the constructors of its parts ask for."""
+"""Checks the values of a configuration by the types and rules of the constructors of its parts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from tamis.core.elements import mapping_to_type
 from tamis.core.errors import TamisError
+from tamis.core.fields import rules_of
 from tamis.core.suggestions import unknown_setting
 
 EXPECTED = {
@@ -28,7 +29,7 @@ EXPECTED = {
 
 
 def check_config(config: DictConfig, prefix: str = "") -> None:
-    """Compare every value with the type of the constructor argument that it goes to.
+    """Check every value by the type and the rules of the constructor argument that it goes to.
 
     Without this check, text in place of a number, ``no`` in place of ``false`` (it would count as true) and NaN would
     cause another error later, or none.
@@ -37,20 +38,28 @@ def check_config(config: DictConfig, prefix: str = "") -> None:
     ------
     TamisError : names the key, its value and what is needed. OmegaConfBaseException : see ``config_errors.explain``.
     """
-    arguments = _arguments(config, prefix) if "_target_" in config else None
+    target = _target(config, prefix) if "_target_" in config else None
+    arguments = _arguments(target) if is_dataclass(target) else None
     for key in map(str, config):
         name, value = f"{prefix}{key}", config[key]
-        if arguments is not None and key != "_target_" and key not in arguments:
-            raise TamisError(unknown_setting(name, arguments))
         if isinstance(value, DictConfig):
             check_config(value, f"{name}.")
-        if arguments is not None and key in arguments and not fits(value, arguments[key]):
-            expected = f"{_expected(arguments[key])} is needed"
-            if isinstance(value, ListConfig) and any(
-                get_origin(one) is Mapping for one in get_args(arguments[key])
-            ):
-                expected = mapping_to_type(name, list(value), _elements_of(config))
-            raise TamisError(f"{name} is {_shown(value)}; {expected}")
+        if arguments is None or key == "_target_":
+            continue
+        if key not in arguments:
+            raise TamisError(unknown_setting(name, arguments))
+        if not fits(value, arguments[key]):
+            raise TamisError(f"{name} is {_shown(value)}; {_needed(name, value, arguments[key], config)}")
+        for rule in rules_of(target).get(
+            key, ()
+        ):  # as the constructor does, but with the full name of the key
+            rule.apply(name, OmegaConf.to_object(value) if isinstance(value, ListConfig) else value)
+
+
+def _needed(name: str, value: Any, kind: Any, config: DictConfig) -> str:
+    if isinstance(value, ListConfig) and any(get_origin(one) is Mapping for one in get_args(kind)):
+        return mapping_to_type(name, list(value), _elements_of(config))
+    return f"{_expected(kind)} is needed"
 
 
 def _elements_of(node: DictConfig) -> list[str]:
@@ -59,16 +68,17 @@ def _elements_of(node: DictConfig) -> list[str]:
     return list(map(str, given)) if isinstance(given, ListConfig) else []
 
 
-def _arguments(node: DictConfig, prefix: str) -> dict[Any, Any] | None:
-    """Name and type of each constructor argument; None for classes that are no dataclasses."""
+def _target(node: DictConfig, prefix: str) -> type:
     try:
-        target = get_class(node["_target_"])
-    except Exception as error:  # whatever the import of a mistyped name leads to
+        return get_class(node["_target_"])
+    except Exception as error:  # the import of a mistyped name may raise anything
         raise TamisError(
             f"{prefix}_target_ is {node._target_}, which cannot be imported ({error})"
         ) from error
-    if not is_dataclass(target):
-        return None
+
+
+def _arguments(target: type) -> dict[str, Any]:
+    """Name and type of each constructor argument of a dataclass."""
     hints = get_type_hints(target)
     return {field.name: hints[field.name] for field in fields(target) if field.init}
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 
 class ByElement(Mapping[str, float]):
@@ -71,8 +77,8 @@ def mapping_to_type(name: str, given: Any, elements: Sequence[str]) -> str:
         return f"a mapping by element is needed, such as {{{example}}}"
     typed = shown(dict(zip(elements, numbers, strict=True)))
     return (
-        f"nobody can see which number belongs to which element: give a mapping, such as '{name}={typed}' if that is "
-        "what is meant"
+        f"the list does not show which number belongs to which element: give a mapping, such as '{name}={typed}' if "
+        "that is what is meant"
     )
 
 
@@ -88,3 +94,19 @@ def _as_typed(given: Any) -> str:
 def types_of_elements(elements: Sequence[str]) -> str:
     """A comment line that says which LAMMPS atom type is which element."""
     return "LAMMPS atom types: " + ", ".join(f"{number} = {e}" for number, e in enumerate(elements, start=1))
+
+
+def species_of(atoms: Atoms, elements: Sequence[str]) -> NDArray[np.int64]:
+    """Place of each atom's element in ``elements``, (n_atoms,).
+
+    Raises
+    ------
+    TamisError : a potential for ``elements`` does not know one of the atoms.
+    """
+    place = {element: number for number, element in enumerate(elements)}
+    symbols = atoms.get_chemical_symbols()
+    if unknown := sorted(set(symbols) - place.keys()):
+        raise TamisError(
+            f"element {', '.join(unknown)} is unknown to this potential, which has {', '.join(elements)}"
+        )
+    return np.array([place[symbol] for symbol in symbols], dtype=np.int64)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from ase.data import atomic_numbers
@@ -154,7 +155,7 @@ Elements = Annotated[tuple[str, ...], Symbols()]
 """A field of chemical symbols."""
 
 
-class Words(Rule):
+class Texts(Rule):
     """Texts, kept as a tuple; one text stands for a list of one."""
 
     words = "a text or a list of texts is needed"
@@ -171,15 +172,15 @@ class Words(Rule):
 
 
 @cache
-def _rules_of(kind: type) -> tuple[tuple[str, Rule], ...]:
+def rules_of(kind: type) -> Mapping[str, tuple[Rule, ...]]:
+    """The rules of the fields of a dataclass that have some."""
     hints = get_type_hints(kind, include_extras=True)
-    return tuple(
-        (one.name, rule)
+    found = {
+        one.name: tuple(rule for rule in get_args(hints[one.name])[1:] if isinstance(rule, Rule))
         for one in fields(kind)
         if get_origin(hints[one.name]) is Annotated
-        for rule in get_args(hints[one.name])[1:]
-        if isinstance(rule, Rule)
-    )
+    }
+    return MappingProxyType(found)
 
 
 class Checked:
@@ -192,5 +193,6 @@ class Checked:
         ------
         TamisError : names the field, its value, and what is allowed.
         """
-        for name, rule in _rules_of(type(self)):  # type: ignore[arg-type] # mypy takes classes for unhashable
-            object.__setattr__(self, name, rule.apply(name, getattr(self, name)))
+        for name, rules in rules_of(type(self)).items():  # type: ignore[arg-type] # mypy takes classes for unhashable
+            for rule in rules:
+                object.__setattr__(self, name, rule.apply(name, getattr(self, name)))

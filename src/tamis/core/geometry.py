@@ -146,7 +146,7 @@ def neighbours_within(atoms: Atoms, reach: float, quantities: str = "ijd") -> An
 def wrapped(atoms: Atoms, width: float) -> Atoms:
     """``in_vacuum``, with every atom inside the cell along its periodic directions.
 
-    dscribe takes images of cells, not of atoms: what is outside of the cell would miss neighbours.
+    dscribe repeats cells, not atoms: an atom outside of the cell would miss neighbours.
     """
     inside = in_vacuum(atoms, width).copy()
     inside.wrap(eps=0.0)

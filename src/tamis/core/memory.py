@@ -65,10 +65,6 @@ class Memory:
         self.reserved += n_bytes
         self._shrink()
 
-    def release(self, n_bytes: int) -> None:
-        """Release some reserved bytes."""
-        self.reserved -= n_bytes
-
     def keep(self, path: Path, block: Block) -> None:
         """Keep a block, and forget the oldest ones until all fit."""
         if not self.remember or block.nbytes > self.limit / PARTS:

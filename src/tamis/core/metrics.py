@@ -183,6 +183,11 @@ def is_property_error(name: str) -> bool:
     return name.startswith(PROPERTIES) and "_error_" in name
 
 
+def property_of_error(name: str) -> str:
+    """The property that this is the error of, without its unit."""
+    return name.removeprefix(PROPERTIES).partition("_error_")[0]
+
+
 def metric(name: str) -> Metric:
     """Unit and direction of the metric with this name, which may be that of one group of structures or one MD run."""
     without_part = "/".join(name.split("/")[1:])

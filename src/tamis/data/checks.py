@@ -273,7 +273,7 @@ def same_geometry(dataset: Dataset) -> list[list[int]]:
 def foreign_energies(dataset: Dataset, window: float) -> list[str]:
     """Energies with another zero than the rest, as from another code or functional, or in eV per atom."""
     if len(dataset) <= 2 * len(dataset.elements):
-        return []  # too few to say what is usual
+        return []  # too few to know which energies are usual
     residuals = energy_residuals(dataset)
     suspects = np.flatnonzero(outliers(residuals, window) | smaller_cluster(residuals, window))
     free = {int(k) for k in suspects if is_isolated(dataset.structures[k])}

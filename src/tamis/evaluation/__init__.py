@@ -1,1 +1,1 @@
-"""What is measured on a trained potential."""
+"""Measurements on a trained potential: errors, properties, dynamics."""

@@ -1,4 +1,4 @@
-"""What the measurements of a potential share: what they are given, and what they return."""
+"""The input and the output of the measurements of a potential."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tamis.store import Store
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A fitted potential and all that it is measured against.
+    """A fitted potential and everything that it is compared with.
 
-    pool: every structure that could have been kept: where thresholds come from, which must not move with the choice.
-    kept: those that were. reference: metric name -> value, for the metrics that have one. label_giver: the exact
-    answer, where the data set has one. folder: the trial's, for artifacts. seed: of velocities and the like.
-    reference_source: where the references are from. label_giver_name: what its numbers depend on, for keys. cache:
-    folder for what is computed of it once; None: not kept. own: the model's own basis, in whose space extrapolation is
-    measured too; None: not measured.
+    pool: every structure that could have been kept; thresholds come from it, so that they do not depend on the choice.
+    kept: the kept structures. reference: metric name -> value, for the metrics that have one. label_giver: the
+    calculator that gave the labels, if there is one. folder: the trial's, for artifacts. seed: of velocities and the
+    like. reference_source: origin of the references. label_giver_name: identifies its numbers, for keys. cache: folder
+    for the label-giver's results; None: not kept. own: the model's own basis, in whose space extrapolation is measured
+    too; None: not measured.
     """
 
     potential: Potential
@@ -44,11 +44,14 @@ class Subject:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was measured (flat metric name -> value, unit in the name) and what could not be (stage -> why)."""
+    """Results of a measurement.
+
+    metrics: flat name with unit -> value. problems: stage -> why something could not be measured.
+    """
 
     metrics: dict[str, float] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
     def plus(self, other: Findings) -> Findings:
-        """Both; what ``other`` says later counts."""
+        """Both; ``other`` overrides."""
         return Findings(self.metrics | other.metrics, self.problems | other.problems)

@@ -1,4 +1,4 @@
-"""Errors against reference labels: the one place where the test set is looked at."""
+"""Errors against reference labels. Only this module uses the test set."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PER_STRUCTURE_FIELDS = (
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
-    """Prediction less reference of each structure.
+    """Prediction minus reference of each structure.
 
     energies: (n,) meV/atom; forces: n arrays (3 n_atoms,), eV/Å; stresses: n arrays (number of labelled
     components,), GPa. has_forces: (n,) False where forces are zero by symmetry, so that their residuals are rounding.
@@ -69,8 +69,8 @@ class Residuals:
     def metrics(self, members: NDArray[np.intp]) -> Iterator[tuple[str, float]]:
         """MAE and RMSE over the structures ``members``.
 
-        No stress metric where no stress has a label, and no force metric where all forces are zero by symmetry: these
-        errors are rounding, and would decide by it.
+        There is no stress metric without a stress label, and no force metric where all forces are zero by symmetry,
+        because such errors are rounding.
         """
         for mae, rmse, residuals in (
             (ENERGY_MAE, ENERGY_RMSE, self.energies[members]),
@@ -92,7 +92,7 @@ def error_metrics(residuals: Residuals, dataset: Dataset, part: str, by_group: b
 
 
 def write_per_structure(path: Path, residuals: Residuals, dataset: Dataset, n_kept: int) -> None:
-    """Append one CSV line a structure, for each point of a curve: what a bootstrap over test structures needs."""
+    """Append a CSV line for each structure, at each point of a curve; a bootstrap over test structures needs them."""
     is_new = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.writer(file)
@@ -118,7 +118,7 @@ class Errors:
     """Energy, force and stress errors on the kept, the validation and the test structures.
 
     by_group: also by group of structures.
-    parity_plot: draw reference against prediction as PNG (a second a trial).
+    parity_plot: draw reference against prediction as PNG, which takes a second for each trial.
     """
 
     by_group: bool

@@ -1,4 +1,4 @@
-"""What is measured on a trained potential, from cheap to dear: errors, properties, dynamics."""
+"""The evaluation of a trained potential, from cheap to expensive: errors, properties, dynamics."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from tamis.core import metrics as names
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Checked
 from tamis.evaluation.base import Findings, Subject
 from tamis.evaluation.errors import Errors
 from tamis.evaluation.properties.base import Property
+from tamis.evaluation.properties.stage import measure_properties
 
 RULE = re.compile(r"\s*(\S+)\s*([<>])\s*(\S+)\s*")
 COMPARE = {"<": operator.lt, ">": operator.gt}
@@ -22,7 +24,7 @@ class Stage(Protocol):
     """A stage after the errors."""
 
     def measure(self, subject: Subject) -> Findings:
-        """Measure; whatever goes wrong is a problem among the findings."""
+        """Measure; failures are problems among the findings."""
 
 
 @dataclass(frozen=True)
@@ -59,60 +61,51 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Checked):
     """Errors, properties, dynamics.
 
-    errors: measured at every point of a learning curve; the rest at the last one only.
+    errors: measured at every point of a learning curve; the other stages at the last point only.
     properties: name -> property; None in place of one, or of all: not measured.
     property_limit_s: wall time of each property, s, after which it has failed.
     dynamics: MD; None: none.
-    stop_if: rules ``<metric> > <number>``; a potential that fulfils one is hopeless, and the stages that are left are
-    skipped, with the reason.
+    stop_if: rules ``<metric> > <number>``; a potential that fulfils one is hopeless, and its other stages are skipped.
     """
 
     errors: Errors
     properties: Mapping[str, Property | None] | None
-    property_limit_s: float
+    property_limit_s: Annotated[float, Above(0, "s")]
     dynamics: Stage | None
     stop_if: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "stop_if", tuple(self.stop_if))
         _ = self.rules  # checks them
-        if not self.property_limit_s > 0:
-            raise TamisError(
-                f"evaluation.property_limit_s is {self.property_limit_s}; a time above 0 s is needed"
-            )
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """``stop_if``, understood."""
+        """The rules of ``stop_if``."""
         return tuple(Rule.of(text) for text in self.stop_if)
 
     @property
     def stages(self) -> dict[str, Callable[[Subject], Findings]]:
-        """What comes after the errors, from cheap to dear."""
+        """The stages after the errors, from cheap to expensive."""
         stages: dict[str, Callable[[Subject], Findings]] = {}
         wanted = {name: one for name, one in (self.properties or {}).items() if one is not None}
         if wanted:
-            stages["properties"] = lambda subject: self._properties(wanted, subject)
+            stages["properties"] = lambda subject: measure_properties(wanted, subject, self.property_limit_s)
         if self.dynamics is not None:
             stages["dynamics"] = self.dynamics.measure
         return stages
 
-    def _properties(self, wanted: Mapping[str, Property], subject: Subject) -> Findings:
-        from tamis.evaluation.properties.stage import measure_properties
-
-        return measure_properties(wanted, subject, self.property_limit_s)
-
     def hopeless(self, metrics: Mapping[str, float]) -> str:
-        """Why the stages that are left are not worth their time; "" where they are."""
+        """Why the other stages are skipped; "" if they are not."""
         for rule in self.rules:
             if rule.holds(metrics):
                 return f"skipped: {rule.metric} is {metrics[rule.metric]:.4g}, and stop_if says {rule.text!r}"
         return ""
 
     def mistaken(self, metrics: Mapping[str, float]) -> str:
-        """What in ``stop_if`` names no metric that was measured; "" where all do."""
+        """A sentence on rules whose metric was not measured; "" if there are none."""
         unknown = [rule.metric for rule in self.rules if rule.metric not in metrics]
         return f"stop_if names {', '.join(unknown)}, which was not measured" if unknown else ""

@@ -1,1 +1,1 @@
-"""What people look at: tables and figures made from records."""
+"""Tables and figures made from records, for people to look at."""

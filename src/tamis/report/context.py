@@ -1,17 +1,21 @@
-"""What all sections of a report are made of."""
+"""The material of all sections of a report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tamis.analysis.arms import Curve, Ground, Study
-from tamis.analysis.comparison import ENERGIES, Comparison, compare
+from tamis.analysis.arms import Curve, Ground, Results
+from tamis.analysis.comparison import Comparison, compare
+from tamis.analysis.endpoint import ENERGIES
+from tamis.analysis.judgement import Answer, answers, judged_grounds
 from tamis.analysis.kept_sets import KeptSets
+from tamis.analysis.protocol import Protocol
 from tamis.analysis.test_errors import Reader
 from tamis.analysis.trials import Metrics
+from tamis.core.metrics import FRACTION_OF_ATOMS
 from tamis.report.links import Links
 
 LONGEST_NAME = 80
@@ -26,47 +30,61 @@ NEAR = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """study: all trials. links: to MLflow. primary: the comparison of the first pruner on each ground.
+    """results: all trials. links: to MLflow. protocol: what is judged; None: nothing is.
 
-    energies: the same for energy errors. secondary: of the other pruners. kept_sets: what is known of these.
+    forces, energies: the comparison of the first pruner on each ground, by either error. others: of the other
+    pruners, by forces. answers: to the protocol's questions. kept_sets: what is known of these.
     """
 
-    study: Study
+    results: Results
     links: Links
-    primary: Mapping[Ground, Comparison]
+    protocol: Protocol | None
+    forces: Mapping[Ground, Comparison]
     energies: Mapping[Ground, Comparison]
-    secondary: Mapping[tuple[Ground, str], Comparison]
+    others: Mapping[tuple[Ground, str], Comparison]
+    answers: Sequence[Answer]
     kept_sets: KeptSets
 
     def colours(self) -> list[str]:
         """All arms, for colours that are the same everywhere."""
-        return sorted({curve.arm for curve in self.study.curves})
+        return sorted({curve.arm for curve in self.results.curves})
 
 
-def context_of(study: Study, links: Links, kept_sets: KeptSets) -> Context:
-    """Make all comparisons."""
+def context_of(results: Results, links: Links, protocol: Protocol | None, kept_sets: KeptSets) -> Context:
+    """Make all comparisons, and answer the questions of the protocol."""
     reader = Reader()
-    primary, energies, secondary = {}, {}, {}
-    for ground in study.grounds:
-        pruners = study.pruners(ground)
-        for pruner in pruners:
-            found = compare(study, ground, pruner, reader)
-            if found is not None and ground not in primary:
-                primary[ground] = found
-                also = compare(study, ground, pruner, reader, ENERGIES)
-                if also is not None:
-                    energies[ground] = also
+    forces, energies, others = {}, {}, {}
+    for ground in results.grounds:
+        for pruner in results.pruners(ground, protocol.pruner if protocol else ""):
+            found = compare(results, ground, pruner, reader)
+            if found is not None and ground in forces:
+                others[ground, pruner] = found
             elif found is not None:
-                secondary[ground, pruner] = found
-    return Context(study, links, primary, energies, secondary, kept_sets)
+                forces[ground] = found
+                if (also := compare(results, ground, pruner, reader, ENERGIES)) is not None:
+                    energies[ground] = also
+    given = [] if protocol is None else _answers(results, protocol, reader)
+    return Context(results, links, protocol, forces, energies, others, given, kept_sets)
 
 
-def target_of(curves: list[Curve]) -> float | None:
+def _answers(results: Results, protocol: Protocol, reader: Reader) -> list[Answer]:
+    grounds = judged_grounds(protocol, results)
+    judged = {
+        (ground, endpoint): comparison
+        for some in grounds.values()
+        for ground in some
+        for endpoint in {question.endpoint for question in protocol.asked}
+        if (comparison := compare(results, ground, protocol.pruner, reader, endpoint, protocol)) is not None
+    }
+    return answers(protocol, grounds, judged)
+
+
+def target_of(curves: Sequence[Curve]) -> float | None:
     """The fraction of the pool nearest to the target (in log) among those that occur; None without points.
 
     A budget is used up to the last whole structure, so curves differ a little: the median of those nearby counts.
     """
-    fractions = np.array([p["kept/fraction_of_atoms"] for c in curves for p in c.points])
+    fractions = np.array([p[FRACTION_OF_ATOMS] for c in curves for p in c.points])
     if len(fractions) == 0:
         return None
     off = np.abs(np.log(fractions / TARGET))
@@ -76,25 +94,12 @@ def target_of(curves: list[Curve]) -> float | None:
 
 def at_target(curve: Curve, fraction: float) -> tuple[int, Metrics] | None:
     """Number and metrics of the curve's point nearest to a fraction; None where none is near."""
-    i, point = min(
-        enumerate(curve.points), key=lambda item: _apart(item[1]["kept/fraction_of_atoms"], fraction)
-    )
-    return (i, point) if _apart(point["kept/fraction_of_atoms"], fraction) <= NEAR else None
-
-
-def _apart(a: float, b: float) -> float:
-    return max(a / b, b / a)
+    off = [abs(np.log(point[FRACTION_OF_ATOMS] / fraction)) for point in curve.points]
+    i = int(np.argmin(off))
+    return (i, curve.points[i]) if off[i] <= np.log(NEAR) else None
 
 
 def file_name(*parts: str) -> str:
-    """Of a table or figure: letters, digits and dashes."""
+    """The file name of a table or figure: letters, digits and dashes."""
     text = "-".join(part for part in parts if part)
     return "".join(letter if letter.isalnum() else "-" for letter in text.lower()).strip("-")[:LONGEST_NAME]
-
-
-def by_arm(curves: list[Curve]) -> Iterator[tuple[tuple[str, str, str], list[Curve]]]:
-    """(model, pruner, arm) -> curves of all seeds."""
-    groups: dict[tuple[str, str, str], list[Curve]] = {}
-    for curve in curves:
-        groups.setdefault((curve.model, curve.pruner, curve.arm), []).append(curve)
-    yield from sorted(groups.items())

@@ -7,24 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tamis.analysis.arms import BASELINES
 from tamis.analysis.points import Point, average, points_of, write_table
 from tamis.core.files import write_atomically
+from tamis.core.metrics import ENERGY_MAE, FORCE_MAE, KEPT_ATOMS, TEST, error
 from tamis.records.record import COMPLETE, TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = {
-    "random": "#8a8f98",
-    "stratified": "#9c8468",
-    "ace": "#d1495b",
-    "soap": "#2f6fb0",
-    "acsf": "#e09f3e",
-    "chimes": "#3a8f5c",
-    "snap": "#7d4fa3",
-    "quests": "#17a2b0",
-}
-QUANTITIES = {"energy_mae_meV_per_atom": "energy MAE (meV/atom)", "force_mae_eV_per_A": "force MAE (eV/Å)"}
+QUANTITIES = {ENERGY_MAE: "energy MAE (meV/atom)", FORCE_MAE: "force MAE (eV/Å)"}
+SIZE = (5.2, 3.8)
+"""Inches of a panel."""
 
 
 def draw_curves(points: Sequence[Point], path: Path, title: str) -> None:
@@ -32,57 +26,38 @@ def draw_curves(points: Sequence[Point], path: Path, title: str) -> None:
 
     Lines are geometric means over seeds, bands their range.
     """
-    # every trial's process imports this module, and few of them draw
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullLocator
+    from tamis.report.style import INK, label, legend, log_axes, panels  # takes long, and few processes draw
 
     models = sorted({(point.setting, point.model) for point in points})
-    figure = Figure(figsize=(5.2 * len(models), 7.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(QUANTITIES), len(models), squeeze=False, sharex="col")
-    for row, (name, label) in zip(axes, QUANTITIES.items(), strict=True):
+    figure, axes = panels([[f"model {model} {setting}" for setting, model in models]] * len(QUANTITIES), SIZE)
+    arms = sorted({point.arm for point in points})
+    for row, (name, what) in zip(axes, QUANTITIES.items(), strict=True):
         for ax, model in zip(row, models, strict=True):
-            _draw_panel(ax, [p for p in points if (p.setting, p.model) == model], f"test/{name}")
-            ax.set(xscale="log", yscale="log", ylabel=f"test {label}")
-            for axis in (ax.xaxis, ax.yaxis):
-                axis.set_major_locator(
-                    LogLocator(subs=(1, 1.5, 2, 3, 5, 7))
-                )  # ranges are often less than a decade
-                axis.set_major_formatter("{x:g}")
-                axis.set_minor_locator(NullLocator())
-            ax.grid(alpha=0.25, lw=0.6)
-    for ax, model in zip(axes[0], models, strict=True):
-        ax.set_title(f"model {model[1]} {model[0]}")
-    for ax in axes[-1]:
-        ax.set_xlabel("atoms kept")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=6, frameon=False, title="structures chosen by"
-    )
-    figure.suptitle(title)
+            metric = error(TEST, name)
+            mine = [p for p in points if (p.setting, p.model) == model and metric in p.metrics]
+            _draw_panel(ax, mine, metric, arms)
+            log_axes(ax, "x", "y")
+            label(ax, "atoms kept", f"test {what}")
+    legend(axes[0, 0], 6)
+    figure.suptitle(title, color=INK)
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=130, format=path.suffix[1:])
     write_atomically(path, drawn.getvalue())
 
 
-def _draw_panel(ax: Axes, points: Sequence[Point], name: str) -> None:
-    points = [p for p in points if name in p.metrics]  # without a test set there is nothing to draw
-    arms = sorted(
-        {(p.arm, p.pruner) for p in points}, key=lambda key: (key[0] not in ("random", "stratified"), key)
-    )
+def _draw_panel(ax: Axes, points: Sequence[Point], name: str, names: Sequence[str]) -> None:
+    from tamis.report.style import colour, draw_curve
+
+    arms = sorted({(p.arm, p.pruner) for p in points}, key=lambda key: (key[0] not in BASELINES, key))
     several = len({pruner for arm, pruner in arms if arm != pruner}) > 1
     for arm, pruner in arms:
         mine = [p for p in points if (p.arm, p.pruner) == (arm, pruner)]
         groups = [[p for p in mine if p.budget == budget] for budget in {p.budget for p in mine}]
-        groups.sort(key=lambda group: average(group, "kept/atoms"))
-        atoms = [average(group, "kept/atoms") for group in groups]
-        middle = [average(group, name) for group in groups]
+        groups.sort(key=lambda group: average(group, KEPT_ATOMS))
         low, high = ([pick(p.metrics[name] for p in group) for group in groups] for pick in (min, max))
-        label = f"{pruner} in {arm}" if several and arm != pruner else arm
-        style = "--" if arm == pruner else "-"
-        (line,) = ax.plot(atoms, middle, f"o{style}", ms=4, lw=1.6, color=COLOURS.get(arm), label=label)
-        ax.fill_between(atoms, low, high, color=line.get_color(), alpha=0.13, lw=0)
+        x, y = ([average(group, metric) for group in groups] for metric in (KEPT_ATOMS, name))
+        called = f"{pruner} in {arm}" if several and arm != pruner else arm
+        draw_curve(ax, arm, called, colour(arm, names), x, y, (low, high))
 
 
 def leave_curve(record: TrialRecord, folder: Path) -> None:

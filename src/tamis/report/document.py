@@ -1,4 +1,4 @@
-"""What a report consists of: sections of paragraphs, tables and figures, whatever they are written as."""
+"""The parts of a report: sections of paragraphs, tables and figures, in any format."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure as Canvas
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+if TYPE_CHECKING:  # tables of the terminal need no figures, which take long to import
+    from matplotlib.figure import Figure as Canvas
 
 PNG_DPI = 150
 
@@ -41,7 +39,8 @@ class Paragraph:
 class Table:
     """name: of its files (no spaces). title: in one line. columns: headings. rows: as many cells each. notes: below.
 
-    folded: shown in the page only when asked for. most: rows that the page shows; the files have all.
+    folded: shown in the page only when asked for. most: rows that the page shows; the files have all. breaks: numbers
+    of rows before which the terminal leaves a line.
     """
 
     name: str
@@ -51,6 +50,7 @@ class Table:
     notes: str = ""
     folded: bool = False
     most: int = 200
+    breaks: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,9 @@ class Picture:
     @cached_property
     def svg(self) -> str:
         """As SVG with text that stays text, on no ground of its own; made once, for the page and for the file."""
+        import matplotlib
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
         self._settle()
         stream = io.StringIO()
         grounds = [self.canvas.patch, *(ax.patch for ax in self.canvas.axes)]
@@ -78,6 +81,8 @@ class Picture:
     @cached_property
     def png(self) -> bytes:
         """As PNG."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
         self._settle()
         stream = io.BytesIO()
         self.canvas.dpi = PNG_DPI
@@ -86,6 +91,8 @@ class Picture:
 
     def _settle(self) -> None:
         """Find the layout once: it takes as long as drawing, and ``savefig`` would draw twice."""
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+
         if isinstance(self.canvas.get_layout_engine(), ConstrainedLayoutEngine):
             self.canvas.draw_without_rendering()
             self.canvas.set_layout_engine("none")

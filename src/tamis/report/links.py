@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from tamis.core.errors import TamisError
+from tamis.tracking.runs import runs_by_folder
 
 UI = "http://127.0.0.1:5000"
 """Where ``mlflow ui`` is, if not told otherwise."""
-SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -37,58 +35,10 @@ class Links:
 
 
 def read_links(uri: str, ui: str) -> Links:
-    """The runs of a tracking database or server, by the folders in their tags; none where there is no database.
+    """The runs of a tracking database or server; none where there is no database.
 
     Raises
     ------
     TamisError : a server that does not answer.
     """
-    if not uri.startswith(SQLITE):
-        return Links(ui, _ask_server(uri))
-    path = Path(uri.removeprefix(SQLITE))
-    if not path.is_file():
-        return Links(ui)
-    return Links(ui, _ask_sqlite(path))
-
-
-def _ask_sqlite(path: Path) -> dict[str, tuple[str, str]]:
-    """Read the tags alone: MLflow's own search loads all params and metrics, minutes for ten thousand runs."""
-    query = (
-        "select tags.value, runs.experiment_id, runs.run_uuid from tags join runs on runs.run_uuid = "
-        "tags.run_uuid "
-        "where tags.key = 'tamis.folder' and runs.lifecycle_stage = 'active'"
-    )
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
-        try:
-            return {folder: (str(experiment), run) for folder, experiment, run in connection.execute(query)}
-        finally:
-            connection.close()
-    except (
-        sqlite3.Error
-    ):  # not MLflow's, or of a version with other tables: a report without links is a report
-        return {}
-
-
-def _ask_server(uri: str) -> dict[str, tuple[str, str]]:
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    client = MlflowClient(uri)
-    found: dict[str, tuple[str, str]] = {}
-    try:
-        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-        token: str | None = None
-        while True:
-            page = client.search_runs(
-                experiments, "tags.`tamis.kind` = 'trial'", max_results=1000, page_token=token
-            )
-            for run in page:
-                found[run.data.tags.get("tamis.folder", "")] = (run.info.experiment_id, run.info.run_id)
-            token = page.token
-            if not token:
-                return found
-    except MlflowException as error:
-        raise TamisError(
-            f"{uri} does not answer ({error}); start it, or give another tracking.uri"
-        ) from error
+    return Links(ui, runs_by_folder(uri))

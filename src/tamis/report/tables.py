@@ -1,33 +1,50 @@
-"""Tables in the terminal."""
+"""Results of a trial and of a sweep, in the terminal."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from rich import box
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from tamis.analysis.arms import BASELINES
 from tamis.analysis.averages import AVERAGE, alike
-from tamis.analysis.matrix import matrices
+from tamis.analysis.matrix import Matrix, matrices
 from tamis.analysis.points import Point, average, points_of
-from tamis.core import metrics
 from tamis.core.messages import in_one_line, print_failure
+from tamis.core.metrics import (
+    ENERGY_MAE,
+    FORCE_MAE,
+    KEPT_ATOMS,
+    KEPT_STRUCTURES,
+    RMSE_OF,
+    STABLE_FRACTION,
+    STRESS_MAE,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    error,
+)
 from tamis.core.names import printable
 from tamis.core.secrets import redacted
 from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, TrialRecord
+from tamis.report.document import Cell, Row, Table
+from tamis.report.matrix import rows_of
+from tamis.report.numbers import number
+from tamis.report.terminal import console_of, show
 from tamis.report.trial_physics import physics_table
 
 ERRORS = {
-    metrics.ENERGY_MAE: "energy MAE\nmeV/atom",
-    metrics.FORCE_MAE: "force MAE\neV/Å",
-    metrics.STRESS_MAE: "stress MAE\nGPa",
+    ENERGY_MAE: "energy MAE\nmeV/atom",
+    FORCE_MAE: "force MAE\neV/Å",
+    STRESS_MAE: "stress MAE\nGPa",
 }
-BASELINES = ("keep_all", "random", "stratified")
+FIRST_ROWS = ("keep_all", *BASELINES)
+N_NUMBERS = 6
+"""Columns of numbers in the table of a sweep."""
 COLOUR: dict[str, str] = {COMPLETE: "green", FAILED: "red", SKIPPED: "yellow"}
 
 
@@ -36,11 +53,11 @@ def print_trial(record: TrialRecord, folder: Path, alone: bool, shown: Sequence[
 
     shown: names of the metrics in that line; none: the test error of forces.
     """
-    console = _console()
+    console = console_of()
     title = " | ".join(record.config["choices"].get(g, "?") for g in ("model", "descriptor", "pruner"))
     if not alone:
         found = [f"{name} {value:.6g}" for name, value in record.measured.items() if name in shown]
-        force = record.metrics.get(metrics.error(metrics.TEST, metrics.FORCE_MAE))
+        force = record.metrics.get(error(TEST, FORCE_MAE))
         if not shown and force is not None:
             found = [f"test force MAE {force:.4f} eV/Å"]
         result = f"{', '.join(found)}{_stability(record)}" if found else ""
@@ -54,28 +71,27 @@ def print_trial(record: TrialRecord, folder: Path, alone: bool, shown: Sequence[
     if record.status != COMPLETE:
         print_failure(record.reason, record.status)
     if record.curve:
-        console.print(_trial_table(record, f"{title}, kept {_kept(record)}"))
+        show(_trial_table(record, f"{title}, kept {_kept(record)}"), console)
     if (physics := physics_table(record)) is not None:
-        console.print(physics)
+        show(physics, console)
     for stage, reason in record.problems.items():
         console.print(
             f"[yellow]{escape(stage)}[/]: {escape(in_one_line(reason))}", highlight=False, soft_wrap=True
         )
-    seconds = [f"{stage} {value:.2f}" for stage, value in record.seconds.items()]
     for note in record.dataset.notes:  # the warning has scrolled away
         console.print(f"[yellow]data[/]: {escape(in_one_line(note))}", highlight=False, soft_wrap=True)
     if record.dataset.read_as:
-        console.print(
-            f"data:    {escape(printable(record.dataset.read_as))}", highlight=False, soft_wrap=True
-        )
+        read_as = escape(printable(record.dataset.read_as))
+        console.print(f"data:    {read_as}", highlight=False, soft_wrap=True)
     if record.status == COMPLETE:
+        seconds = [f"{stage} {value:.2f}" for stage, value in record.seconds.items()]
         console.print(f"seconds: {', '.join(seconds)}", highlight=False)
     console.print(f"files:   {escape(str(folder))}", highlight=False, soft_wrap=True)
 
 
 def _stability(record: TrialRecord) -> str:
-    """What MD found and how much went wrong, where anything did."""
-    stable = record.metrics.get(metrics.STABLE_FRACTION)
+    """Stability in MD and the number of problems, if there are any."""
+    stable = record.metrics.get(STABLE_FRACTION)
     said = "" if stable is None else f", stable {stable:.2f}"
     n = len(record.problems)
     return said + (f", {n} problem{'s' if n > 1 else ''}" if n else "")
@@ -83,12 +99,6 @@ def _stability(record: TrialRecord) -> str:
 
 def _coloured(status: str, text: str = "") -> str:
     return f"[{COLOUR.get(status, 'white')}]{text or status}[/]"
-
-
-def _console() -> Console:
-    console = Console()
-    # a file or a pipe has no width: take one that holds every table
-    return console if console.is_terminal else Console(width=120)
 
 
 def _kept(record: TrialRecord) -> str:
@@ -101,39 +111,31 @@ def _kept(record: TrialRecord) -> str:
 def _trial_table(record: TrialRecord, title: str) -> Table:
     """One point: errors by part. A curve: test errors by number of kept structures."""
     if len(record.curve) > 1:
-        return _curve_table(record, title)
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
-    table.add_column("MAE (RMSE)")
-    parts = [p for p in metrics.PARTS if metrics.error(p, metrics.ENERGY_MAE) in record.metrics]
-    sizes = {
-        metrics.TRAIN: record.curve[-1].n_structures,
-        metrics.VALIDATION: len(record.dataset.validation),
-        metrics.TEST: len(record.dataset.test),
-    }
-    for part in parts:
-        table.add_column(f"{part}\n{sizes[part]} structures", justify="right")
-    for name, heading in ERRORS.items():
-        pairs = [
-            (
-                record.metrics.get(metrics.error(part, name)),
-                record.metrics.get(metrics.error(part, metrics.RMSE_OF[name])),
-            )
-            for part in parts
+        columns = ["kept\nstructures", "atoms", *(f"test {heading}" for heading in ERRORS.values())]
+        rows = [
+            [
+                *(str(point.n_structures), str(point.n_atoms)),
+                *(number(point.metrics.get(error(TEST, name))) for name in ERRORS),
+            ]
+            for point in record.curve
         ]
-        nothing = "all zero" if name == metrics.FORCE_MAE else "no labels"
-        cells = [f"{_number(mae)} ({_number(rmse)})" if mae is not None else nothing for mae, rmse in pairs]
-        table.add_row(heading.replace(" MAE\n", ", "), *cells)
-    return table
+        return Table("trial", title, columns, rows)
+    data = record.dataset
+    sizes = {TRAIN: record.curve[-1].n_structures, VALIDATION: len(data.validation), TEST: len(data.test)}
+    parts = [part for part in sizes if error(part, ENERGY_MAE) in record.metrics]
+    rows = [
+        [heading.replace(" MAE\n", ", "), *(_error(record.metrics, part, name) for part in parts)]
+        for name, heading in ERRORS.items()
+    ]
+    return Table(
+        "trial", title, ["MAE (RMSE)", *(f"{part}\n{sizes[part]} structures" for part in parts)], rows
+    )
 
 
-def _curve_table(record: TrialRecord, title: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
-    for heading in ("kept\nstructures", "atoms", *(f"test {heading}" for heading in ERRORS.values())):
-        table.add_column(heading, justify="right")
-    for point in record.curve:
-        errors = [_number(point.metrics.get(metrics.error(metrics.TEST, name))) for name in ERRORS]
-        table.add_row(str(point.n_structures), str(point.n_atoms), *errors)
-    return table
+def _error(metrics: Mapping[str, float], part: str, mae: str) -> str:
+    if error(part, mae) not in metrics:
+        return "all zero" if mae == FORCE_MAE else "no labels"
+    return f"{number(metrics[error(part, mae)])} ({number(metrics.get(error(part, RMSE_OF[mae])))})"
 
 
 def print_sweep(records: Mapping[str, TrialRecord], folder: Path, tracking_uri: str | None) -> None:
@@ -141,15 +143,16 @@ def print_sweep(records: Mapping[str, TrialRecord], folder: Path, tracking_uri: 
 
     records : by the name of the trial's folder. tracking_uri : None where nothing went to MLflow.
     """
-    console = _console()
+    console = console_of()
     counts = Counter(record.status for record in records.values())
     for read_as in sorted({record.dataset.read_as for record in records.values()} - {""}):
         console.print(f"data: {escape(printable(read_as))}", highlight=False, soft_wrap=True)
     if counts[COMPLETE]:
         points = list(points_of(list(records.values())))
-        console.print(sweep_table(points))
-        for table in matrices(points):
-            console.print(table)
+        table = sweep_table(points)
+        show(table, console, len(table.columns) - N_NUMBERS)
+        for matrix, about in matrices(points):
+            show(matrix_table(matrix, about), console)
     present = [status for status in (COMPLETE, FAILED, INTERRUPTED, SKIPPED, RUNNING) if counts[status]]
     console.print(", ".join(_coloured(s, f"{counts[s]} {s}") for s in present), highlight=False)
     for reason, names in _failures(records).items():
@@ -178,39 +181,44 @@ def sweep_table(points: Sequence[Point]) -> Table:
     for point in points:
         key = (point.setting, point.model, point.budget, point.pruner, point.descriptor)
         groups.setdefault(key, []).append(point)
-    table = Table(box=box.SIMPLE_HEAD, title=f"test errors ({AVERAGE} over seeds)", title_justify="left")
-    several = any(key[0] for key in groups)
-    for heading in (*(["varied"] if several else []), "model", "pruner", "descriptor"):
-        table.add_column(heading)
-    for heading in ("kept\nstructures", "atoms", "seeds", *ERRORS.values()):
-        table.add_column(heading, justify="right")
     # budgets from small to large, whatever they are called
-    sizes = {key[2]: average(points, metrics.KEPT_ATOMS) for key, points in groups.items()}
-    if unequal := _unequal(groups):
-        table.caption, table.caption_justify = unequal, "left"
-    last_section = None
-    for key in sorted(groups, key=lambda k: (k[:2], sizes[k[2]], k[3] not in BASELINES, k[3:])):
+    sizes = {key[2]: average(mine, KEPT_ATOMS) for key, mine in groups.items()}
+    several = any(key[0] for key in groups)
+    rows: list[Row] = []
+    ordered = sorted(groups, key=lambda k: (k[:2], sizes[k[2]], k[3] not in FIRST_ROWS, k[3:]))
+    for key in ordered:
         setting, model, _, pruner, descriptor = key
-        if last_section not in (None, key[:3]):
-            table.add_section()
-        last_section = key[:3]
-        kept = (f"{average(groups[key], size):.0f}" for size in (metrics.KEPT_STRUCTURES, metrics.KEPT_ATOMS))
-        errors = [_number(average(groups[key], metrics.error(metrics.TEST, name))) for name in ERRORS]
-        table.add_row(
-            *([setting] if several else []), model, pruner, descriptor, *kept, str(len(groups[key])), *errors
+        mine = groups[key]
+        kept = [f"{average(mine, size):.0f}" for size in (KEPT_STRUCTURES, KEPT_ATOMS)]
+        errors = [number(average(mine, error(TEST, name))) for name in ERRORS]
+        words = [setting, model, pruner, descriptor] if several else [model, pruner, descriptor]
+        rows.append([*words, *kept, str(len(mine)), *errors])
+    names = ["varied"] * several + ["model", "pruner", "descriptor"]
+    columns = [*names, "kept\nstructures", "atoms", "seeds", *ERRORS.values()]
+    breaks = [i + 1 for i, (a, b) in enumerate(pairwise(ordered)) if a[:3] != b[:3]]
+    title = f"test errors ({AVERAGE} over seeds)"
+    return Table("sweep", title, columns, rows, notes=_unequal(groups), breaks=breaks)
+
+
+def matrix_table(matrix: Matrix, about: str) -> Table:
+    """Errors relative to random; the best of a row is green, the own descriptor's is marked."""
+
+    def cell(i: int, j: int) -> Cell:
+        value = matrix.values[i, j]
+        is_best = value == np.nanmin(matrix.values[i])
+        return Cell(
+            f"{value:.2f}" if value == value else "", bool(matrix.own[i, j]), "good" if is_best else ""
         )
-    return table
+
+    title = f"test force MAE relative to random, {about}; = own descriptor, best of a row in green"
+    return Table("matrix", title, ["model \\ pruned with", *matrix.columns], rows_of(matrix, cell))
 
 
 def _unequal(groups: Mapping[tuple[str, str, str, str, str], Sequence[Point]]) -> str:
     """Says so where the sets that one budget gave differ in their atoms; empty where they do not."""
     sizes: dict[tuple[str, ...], list[float]] = {}
     for key, points in groups.items():
-        sizes.setdefault(key[:3], []).append(average(points, metrics.KEPT_ATOMS))
+        sizes.setdefault(key[:3], []).append(average(points, KEPT_ATOMS))
     if all(map(alike, sizes.values())):
         return ""
     return "rows of one budget differ in their atoms: compare them as curves, or with a budget of atoms"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or np.isnan(value) else f"{value:.3g}"

@@ -1,29 +1,35 @@
-"""What one trial measured beside errors, for the terminal: properties, stability in MD, and what went wrong."""
+"""Properties and stability in MD of one trial, for the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rich import box
-from rich.table import Table
-
+from tamis.core.metrics import (
+    DIFFUSION,
+    DIFFUSION_ERROR,
+    MD_FAILURES,
+    MD_VOLUME,
+    MD_VOLUME_ERROR,
+    NVE_DRIFT,
+    OUT_OF_TIME,
+    OUTSIDE_KEPT,
+    PROPERTIES,
+    PROPERTIES_FAILED,
+    STABLE_FRACTION,
+    is_property_error,
+    measured_property,
+    property_error,
+    unit_of,
+)
 from tamis.records.record import TrialRecord
+from tamis.report.document import Table
 
 DYNAMICS = (
-    "md/stable_fraction",
-    "md/failures",
-    "md/out_of_time",
-    "md/nve_drift_meV_per_atom_per_ps",
-    "md/volume_A3_per_atom",
-    "md/diffusion_A2_per_ps",
-    "md/outside_kept_common_space_fraction",
+    *(STABLE_FRACTION, MD_FAILURES, OUT_OF_TIME, NVE_DRIFT, MD_VOLUME, DIFFUSION),
+    OUTSIDE_KEPT.format("common"),
 )
 """The rest is in dynamics.json."""
-ERROR_OF = {
-    "md/volume_A3_per_atom": "md/volume_error_percent",
-    "md/diffusion_A2_per_ps": "md/diffusion_error_percent",
-}
-PROPERTIES = "properties/"
+ERROR_OF = {MD_VOLUME: MD_VOLUME_ERROR, DIFFUSION: DIFFUSION_ERROR}
 
 
 def physics_table(record: TrialRecord) -> Table | None:
@@ -32,30 +38,23 @@ def physics_table(record: TrialRecord) -> Table | None:
     values = {
         name: _error_name(name)
         for name in metrics
-        if name.startswith(PROPERTIES) and "_error_" not in name and name != "properties/failed"
+        if name.startswith(PROPERTIES) and not is_property_error(name) and name != PROPERTIES_FAILED
     }
     values |= {name: ERROR_OF.get(name) for name in DYNAMICS if name in metrics}
-    if not values:
-        return None
-    table = Table(box=box.SIMPLE_HEAD, title="properties and dynamics", title_justify="left")
-    table.add_column("")
-    table.add_column("value", justify="right")
-    table.add_column("error", justify="right")
-    for name, error in values.items():
-        table.add_row(name.removeprefix(PROPERTIES), f"{metrics[name]:.4g}", _told(error, metrics))
-    return table
+    rows = [
+        [name.removeprefix(PROPERTIES), f"{metrics[name]:.4g}", _error(error, metrics)]
+        for name, error in values.items()
+    ]
+    return Table("physics", "properties and dynamics", ["", "value", "error"], rows) if rows else None
 
 
 def _error_name(name: str) -> str | None:
-    """The metric with the error of a property; the stage says what it is called, and in which unit it is."""
-    from tamis.core.metrics import property_error
-
+    """The metric with the error of a property."""
     found = property_error(name.removeprefix(PROPERTIES), 1.0, 1.0)
-    return None if found is None else PROPERTIES + found[0]
+    return None if found is None else measured_property(found[0])
 
 
-def _told(error: str | None, metrics: Mapping[str, float]) -> str:
+def _error(error: str | None, metrics: Mapping[str, float]) -> str:
     if error is None or error not in metrics:
         return ""
-    unit = error.rpartition("_error_")[2].replace("percent", "%").replace("_per_", "/")
-    return f"{metrics[error]:+.3g} {unit}"
+    return f"{metrics[error]:+.3g} {unit_of(error)}"

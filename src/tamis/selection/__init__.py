@@ -1,1 +1,1 @@
-"""Latent spaces, and how structures are chosen in them."""
+"""Latent spaces, budgets, and pruners: how structures are chosen."""

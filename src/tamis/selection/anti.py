@@ -1,4 +1,4 @@
-"""The least diverse structures: a control that should lose."""
+"""The least diverse structures, as a negative control."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,8 +14,8 @@ from tamis.selection.greedy import central
 class Anti(Pruner):
     """Always the structure nearest to a chosen one: farthest point sampling with the sign turned.
 
-    It begins like ``fps``, with the structure nearest to the mean, so the two differ in nothing but that sign. If a
-    set chosen so trains as good a potential as a diverse one, the latent space says nothing about the model.
+    It begins like ``fps``, with the structure nearest to the mean, so the two differ in that sign only. If such a set
+    trains as good a potential as a diverse one, the latent space is irrelevant to the model.
     """
 
     nested: ClassVar[bool] = True

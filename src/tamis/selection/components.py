@@ -16,17 +16,17 @@ from tamis.selection.base import Array
 from tamis.selection.rows import pieces, project
 
 SQUARES = 5
-"""So many squares are held while axes are made: the matrix, its eigenvectors, and the working memory of LAPACK."""
+"""Square matrices in memory while axes are computed: the matrix, its eigenvectors, and the workspace of LAPACK."""
 
 
 def numbers_for_axes(n_rows: int, width: int) -> int:
-    """Numbers that are held at once while the axes of rows are made."""
+    """Numbers in memory while the axes of rows are computed."""
     fewer = min(n_rows, width)
     return SQUARES * fewer**2 + width * fewer
 
 
 def numbers_for_components(n_rows: int, width: int) -> int:
-    """Numbers that are held at once while the components of rows are made."""
+    """Numbers in memory while the components of rows are computed."""
     return numbers_for_axes(n_rows, width) + n_rows * min(n_rows, width)
 
 
@@ -34,10 +34,10 @@ def numbers_for_components(n_rows: int, width: int) -> int:
 class PrincipalAxes:
     """Directions in which rows (n, d) differ most from ``origin`` (d,), after columns are multiplied by ``scale`` (d,).
 
-    squares: (r,), falling: sums over the rows of the squares of what they have along each axis; r = min(n, d), less
-        those that are rounding where n < d.
-    vectors: the axes as columns, (d, r), where d <= n; else what each row has along them in units of its length,
-        (n, r). Of either sign; here the largest entry of a column is positive.
+    squares: (r,), falling: sums of squares of the components along each axis; r = min(n, d), without those that are
+        rounding where n < d.
+    vectors: the axes as columns, (d, r), where d <= n; else the left singular vectors, (n, r). The largest entry of a
+        column is positive.
     """
 
     rows: Array
@@ -48,7 +48,7 @@ class PrincipalAxes:
 
     @classmethod
     def of(cls, rows: Array, origin: Array, scale: Array | None = None) -> PrincipalAxes:
-        """From rows that are all in memory; the rows are not copied."""
+        """The axes of rows in memory, which are not copied."""
         n, d = rows.shape
         factor = np.ones(d) if scale is None else scale
         if d <= n:
@@ -60,11 +60,11 @@ class PrincipalAxes:
         return cls(rows, origin, factor, squares[kept], left[:, kept])
 
     def number_for(self, part: float) -> int:
-        """How many axes hold the part, above 0 and below 1, of the sum of squares."""
+        """The number of axes that hold this part, above 0 and below 1, of the sum of squares."""
         return number_for(self.squares, part)
 
     def components(self, k: int) -> Array:
-        """What the rows have along the first ``k`` axes, (n, k): projected, so that equal rows stay equal."""
+        """Components of the rows along the first ``k`` axes, (n, k); equal rows stay equal."""
         return project(self.rows, self.origin, self.turn(k))
 
     def turn(self, k: int) -> Array:
@@ -81,9 +81,9 @@ class PrincipalAxes:
 
 
 def number_for(squares: Array, part: float) -> int:
-    """How many of ``squares``, falling, make up the part, above 0 and below 1, of their sum.
+    """The number of leading ``squares``, falling, that make up this part, above 0 and below 1, of their sum.
 
-    As many as ``sklearn.decomposition.PCA(n_components=part)`` keeps.
+    It is as many as ``sklearn.decomposition.PCA(n_components=part)`` keeps.
     """
     return min(int(np.searchsorted(np.cumsum(squares / squares.sum()), part, side="right")) + 1, len(squares))
 

@@ -12,7 +12,7 @@ from tamis.selection.greedy import TIE, Mask, first_largest
 from tamis.selection.rows import pieces
 
 NOTHING = 1e-10
-"""Part of the sum of squares below which the chosen structures are said to span all."""
+"""Part of the sum of squares below which the chosen structures span all."""
 FADED = 1e-3
 """The sum of squares is computed anew, not updated, when it has fallen to this part."""
 
@@ -22,14 +22,13 @@ SQUARES = 9
 
 @dataclass(frozen=True)
 class Cur(Checked, Pruner):
-    """Always the structure of largest leverage; what it explains is then taken out of all others.
+    """Always the structure of largest leverage; its direction is then projected out of all others.
 
     The leverage of row i of the structure vectors X is the sum of U_ij^2 over the leading left singular vectors j
     (Mahoney and Drineas, PNAS 106, 697 (2009)); choosing one by one and making the rest orthogonal to it follows
-    Imbalzano et al., J. Chem. Phys. 148, 241730 (2018), and scikit-matter's CUR. That gives the same order (a test),
-    but refuses small pools and takes its singular vectors from an iteration that does not see degenerate ones.
-    When the chosen structures span all directions, nothing is left to have leverage: the rest is then ranked anew in
-    the same way, as often as needed.
+    Imbalzano et al., J. Chem. Phys. 148, 241730 (2018), and scikit-matter's CUR. The latter gives the same order (a
+    test), but refuses small pools, and its iteration misses degenerate singular vectors. When the chosen structures
+    span all directions, the others have no leverage left; they are then ranked anew in the same way.
 
     n_vectors: number of leading singular vectors that count, at least 1.
     """
@@ -38,7 +37,7 @@ class Cur(Checked, Pruner):
     nested: ClassVar[bool] = True
 
     def working(self, vectors: Shape, environments: Shape) -> int:
-        """Squares of the fewer of structures and columns; and where the structures are fewer, a copy for QR."""
+        """Square matrices of the smaller dimension; where there are fewer structures than columns, a copy for QR."""
         n, width = vectors
         return SQUARES * min(n, width) ** 2 + (n * width if n < width else 0)
 

@@ -19,9 +19,9 @@ class Direct(Checked, Pruner):
 
     The method of Qi et al., npj Comput. Mater. 10, 43 (2024): structure vectors are scaled to unit variance, projected
     on the principal components of variance above 1 (Kaiser's rule), each weighted by its part of the variance, and
-    clustered into as many strata as structures are wanted; BIRCH's threshold is lowered until there are enough. Of
-    each stratum the structure nearest to its mean is kept, large strata first. Where fewer vectors differ than
-    structures are wanted, farthest point sampling fills up.
+    clustered into as many strata as structures are wanted; BIRCH's threshold is lowered until there are enough. The
+    structure nearest to the mean of each stratum is kept, large strata first. Where fewer vectors differ than
+    structures are wanted, farthest point sampling adds the rest.
 
     threshold: first radius of BIRCH's subclusters, in the units of the weighted components; 0.5 in the paper's code.
     """
@@ -30,7 +30,7 @@ class Direct(Checked, Pruner):
     nested: ClassVar[bool] = False
 
     def working(self, vectors: Shape, environments: Shape) -> int:
-        """Components, their copies and the tree of BIRCH; and what the axes need."""
+        """Components, their copies, the tree of BIRCH, and the axes."""
         n, width = vectors
         return 2 * n * min(n, width) + numbers_for_components(n, width)
 

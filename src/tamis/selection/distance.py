@@ -1,14 +1,13 @@
-"""Choosing by distance to what is chosen: farthest first, without asking every row at every step.
+"""Choose rows by their distance to the chosen rows; farthest first, without computing every distance at every step.
 
 The distance of a row to its nearest chosen one only shrinks as more are chosen, so an old distance is an upper bound of
 the new one. Only rows whose bound reaches the largest true distance can be next (lazy evaluation: Minoux, Lect. Notes
-Control Inf. Sci. 7, 234 (1978)). A few such rows are followed at every step; the others are asked when those are used
-up, about all centres that they missed at once, which makes of distances a product of matrices. Products cancel, so they
-only say which distances may be the smallest, within a proven error; those are computed from differences.
+Control Inf. Sci. 7, 234 (1978)). A few such rows are followed at every step. When they are used up, the distances of
+others to all centres chosen meanwhile are computed at once, as a product of matrices. Products cancel, so they only say
+which distances may be the smallest, within a proven error; those are then computed from differences.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,18 +19,16 @@ from tamis.selection.rows import distances, pieces
 ROWS_AT_ONCE, CENTRES_AT_ONCE = 1024, 512
 """Size of one product: 4 MiB, which stays in the cache."""
 NUMBERS_AT_ONCE = 2**20
-"""Of the rows, and of the centres, of one product: 8 MiB; so that fewer go together where they have many columns."""
+"""Largest size of the rows, and of the centres, of one product: 8 MiB; wide rows are taken in smaller groups."""
 FOLLOWED = 64
 """One in so many rows is followed at every step, and at least ``FEWEST_FOLLOWED``."""
 FEWEST_FOLLOWED = 512
-DROP_EVERY = 16
-"""Steps after which rows that have come near are no longer followed, if they are the most."""
 
 
 def by_distance(vectors: Array, start: Sequence[int] | Indices, n: int, farthest: bool) -> Indices:
-    """``n`` indices: those of ``start``, then always the farthest (or nearest) to its nearest chosen one.
+    """``n`` indices: those of ``start``, then always the row farthest from (or nearest to) its nearest chosen row.
 
-    Of those that are equally far within ``TIE`` of the spread of the vectors, the first.
+    Among rows that are equally far, within ``TIE`` of the spread of the vectors, the first is taken.
     """
     chosen = list(start)[:n]
     if len(chosen) < n:
@@ -40,12 +37,12 @@ def by_distance(vectors: Array, start: Sequence[int] | Indices, n: int, farthest
 
 
 def n_followed(n: int) -> int:
-    """How many of ``n`` rows are followed at every step; up to twice as many where they are at hand."""
+    """How many of ``n`` rows are followed at every step, at least; at most twice as many."""
     return max(FEWEST_FOLLOWED, n // FOLLOWED)
 
 
 def working_numbers(n: int, width: int) -> int:
-    """Numbers that ``by_distance`` holds at once, of rows that it follows, and copies while they are made."""
+    """Numbers that ``by_distance`` holds at once: the rows that it follows, and temporary copies."""
     return 3 * min(n, 2 * n_followed(n)) * (width + 2)
 
 
@@ -70,36 +67,27 @@ def _farthest_first(vectors: Array, order: list[int], n: int) -> list[int]:
         search = _Search(vectors, scale, order)
         while len(order) < n and search.follow(n):
             pass
-    # what is left is as good as equal to what is chosen: by number
+    # the rows left are equal to chosen ones: take them in the order of the pool
     left = np.ones(len(vectors), dtype=bool)
     left[order] = False
     return order + np.flatnonzero(left)[: n - len(order)].tolist()
 
 
-@dataclass(eq=False)
 class _Search:
-    """Farthest point sampling under way.
+    """Farthest point sampling in progress.
 
-    vectors: (n, d). scale: their spread, above zero. order: what is chosen; it grows.
-    bounds: (n,) distance to the nearest of the first ``seen`` chosen ones; minus infinity for chosen ones.
+    vectors: (n, d). scale: their spread, above zero. order: chosen rows; it grows.
+    bounds: (n,) distance to the nearest of the first ``seen`` chosen rows; minus infinity for chosen rows.
     squares: (n,) squared distance from the mean, in units of ``scale``.
     """
 
-    vectors: Array
-    scale: float
-    order: list[int]
-    mean: Array = field(init=False)
-    bounds: Array = field(init=False)
-    seen: Indices = field(init=False)
-    squares: Array = field(init=False)
-
-    def __post_init__(self) -> None:
-        n = len(self.vectors)
-        self.mean = self.vectors.mean(axis=0)
-        self.squares = (distances(self.vectors, self.mean) / self.scale) ** 2
-        self.seen = np.zeros(n, dtype=np.intp)
-        self.bounds = np.full(n, np.inf)
-        self.bounds[self.order] = -np.inf
+    def __init__(self, vectors: Array, scale: float, order: list[int]) -> None:
+        self.vectors, self.scale, self.order = vectors, scale, order
+        self.mean = vectors.mean(axis=0)
+        self.squares = (distances(vectors, self.mean) / scale) ** 2
+        self.seen = np.zeros(len(vectors), dtype=np.intp)
+        self.bounds = np.full(len(vectors), np.inf)
+        self.bounds[order] = -np.inf
 
     @property
     def error(self) -> float:
@@ -112,7 +100,7 @@ class _Search:
         return 8 * (self.vectors.shape[1] + 4) * float(np.finfo(np.float64).eps)
 
     def follow(self, n: int) -> bool:
-        """Choose among the farthest rows until another may be farther; False where all are as near as equal ones."""
+        """Choose among the farthest rows until another may be farther; False if all rows left equal chosen ones."""
         tie = TIE * self.scale
         rows, ceiling = self._refresh(tie)
         nearest, left_side = self.bounds[rows], self._left_side(rows)
@@ -135,9 +123,9 @@ class _Search:
         self.seen[rows] = len(self.order)
 
     def _refresh(self, tie: float) -> tuple[Indices, float]:
-        """Rows, ascending, of true distances above the ceiling, which no other row exceeds; and the ceiling.
+        """Rows, ascending, whose true distances are above a ceiling that no other row exceeds; and the ceiling.
 
-        No row that is not among them is equal, within ``tie``, to the farthest of them.
+        No other row is equal, within ``tie``, to the farthest of them.
         """
         wanted = n_followed(len(self.bounds))
         n_asked = wanted
@@ -154,10 +142,14 @@ class _Search:
                 stale = stale[bounds >= np.partition(bounds, -n_asked)[-n_asked]]
             self._ask(stale)
             n_asked *= 2
+        if len(rows) > 2 * wanted:  # fewer are enough
+            lower = float(np.partition(self.bounds[rows], -wanted)[-wanted])
+            if largest - tie > lower:
+                return rows[self.bounds[rows] > lower], lower
         return rows, ceiling
 
     def _ask(self, rows: Indices) -> None:
-        """Make the distances of ``rows`` true for all that is chosen."""
+        """Update the distances of ``rows`` for all chosen rows."""
         most = max(1, NUMBERS_AT_ONCE // self.vectors.shape[1])
         n_rows, n_centres = min(ROWS_AT_ONCE, most), min(CENTRES_AT_ONCE, most)
         for seen in np.unique(self.seen[rows]):

@@ -19,7 +19,7 @@ class FarthestPointSampling(Checked, Pruner):
     order where distances differ clearly (a test); its own loop is used because scikit-matter refuses pools of
     one structure or one column and lets rounding decide between equal distances.
 
-    start: ``center`` begins with the structure nearest to the mean of the pool, so that nothing is left to chance;
+    start: ``center`` begins with the structure nearest to the mean of the pool and needs no random numbers;
         ``random`` begins with one drawn by the seed.
     """
 
@@ -27,7 +27,7 @@ class FarthestPointSampling(Checked, Pruner):
     nested: ClassVar[bool] = True
 
     def working(self, vectors: Shape, environments: Shape) -> int:
-        """The farthest rows, of which the next one is chosen."""
+        """The rows that are followed."""
         return working_numbers(*vectors)
 
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:

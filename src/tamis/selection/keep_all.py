@@ -1,4 +1,4 @@
-"""The whole pool: what every pruned set is compared with."""
+"""The whole pool, the reference for every pruned set."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,8 +13,8 @@ from tamis.selection.base import Features, Indices, Pruner
 class KeepAll(Pruner):
     """Keeps every structure, in the order of the pool.
 
-    It has one choice only and refuses a smaller budget instead of ignoring it. That is also why it is not nested:
-    a prefix of everything would be a pruned set under the name of the whole.
+    It refuses a smaller budget. It is not nested, because a prefix of its choice would be a pruned set under the name
+    of the whole pool.
     """
 
     nested: ClassVar[bool] = False

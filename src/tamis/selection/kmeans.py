@@ -14,20 +14,20 @@ from tamis.selection.greedy import first_of_equals, medoids
 
 @dataclass(frozen=True)
 class KMeansMedoids(Checked, Pruner):
-    """As many k-means clusters as structures are wanted; of each the structure nearest to its mean.
+    """The structure nearest to the mean of each of as many k-means clusters as structures are wanted.
 
     Large clusters come first. Equal vectors, such as those of strains that symmetry makes equivalent, count once: they
-    are nothing new, and k-means takes ten times as long over them. If more structures are wanted than vectors
-    differ, farthest point sampling fills up.
+    add nothing, and k-means takes ten times as long with them. If fewer vectors differ than structures are wanted,
+    farthest point sampling adds the rest.
 
-    n_init: number of starts of k-means, of which the tightest is kept.
+    n_init: number of starts of k-means; the best result is kept.
     """
 
     n_init: Annotated[int, Whole(1)]
     nested: ClassVar[bool] = False
 
     def working(self, vectors: Shape, environments: Shape) -> int:
-        """Two copies, its own and one that scikit-learn makes for the variances; and centres, at most one a vector."""
+        """Two copies, one of them made by scikit-learn for the variances; and centres, at most one for each vector."""
         return 4 * vectors[0] * vectors[1]
 
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
@@ -39,7 +39,7 @@ class KMeansMedoids(Checked, Pruner):
         n_clusters = min(n_structures, len(distinct))
         seed = int(rng.integers(2**31))
         with warnings.catch_warnings():
-            # Fewer clusters than asked for, where vectors nearly agree, are no problem: by_distance fills up.
+            # Where vectors nearly agree there may be fewer clusters; by_distance then adds the rest.
             warnings.simplefilter("ignore", ConvergenceWarning)
             # copy_x=False: they are a copy already, and a million of them are half a gigabyte
             means = KMeans(n_clusters, n_init=self.n_init, random_state=seed, copy_x=False)

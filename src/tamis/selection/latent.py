@@ -1,7 +1,7 @@
 """From the per-atom values of a basis to the latent space in which pruners choose.
 
-Values are read twice, in pieces of a fixed size: once to find the scale and the axes, once to project and pool. So a
-pool may be larger than the memory, and the result is the same to the last bit however much memory there is.
+Values are read in pieces of a fixed size: to find the scale, to find the axes where they are asked for, and to project
+and pool. So a pool may be larger than the memory. A store that remembers blocks reads each file once.
 """
 
 from __future__ import annotations
@@ -22,12 +22,10 @@ ROWS_AT_ONCE, NUMBERS_AT_ONCE = 4096, 2**22
 """A piece ends with the structure that fills it to this many environments, or numbers."""
 WORKED_ON = 3
 """Copies of a piece that are made while its moments are taken, or while it is scaled and pooled."""
-HELD = 0.5
-"""Part of the free memory that values may take between the two readings; if they need more, they are read again."""
 
 
 class Values(Protocol):
-    """One array (n_atoms, K) per structure, which can be read twice: a list, or the store's ``lazy_values``."""
+    """One array (n_atoms, K) per structure, which can be read several times: a list, or the store's ``lazy_values``."""
 
     def __len__(self) -> int: ...
 
@@ -79,21 +77,18 @@ class LatentSpace(Checked):
             raise TamisError("the pool is empty: there are no structures to make features of")
         memory = memory or Memory(limit=2**62, remember=False)
         with memory.holding():
-            held, moments = _learn(values, memory)
-            projection = self._fit(moments, _pieces(values) if held is None else held, memory)
+            moments = _moments(values, memory)
+            projection = self._fit(moments, _pieces(values), memory)
             n_rows = moments.n_rows if pruner is None or pruner.needs_environments else 0
             width = (2 if self.pooling == "mean_std" else 1) * projection.width
             shapes = (len(values), width), (n_rows, projection.width)
             working = 0 if pruner is None else 8 * pruner.working(*shapes)
             needed = 8 * sum(rows * columns for rows, columns in shapes) + working
-            if held is not None and memory.reserved + needed > memory.limit:
-                memory.release(_n_bytes(held))
-                held = None  # read again instead
             memory.reserve(needed, _describe(len(values), n_rows, working))
             vectors, n_atoms = np.empty(shapes[0]), np.empty(len(values), dtype=np.intp)
             environments = np.empty(shapes[1])
             row = structure = 0
-            for rows, sizes in _pieces(values) if held is None else _consumed(held):
+            for rows, sizes in _pieces(values):
                 projected = projection.of(rows)
                 here = slice(structure, structure := structure + len(sizes))
                 n_atoms[here], vectors[here] = sizes, self._pool(projected, sizes)
@@ -188,27 +183,17 @@ class _Moments:
 Piece = tuple[Array, Indices]
 
 
-def _learn(values: Values, memory: Memory) -> tuple[list[Piece] | None, _Moments]:
-    """The moments, and the pieces for the second reading, if the memory can hold them (then it is reserved)."""
-    held: list[Piece] | None = []
-    moments = _Moments.empty(0)
-    most = HELD * (memory.limit - memory.reserved)
-    largest = 0
-    for piece in _pieces(values):
-        rows = piece[0]
+def _moments(values: Values, memory: Memory) -> _Moments:
+    """The moments; also reserves memory for the largest structure, where it exceeds a piece."""
+    moments, largest = _Moments.empty(0), 0
+    for rows, _ in _pieces(values):
         if moments.n_rows == 0:
             moments = _Moments.empty(rows.shape[1])
-        if rows.nbytes > max(largest, 8 * NUMBERS_AT_ONCE):  # a single structure that exceeds a piece
+        if rows.nbytes > max(largest, 8 * NUMBERS_AT_ONCE):
             memory.reserve(WORKED_ON * (rows.nbytes - largest), f"values of {len(rows)} environments")
             largest = rows.nbytes
         moments.add(rows)
-        if held is not None and _n_bytes(held) + rows.nbytes > most:
-            memory.release(_n_bytes(held))
-            held = None
-        if held is not None:
-            held.append(piece)
-            memory.reserve(rows.nbytes, f"values of {len(values)} structures")
-    return held, moments
+    return moments
 
 
 def _leading_axes(
@@ -230,21 +215,10 @@ def _leading_axes(
         return factor[:, None] * turned[:, : number_for(squares, part)]
 
 
-def _n_bytes(pieces: Sequence[Piece]) -> int:
-    return sum(rows.nbytes for rows, _ in pieces)
-
-
 def _describe(n_structures: int, n_rows: int, working: int) -> str:
     environments = f" and {n_rows} environments" if n_rows else ""
     more = f", with {working / GIB:.3g} GiB that the pruner works with," if working else ""
     return f"latent vectors of {n_structures} structures{environments}{more}"
-
-
-def _consumed(pieces: list[Piece]) -> Iterator[Piece]:
-    """Each piece once; its memory is free for the results as soon as the next one is taken."""
-    pieces.reverse()
-    while pieces:
-        yield pieces.pop()
 
 
 def _pieces(values: Values) -> Iterator[Piece]:

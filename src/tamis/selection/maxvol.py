@@ -18,16 +18,16 @@ from tamis.selection.rows import pieces
 class MaxVol(Checked, Pruner):
     """Greedily the structure whose environments raise log det(r v I + sum of x x^T over kept environments x) most.
 
-    It is the D-optimality of MaxVol active sets (Podryabinkin and Shapeev, Comput. Mater. Sci. 140, 171 (2017);
-    Lysogorskiy et al., Phys. Rev. Mater. 7, 043801 (2023)), asked of whole structures: a structure comes with all its
-    atoms, so an active set of single environments, as pacemaker's, would not know what its neighbours in the cell
-    bring for free. The gain of a structure shrinks as others are kept (the log determinant is submodular), so greedy
-    gets at least 1 - 1/e of the best gain (Nemhauser et al., Math. Program. 14, 265 (1978)), and an old gain bounds
-    the new one: few must be computed again at each step (Minoux, Lect. Notes Control Inf. Sci. 7, 234 (1978)).
-    Exchanges, as in MaxVol proper, would break the nesting; they are left out.
+    This is the D-optimality of MaxVol active sets (Podryabinkin and Shapeev, Comput. Mater. Sci. 140, 171 (2017);
+    Lysogorskiy et al., Phys. Rev. Mater. 7, 043801 (2023)), applied to whole structures: a structure comes with all its
+    atoms, and an active set of single environments, such as pacemaker's, ignores the others in the cell. The gain of a
+    structure shrinks as others are kept (the log determinant is submodular), so greedy gets at least 1 - 1/e of the
+    best gain (Nemhauser et al., Math. Program. 14, 265 (1978)), and an old gain bounds the new one: few must be
+    computed again at each step (Minoux, Lect. Notes Control Inf. Sci. 7, 234 (1978)). There are no exchanges, as in
+    MaxVol proper, because they would break the nesting.
 
-    ridge: r, what is known before: so many atoms of mean variance v per direction. Directions in which even the whole
-        pool brings less are left out. Small values give weight to the faint directions.
+    ridge: r, prior information in atoms of mean variance v per direction. Directions in which the whole pool has less
+        are ignored. Small values give weight to directions of small variance.
     """
 
     ridge: Annotated[float, Above(0, say=0.1)]
@@ -35,7 +35,7 @@ class MaxVol(Checked, Pruner):
     needs_environments: ClassVar[bool] = True
 
     def working(self, vectors: Shape, environments: Shape) -> int:
-        """The environments on their axes, and what these, or later the information that is kept, need."""
+        """The environments on their axes, and the axes, or later the kept information."""
         n, width = environments
         return numbers_for_components(n, width)
 
@@ -47,7 +47,7 @@ class MaxVol(Checked, Pruner):
 
 
 def informative_rows(environments: Array, ridge: float) -> Array:
-    """Environments on their principal axes, in units in which the prior is the unit matrix, (n_environments, r)."""
+    """Environments on their principal axes, scaled so that the prior is the unit matrix, (n_environments, r)."""
     n, width = environments.shape
     found = PrincipalAxes.of(environments, np.zeros(width))
     prior = ridge * found.squares.sum() / width / n

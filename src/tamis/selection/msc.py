@@ -17,17 +17,17 @@ N_PROBES = 500
 
 @dataclass(frozen=True)
 class MinimumSetCover(Checked, Pruner):
-    """Always the structure whose newest atom is newest to what is kept, plus the entropy of the structure.
+    """Always the structure with the largest score: the novelty of its most novel atom, plus its own entropy.
 
     The score is that of QUESTS' minimum set cover (Schwalbe-Koda et al., Nat. Commun. 16, 4014 (2025)): max over
     atoms i of dH_i = -ln sum_j exp(-|x_i - x_j|^2 / 2 h^2), j over kept environments, plus the structure's own
     entropy -mean_i ln mean_j exp(...). The first is the one of largest entropy. The package's own loop gives the same
-    order (a test), but is slower, and its sums underflow in latent spaces wider than its own, where all far
-    structures then score infinity alike; here sums are kept as logarithms.
+    order (a test), but is slower, and its sums underflow in latent spaces wider than its own, where all distant
+    structures then score infinity; here sums are kept as logarithms.
 
     bandwidth: h, in the unit of the latent space; null: the median distance of an environment to its nearest other
         one, which is thermal noise in most data. QUESTS' own is 0.015 1/Å (descriptor=quests, latent.scaling=none).
-    variance: part of the environments' variance on which distances are taken, 1 for all: fewer columns are faster.
+    variance: distances are taken on principal axes that hold this part of the environments' variance; 1: on all.
     """
 
     bandwidth: Annotated[float | None, Above(0)]
@@ -36,7 +36,7 @@ class MinimumSetCover(Checked, Pruner):
     needs_environments: ClassVar[bool] = True
 
     def working(self, vectors: Shape, environments: Shape) -> int:
-        """The centred environments, or those on their leading axes and what the axes need."""
+        """The centred environments, or their components and the axes."""
         n, width = environments
         if self.variance == 1.0:
             return n * width
@@ -72,7 +72,7 @@ def greedy_cover(blocks: list[Array], n: int) -> Indices:
 
 
 class _Cover:
-    """A cover under way. What is kept only makes the others less new: an old score bounds the new one from above.
+    """A cover in progress. Kept structures only lower the scores of others: an old score bounds the new one from above.
 
     order: the chosen blocks. scores: (n_blocks,) of the time when the first ``seen`` of these were chosen; minus
     infinity for the chosen. log_sums: (n_rows,) logarithms of the sums over kept environments, at that time.
@@ -90,7 +90,7 @@ class _Cover:
         self._take(first_largest(self.entropies, _scale(self.entropies.max())))
 
     def take_next(self) -> None:
-        """Choose the block of the largest score, of equal ones the first."""
+        """Choose the block of the largest score, the first of equal ones."""
         fresh = self.seen == len(self.order)
         self._take(lazy_largest(self.scores, fresh, self._ask, _scale))
 
@@ -99,7 +99,7 @@ class _Cover:
         self.scores[i] = -np.inf
 
     def _ask(self, stale: Indices) -> Array:
-        """Scores of these blocks, brought up to date with all that is chosen."""
+        """Scores of these blocks, updated for all chosen blocks."""
         for seen in np.unique(self.seen[stale]):
             group = stale[self.seen[stale] == seen]
             missed = np.concatenate([self.blocks[i] for i in self.order[seen:]])
@@ -122,7 +122,7 @@ class _Cover:
 
 
 def _entropy(block: Array) -> float:
-    """Of a block's own rows; in pieces, for the kernel of a large cell with itself would be a table of its square."""
+    """Entropy of the rows of a block; in pieces, because the kernel matrix of a large cell is large."""
     sums = [log_kernel_sums(block[part], block) for part in pieces(len(block), len(block))]
     return float(np.log(len(block)) - np.concatenate(sums).mean())
 

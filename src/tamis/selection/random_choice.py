@@ -16,5 +16,5 @@ class RandomChoice(Pruner):
     needs_descriptor: ClassVar[bool] = False
 
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
-        # The whole permutation is drawn whatever n is: only so a smaller draw is a prefix of a larger one.
+        # The whole permutation is drawn whatever n is, so that a smaller choice is a prefix of a larger one.
         return rng.permutation(len(features)).astype(np.intp)[:n_structures]

@@ -1,4 +1,4 @@
-"""Passes over many rows, a piece at a time: what they hold at once does not grow with the number of rows.
+"""Passes over many rows, a piece at a time, so that the working memory does not grow with the number of rows.
 
 Pieces have a fixed number of numbers, so results do not depend on how much memory there is.
 """

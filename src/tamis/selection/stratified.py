@@ -1,4 +1,4 @@
-"""Random structures in the proportions of the data's groups: the honest baseline."""
+"""Random structures in the proportions of the data's groups: the stronger baseline."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,9 +12,9 @@ from tamis.selection.base import Features, Indices, Pruner
 class Stratified(Pruner):
     """Random within groups; every prefix has each group's share to within less than one structure.
 
-    Which group is next follows Tijdeman's chairman assignment (Discrete Math. 32, 323 (1980)): of the groups
-    whose share is due, the one whose deadline comes first. Rounding each group's share by largest
-    remainders would be as close for one size, but its choices for different sizes are not prefixes of each other.
+    The next group follows from Tijdeman's chairman assignment (Discrete Math. 32, 323 (1980)): among the groups whose
+    share is due, the one with the earliest deadline. Rounding each group's share by largest remainders would be as
+    close for one size, but choices for different sizes would not be prefixes of each other.
     """
 
     nested: ClassVar[bool] = True
@@ -31,7 +31,7 @@ class Stratified(Pruner):
 
 
 def _turns(sizes: Indices, n: int) -> list[int]:
-    """Which group gives the 1st, 2nd, ... n-th structure; in whole numbers, so that ties are exact.
+    """The groups of the 1st, 2nd, ... n-th structure; in whole numbers, so that ties are exact.
 
     With k groups of ``sizes`` s_g in N structures, g may be chosen t-th if its deficit t s_g / N - taken_g is at least
     1 / (2k - 2); of these the smallest (1 - 1 / (2k - 2) - deficit) / s_g wins. Then |taken_g - t s_g / N| < 1.

@@ -1,4 +1,4 @@
-"""Content-addressed store of basis values, their gradients and design rows: each structure is featurised once, ever.
+"""Content-addressed store of basis values, their gradients and design rows: each structure is featurised only once.
 
 One file per structure and basis: ``<root>/<basis key>/<kind>/<hex digit>/<structure key>.npy``. Several processes may
 share a store, and any of them may be killed.

@@ -22,20 +22,20 @@ SHORTEST_HEADER = 10
 
 
 class Buffer:
-    """Memory that is used again and grows: to get fresh pages takes longer than to read a file that is cached."""
+    """Memory that is reused and grows: fresh pages would take longer than reading a cached file."""
 
     def __init__(self) -> None:
         self._memory = bytearray()
 
     def take(self, size: int) -> memoryview:
-        """``size`` bytes, which overwrite those given out before."""
+        """``size`` bytes; they overwrite those of the call before."""
         if len(self._memory) < size:
             self._memory = bytearray(size)
         return memoryview(self._memory)[:size]
 
 
 def write_block(path: Path, block: Block) -> None:
-    """Write an array, whole or not at all; raises TamisError where that is not possible."""
+    """Write an array, whole or not at all; TamisError if that fails."""
     payload = io.BytesIO()
     np.save(payload, np.ascontiguousarray(block), allow_pickle=False)
     data = payload.getvalue()
@@ -43,14 +43,14 @@ def write_block(path: Path, block: Block) -> None:
 
 
 def read_block(path: Path, buffer: Buffer | None = None) -> Block | None:
-    """The array of a store file (read-only); None where there is no file or it is damaged.
+    """The array of a store file (read-only); None if there is no file or it is damaged.
 
-    Read, not memory-mapped: a map holds a file descriptor, of which a process has about a thousand, and the checksum
-    touches every byte anyway. With a ``buffer`` the array is good until the next one is read into it.
+    Files are not memory-mapped: a map holds one of about a thousand file descriptors, and the checksum reads every byte
+    anyway. With a ``buffer`` the array is valid until the next one is read into it.
 
     Raises
     ------
-    TamisError : the file is there but may not be read.
+    TamisError : the file may not be read.
     """
     try:
         with path.open("rb") as file:
@@ -66,7 +66,7 @@ def read_block(path: Path, buffer: Buffer | None = None) -> Block | None:
     body, checksum = whole[:-CHECKSUM_BYTES], whole[-CHECKSUM_BYTES:]
     if len(body) < SHORTEST_HEADER or zlib.crc32(body) != int.from_bytes(checksum, "little"):
         return None
-    # a .npy file says in bytes 8 and 9 how long the rest of its header is
+    # bytes 8 and 9 of a .npy file hold the length of the rest of its header
     header = _read_header(bytes(body[: 10 + int.from_bytes(body[8:10], "little")]))
     if header is None:
         return None
@@ -79,7 +79,7 @@ def read_block(path: Path, buffer: Buffer | None = None) -> Block | None:
 # structures of one size have equal headers, and parsing one takes as long as a checksum
 @lru_cache(maxsize=1000)
 def _read_header(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int] | None:
-    """Shape, type, and where the numbers begin; None where this is no header that ``write_block`` writes."""
+    """Shape, type and offset of the numbers; None for headers that ``write_block`` does not write."""
     stream = io.BytesIO(header)
     try:
         version = np.lib.format.read_magic(stream)

@@ -1,4 +1,4 @@
-"""What a structure's block holds, by kind: values of the basis, their gradients, or design rows."""
+"""The numbers in a structure's block, by kind: values of the basis, their gradients, or design rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VALUES, GRADIENTS, DESIGN = "values", "gradients", "design"
 
 
 def make_block(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
-    """Compute one structure's block and write it; returns 1, the number of structures done.
+    """Compute one structure's block and write it; returns 1, the number of finished structures.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def make_block(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
 
 
 def keeps_values(basis: Basis) -> bool:
-    """Whether the basis' design blocks begin with a row for each atom."""
+    """Whether the design blocks of a basis begin with a row for each atom."""
     return isinstance(basis, LinearBasis) and type(basis).keeps_values
 
 
@@ -49,16 +49,11 @@ def design_rows(block: Array, n_atoms: int) -> DesignRows:
     )
 
 
-def _design_block(values: Array, rows: DesignRows) -> Array:
-    """``values`` (n_atoms, n_features), or one row with their sum, above the other rows."""
-    n_features = values.shape[1]
-    return np.concatenate([values, rows.forces.reshape(-1, n_features), rows.strain_gradient])
-
-
 def _compute(basis: Basis, atoms: Atoms, kind: str) -> Block:
     if kind == VALUES:
         return np.asarray(basis.values(atoms), dtype=np.float64)
     if kind == GRADIENTS:
         return cast(GradientBasis, basis).gradients(atoms)
     values, rows = cast(LinearBasis, basis).evaluate(atoms)
-    return _design_block(values if keeps_values(basis) else rows.energy[None], rows)
+    first = values if keeps_values(basis) else rows.energy[None]
+    return np.concatenate([first, rows.forces.reshape(3 * len(atoms), -1), rows.strain_gradient])

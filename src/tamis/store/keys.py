@@ -1,4 +1,4 @@
-"""Under which name the rows of a basis are kept: a hash of all that they depend on, apart from the structure."""
+"""The name of a basis in the store: a hash of everything that its numbers depend on, apart from the structure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from tamis.core.elements import ByElement
 
 
 def basis_identity(basis: Basis) -> dict[str, object]:
-    """All that the numbers of a basis depend on, apart from the structure.
+    """Everything that the numbers of a basis depend on, apart from the structure.
 
-    A field that takes no part in comparisons (``compare=False``) is left out: large arrays, for which another field
-    holds a fingerprint.
+    Fields with ``compare=False`` are left out: they are large arrays, and another field holds their fingerprint.
     """
     engine = type(basis).engine
     return {
@@ -29,19 +28,19 @@ def basis_identity(basis: Basis) -> dict[str, object]:
 
 
 def basis_key(basis: Basis) -> str:
-    """SHA-256 (20 hex digits) of ``basis_identity``; the own descriptor of a model has the model's key."""
+    """Class and SHA-256 (20 hex digits) of ``basis_identity``; a model's own descriptor has the model's key."""
     text = json.dumps(basis_identity(basis), sort_keys=True, default=str)
     return f"{type(basis).__name__}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
 
 
 def _family_of(kind: type[Basis]) -> str:
-    """The module of a class; of one in ``tamis.bases.<family>`` its family, in whichever file of that it stands."""
+    """The module of a class; for classes of tamis only its first three parts, so that keys outlive moved files."""
     module = kind.__module__
     return ".".join(module.split(".")[:3]) if module.startswith("tamis.") else module
 
 
 def _plain(value: Any) -> Any:
-    """A dataclass, and those in its fields, as dictionaries; numbers by element as a list, as ever."""
+    """A dataclass as nested dictionaries; numbers by element become a list, as in all stores so far."""
     if isinstance(value, ByElement):
         return list(value.values())
     if not is_dataclass(value):
@@ -54,4 +53,4 @@ def _version(engine: str) -> str:
     try:
         return importlib.metadata.version(engine)
     except importlib.metadata.PackageNotFoundError:
-        return "not from pip"  # built by the user, or missing: then the basis says so when it computes
+        return "not from pip"  # built by the user, or missing, which the basis says when it computes

@@ -1,4 +1,4 @@
-"""The store as its users see it: values, gradients and design rows of structures, made where they are missing."""
+"""The store: values, gradients and design rows of structures, read from files and made where they are missing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from tamis.bases.base import Array, Basis, DesignRows, LinearBasis
 from tamis.bases.gradients import GradientBasis
 from tamis.core.errors import TamisError
+from tamis.core.fields import Between, Checked
 from tamis.core.files import write_atomically
 from tamis.core.memory import GIB, Block, Memory
 from tamis.data.dataset import structure_key
@@ -24,33 +26,30 @@ from tamis.store.keys import basis_identity, basis_key
 from tamis.store.workers import Item, make_blocks
 
 STRUCTURES_AT_ONCE = 2000
-"""Of a stream, so many structures are in memory at once."""
+"""Structures of an iterator that are in memory at once."""
 MOST_GIB = 1e6
 
 
 @dataclass(frozen=True)
-class Store:
-    """Where features and design rows are kept, and how many processes make them.
+class Store(Checked):
+    """Folder of features and design rows, and how many processes make them.
 
     root: folder; created when needed.
     n_jobs: worker processes; 1 works in the calling process, -1 takes every core.
-    memory_gib: the most memory, GiB, that one process may take for what grows with the data set: the features of a
-        pool, the rows of a fit, and what is remembered. More is an error. The program itself comes on top.
-    remember: keep what was read for the next time, as far as there is room: pays where trials share a process.
+    memory_gib: the most memory, GiB, that one process may use for data that grow with the data set: the features of a
+        pool, the rows of a fit, and remembered blocks. More is an error. The program itself needs memory on top.
+    remember: keep blocks in memory after reading, as far as there is room; pays where trials share a process.
     """
 
     root: Path
     n_jobs: int
-    memory_gib: float = 4.0
+    memory_gib: Annotated[float, Between(0, MOST_GIB, "GiB", say=4.0, above=True)] = 4.0
     remember: bool = False
     memory: Memory = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "root", Path(self.root))
-        if not 0.0 < self.memory_gib <= MOST_GIB:
-            raise TamisError(
-                f"store.memory_gib is {self.memory_gib}; it must be above 0 and at most {MOST_GIB:g}, say 4.0"
-            )
         object.__setattr__(self, "memory", Memory(int(self.memory_gib * GIB), self.remember))
         if self.n_jobs == 0 or self.n_jobs < -1:
             raise TamisError(f"n_jobs is {self.n_jobs}; it must be a positive number or -1 for every core")
@@ -59,15 +58,15 @@ class Store:
         """Basis values of each structure, (n_atoms, n_features)."""
         if basis.n_features == 0:
             return [np.zeros((len(atoms), 0)) for atoms in structures]
-        # rows that a model has already made hold the values as well
+        # design rows that a model has made hold the values as well
         kind = DESIGN if keeps_values(basis) and self._has(basis, structures, DESIGN) else VALUES
         blocks = self._blocks(basis, structures, kind)
         return [block[: len(atoms)] for block, atoms in zip(blocks, structures, strict=True)]
 
     def lazy_values(self, basis: Basis, structures: Iterable[Atoms]) -> LazyValues:
-        """The same, read one structure after the other whenever they are gone through.
+        """The same, but read one structure at a time during iteration.
 
-        What is missing is made now, ``STRUCTURES_AT_ONCE`` at a time; an iterator's structures are not kept.
+        Missing blocks are made now, ``STRUCTURES_AT_ONCE`` at a time; structures of an iterator are not kept.
         """
         items: list[tuple[Path, int]] = []
         for batch in _batches(structures):
@@ -87,21 +86,21 @@ class Store:
         return [design_rows(block, len(atoms)) for block, atoms in zip(blocks, structures, strict=True)]
 
     def stream(self, basis: LinearBasis, structures: Sequence[Atoms]) -> Iterator[DesignRows]:
-        """Design rows of one structure after the other, in memory that is used again: copy what is to stay.
+        """Design rows of one structure after the other, in memory that is reused: copy what you keep.
 
-        For bases with so many columns that all rows together would be gigabytes.
+        This is for bases whose rows for all structures would take gigabytes.
         """
         for atoms, block in zip(structures, self._stream(basis, structures, DESIGN), strict=True):
             yield design_rows(block, len(atoms))
 
     def gradients(self, basis: GradientBasis, structures: Sequence[Atoms]) -> Iterator[NDArray[np.void]]:
-        """Derivatives of the values of each structure (see ``gradient_dtype``), in memory that is used again."""
+        """Derivatives of the values of each structure (see ``gradient_dtype``), in memory that is reused."""
         return self._stream(basis, structures, GRADIENTS)
 
     def prepare(self, basis: Basis, structures: Iterable[Atoms]) -> None:
-        """Make the rows of a linear basis, or the values (and gradients) of any other: later calls only read.
+        """Make the rows of a linear basis, or the values (and gradients) of any other, so that later calls only read.
 
-        Of an iterator ``STRUCTURES_AT_ONCE`` structures are in memory at once.
+        At most ``STRUCTURES_AT_ONCE`` structures of an iterator are in memory at once.
         """
         for batch in _batches(structures):
             self._fill(basis, batch, DESIGN if isinstance(basis, LinearBasis) else VALUES)
@@ -109,7 +108,7 @@ class Store:
                 self._fill(basis, batch, GRADIENTS)
 
     def read(self, path: Path, buffer: Buffer | None = None) -> Block | None:
-        """``read_block``, from memory where it is there."""
+        """``read_block``, or the block that is remembered."""
         block = self.memory.blocks.get(path)
         if block is None:
             block = read_block(path, buffer)
@@ -127,7 +126,7 @@ class Store:
         return all(path.exists() for path in self._paths(basis, structures, kind))
 
     def _blocks(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Block]:
-        """All blocks at once, as far as the memory allows; reserved as long as the caller is ``memory.holding()``."""
+        """All blocks at once, if the memory allows; reserved while the caller is ``memory.holding()``."""
         paths = self._paths(basis, structures, kind)
         title = f"{kind} of {type(basis).__name__} for {len(paths)} structures"
         with self.memory.lending():
@@ -139,11 +138,11 @@ class Store:
         return [_whole(block, path) for block, path in zip(blocks, paths, strict=True)]
 
     def _stream(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> Iterator[Block]:
-        """One block after the other, each good until the next."""
+        """One block after the other, each valid until the next."""
         paths, buffer = self._paths(basis, structures, kind), Buffer()
         for i, (atoms, path) in enumerate(zip(structures, paths, strict=True)):
             block = self.read(path, buffer)
-            if block is None:  # make the others that are not there at the same time, on every core
+            if block is None:  # make all later missing ones at the same time, on every core
                 rest = zip(structures[i + 1 :], paths[i + 1 :], strict=True)
                 later = [item for item in rest if not item[1].exists()]
                 self._make(basis, [(atoms, path), *later], kind)
@@ -157,12 +156,12 @@ class Store:
         return block
 
     def _fill(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> None:
-        """Make what is missing or damaged; holds one block at a time, since all together may be gigabytes."""
+        """Make missing or damaged blocks; holds one at a time, since all together may be gigabytes."""
         items, buffer = zip(structures, self._paths(basis, structures, kind), strict=True), Buffer()
         self._make(basis, [(atoms, path) for atoms, path in items if self.read(path, buffer) is None], kind)
 
     def _make(self, basis: Basis, missing: Sequence[Item], kind: str) -> None:
-        """Make blocks; what the key stands for is written beside them, for people."""
+        """Make blocks, and write beside them what the key stands for, for human readers."""
         if missing:
             text = json.dumps(basis_identity(basis), indent=1)
             write_atomically(self.root / basis_key(basis) / "basis.json", text.encode())
@@ -171,9 +170,9 @@ class Store:
 
 @dataclass(frozen=True, eq=False)
 class LazyValues:
-    """Values of many structures, (n_atoms, n_features) each; going through them reads them from the store.
+    """Values of many structures, (n_atoms, n_features) each; iteration reads them from the store.
 
-    items: file and number of atoms of each. structures: to make damaged files again, where they are at hand.
+    items: file and number of atoms of each. structures: for making damaged files again; None if they are not at hand.
     """
 
     store: Store
@@ -193,20 +192,20 @@ class LazyValues:
                     block = self.store.values(self.basis, [self.structures[i]])[0]
             if block is None:
                 raise TamisError(
-                    f"{path} was damaged or removed while it was needed; run the same again, which makes it anew"
+                    f"{path} was damaged or removed while it was needed; the same command again makes it anew"
                 )
-            yield np.array(block[:n_atoms])  # the rest of design rows, and the buffer, are not kept
+            yield np.array(block[:n_atoms])  # a copy keeps neither the buffer nor the rest of design rows
 
 
 def _whole(block: Block | None, path: Path) -> Block:
-    """What was read from a file that is there for sure."""
+    """The block of a file that has just been written."""
     if block is None:
-        raise TamisError(f"{path} is damaged, though it was written just now; look at the disk")
+        raise TamisError(f"{path} is damaged although it was written just now; look at the disk")
     return block
 
 
 def _batches(structures: Iterable[Atoms]) -> Iterator[Sequence[Atoms]]:
-    """All of what is in memory anyway; of an iterator ``STRUCTURES_AT_ONCE``."""
+    """The whole sequence, or ``STRUCTURES_AT_ONCE`` structures of an iterator at a time."""
     if isinstance(structures, Sequence):
         yield structures
         return

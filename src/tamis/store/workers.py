@@ -1,4 +1,4 @@
-"""Making many blocks: in the calling process, and in others beside it where there is enough to do."""
+"""Making many blocks in the calling process, and in others beside it where that pays."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tamis.store.blocks import make_block
 Item = tuple[Atoms, Path]
 """A structure, and the file of its block."""
 WORTH_WORKERS_S = 3.0
-"""Starting worker processes takes about a second; less work than this is done in the calling process."""
+"""Worker processes start in about a second; less work than this is done in the calling process."""
 
 
 def make_blocks(basis: Basis, work: Sequence[Item], kind: str, n_jobs: int) -> None:
-    """Compute and write the blocks of many structures; ``n_jobs`` processes at most, -1: one for every core."""
-    # largest first: the last jobs are short, so that no worker waits long for another
+    """Compute and write the blocks of many structures in up to ``n_jobs`` processes (-1: one for every core)."""
+    # largest first: with short jobs at the end no worker waits long for another
     left = sorted(work, key=lambda item: -len(item[0]))
     with progress(f"{type(basis).__name__} {kind}", len(left)) as advance:
         if n_jobs != 1:
@@ -34,11 +34,11 @@ def make_blocks(basis: Basis, work: Sequence[Item], kind: str, n_jobs: int) -> N
 def _until_worth_workers(
     work: list[Item], do: Callable[[Item], int], advance: Callable[[int], None]
 ) -> list[Item]:
-    """Work here until it is clear that enough is left for worker processes to pay; returns what is left."""
+    """Work here until enough is certainly left for worker processes to pay; returns the rest."""
     start = time.perf_counter()
     for done, item in enumerate(work):
         elapsed = time.perf_counter() - start
-        # the first item pays for loading the engine, so it does not count
+        # three items, because the first one loads the engine
         if done >= 3 and elapsed / done * (len(work) - done) > WORTH_WORKERS_S:
             return work[done:]
         advance(do(item))
@@ -46,7 +46,7 @@ def _until_worth_workers(
 
 
 def _share_out(basis: Basis, work: Sequence[Item], kind: str, n_jobs: int) -> Iterable[int]:
-    """Work here and in other processes; gives the number of blocks that were just finished."""
+    """Work here and in other processes; yields numbers of blocks that were just finished."""
     n_workers = _n_workers(n_jobs) if work else 0
     if n_workers == 0:
         for atoms, path in work:
@@ -54,19 +54,18 @@ def _share_out(basis: Basis, work: Sequence[Item], kind: str, n_jobs: int) -> It
         return
     from joblib.externals.loky import get_reusable_executor
 
-    # one thread each: there is a worker for every core already
+    # one thread each, because there is a worker for every core
     executor = get_reusable_executor(max_workers=n_workers, env=environment(1))
     futures = [executor.submit(_make_block_in_worker, basis, *item, kind) for item in work]
     try:
-        # This process is one of n_jobs: from the first moment, while the others still start, it takes from the
-        # far end what no worker has begun.
+        # This process is one of n_jobs: while the others start, it already takes jobs from the far end.
         for item, future in zip(reversed(work), reversed(futures), strict=True):
             if future.cancel():
                 yield make_block(basis, *item, kind)
         for future in futures:
             if not future.cancelled():
                 yield future.result()
-    finally:  # after an error or an interrupt nothing more is begun
+    finally:  # after an error or an interrupt no further job starts
         for future in futures:
             future.cancel()
 
@@ -81,7 +80,7 @@ def _n_workers(n_jobs: int) -> int:
 
 
 def _make_block_in_worker(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
-    """``make_block`` with the engine that an earlier item has started: each item brings a copy of the basis."""
+    """``make_block`` with the first copy of the basis, which has its engine; each item brings a new copy."""
     return make_block(_first_equal(basis), atoms, path, kind)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from tamis.analysis.protocol import PROTOCOL_FILE, protocol_of
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
 from tamis.core.locks import LOCK_FILE
@@ -23,7 +24,6 @@ from tamis.sweeps.job import Job, differences, identity
 from tamis.sweeps.running import RUNNING_FOLDER
 
 SWEEP_FILE = "sweep.json"
-PROTOCOL_FILE = "protocol.yaml"
 MOST_DIFFERENCES = 10
 
 
@@ -88,12 +88,14 @@ class SweepFolder:
 
         Raises
         ------
-        TamisError : the folder has another protocol already: it is fixed before the first trial.
+        TamisError : something in the protocol is not allowed, or the folder has another one already: it is fixed
+        before the first trial.
         """
         known = self.sweep()
         if known is None:
             write_atomically(self.path / SWEEP_FILE, json.dumps(redacted(asdict(sweep)), indent=1).encode())
         if protocol is not None:
+            protocol_of(protocol, "protocol")
             path, text = self.path / PROTOCOL_FILE, yaml.safe_dump(dict(protocol), sort_keys=False)
             if path.exists() and path.read_text() != text:
                 raise TamisError(

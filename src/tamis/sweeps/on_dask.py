@@ -174,22 +174,36 @@ def _started(config: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator
         more = {key: str(Path(config[key]).absolute()) for key in ("shared_temp_directory", "log_directory")}
         Path(more["shared_temp_directory"]).mkdir(parents=True, exist_ok=True)
         more["job_script_prologue"] = [*_first_lines(settings), *first]
-    try:
+    with _told():
         cluster: SpecCluster = instantiate({**config, **more}, _convert_="all")
-    except InstantiationException as error:
+    try:
+        if more:  # one job now, so that what the queue refuses is told; the rest as trials wait
+            with _told():
+                cluster.sync(_hand_in, cluster)
+        yield cluster
+    finally:
+        if not more:  # at once, not when their trials have ended
+            cluster.sync(_end, cluster)
+        cluster.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (InstantiationException, RuntimeError, OSError) as error:
         raise TamisError(
             f"no workers can be started ({error.__cause__ or error}); mend hydra.launcher.cluster, or install what is "
             "missing (pip install 'tamis[cluster]')"
         ) from error
-    try:
-        yield cluster
-    finally:
-        if isinstance(cluster, LocalCluster):  # at once, not when their trials have ended
-            cluster.sync(_close, cluster)
-        cluster.close()
 
 
-async def _close(cluster: LocalCluster) -> None:
+async def _hand_in(cluster: SpecCluster) -> None:
+    cluster.worker_spec.update(cluster.new_worker_spec())
+    await cluster
+
+
+async def _end(cluster: LocalCluster) -> None:
     nannies = [nanny.close(timeout=CLOSE_S) for nanny in cluster.workers.values()]
     await asyncio.gather(*nannies, return_exceptions=True)
 

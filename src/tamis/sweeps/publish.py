@@ -10,10 +10,11 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
 
+from tamis.analysis.protocol import PROTOCOL_FILE
 from tamis.core.errors import TamisError
 from tamis.core.messages import in_one_line
 from tamis.records.record import RUNNING, SKIPPED
-from tamis.sweeps.folder import PROTOCOL_FILE, Sweep, SweepFolder
+from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tamis.core.flatten import flatten
 from tamis.core.metrics import is_of_group
 from tamis.core.names import LONGEST_KEY, cut_short, mlflow_key, mlflow_keys, printable
 from tamis.core.secrets import redacted
@@ -130,16 +131,3 @@ def _points(record: TrialRecord, by_group: bool) -> Iterator[tuple[str, float, i
 def in_ms(seconds: float) -> int:
     """MLflow counts time in milliseconds."""
     return round(seconds * 1000)
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves of a nested mapping under their Hydra names (``model.basis.r_cut``)."""
-    for key, value in config.items():
-        if not prefix and key == "choices":  # called as on the command line: descriptor=soap
-            yield from value.items()
-            continue
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{name}.")
-        else:
-            yield name, value

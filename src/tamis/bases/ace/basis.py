@@ -1,8 +1,8 @@
 """Linear atomic cluster expansion: the B-basis of python-ace (pacemaker), evaluated by our own kernel.
 
-python-ace defines the functions (which products, their couplings, the radial tables) and reads and writes the
-files; ``ace_kernel`` evaluates them, because python-ace gives no strain derivative per function and its force rows
-cost many times the basis itself. python-ace: Lysogorskiy et al., npj Comput. Mater. 7, 97 (2021); Bochkarev et
+python-ace defines the functions (products, couplings, radial tables) and reads and writes the files;
+``tamis.bases.ace.kernel`` evaluates them, because python-ace gives no strain derivative per function and its force rows
+take many times as long as the values. python-ace: Lysogorskiy et al., npj Comput. Mater. 7, 97 (2021); Bochkarev et
 al., Phys. Rev. Mater. 6, 013804 (2022).
 """
 
@@ -11,12 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from tamis.bases.ace.functions import Block, Function, blocks_of, shortest_functions
@@ -29,14 +28,15 @@ from tamis.bases.ace.pyace import (
     write_offsets,
 )
 from tamis.bases.base import DesignRows, LinearBasis
+from tamis.bases.neighbours import neighbours_of
+from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
-from tamis.core.geometry import in_vacuum
+from tamis.core.fields import Above, Elements, OneOf, Whole
 
 Array = NDArray[np.float64]
-Integers = NDArray[np.integer]
 
 RADIAL_BASES = ("SBessel", "ChebExpCos", "ChebPow")
-"""Those of python-ace that go smoothly to zero at the cutoff."""
+"""The radial bases of python-ace that go smoothly to zero at the cutoff."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class AceBasis(LinearBasis):
 
     elements: chemical symbols.
     r_cut: cutoff of all pairs, Å.
-    n_functions_per_element: at most so many functions, the shortest products first; with E > 1 elements they are dealt
-        out evenly over the E-element blocks (Si, Si-Mo, ...). The next two lists bound them as well.
+    n_functions_per_element: largest number of functions, the shortest products first; several elements share them
+        evenly over their blocks (Si, Si-Mo, ...). The next two lists limit them as well.
     nradmax_by_orders: radial functions in products of 1, 2, 3 ... factors.
     lmax_by_orders: largest angular momentum in products of 1, 2, 3 ... factors; the first must be 0.
     radial_basis: SBessel, ChebExpCos or ChebPow.
@@ -55,66 +55,36 @@ class AceBasis(LinearBasis):
     spline_spacing: spacing of the radial tables, Å.
     """
 
-    elements: tuple[str, ...]
-    r_cut: float
-    n_functions_per_element: int
-    nradmax_by_orders: tuple[int, ...]
-    lmax_by_orders: tuple[int, ...]
-    radial_basis: str
-    radial_parameter: float
-    cutoff_width: float
-    spline_spacing: float
+    elements: Elements
+    r_cut: Annotated[float, Above(0, "Å", say=6)]
+    n_functions_per_element: Annotated[int, Whole(1, say=400)]
+    nradmax_by_orders: Annotated[tuple[int, ...], Whole(1)]
+    lmax_by_orders: Annotated[tuple[int, ...], Whole(0)]
+    radial_basis: Annotated[str, OneOf(*RADIAL_BASES)]
+    radial_parameter: Annotated[float, Above(0, say=5.25)]
+    cutoff_width: Annotated[float, Above(0, "Å")]
+    spline_spacing: Annotated[float, Above(0, "Å", say=0.001)]
 
     revision: ClassVar[int] = 1
     engine: ClassVar[str | None] = "python-ace"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(str(e) for e in self.elements)))
-        object.__setattr__(self, "nradmax_by_orders", tuple(int(n) for n in self.nradmax_by_orders))
-        object.__setattr__(self, "lmax_by_orders", tuple(int(n) for n in self.lmax_by_orders))
-        self._check_elements()
-        self._check_shape()
-        self._check_radial()
-
-    def _check_elements(self) -> None:
-        unknown = [e for e in self.elements if atomic_numbers.get(e, 0) == 0]
-        if not self.elements or unknown or len(set(self.elements)) < len(self.elements):
-            raise TamisError(f"elements is {self.elements}; give different chemical symbols, at least one")
-
-    def _check_shape(self) -> None:
-        if self.n_functions_per_element < 1:
-            raise TamisError(
-                f"n_functions_per_element is {self.n_functions_per_element}; it must be at least 1, say 400"
-            )
+        super().__post_init__()
         n_max, l_max = self.nradmax_by_orders, self.lmax_by_orders
-        if not n_max or len(n_max) != len(l_max):
+        if len(n_max) != len(l_max):
             raise TamisError(
                 f"nradmax_by_orders has {len(n_max)} and lmax_by_orders {len(l_max)} entries; they need one each for "
                 "products of 1, 2, ... factors"
             )
-        if min(n_max) < 1 or min(l_max) < 0 or l_max[0] != 0:
+        if l_max[0] != 0:
             raise TamisError(
-                f"nradmax_by_orders is {n_max}, lmax_by_orders {l_max}; the first list needs numbers of at least 1, "
-                "the second numbers of at least 0 and to start with 0 (a single factor has no angle)"
+                f"lmax_by_orders is {list(l_max)}; it must start with 0: a single factor has no angle"
             )
-
-    def _check_radial(self) -> None:
-        if not self.r_cut > 0.0:
-            raise TamisError(f"r_cut is {self.r_cut} Å; it must be positive, say 6")
-        if self.radial_basis not in RADIAL_BASES:
-            raise TamisError(
-                f"radial_basis is {self.radial_basis!r}; choose one of {', '.join(RADIAL_BASES)}"
-            )
-        if not self.radial_parameter > 0.0:
-            raise TamisError(f"radial_parameter is {self.radial_parameter}; it must be positive, say 5.25")
-        if not 0.0 < self.cutoff_width <= self.r_cut:
-            raise TamisError(
-                f"cutoff_width is {self.cutoff_width} Å; it must lie between 0 and r_cut = {self.r_cut} Å"
-            )
-        if not 0.0 < self.spline_spacing <= self.r_cut / 100.0:
-            raise TamisError(
-                f"spline_spacing is {self.spline_spacing} Å; it must be positive and at most r_cut / 100, say 0.001"
-            )
+        for name, largest in (("cutoff_width", self.r_cut), ("spline_spacing", self.r_cut / 100.0)):
+            if getattr(self, name) > largest:
+                raise TamisError(
+                    f"{name} is {getattr(self, name)} Å; with r_cut = {self.r_cut} Å it must be at most {largest} Å"
+                )
 
     @property
     def n_features(self) -> int:
@@ -130,7 +100,7 @@ class AceBasis(LinearBasis):
         return self._expand(atoms, derivatives=False)[0]
 
     def evaluate(self, atoms: Atoms) -> tuple[Array, DesignRows]:
-        """Values and design rows in one pass; raises TamisError for atoms that lie on top of each other."""
+        """Values and design rows in one pass; TamisError for atoms on top of each other."""
         values, gradient, strain = self._expand(atoms, derivatives=True)
         forces = -gradient.reshape(-1, len(atoms), 3).transpose(1, 2, 0)
         rows = DesignRows(
@@ -142,33 +112,17 @@ class AceBasis(LinearBasis):
 
     def _expand(self, atoms: Atoms, derivatives: bool) -> tuple[Array, Array, Array]:
         self.check(atoms)
-        first, second, distances, vectors = find_pairs(atoms, self.r_cut)
-        self._check_distances(first, second, distances)
-        return expand(
-            self._expansion,
-            np.array([self.elements.index(s) for s in atoms.get_chemical_symbols()]),
-            np.searchsorted(first, np.arange(len(atoms) + 1)),
-            second.astype(np.int64),
-            distances,
-            vectors,
-            derivatives,
-        )
-
-    def _check_distances(self, first: Integers, second: Integers, distances: Array) -> None:
-        n_bins = self._expansion.radial.shape[2] - 1
-        if len(distances) and distances.min() * n_bins / self.r_cut < 1.0:
-            pair = int(distances.argmin())
-            raise TamisError(
-                f"atoms {first[pair]} and {second[pair]} are {distances[pair]:.2g} Å apart; correct or remove the "
-                "structure"
-            )
+        first_node = self.r_cut / (self._expansion.radial.shape[2] - 1)  # the radial tables begin there
+        first, others, vectors, distances = neighbours_of(atoms, self.r_cut, closest=first_node)
+        species = species_of(atoms, self.elements)
+        return expand(self._expansion, species, first, others, distances, vectors, derivatives)
 
     def functions(self) -> dict[Block, list[Function]]:
         """The functions of every block: of one element, of two, ...
 
         Raises
         ------
-        TamisError : there is none for each block. ValueError : python-ace has none of such a shape.
+        TamisError : there are fewer functions than blocks. ValueError : python-ace lacks functions of such a shape.
         """
         blocks = blocks_of(self.elements)
         n = self.n_functions_per_element * len(self.elements) // len(blocks)
@@ -224,9 +178,9 @@ class AceBasis(LinearBasis):
     def write(self, folder: Path, coefficients: Array, offsets: Array) -> list[Path]:
         """Write ``ace.yaml`` (B-basis, what pacemaker reads and continues) and ``ace.yace`` (LAMMPS ML-PACE).
 
-        The .yace file has a field for the energies of the free atoms, which LAMMPS and python-ace add: its energies
-        are total ones. The B-basis has none: ``ace.yaml`` gives energies relative to the free atoms, and the offsets
-        stand in its metadata (``E0_Si: ...``, eV).
+        LAMMPS and python-ace add the energies of the free atoms from the .yace file, so its energies are total ones.
+        A B-basis has no such field: ``ace.yaml`` gives energies relative to the free atoms, with the offsets in its
+        metadata (``E0_Si: ...``, eV).
         """
         self._check_offsets(offsets)
         basis = self._fitted(coefficients)
@@ -249,17 +203,5 @@ class AceBasis(LinearBasis):
 
 @lru_cache(maxsize=8)
 def expansion_of(basis: AceBasis) -> Expansion:
-    """The functions as plain arrays: made once in a process, and shared by equal bases."""
+    """The functions as plain arrays, made once in a process and shared by equal bases."""
     return read_expansion(basis.pyace_basis(), len(basis.elements), basis.r_cut, basis.spline_spacing)
-
-
-def find_pairs(atoms: Atoms, r_cut: float) -> tuple[Integers, Integers, Array, Array]:
-    """All pairs closer than ``r_cut``, every periodic image counted, in the order of the first atom.
-
-    Returns
-    -------
-    first and second atom (n_pairs,), distance (n_pairs,) Å, vector from first to second (n_pairs, 3) Å.
-    """
-    from matscipy.neighbours import neighbour_list
-
-    return neighbour_list("ijdD", in_vacuum(atoms, 1.0), r_cut)

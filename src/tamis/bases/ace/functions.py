@@ -1,8 +1,8 @@
-"""Which functions an ACE basis of several elements has: python-ace's choice, without making those that it leaves out.
+"""The functions of an ACE basis of several elements: python-ace's choice, found faster.
 
 python-ace (``create_multispecies_basis_config``) makes every function that the bounds allow, checks them in a time that
-grows with the square of their number, and keeps the shortest of each block: of three elements 64,000 are made and 1,200
-kept. Here the functions of a block are gone through from the shortest on, until there are enough.
+grows with the square of their number, and keeps the shortest of each block: 1,200 of 64,000 for three elements. Here
+functions are made from the shortest on, until a block has enough.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Block = tuple[str, ...]
 class Function(NamedTuple):
     """One product of density projections.
 
-    elements: of the central atom, and of the neighbours of each factor. ns, ls: radial number, from 1, and angular
-    momentum of each factor. between: angular momenta to which the factors couple on the way.
+    elements: of the central atom, then of the neighbours of each factor. ns, ls: radial number, from 1, and angular
+    momentum of each factor. between: intermediate angular momenta of the coupling.
     """
 
     elements: tuple[str, ...]
@@ -34,7 +34,7 @@ class Function(NamedTuple):
 
     @property
     def length(self) -> int:
-        """python-ace's "power order", by which it chooses."""
+        """python-ace's "power order", by which it chooses functions."""
         return len(self.ns) + sum(self.ns) + sum(self.ls)
 
 
@@ -47,7 +47,7 @@ class Radial(NamedTuple):
 
     @property
     def length(self) -> int:
-        """The shortest function has this length, or more."""
+        """A lower bound of the length of its functions."""
         return len(self.ns) + sum(self.ns)
 
 
@@ -66,7 +66,7 @@ def blocks_of(elements: Sequence[str]) -> list[Block]:
 
 
 def shortest_functions(block: Block, n: int, n_max: Whole, l_max: Whole) -> list[Function]:
-    """The ``n`` shortest functions of a block, of equally long ones those that python-ace makes first.
+    """The ``n`` shortest functions of a block; among equally long ones those that python-ace makes first.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def shortest_functions(block: Block, n: int, n_max: Whole, l_max: Whole) -> list
 
     Returns
     -------
-    As python-ace orders them: by number of factors, then radial numbers, then angular momenta.
+    In python-ace's order: by number of factors, then radial numbers, then angular momenta.
 
     Raises
     ------
@@ -90,15 +90,15 @@ def shortest_functions(block: Block, n: int, n_max: Whole, l_max: Whole) -> list
 
 @lru_cache(maxsize=64)
 def _shortest(block: Block, n: int, n_max: Whole, l_max: Whole) -> tuple[Function, ...]:
-    """``shortest_functions``, made once for all blocks that differ in the names of their elements only."""
+    """``shortest_functions``, made once for all blocks that differ only in the names of their elements."""
     radials = list(_radials(block, n_max, l_max))
-    # of all radial parts, so that what python-ace refuses is refused here
+    # for all radial parts, so that all products that python-ace does not know are refused
     angular = [_angular_parts(radial) for radial in radials]
     found: list[tuple[int, int, Function]] = []  # length, turn, function
     turns = sorted(range(len(radials)), key=lambda turn: radials[turn].length)
     for least, alike in groupby(turns, key=lambda turn: radials[turn].length):
         if sum(length < least for length, _, _ in found) >= n:
-            break  # all others are as long as this, or longer
+            break  # no other is shorter
         for turn in alike:
             neighbours, ns, limit = radials[turn]
             for ls, between in angular[turn]:
@@ -111,7 +111,7 @@ def _shortest(block: Block, n: int, n_max: Whole, l_max: Whole) -> tuple[Functio
 
 
 def _radials(block: Block, n_max: Whole, l_max: Whole) -> Iterator[Radial]:
-    """Those of functions that have every element of the block, in the order in which python-ace makes them."""
+    """Radial parts that have every element of the block, in the order in which python-ace makes them."""
     for rank, (most, limit) in enumerate(zip(n_max, l_max, strict=True), start=1):
         for neighbours in combinations_with_replacement(sorted(block), rank):
             if {block[0], *neighbours} == set(block):
@@ -119,7 +119,7 @@ def _radials(block: Block, n_max: Whole, l_max: Whole) -> Iterator[Radial]:
 
 
 def _radial_numbers(neighbours: Sequence[str], most: int) -> Iterator[Whole]:
-    """Radial numbers of the factors, up to ``most``; equal neighbours have them in rising order."""
+    """Radial numbers of the factors, up to ``most``, in rising order for equal neighbours."""
     runs = [len(list(equal)) for _, equal in groupby(neighbours)]
     for parts in product(*(combinations_with_replacement(range(1, most + 1), run) for run in runs)):
         yield tuple(chain.from_iterable(parts))
@@ -137,9 +137,9 @@ def _angular_parts(radial: Radial) -> Sequence[tuple[Whole, Whole]]:
 
 @lru_cache(maxsize=1)
 def independent_functions() -> Mapping[Whole, Sequence[tuple[Whole, Whole]]]:
-    """(l of each factor, L between) of the independent functions, by which of the factors are of one kind.
+    """(l of each factor, L between) of the independent functions, by the pattern of equal factors.
 
-    A table that comes with python-ace; (0, 0, 1) stands for two equal projections and another.
+    The table comes with python-ace; the pattern (0, 0, 1) stands for two equal projections and another.
     """
     table = files("pyace.data").joinpath("mus_ns_uni_to_rawlsLS_np_rank.pckl").read_bytes()
     return {

@@ -6,11 +6,11 @@ A basis function of atom i is a sum of products of its density projections A, an
     B_k          = sum over couplings p of g_p Re( product over factors f of A_f )
 
 (Drautz, Phys. Rev. B 99, 014104 (2019), Eqs. 16-25; real and linear form: Dusson et al., J. Comput. Phys. 454,
-110946 (2022).) A function touches few projections (about 8 of 200), so its derivative is a short sum over the
-gradients of these: sparse loops beat a dense matrix product here. The gradients are collected by *atom* before
-that, not by pair, so that in a small cell the many images of one atom cost as little as one.
+110946 (2022).) A function depends on few projections (about 8 of 200), so its derivative is a short sum over their
+gradients, and sparse loops are faster than a dense matrix product. The gradients are first collected by *atom*, not by
+pair, so that the many images of an atom in a small cell cost no more than one.
 
-Everything complex is kept as real rows: for a pair (R, l) the 2l + 1 rows Re Y_l0, Re Y_l1, Im Y_l1, Re Y_l2 ...
+Complex numbers are kept as real rows: for a pair (R, l) the 2l + 1 rows Re Y_l0, Re Y_l1, Im Y_l1, Re Y_l2 ...
 """
 
 from typing import NamedTuple
@@ -132,10 +132,10 @@ def evaluate_harmonics(l_max: int, unit: Array, p: Array, dp: Array, y: Array, d
 def assign_columns(
     neighbours: Integers, kinds: Integers, n_elements: int, column: Integers, atoms: Integers, start: Integers
 ) -> None:
-    """Give each neighbouring atom three columns, element by element; 3 + 6 more close each element's block.
+    """Give each neighbouring atom three columns, element by element; 3 + 6 more end each element's block.
 
-    column: (n_atoms,) out, first column of an atom, -1 for no neighbour. atoms: out, atom of every third column in
-    turn. start: (E + 1,) out, first column of each element's block.
+    column: (n_atoms,) out, first column of an atom, -1 for no neighbour. atoms: out, the atom of every three columns.
+    start: (E + 1,) out, first column of each element's block.
     """
     for j in neighbours:
         column[j] = -1
@@ -226,7 +226,7 @@ def make_complex(x: Expansion, a: Array, projections: NDArray[np.complex128]) ->
 def couple(
     x: Expansion, k: int, projections: NDArray[np.complex128], partial: NDArray[np.complex128], entries: Array
 ) -> float:  # fmt: skip
-    """Value of function ``k``; its derivatives by the real rows of A are written to ``entries``, if that has room."""
+    """Value of function ``k``; its derivatives by the real rows of A go to ``entries`` unless that is empty."""
     begin = x.first_entry[k, 0]
     derivatives = len(entries) > 0
     if derivatives:
@@ -296,12 +296,12 @@ def expand(
     kinds : (n_atoms,) index of each atom's element.
     first_pair : (n_atoms + 1,) the pairs of atom i are first_pair[i] .. first_pair[i + 1].
     neighbours, distances, vectors : (n_pairs,), (n_pairs,) Å, (n_pairs, 3) Å from the atom to its neighbour.
-    derivatives : False leaves them out.
+    derivatives : whether they are needed.
 
     Returns
     -------
-    values (n_atoms, K), gradient of their sum by the positions (K, 3 n_atoms) in 1/Å, by the strain (K, 6); the
-    latter two have no rows without derivatives.
+    values (n_atoms, K), gradient of their sum by the positions (K, 3 n_atoms) in 1/Å and by the strain (K, 6); both
+    gradients have no rows without derivatives.
     """
     n_atoms, n_elements = len(kinds), len(x.first_function) - 1
     n_functions, n_rows = x.first_function[-1], x.orbital_row[-1]

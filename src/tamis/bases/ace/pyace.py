@@ -1,4 +1,4 @@
-"""python-ace's own objects: its calculator, its files, and its functions as tables for our kernel."""
+"""python-ace: its calculator, its files, and its functions as tables for our kernel."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from tamis.bases.ace.functions import Block, Function
 from tamis.bases.ace.kernel import Expansion
-from tamis.core.errors import MissingEngineError, TamisError
+from tamis.core.elements import species_of
+from tamis.core.errors import TamisError
 from tamis.core.geometry import check_geometry
+from tamis.engines.imports import import_engine
 
 Array = NDArray[np.float64]
-Integers = NDArray[np.integer]
 
 
 class AceCalculator(Calculator):
@@ -29,7 +30,7 @@ class AceCalculator(Calculator):
     def __init__(self, basis: Any, offsets: dict[str, float]) -> None:
         super().__init__()
         self.offsets = offsets
-        # The C-tilde form with its recursive evaluator gives the same numbers as the B-basis, 1.6 times faster.
+        # the C-tilde form with its recursive evaluator gives the same numbers as the B-basis, 1.6 times faster
         self.engine = import_pyace().PyACECalculator(
             basis.to_ACECTildeBasisSet(), recursive_evaluator=True, recursive=True
         )
@@ -41,18 +42,14 @@ class AceCalculator(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
-        """All properties in one pass; the stress only where the cell has a volume."""
+        """All properties in one pass; the stress only if the cell has a volume."""
         super().calculate(atoms, properties, system_changes)
-        known = self.offsets.keys() & set(self.engine.basis.elements_name)
-        if unknown := sorted(set(self.atoms.get_chemical_symbols()) - known):
-            raise TamisError(
-                f"element {', '.join(unknown)} is unknown to this potential, which has {', '.join(sorted(known))}"
-            )
+        known = sorted(self.offsets.keys() & set(self.engine.basis.elements_name))
+        shift = np.array([self.offsets[e] for e in known])[species_of(self.atoms, known)]
         check_geometry(self.atoms, self.engine.cutoff)
         mixed = self.atoms.pbc.any() and not self.atoms.pbc.all()
-        self.engine.parameters.fast_nl = not mixed  # its fast neighbour list knows all or none
+        self.engine.parameters.fast_nl = not mixed  # the fast list cannot treat mixed periodicity
         self.engine.calculate(self.atoms, properties, system_changes)
-        shift = np.array([self.offsets[s] for s in self.atoms.get_chemical_symbols()])
         energies = self.engine.results["energies"] + shift
         energy = float(energies.sum())
         self.results = {
@@ -67,14 +64,39 @@ class AceCalculator(Calculator):
 
 def import_pyace() -> Any:
     """The module ``pyace``, or MissingEngineError."""
+    return import_engine("pyace", "ACE", "ace")
+
+
+def read_b_basis(path: Path) -> Any:
+    """The ``pyace.ACEBBasisSet`` of an ace.yaml.
+
+    Raises
+    ------
+    TamisError : python-ace finds it missing, damaged or cut off. (Rare damage ends the process instead: see
+        ``read_elsewhere_first``.)
+    """
     try:
-        import pyace
-    except ImportError as error:
-        raise MissingEngineError(
-            f"ACE needs the package python-ace, which cannot be imported ({error}); it has an academic "
-            'licence: pip install "tamis[ace]"'
+        return import_pyace().ACEBBasisSet(str(path))
+    except (ValueError, RuntimeError, IndexError, MemoryError) as error:
+        raise TamisError(
+            f"{path} is no B-basis that python-ace can read ({error}); write or fit it again"
         ) from error
-    return pyace
+
+
+def read_offsets(basis: Any) -> dict[str, float]:
+    """Energies of the free atoms, eV by element, which ``AceBasis.write`` puts into the metadata of an ace.yaml.
+
+    Raises
+    ------
+    TamisError : an element has none; the energies of the potential would be relative ones.
+    """
+    metadata = basis.to_BBasisConfiguration().metadata
+    try:
+        return {str(element): float(metadata[f"E0_{element}"]) for element in basis.elements_name}
+    except (KeyError, ValueError) as error:
+        raise TamisError(
+            f"ace.yaml has no energies of the free atoms in its metadata ({error}); tamis writes E0_Si and so on"
+        ) from error
 
 
 def make_configuration(
@@ -82,9 +104,8 @@ def make_configuration(
 ) -> Any:
     """A ``pyace.BBasisConfiguration`` with one density, a linear embedding, and all coefficients zero.
 
-    R_n is the n-th radial function for every pair of elements, whatever n and l its functions use. (python-ace alone
-    makes the radial coefficients of each pair only as large as the pair's own single-factor functions ask for, and
-    products with a higher n would be zero.)
+    R_n is the n-th radial function for every pair of elements and every n and l. (By default python-ace makes only as
+    many radial coefficients for a pair as its single-factor functions need, and those of higher n would be zero.)
 
     Parameters
     ----------
@@ -105,7 +126,7 @@ def make_configuration(
             attributes |= {"npoti": "FinnisSinclair", "ndensityi": 1, "fs_parameters": [1, 1]}
         if len(name) <= 2:
             attributes |= {**bond, **radial}
-        # python-ace looks at the bounds when it gets the functions, so they come last
+        # python-ace checks the bounds when it gets the functions, so these come last
         attributes["funcspecs"] = [
             pyace.BBasisFunctionSpecification(
                 elements=list(f.elements), ns=list(f.ns), ls=list(f.ls), LS=list(f.between), coeffs=[0.0]
@@ -168,9 +189,9 @@ def read_products(
     row_of: dict[tuple[int, int], int],
     n_elements: int,
 ) -> dict[str, Any]:
-    """The couplings of each function and where its derivatives go (fields of Expansion).
+    """The couplings of each function and the places of its derivatives (fields of Expansion).
 
-    factors: for each function (element, channel, l) of every factor; row_of: first row of each (channel, l).
+    factors: (element, channel, l) of every factor of each function. row_of: first row of each (channel, l).
     """
     n_rows = max(row + 2 * ell + 1 for (_, ell), row in row_of.items())
     first_coupling, first_factor, first_entry = [0], [0], []
@@ -214,7 +235,7 @@ def read_radial(
 ) -> tuple[Array, dict[tuple[bool, int, int], int]]:
     """Radial tables, (E, E, n_nodes, C, 2), and the channel of each (single factor?, n, l), n from 1.
 
-    python-ace interpolates between the same nodes with the same cubic, so the tables are its functions. Equal ones
+    python-ace interpolates between the same nodes with the same cubic, so the tables equal its functions. Equal tables
     (R_n is usually the same for every l) share a channel.
     """
     n_bins = int(r_cut / spacing)
@@ -225,7 +246,7 @@ def read_radial(
     for pair in np.ndindex(n_elements, n_elements):
         radial = basis.radial_functions
         radial.evaluate_range(list(nodes * (1.0 + 1e-15)), basis.nradbase, basis.nradmax, *pair)
-        many = basis.nradmax > 0  # else there are no products, and no array of their functions
+        many = basis.nradmax > 0  # without products python-ace has no array of their functions
         values = (radial.gr_vec, np.reshape(radial.fr_vec if many else [], (n_bins - 1, -1)))
         slopes = (radial.dgr_vec, np.reshape(radial.dfr_vec if many else [], (n_bins - 1, -1)))
         tables[pair][1:-1, :, 0] = np.hstack(values)

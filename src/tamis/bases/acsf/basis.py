@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement, product
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from tamis.bases.acsf.table import RADIAL, SymmetryFunction, SymmetryFunctionTable
 from tamis.bases.gradients import NORMAL_STRAINS, SHEAR_STRAINS, GradientBasis, gradient_dtype
 from tamis.core.errors import TamisError
+from tamis.core.fields import Above, Elements
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,14 @@ class AcsfBasis(GradientBasis):
 
     elements: chemical symbols.
     r_cut: Å.
-    cutoff_type: hard, cos, tanhu, tanh, exp, poly1, poly2, poly3 or poly4 (n2p2's 0 to 8); forces need another
-        than hard, which jumps.
+    cutoff_type: hard, cos, tanhu, tanh, exp, poly1, poly2, poly3 or poly4 (n2p2's 0 to 8). hard jumps, so it gives no
+        forces.
     cutoff_alpha: the cutoff function is 1 up to cutoff_alpha * r_cut (not for the tanh types).
     in_units_of_r_cut: True: r_s is a fraction of r_cut, eta a multiple of 1/r_cut^2; False: Å and 1/Å^2.
     """
 
-    elements: tuple[str, ...]
-    r_cut: float
+    elements: Elements
+    r_cut: Annotated[float, Above(0, "Å")]
     cutoff_type: str
     cutoff_alpha: float
     in_units_of_r_cut: bool
@@ -46,13 +48,9 @@ class AcsfBasis(GradientBasis):
     angular_zeta: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(sorted(self.elements)))
+        super().__post_init__()
         for name in ("radial_eta", "radial_r_s", "angular_eta", "angular_lambda", "angular_zeta"):
             object.__setattr__(self, name, floats(name, getattr(self, name)))
-        if not self.r_cut > 0:
-            raise TamisError(f"r_cut is {self.r_cut} Å; it must be above 0")
-        if not self.elements:
-            raise TamisError("elements is empty; name at least one chemical symbol")
         if self.n_features == 0:
             raise TamisError("no symmetry function is left: give radial_eta and radial_r_s, or angular_*")
 
@@ -115,7 +113,7 @@ class AcsfBasis(GradientBasis):
 
 
 def floats(name: str, numbers: Sequence[float]) -> tuple[float, ...]:
-    """``numbers`` as floats; a repeated one would give two equal columns and is refused with TamisError."""
+    """``numbers`` as floats; TamisError if one occurs twice, which would give two equal columns."""
     values = tuple(float(x) for x in numbers)
     if len(set(values)) != len(values):
         raise TamisError(f"{name} is {list(values)}: a number occurs twice and would give two equal columns")

@@ -22,7 +22,7 @@ def atom_gradients(
 ) -> None:
     """Derivatives of all functions of one atom by each vector to a neighbour, into ``out`` (n, 3, n_slots).
 
-    vectors: (n, 3) to the neighbours, Å; the other arguments are those of ``acsf_kernel.atom_values``.
+    vectors: (n, 3) to the neighbours, Å; the other arguments are those of ``atom_values``.
     """
     n = distances.shape[0]
     shape, alpha, radial, envelopes, kinds, segments = (
@@ -85,7 +85,7 @@ def atom_contraction(
 ) -> None:
     """Derivatives of sum_s weights[s] G_s of one atom by each vector to a neighbour, into ``out`` (n, 3).
 
-    weights: (n_slots,). For molecular dynamics: nothing is kept per function.
+    weights: (n_slots,). For molecular dynamics: no array has an entry for each function and neighbour.
     """
     n = distances.shape[0]
     shape, alpha, radial, envelopes, kinds, segments = (
@@ -183,7 +183,7 @@ def merge_images(
             strain[0, s] += x * dx
             strain[1, s] += y * dy
             strain[2, s] += z * dz
-            # a function that no rotation changes has a symmetric sum of vector times derivative: one half serves
+            # functions are invariant under rotation, so the sum of vector times derivative is symmetric
             strain[3, s] += y * dz
             strain[4, s] += x * dz
             strain[5, s] += x * dy

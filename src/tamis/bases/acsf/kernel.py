@@ -1,12 +1,12 @@
-"""Compiled Behler-Parrinello symmetry functions of one atom: their values, and what derivatives are made of.
+"""Compiled Behler-Parrinello symmetry functions of one atom, and the parts that their derivatives share.
 
 Cutoff functions and symmetry functions: Behler, J. Chem. Phys. 134, 074106 (2011); Singraber, Behler and Dellago,
 J. Chem. Theory Comput. 15, 1827 (2019) for the further cutoff functions and the numbering of the types.
 
 An angular function is a product of an envelope, which depends on the three sides of the triangle, and a turn, which
-depends on the angle. Many functions share either, so each is listed once. The functions of a kind of triangle (a pair
-of neighbour elements) come in segments: one envelope with a run of turns, in neighbouring slots. Triangles are sorted
-by kind, and inner loops run over triangles, so that they vectorise.
+depends on the angle. Many functions share one of the two, so each is listed once. The functions of a kind of triangle
+(a pair of neighbour elements) come in segments: one envelope with a run of turns, in adjacent slots. Triangles are
+sorted by kind, and inner loops run over triangles, so that they vectorise.
 """
 
 import math
@@ -35,7 +35,7 @@ class Functions(NamedTuple):
     kinds: (n_kinds, 6) of triangles: the two elements, first segment, end of segments, first turn, end of turns.
     segments: (n_segments, 4) envelope, first turn, first slot, number of turns.
     n_slots: number of functions.
-    all_narrow: whether every envelope is narrow, so that triangles with a long side jk count nowhere.
+    all_narrow: whether every envelope is narrow, so that triangles with a long side jk contribute nothing.
     reach: Å, the largest cutoff of angular functions.
     """
 
@@ -85,7 +85,7 @@ def cutoff_function(r: float, r_cut: float, shape: int, alpha: float) -> tuple[f
 def _smoothstep(y: float, shape: int) -> tuple[float, float]:
     """Polynomials from 0 at y = 0 to 1 at y = 1 with 1 to 4 vanishing derivatives at both ends; value and slope.
 
-    Written in y = 1 - x, the distance to the cutoff: a polynomial in x loses all digits where it goes to zero.
+    They are written in y = 1 - x, the distance to the cutoff, because a polynomial in x loses all digits near zero.
     """
     z = y * (1.0 - y)
     if shape == POLY1:
@@ -191,7 +191,7 @@ def within(distances: Array, reach: float) -> Integers:
 
 @njit(cache=True, fastmath={"contract"})
 def triangles(of: Functions, vectors: Array, distances: Array, species: Integers) -> Triangles:
-    """Every pair of neighbours that an angular function counts, with all that depends on the pair alone.
+    """All pairs of neighbours that angular functions count, with everything that depends only on the pair.
 
     vectors: (n, 3) to the neighbours, Å; distances: (n,) Å; species: (n,) index of the neighbour's element.
 
@@ -238,7 +238,7 @@ def triangles(of: Functions, vectors: Array, distances: Array, species: Integers
 def atom_values(of: Functions, found: Triangles, distances: Array, species: Integers, out: Array) -> None:
     """Symmetry functions of one atom into ``out``, (n_slots,).
 
-    found: what ``triangles`` returns. distances: (n,) Å; species: (n,) index of the neighbour's element.
+    found: from ``triangles``. distances: (n,) Å; species: (n,) index of the neighbour's element.
     """
     out[:] = 0.0
     shape, alpha, radial, envelopes, kinds, segments = (

@@ -1,26 +1,26 @@
-"""A list of Behler-Parrinello symmetry functions, of any mix of types and parameters, and its values."""
+"""Lists of Behler-Parrinello symmetry functions of any types and parameters, and their values and gradients."""
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.bases.acsf import gradient_kernel, kernel
+from tamis.bases.neighbours import neighbours_of
+from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
-from tamis.core.geometry import in_vacuum
+from tamis.core.fields import Above, AtLeast, Between, Checked, OneOf
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 RADIAL, NARROW, WIDE = 2, 3, 9
-"""n2p2's numbers of the types: Behler's G2, G4 (its exponent and cutoff include the far side jk), G5."""
+"""n2p2's numbers of the types: Behler's G2, G4 (includes the far side jk) and G5."""
 
 CUTOFF_TYPES = {
     "hard": kernel.HARD,
@@ -37,7 +37,7 @@ CUTOFF_TYPES = {
 
 
 @dataclass(frozen=True)
-class SymmetryFunction:
+class SymmetryFunction(Checked):
     """One symmetry function of atoms of the element ``central``.
 
     kind: 2 radial, 3 narrow angular, 9 wide angular.
@@ -46,63 +46,34 @@ class SymmetryFunction:
     """
 
     central: str
-    kind: int
+    kind: Annotated[int, OneOf(RADIAL, NARROW, WIDE)]
     neighbours: tuple[str, ...]
-    eta: float
-    r_s: float
-    r_cut: float
-    lambda_: float = 0.0
-    zeta: float = 0.0
+    eta: Annotated[float, AtLeast(0, "1/Å²")]
+    r_s: Annotated[float, Between(unit="Å")]
+    r_cut: Annotated[float, Above(0, "Å")]
+    lambda_: Annotated[float, Between()] = 0.0
+    zeta: Annotated[float, Between()] = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in (RADIAL, NARROW, WIDE):
-            raise TamisError(f"symmetry function type {self.kind} is unknown; choose 2, 3 or 9")
+        super().__post_init__()
         unknown = [symbol for symbol in (self.central, *self.neighbours) if symbol not in atomic_numbers]
         if unknown:
             raise TamisError(f"{', '.join(map(repr, unknown))} in a symmetry function is no chemical symbol")
         object.__setattr__(self, "neighbours", tuple(sorted(self.neighbours, key=atomic_numbers.__getitem__)))
         if len(self.neighbours) != (1 if self.kind == RADIAL else 2):
             raise TamisError(f"a symmetry function of type {self.kind} got neighbours {self.neighbours}")
-        numbers = (self.eta, self.r_s, self.r_cut, self.lambda_, self.zeta)
-        if not all(math.isfinite(x) for x in numbers) or self.eta < 0 or self.r_cut <= 0:
-            raise TamisError(
-                f"eta={self.eta} 1/Å², r_s={self.r_s} Å, r_cut={self.r_cut} Å, lambda={self.lambda_}, "
-                f"zeta={self.zeta}: all must be finite, eta at least 0, r_cut above 0"
-            )
         if self.kind != RADIAL and self.zeta <= 0:
             raise TamisError(f"zeta is {self.zeta}; an angular symmetry function needs a zeta above 0")
 
     @property
     def rank(self) -> tuple[float, ...]:
-        """What n2p2 sorts by: type, r_cut, eta, r_s, zeta, lambda, atomic numbers of the neighbours."""
+        """n2p2's sort key: type, r_cut, eta, r_s, zeta, lambda, atomic numbers of the neighbours."""
         numbers = (atomic_numbers[symbol] for symbol in self.neighbours)
         return (self.kind, self.r_cut, self.eta, self.r_s, self.zeta, self.lambda_, *numbers)
 
 
-@dataclass(frozen=True, eq=False)
-class Neighbours:
-    """Neighbours of every atom, images included, sorted by atom.
-
-    first: (n_atoms + 1,) the neighbours of atom i are first[i] .. first[i + 1] - 1 of the other arrays.
-    others: (n,) atom numbers. vectors: (n, 3) from atom to neighbour, Å. distances: (n,) Å.
-    species: (n,) index of the neighbour's element. own_species: (n_atoms,) index of the atom's element.
-    """
-
-    first: Integers
-    others: Integers
-    vectors: Array
-    distances: Array
-    species: Integers
-    own_species: Integers
-
-    def centres(self) -> Iterator[tuple[int, Integers]]:
-        """Elements that occur, each with its atoms."""
-        for element in np.unique(self.own_species):
-            yield int(element), np.flatnonzero(self.own_species == element)
-
-
 @dataclass(frozen=True)
-class SymmetryFunctionTable:
+class SymmetryFunctionTable(Checked):
     """Symmetry functions of several elements; columns are sorted by central element, then as n2p2 sorts.
 
     elements: chemical symbols, one block of columns each, in this order.
@@ -112,14 +83,11 @@ class SymmetryFunctionTable:
 
     elements: tuple[str, ...]
     functions: tuple[SymmetryFunction, ...]
-    cutoff_type: str = "cos"
-    cutoff_alpha: float = 0.0
+    cutoff_type: Annotated[str, OneOf(*CUTOFF_TYPES)] = "cos"
+    cutoff_alpha: Annotated[float, Between(0, 1, below=True)] = 0.0
 
     def __post_init__(self) -> None:
-        if self.cutoff_type not in CUTOFF_TYPES:
-            raise TamisError(f"cutoff_type is {self.cutoff_type!r}; choose one of {', '.join(CUTOFF_TYPES)}")
-        if not 0.0 <= self.cutoff_alpha < 1.0:
-            raise TamisError(f"cutoff_alpha is {self.cutoff_alpha}; it must be at least 0 and less than 1")
+        super().__post_init__()
         named = {s for f in self.functions for s in (f.central, *f.neighbours)}
         if named - set(self.elements):
             raise TamisError(
@@ -142,24 +110,19 @@ class SymmetryFunctionTable:
         TamisError : two atoms are on top of each other.
         """
         out = np.zeros((len(atoms), len(self.functions)))
-        near = self.neighbours(atoms)
-        for element, centres in near.centres():
+        first, others, vectors, distances = neighbours_of(atoms, self.r_cut)
+        species = species_of(atoms, self.elements)
+        for element, functions in enumerate(self.compiled):
+            centres = np.flatnonzero(species == element)
             kernel.add_values(
-                self.compiled[element],
-                centres,
-                near.first,
-                near.vectors,
-                near.distances,
-                near.species,
-                self.columns[element],
-                out,
+                functions, centres, first, vectors, distances, species[others], self.columns[element], out
             )
         return out
 
     def gradients(self, atoms: Atoms) -> tuple[Integers, Integers, Array, Array]:
         """Derivatives of every atom's functions by positions and strain.
 
-        Only for tables with as many functions, m, of one element as of any other.
+        Every element must have the same number of functions, m.
 
         Returns
         -------
@@ -167,7 +130,8 @@ class SymmetryFunctionTable:
         by_position : (n_pairs, 3, m) dG_i/dr_j, 1/Å; the functions of the element of i, in the order of columns.
         by_strain : (n_atoms, 6, m), Voigt xx yy zz yz xz xy with eps_yz = eps_zy = e_yz / 2.
         """
-        near = self.neighbours(atoms)
+        near = neighbours_of(atoms, self.r_cut)
+        species = species_of(atoms, self.elements)
         counts = gradient_kernel.count_partners(near.first, near.others, len(atoms))
         start = np.concatenate([[0], np.cumsum(counts)])
         width = self.compiled[0].n_slots
@@ -175,50 +139,20 @@ class SymmetryFunctionTable:
         by_position = np.empty((start[-1], 3, width))
         by_strain = np.empty((len(atoms), 6, width))
         centre_of_row = np.repeat(np.arange(len(atoms)), counts)
-        for element, centres in near.centres():
+        for element, functions in enumerate(self.compiled):
+            centres = np.flatnonzero(species == element)
             gradient_kernel.add_gradients(
-                self.compiled[element],
-                centres,
-                near.first,
-                near.others,
-                near.vectors,
-                near.distances,
-                near.species,
-                start,
-                moved,
-                by_position,
-                by_strain,
+                functions, centres, *near, species[near.others], start, moved, by_position, by_strain
             )
             by_column = np.argsort(self.columns[element])
             by_strain[centres] = by_strain[centres][:, :, by_column]
-            rows = near.own_species[centre_of_row] == element
+            rows = species[centre_of_row] == element
             by_position[rows] = by_position[rows][:, :, by_column]
         return centre_of_row, moved, by_position, by_strain
 
-    def neighbours(self, atoms: Atoms) -> Neighbours:
-        """Neighbours within the largest cutoff; TamisError where two atoms are on top of each other."""
-        centre, others, vectors, distances = neighbour_list("ijDd", in_vacuum(atoms, 1.0), self.r_cut)
-        if len(distances) and distances.min() < 1e-6:
-            worst = int(distances.argmin())
-            raise TamisError(
-                f"atoms {centre[worst]} and {others[worst]} are at the same place: no angle is defined; "
-                "correct or remove the structure"
-            )
-        index_of = np.full(max(atomic_numbers.values()) + 1, -1, dtype=np.int64)
-        index_of[[atomic_numbers[symbol] for symbol in self.elements]] = np.arange(len(self.elements))
-        species = index_of[atoms.numbers]
-        return Neighbours(
-            first=np.searchsorted(centre, np.arange(len(atoms) + 1)).astype(np.int64),
-            others=others.astype(np.int64),
-            vectors=np.ascontiguousarray(vectors),
-            distances=distances,
-            species=species[others],
-            own_species=species,
-        )
-
     @cached_property
     def compiled(self) -> tuple[kernel.Functions, ...]:
-        """The functions of each element as the kernels read them."""
+        """The functions of each element in the form for the kernels."""
         return tuple(part for part, _ in self._lowered)
 
     @cached_property
@@ -231,7 +165,7 @@ class SymmetryFunctionTable:
         return tuple(self._lower(element) for element in self.elements)
 
     def _lower(self, element: str) -> tuple[kernel.Functions, Integers]:
-        """Slots and segments of one central element (see ``acsf_kernel``), and the column of each slot."""
+        """Slots and segments of one central element (see ``Functions``), and the column of each slot."""
         mine = [(column, f) for column, f in enumerate(self.functions) if f.central == element]
         radial = [
             [(column, f) for column, f in mine if f.kind == RADIAL and f.neighbours == (other,)]

@@ -1,226 +1,28 @@
-"""ChIMES: 2-, 3- and 4-body Chebyshev polynomials of Morse-transformed distances.
+"""ChIMES: 2-, 3- and 4-body Chebyshev polynomials of Morse-transformed distances."""
 
-Sources: Lindsey, Fried, Goldman, J. Chem. Theory Comput. 13, 6222 (2017) and 15, 436 (2019);
-where these are silent, the behaviour of chimes_lsq and chimes_calculator.
-"""
-
-import itertools
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from tamis.bases.base import Array, DesignRows, LinearBasis
+from tamis.bases.base import Array, DesignRows
 from tamis.bases.chimes.calculator import ChimesCalculator
-from tamis.bases.chimes.clusters import (
-    ClusterType,
-    SlotLimits,
-    check_limits,
-    clusters_by_kind,
-    half_neighbours,
-    orbits_of_powers,
-    slot_limits,
-    without_range,
-)
+from tamis.bases.chimes.clusters import clusters_by_kind
+from tamis.bases.chimes.functions import ChimesFunctions
 from tamis.bases.chimes.kernel import add_clusters
+from tamis.bases.chimes.writer import write_params
+from tamis.bases.neighbours import neighbours_of
+from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
-
-Cutoff = Literal["cubic", "tersoff"]
 
 PARAMETER_FILE = "params.txt"
 
-LARGEST_ORDERS = {"order_2b": 100, "order_3b": 30, "order_4b": 8}
-"""Above these there are so many functions that no memory holds them; in use are 12 to 25, 5 to 12, 0 to 6."""
-
 
 @dataclass(frozen=True)
-class ChimesBasis(LinearBasis):
-    """Sums over pairs, triplets and quadruplets of atoms, every one counted once, images included.
-
-    A function of a cluster is sum over powers of prod over its pairs of f_c(r) T_power(x(r)), with T the Chebyshev
-    polynomials of the first kind, x linear in exp(-r / morse_lambda), +1 at s_min and -1 at s_max (Lindsey
-    2017). The sum runs over the different power sets that exchanges of atoms of one element turn into each other: they
-    share a coefficient, each with weight one. For pairs the powers are 1 .. order_2b. For triplets and quadruplets
-    they are 0 .. order - 1 (as in the input of chimes_lsq) and every atom must touch a pair with a power above 0.
-
-    Columns: in the order of chimes_lsq, without its columns of atom counts: kinds of pairs (like ones first, in the
-    order of ``elements``), of triplets, of quadruplets. So there is **no block by the element of the central
-    atom**, unlike other bases: each kind of cluster has its own block. In ``values`` each atom of a
-    cluster gets an equal share (1/2, 1/3, 1/4), so that the sum over the atoms is the energy row of the structure.
-
-    Inside s_min every polynomial is continued as chimes_calculator does it (from its value and slope at s_min, the
-    slope fading within 0.01 Å), for 2-, 3- and 4-body functions. chimes_lsq leaves such pairs out of its 2-body
-    columns.
-
-    The penalty of ChIMES for short distances, penalty_scaling (s_min + penalty_distance - r)^3 for every pair with r
-    below s_min + penalty_distance, has no coefficient to fit. It is **not in the design rows but always in the
-    calculator and the file**: rows @ coefficients and the calculator differ where pairs are that close, only there.
-
-    Parameters
-    ----------
-    elements : chemical symbols. Sorted ones are the rule; another order changes the order of the columns only.
-    r_cut : s_max of pairs, Å; the largest cutoff.
-    r_cut_3b, r_cut_4b : s_max of the pairs in triplets and in quadruplets, Å, at most r_cut. Where ``special`` gives a
-        kind of pair a smaller s_max, its triplets and quadruplets end there too.
-    s_min : inner cutoff of all pairs, Å; best a little below the shortest distance in the data.
-    morse_lambda : length of the Morse transform, Å; about a bond length.
-    order_2b, order_3b, order_4b : number of powers (see above); 0 leaves the kind out.
-    cutoff : "cubic" (1 - r/s_max)^3, or "tersoff" (1, then half a cosine wave: better conditioned).
-    cutoff_fraction : outer part of the range in which "tersoff" falls from 1 to 0, above 0, at most 1; "cubic" has no
-        use for it.
-    special : limits of single kinds of clusters: ``SlotLimits``, or mappings of their fields. A pair whose s_min is
-        its s_max has neither functions nor penalty, and no triplet and quadruplet with it has functions.
-    penalty_distance : Å, from 0 on; where the penalty begins, above s_min.
-    penalty_scaling : eV/Å³, from 0 on; 433.641 is the 1e4 kcal/mol/Å³ of chimes_calculator.
-
-    Raises
-    ------
-    TamisError : a value outside these ranges, or limits that differ between pairs that an exchange of like atoms
-        turns into each other.
-    """
-
-    elements: tuple[str, ...]
-    r_cut: float
-    r_cut_3b: float
-    r_cut_4b: float
-    s_min: float
-    morse_lambda: float
-    order_2b: int
-    order_3b: int
-    order_4b: int
-    cutoff: Cutoff
-    cutoff_fraction: float
-    special: tuple[SlotLimits, ...] = ()
-    penalty_distance: float = 0.01
-    penalty_scaling: float = 433.641
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", tuple(self.elements))
-        object.__setattr__(self, "special", tuple(slot_limits(entry) for entry in self.special))
-        if not self.elements or len(set(self.elements)) != len(self.elements):
-            raise TamisError(f"elements are {list(self.elements)}; name at least one element, each once")
-        self._check_orders()
-        self._check_cutoff()
-        self._check_special()
-        for size, order in ((2, 1), (3, self.order_3b), (4, self.order_4b)):
-            for atoms in self._kinds(size) if order > 0 else ():
-                if not self._left_out(atoms):
-                    check_limits(atoms, self.limits_of(atoms), self.r_cut)
-        if self.n_features == 0:
-            raise TamisError(
-                "special leaves out every kind of cluster: no function is left; raise an s_max there"
-            )
-        self._check_penalty()
-
-    def _check_orders(self) -> None:
-        for name, lowest in (("order_2b", 1), ("order_3b", 2), ("order_4b", 2)):
-            order = getattr(self, name)
-            if not isinstance(order, int) or order < 0 or 0 < order < lowest:
-                raise TamisError(
-                    f"{name} is {order!r}; it must be a whole number of at least {lowest}, or 0 to leave it out"
-                )
-        for name, largest in LARGEST_ORDERS.items():
-            if getattr(self, name) > largest:
-                raise TamisError(f"{name} is {getattr(self, name)}; at most {largest} can be treated")
-        if self.order_2b == self.order_3b == self.order_4b == 0:
-            raise TamisError(
-                "order_2b, order_3b and order_4b are all 0: no function is left; raise one of them"
-            )
-
-    def _check_cutoff(self) -> None:
-        if self.cutoff not in ("cubic", "tersoff"):
-            raise TamisError(f"cutoff is {self.cutoff!r}; it must be cubic or tersoff")
-        if self.cutoff == "tersoff" and not 0.0 < self.cutoff_fraction <= 1.0:
-            raise TamisError(
-                f"cutoff_fraction is {self.cutoff_fraction}; it must be above 0 and at most 1, say 0.5"
-            )
-        for name, order in (("r_cut_3b", self.order_3b), ("r_cut_4b", self.order_4b)):
-            if order > 0 and not getattr(self, name) <= self.r_cut:
-                raise TamisError(
-                    f"{name} is {getattr(self, name)} Å, more than r_cut = {self.r_cut} Å, the cutoff of pairs; ChIMES "
-                    "needs its many-body cutoffs to be at most that of the pairs: lower it or raise r_cut"
-                )
-
-    def _check_penalty(self) -> None:
-        for name, unit in (("penalty_distance", "Å"), ("penalty_scaling", "eV/Å³")):
-            if not 0.0 <= getattr(self, name) < math.inf:
-                raise TamisError(
-                    f"{name} is {getattr(self, name)} {unit}; it must be a finite number from 0 on"
-                )
-        for atoms in self._kinds(2):
-            s_min, s_max, _ = self.limits_of(atoms)[0]
-            if s_min < s_max <= s_min + self.penalty_distance:
-                raise TamisError(
-                    f"penalty_distance is {self.penalty_distance} Å: above s_min = {s_min} Å of {'-'.join(atoms)} it "
-                    f"reaches the cutoff of {s_max} Å; lower it, say to 0.01"
-                )
-
-    def _check_special(self) -> None:
-        for entry in self.special:
-            unknown = sorted(set(entry.atoms) - set(self.elements))
-            if unknown:
-                raise TamisError(
-                    f"special limits name {', '.join(unknown)}, but the elements are {', '.join(self.elements)}"
-                )
-        if len({entry.atoms for entry in self.special}) != len(self.special):
-            raise TamisError("special limits name a kind of cluster twice; give each kind one entry")
-
-    @property
-    def n_features(self) -> int:
-        """Number of columns: functions of all kinds of pairs, triplets and quadruplets."""
-        return sum(len(kind.orbits) for kind in self.types)
-
-    @cached_property
-    def types(self) -> tuple[ClusterType, ...]:
-        """All kinds of clusters that have functions, in the order of their columns; pairs also without any."""
-        types: list[ClusterType] = []
-        column = 0
-        for size, n_powers in ((2, self.order_2b + 1), (3, self.order_3b), (4, self.order_4b)):
-            for atoms in self._kinds(size) if n_powers > 1 or size == 2 else ():
-                limits = self.limits_of(atoms)
-                orbits = () if self._left_out(atoms) else orbits_of_powers(atoms, n_powers)
-                types.append(ClusterType(atoms, limits, n_powers, orbits, column))
-                column += len(orbits)
-        return tuple(types)
-
-    @property
-    def tersoff(self) -> float:
-        """The fraction of the kernels: 0 stands for the cubic cutoff."""
-        return float(self.cutoff_fraction) if self.cutoff == "tersoff" else 0.0
-
-    def _kinds(self, size: int) -> Iterator[tuple[str, ...]]:
-        """Kinds of clusters of ``size`` atoms in chimes_lsq's order: like pairs come before unlike ones."""
-        kinds = list(itertools.combinations_with_replacement(self.elements, size))
-        if size == 2:
-            kinds.sort(key=lambda pair: pair[0] != pair[1])
-        return (tuple(sorted(kind)) for kind in kinds)
-
-    def _left_out(self, atoms: tuple[str, ...]) -> bool:
-        """Whether ``special`` gives a pair of the cluster no range."""
-        own = {entry.atoms for entry in self.special}
-        pairs = {tuple(sorted(pair)) for pair in itertools.combinations(atoms, 2)}
-        return any(without_range(self.limits_of(pair)) for pair in pairs & own)
-
-    def limits_of(self, atoms: tuple[str, ...]) -> Array:
-        """s_min, s_max, Morse length of every slot, (n_slots, 3), Å."""
-        pairs = itertools.combinations(atoms, 2)
-        if len(atoms) == 2:
-            limits = np.array([[self.s_min, self.r_cut, self.morse_lambda]], dtype=float)
-        else:
-            limits = np.concatenate([self.limits_of(tuple(pair)) for pair in pairs])
-            limits[:, 1] = np.minimum(limits[:, 1], self.r_cut_3b if len(atoms) == 3 else self.r_cut_4b)
-        for entry in self.special:
-            if entry.atoms == atoms:
-                for number, given in enumerate((entry.s_min, entry.s_max, entry.morse_lambda)):
-                    if given is not None:
-                        limits[:, number] = given
-        return limits
+class ChimesBasis(ChimesFunctions):
+    """The functions that ``ChimesFunctions`` describes, evaluated."""
 
     def values(self, atoms: Atoms) -> Array:
         """Basis functions shared among the atoms of each cluster, (n_atoms, n_features), dimensionless."""
@@ -238,8 +40,8 @@ class ChimesBasis(LinearBasis):
 
     def _accumulate(self, atoms: Atoms, values: Array, forces: Array, strain: Array) -> None:
         self.check(atoms)
-        symbols, neighbours = atoms.get_chemical_symbols(), half_neighbours(atoms, self.r_cut)
-        for kind, members, places in clusters_by_kind(symbols, neighbours, self.types, self.elements):
+        species, near = species_of(atoms, self.elements), neighbours_of(atoms, self.r_cut, half=True)
+        for kind, members, places in clusters_by_kind(species, near, self.types, self.elements):
             if kind.orbits:
                 add_clusters(
                     members, places, kind.limits, self.tersoff, kind.n_powers, kind.terms, kind.starts, kind.column,
@@ -253,8 +55,6 @@ class ChimesBasis(LinearBasis):
 
     def write(self, folder: Path, coefficients: Array, offsets: Array) -> list[Path]:
         """Write ``params.txt``, which chimes_calculator and LAMMPS' ``pair_style chimesFF`` read."""
-        from tamis.bases.chimes.writer import write_params
-
         self._check_solution(coefficients, offsets)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / PARAMETER_FILE
@@ -270,12 +70,7 @@ class ChimesBasis(LinearBasis):
         return None
 
     def _check_solution(self, coefficients: Array, offsets: Array) -> None:
-        for name, given, wanted in (
-            ("coefficients", coefficients, self.n_features),
-            ("offsets", offsets, len(self.elements)),
-        ):
-            if np.shape(given) != (wanted,) or not np.isfinite(given).all():
-                raise TamisError(
-                    f"{name} have shape {np.shape(given)}; {wanted} finite numbers are needed: one a column of the "
-                    "basis, one a chemical element"
-                )
+        numbers = {"coefficients": (coefficients, self.n_features), "offsets": (offsets, len(self.elements))}
+        for name, (given, n) in numbers.items():
+            if np.shape(given) != (n,) or not np.isfinite(given).all():
+                raise TamisError(f"{name} have shape {np.shape(given)}; {n} finite numbers are needed")

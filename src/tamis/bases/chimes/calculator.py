@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
 from numba import njit
 
+from tamis.bases.calculator import NeighbourCalculator
 from tamis.bases.chimes.clusters import ClusterType, Indices, clusters_by_kind, without_range
+from tamis.bases.chimes.functions import ChimesFunctions
 from tamis.bases.chimes.kernel import Array, outer_exponentials, slot_functions
-from tamis.bases.verlet import VerletList
-
-if TYPE_CHECKING:
-    from tamis.bases.chimes.basis import ChimesBasis
+from tamis.bases.neighbours import Neighbours
 
 
-class ChimesCalculator(Calculator):
-    """Energy (eV), forces (eV/Å) and stress (eV/Å³, ASE sign) as chimes_calculator gives them, penalty included.
+class ChimesCalculator(NeighbourCalculator):
+    """Energy, forces and stress as chimes_calculator gives them, penalty included.
+
+    The atoms of a cluster have equal shares of its energy, as in the rows of the basis.
 
     Parameters
     ----------
@@ -28,44 +25,28 @@ class ChimesCalculator(Calculator):
     coefficients : (n_features,) eV. offsets : (n_elements,) energies of the free atoms, eV.
     """
 
-    implemented_properties = ["energy", "free_energy", "forces", "stress"]
-
-    def __init__(self, basis: ChimesBasis, coefficients: Array, offsets: Array) -> None:
-        super().__init__()
+    def __init__(self, basis: ChimesFunctions, coefficients: Array, offsets: Array) -> None:
+        super().__init__(basis.elements, offsets, basis.r_cut, half=True)
         self.basis = basis
-        self.offsets = dict(zip(basis.elements, (float(offset) for offset in offsets), strict=True))
-        self._list = VerletList(basis.r_cut, half=True)
         self._tables = {
             kind.atoms: _coefficient_table(kind, coefficients[kind.column : kind.column + len(kind.orbits)])
             for kind in basis.types
         }
 
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: Sequence[str] = ("energy",),
-        system_changes: Sequence[str] = tuple(all_changes),
-    ) -> None:
-        """All properties in one pass; the stress only where the cell is periodic in all directions."""
-        super().calculate(atoms, properties, system_changes)
-        basis, structure = self.basis, self.atoms
-        basis.check(structure)
-        symbols = structure.get_chemical_symbols()
-        energy = sum(self.offsets[symbol] for symbol in symbols)
-        forces, strain = np.zeros((len(structure), 3)), np.zeros((3, 3))
-        neighbours = self._list.neighbours(structure)[:3]
-        for kind, members, places in clusters_by_kind(symbols, neighbours, basis.types, basis.elements):
+    def contributions(self, species: Indices, near: Neighbours) -> tuple[Array, Array, Array]:
+        """Kind by kind of cluster."""
+        basis, n_atoms = self.basis, len(species)
+        energies, forces, strain = np.zeros(n_atoms), np.zeros((n_atoms, 3)), np.zeros((3, 3))
+        for kind, members, places in clusters_by_kind(species, near, basis.types, basis.elements):
             if kind.orbits:
-                energy += add_energies(
-                    members, places, kind.limits, basis.tersoff, kind.n_powers, self._tables[kind.atoms], forces,
-                    strain,
+                add_energies(
+                    members, places, kind.limits, basis.tersoff, kind.n_powers, self._tables[kind.atoms],
+                    energies, forces, strain,
                 )  # fmt: skip
             if len(kind.atoms) == 2 and not without_range(kind.limits):
                 reach = kind.limits[0, 0] + basis.penalty_distance
-                energy += add_penalties(members, places, reach, basis.penalty_scaling, forces, strain)
-        self.results = {"energy": energy, "free_energy": energy, "forces": forces}
-        if structure.pbc.all():
-            self.results["stress"] = strain[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]] / structure.cell.volume
+                add_penalties(members, places, reach, basis.penalty_scaling, energies, forces, strain)
+        return energies, forces, strain
 
 
 def _coefficient_table(kind: ClusterType, coefficients: Array) -> Array:
@@ -158,10 +139,11 @@ def add_energies(
     tersoff: float,
     n_powers: int,
     table: Array,
+    energies: Array,
     forces: Array,
     strain: Array,
-) -> float:
-    """Energy of all clusters of one kind, eV; their forces and strain derivative are added.
+) -> None:
+    """Add the energies, forces and strain derivative of all clusters of one kind.
 
     With the functions of the first slot summed out, the energy of a cluster is a bilinear form of the products over
     the two halves of its other slots (``_products``). Clusters come sorted, so that most have the first slot of
@@ -174,7 +156,7 @@ def add_energies(
     tersoff : smoothed fraction of the cutoff; 0 for the cubic one.
     n_powers : powers run from 0 to n_powers - 1.
     table : coefficients, eV (``_coefficient_table``).
-    forces : (n_atoms, 3) eV/Å. strain : (3, 3) eV.
+    energies : (n_atoms,) eV. forces : (n_atoms, 3) eV/Å. strain : (3, 3) eV.
     """
     size, n_slots = members.shape[1], len(limits)
     begin_lower = 1 + n_slots // 2
@@ -185,7 +167,7 @@ def add_energies(
     form, slope_form = np.empty((n_lower, n_upper)), np.empty((n_lower, n_upper))
     arms, distances, slopes = np.empty((n_slots, 3)), np.empty(n_slots), np.empty(n_slots)
     low = outer_exponentials(limits)
-    energy, first_distance = 0.0, -1.0
+    first_distance = -1.0
     for cluster in range(len(members)):
         slot = 0
         for m in range(size):
@@ -205,7 +187,9 @@ def add_energies(
         _products(g, dg, n_powers, 1, begin_lower, upper)
         _products(g, dg, n_powers, begin_lower, n_slots, lower)
         slopes[0] = _apply(form, slope_form, upper, lower, by_upper, by_lower)
-        energy += _scalar_product(by_lower, lower, 0)
+        share = _scalar_product(by_lower, lower, 0) / size
+        for m in range(size):
+            energies[members[cluster, m]] += share
         for slot in range(1, begin_lower):
             slopes[slot] = _scalar_product(by_upper, upper, slot)
         for slot in range(begin_lower, n_slots):
@@ -216,21 +200,25 @@ def add_energies(
                 pull = slopes[slot] / distances[slot]
                 _add_pair(arms, slot, pull, members[cluster, m], members[cluster, k], forces, strain)
                 slot += 1
-    return energy
 
 
 @njit(cache=True)
 def add_penalties(
-    members: Indices, places: Array, reach: float, scaling: float, forces: Array, strain: Array
-) -> float:
-    """Energy of scaling (reach - r)^3 of all pairs nearer than ``reach``, Å, eV; forces and strain are added to."""
-    energy, arms = 0.0, places[:, 1] - places[:, 0]
+    members: Indices,
+    places: Array,
+    reach: float,
+    scaling: float,
+    energies: Array,
+    forces: Array,
+    strain: Array,
+) -> None:
+    """Add the energy scaling (reach - r)^3, eV, of all pairs nearer than ``reach``, Å, its forces and strain."""
+    arms = places[:, 1] - places[:, 0]
     for row in range(len(members)):
         r = math.sqrt(arms[row, 0] ** 2 + arms[row, 1] ** 2 + arms[row, 2] ** 2)
         depth = reach - r
         if depth > 0.0:
-            energy += scaling * depth**3
-            _add_pair(
-                arms, row, -3.0 * scaling * depth**2 / r, members[row, 0], members[row, 1], forces, strain
-            )
-    return energy
+            i, j = members[row]
+            energies[i] += 0.5 * scaling * depth**3
+            energies[j] += 0.5 * scaling * depth**3
+            _add_pair(arms, row, -3.0 * scaling * depth**2 / r, i, j, forces, strain)

@@ -12,32 +12,30 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from ase import Atoms
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 
 from tamis.bases.base import Array
 from tamis.bases.chimes.kernel import MOST_CLUSTERS, clusters
+from tamis.bases.neighbours import Neighbours
 from tamis.core.errors import TamisError
-from tamis.core.geometry import in_vacuum
 
 Powers = tuple[int, ...]
 Kind = tuple[str, ...]
 Indices = NDArray[np.int64]
 
 LONGEST_MORSE_LENGTH = 1000.0
-"""Å; beyond it exp(-r / length) is a constant to all digits that matter."""
+"""Å; with longer ones exp(-r / length) is practically constant."""
 
 
 @dataclass(frozen=True)
 class SlotLimits:
-    """What one kind of pair, triplet or quadruplet has instead of the common limits.
+    """Limits of one kind of pair, triplet or quadruplet, in place of the common ones.
 
     atoms: 2 to 4 chemical symbols; kept in alphabetical order.
     s_min, s_max: inner and outer cutoff of every pair of the cluster, Å: a mapping by pair of elements, such as
-        {Ge-Si: 4.0, Si-Si: 4.2}; or numbers in the order 01 02 03 12 13 23 of ``atoms`` as they are given (as far as
-        there are that many). Kept as numbers for the alphabetical order. None keeps the common ones.
-    morse_lambda: Å, only for pairs: their triplets and quadruplets have the same.
+        {Ge-Si: 4.0, Si-Si: 4.2}; or numbers for the pairs 01 02 03 12 13 23 of ``atoms`` as given. Kept as numbers
+        for the alphabetical order. None keeps the common ones.
+    morse_lambda: Å, only for pairs; their triplets and quadruplets use it, too.
     """
 
     atoms: tuple[str, ...]
@@ -93,7 +91,7 @@ class ClusterType:
     limits: (n_slots, 3) s_min, s_max, Morse length of each pair of the cluster, Å, pairs in the order
         01 02 03 12 13 23.
     n_powers: a polynomial's power runs from 0 to n_powers - 1.
-    orbits: one entry per basis function: the powers (one per slot) of the products that it is the sum of.
+    orbits: for each basis function the powers (one per slot) of the products that it sums.
     column: number of the first function.
     """
 
@@ -121,14 +119,15 @@ class ClusterType:
 
 
 def clusters_by_kind(
-    symbols: Sequence[str],
-    neighbours: tuple[Indices, Indices, Array],
+    species: Indices,
+    neighbours: Neighbours,
     types: Sequence[ClusterType],
     elements: Sequence[str],
 ) -> Iterator[tuple[ClusterType, Indices, Array]]:
     """All clusters of a structure, each once per cell, images included.
 
-    symbols: of the atoms. neighbours: as of ``half_neighbours``, up to the largest cutoff.
+    species: (n_atoms,) place of each atom's element in ``elements``.
+    neighbours: each pair once, up to the largest cutoff.
 
     Yields
     ------
@@ -138,13 +137,11 @@ def clusters_by_kind(
 
     Raises
     ------
-    TamisError : there are more than memory should be given for.
+    TamisError : there are more than ``MOST_CLUSTERS``.
     """
-    first, others, vectors = neighbours
-    distances = np.linalg.norm(vectors, axis=1)
-    alphabet = sorted(elements)
-    rank = {symbol: number for number, symbol in enumerate(alphabet)}
-    ranks = np.array([rank[symbol] for symbol in symbols])
+    first, others, vectors, distances = neighbours
+    rank = {symbol: number for number, symbol in enumerate(sorted(elements))}
+    ranks = np.array([rank[symbol] for symbol in elements])[species]
     for size in (2, 3, 4):
         kinds = [kind for kind in types if len(kind.atoms) == size]
         if not kinds:
@@ -156,10 +153,10 @@ def clusters_by_kind(
             members, places = clusters(size, first_near, others[near], vectors[near], reach)
         except MemoryError as error:
             raise TamisError(
-                f"a structure of {len(symbols)} atoms has more than {MOST_CLUSTERS:g} clusters of {size} atoms within "
+                f"a structure of {len(species)} atoms has more than {MOST_CLUSTERS:g} clusters of {size} atoms within "
                 f"{reach:g} Å; lower r_cut_{size}b, or look at its cell"
             ) from error
-        if len(alphabet) == 1:  # sorting by element would only cost time
+        if len(elements) == 1:  # sorting by element would only cost time
             yield kinds[0], members, places
             continue
         order = np.argsort(ranks[members], axis=1, kind="stable")
@@ -181,35 +178,6 @@ def slot_limits(entry: SlotLimits | Mapping[str, Any]) -> SlotLimits:
             "and morse_lambda"
         )
     return SlotLimits(entry["atoms"], entry.get("s_min"), entry.get("s_max"), entry.get("morse_lambda"))
-
-
-def half_neighbours(atoms: Atoms, r_cut: float) -> tuple[Indices, Indices, Array]:
-    """Every pair of atoms nearer than ``r_cut`` (Å) once, images included.
-
-    Images of atoms are ordered by atom number, then by lattice translation; a pair is listed at its smaller member.
-
-    Returns
-    -------
-    first : (n_atoms + 1,) the neighbours of atom i are rows first[i] .. first[i + 1] - 1 of the other two.
-    neighbours : (n_pairs,) atom numbers.
-    vectors : (n_pairs, 3) from atom to neighbour, Å.
-
-    Raises
-    ------
-    TamisError : two atoms are at the same place.
-    """
-    i, j, shifts, vectors, distances = neighbour_list("ijSDd", in_vacuum(atoms, 1.0), float(r_cut))
-    if len(distances) and distances.min() < 1e-6:
-        pair = int(distances.argmin())
-        raise TamisError(
-            f"atoms {i[pair]} and {j[pair]} are {distances[pair]} Å apart: there is no direction between "
-            "them; correct or remove the structure"
-        )
-    x, y, z = shifts.T
-    upwards = (x > 0) | ((x == 0) & ((y > 0) | ((y == 0) & (z > 0))))
-    kept = (j > i) | ((j == i) & upwards)
-    first = np.searchsorted(i[kept], np.arange(len(atoms) + 1)).astype(np.int64)
-    return first, j[kept].astype(np.int64), np.ascontiguousarray(vectors[kept])
 
 
 def orbits_of_powers(atoms: tuple[str, ...], n_powers: int) -> tuple[tuple[Powers, ...], ...]:

@@ -17,7 +17,7 @@ Indices = NDArray[np.int64]
 INNER_LENGTH = 0.01
 """Å; how fast a polynomial levels off inside s_min, fixed in chimes_calculator and chimes_lsq."""
 MOST_CLUSTERS = 3_000_000
-"""Of one size in one structure: they take half a GiB. A hundred atoms of a metal have some ten thousand."""
+"""Of one size in one structure; so many take half a GiB. A hundred atoms of a metal have some ten thousand."""
 
 
 @njit(cache=True)

@@ -1,4 +1,4 @@
-"""Reading ``params.txt``, the file of ChIMES potentials (kcal/mol), of chimes_lsq.py or of ``chimes_writer``.
+"""Reading ``params.txt``, the file of ChIMES potentials (kcal/mol), of chimes_lsq.py or of tamis.
 
 Lines are found by their keys, numbers by their place among the words of a line, as chimes_calculator does it.
 """
@@ -16,34 +16,35 @@ from pathlib import Path
 import numpy as np
 
 from tamis.bases.base import Array
-from tamis.bases.chimes.basis import ChimesBasis, Cutoff
+from tamis.bases.chimes.basis import ChimesBasis
 from tamis.bases.chimes.clusters import ClusterType, SlotLimits
+from tamis.bases.chimes.functions import Cutoff
 from tamis.bases.chimes.writer import KIND_HEADINGS
 from tamis.core.errors import TamisError
 from tamis.core.units import KCAL_PER_MOL_PER_EV
 
 DEFAULT_PENALTY = {"DIST:": 0.01, "SCALING:": 1e4}
-"""Å and kcal/mol/Å³: what chimes_calculator takes where the file does not say."""
+"""Å and kcal/mol/Å³; chimes_calculator's values for files without a penalty."""
 
 Kind = tuple[str, ...]
 
 
 def read_params(path: Path) -> tuple[ChimesBasis, Array, Array]:
-    """Basis (with the penalty), coefficients (n_features,) eV and energies of the free atoms (n_elements,) eV.
+    """Read a file into basis, coefficients (n_features,) eV and energies of the free atoms (n_elements,) eV.
 
     Functions that the file leaves out have the coefficient 0. The polynomials' domain is taken as -1 .. 1, as
     chimes_calculator does. Old pair tables with a column S_DELTA, which has no effect, are read as well.
 
     Raises
     ------
-    TamisError : not a complete params.txt, or one with what ChimesBasis has not: charges, excluded interactions,
-        another transform than MORSE.
+    TamisError : not a complete params.txt, or one with features that ChimesBasis lacks: charges, excluded
+        interactions, another transform than MORSE.
     """
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise TamisError(f"{path} cannot be read ({error}); give a params.txt of ChIMES") from error
-    # chimes_calculator finds the headings of tables behind a "!" as well
+    # as chimes_calculator does, find headings of tables also behind a "!"
     lines = [
         re.sub("^\\s*!\\s*(?=# [A-Z]+IDX #)", "", line).split("!")[0].split() for line in text.splitlines()
     ]
@@ -122,7 +123,7 @@ class ParamsFile:
         return [self.pairs[_sorted(pair)][0] for pair in itertools.combinations(atoms, 2)]
 
     def basis(self) -> ChimesBasis:
-        """The functions and the penalty that the file is about."""
+        """The functions and the penalty of the file."""
         self._refuse_what_is_not_supported()
         limits = {atoms: slots for size in (2, 3, 4) for atoms, slots in self._limits(size).items()}
         r_cuts = [

@@ -9,15 +9,15 @@ import numpy as np
 from ase.data import atomic_masses, atomic_numbers
 
 from tamis.bases.base import Array
-from tamis.bases.chimes.basis import ChimesBasis
 from tamis.bases.chimes.clusters import ClusterType, orbits_of_powers
+from tamis.bases.chimes.functions import ChimesFunctions
 from tamis.core.units import KCAL_PER_MOL_PER_EV
 
 HEADINGS = {2: "PAIR", 3: "TRIPLET", 4: "QUADRUPLET"}
 KIND_HEADINGS = {2: "PAIRTYPE PARAMS:", 3: "TRIPLETTYPE PARAMS:", 4: "QUADRUPLETYPE PARAMS:"}
 
 
-def write_params(path: Path, basis: ChimesBasis, coefficients: Array, offsets: Array) -> None:
+def write_params(path: Path, basis: ChimesFunctions, coefficients: Array, offsets: Array) -> None:
     """Write a potential in the layout of chimes_lsq.py, and the penalty, which chimes_lsq.py leaves out.
 
     Numbers have all their digits (chimes_lsq prints cutoffs to 1e-5 Å): what is read back is the same potential.
@@ -49,7 +49,7 @@ def write_params(path: Path, basis: ChimesBasis, coefficients: Array, offsets: A
     path.write_text("\n".join([*lines, "ENDFILE"]) + "\n")
 
 
-def _header(basis: ChimesBasis) -> list[str]:
+def _header(basis: ChimesFunctions) -> list[str]:
     """Everything before the coefficients."""
     pairs = [kind for kind in basis.types if len(kind.atoms) == 2]
     cutoff = "CUBIC" if basis.cutoff == "cubic" else f"TERSOFF {_digits(basis.cutoff_fraction)}"
@@ -88,7 +88,7 @@ def _header(basis: ChimesBasis) -> list[str]:
     return lines + _special_limits(basis) + _numbers_of_kinds(basis)
 
 
-def _special_limits(basis: ChimesBasis) -> list[str]:
+def _special_limits(basis: ChimesFunctions) -> list[str]:
     """Cutoffs of triplets and quadruplets where they are not those of their pairs.
 
     If any kind has its own, all are listed: chimes_calculator forgets s_min of the other kinds of quadruplets.
@@ -108,17 +108,17 @@ def _special_limits(basis: ChimesBasis) -> list[str]:
     return lines
 
 
-def _numbers_of_kinds(basis: ChimesBasis) -> list[str]:
+def _numbers_of_kinds(basis: ChimesFunctions) -> list[str]:
     n_kinds = [sum(len(kind.atoms) == size for kind in basis.types) for size in (3, 4)]
     return ["", f"ATOM PAIR TRIPLETS: {n_kinds[0]}", f"ATOM PAIR QUADRUPLETS: {n_kinds[1]}"]
 
 
-def _pair_functions(basis: ChimesBasis, number: int, kind: ClusterType, values: Array) -> list[str]:
+def _pair_functions(basis: ChimesFunctions, number: int, kind: ClusterType, values: Array) -> list[str]:
     head = f"{KIND_HEADINGS[2]} {number} {' '.join(_as_defined(basis, kind.atoms))}"
     return [head, "", *(f"{power:3d} {value:.16e}" for power, value in enumerate(values)), ""]
 
 
-def _cluster_functions(basis: ChimesBasis, number: int, kind: ClusterType, values: Array) -> list[str]:
+def _cluster_functions(basis: ChimesFunctions, number: int, kind: ClusterType, values: Array) -> list[str]:
     total = sum(len(orbit) for orbit in kind.orbits)
     lines = [
         KIND_HEADINGS[len(kind.atoms)],
@@ -136,7 +136,7 @@ def _cluster_functions(basis: ChimesBasis, number: int, kind: ClusterType, value
     return [*lines, ""]
 
 
-def _maps(basis: ChimesBasis) -> list[str]:
+def _maps(basis: ChimesFunctions) -> list[str]:
     """Which kind of cluster every order of atoms belongs to, by the names of its pairs."""
     lines: list[str] = []
     for size, key in ((2, "PAIRMAPS"), (3, "TRIPMAPS"), (4, "QUADMAPS")):
@@ -150,12 +150,12 @@ def _maps(basis: ChimesBasis) -> list[str]:
     return lines
 
 
-def _as_defined(basis: ChimesBasis, pair: Sequence[str]) -> list[str]:
+def _as_defined(basis: ChimesFunctions, pair: Sequence[str]) -> list[str]:
     """The two symbols in the order in which chimes_lsq defines the pair: that of the elements."""
     return sorted(pair, key=basis.elements.index)
 
 
-def _slot_names(basis: ChimesBasis, atoms: Sequence[str]) -> list[str]:
+def _slot_names(basis: ChimesFunctions, atoms: Sequence[str]) -> list[str]:
     return ["".join(_as_defined(basis, pair)) for pair in itertools.combinations(atoms, 2)]
 
 

@@ -1,8 +1,8 @@
 """Covariances of GAP between the environments of a structure and a set of candidate sparse points.
 
-A sparse Gaussian process is linear in the weights of its sparse points, E = sum_i sum_m k(p_i, p_m) c_m: a linear
-basis whose functions are the points. Rows for a large set of candidates are computed once; a fit takes the columns
-that it is allowed to see. Formulas: Bartók and Csányi, Int. J. Quantum Chem. 115, 1051 (2015), eqs. 9-23.
+A sparse Gaussian process is linear in the weights of its sparse points, E = sum_i sum_m k(p_i, p_m) c_m: it is a linear
+basis whose functions are the points. Rows for many candidates are computed once; a fit takes the columns of the
+candidates in its structures. Formulas: Bartók and Csányi, Int. J. Quantum Chem. 115, 1051 (2015), eqs. 9-23.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -23,21 +23,21 @@ from numpy.typing import NDArray
 from tamis.bases.base import Array, DesignRows, LinearBasis
 from tamis.bases.blocks import refuse_non_finite
 from tamis.bases.gap.calculator import GapCalculator
-from tamis.bases.gap.files import PairTerm, SoapTerm, Term, gap_lammps, write_gap
+from tamis.bases.gap.files import Term, gap_lammps, pair_term, soap_term, write_gap
 from tamis.bases.pair_kernel import VOIGT, PairKernel, element_pairs
 from tamis.bases.soap import SoapBasis
-from tamis.core.errors import TamisError
+from tamis.core.fields import Whole
 from tamis.core.geometry import in_vacuum
 from tamis.core.interrupts import interruptible_quip
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Environments that may become sparse points.
+    """Environments that can become sparse points.
 
     points: (K, width) SOAP vectors of length 1.
     elements: (K,) chemical symbol of each central atom.
-    owners: (K,) key of the structure that each comes from (``tamis.data.dataset.structure_key``).
+    owners: (K,) key of the structure of each (``tamis.data.dataset.structure_key``).
     """
 
     points: Array
@@ -54,19 +54,19 @@ class Candidates:
 
 @dataclass(frozen=True)
 class GapBasis(LinearBasis):
-    """One function a candidate, (p_i . p_m)^zeta for atoms i of the candidate's element, then the pair kernel's.
+    """Functions (p_i . p_m)^zeta of atoms i of the element of candidate m, then those of the pair kernel.
 
     soap: descriptor of the environments.
-    zeta: exponent of the kernel, a whole number.
+    zeta: exponent of the kernel.
     pair: two-body term; None leaves it out.
-    candidates: the points; told apart by their fingerprint.
+    candidates: the points; bases are equal if the fingerprints of their candidates are.
     """
 
     engine: ClassVar[str | None] = "quippy-ase"
     keeps_values: ClassVar[bool] = False
 
     soap: SoapBasis
-    zeta: int
+    zeta: Annotated[int, Whole(1, say=4)]
     pair: PairKernel | None
     candidates: Candidates = field(compare=False, repr=False)
     fingerprint: str = field(init=False)
@@ -74,8 +74,7 @@ class GapBasis(LinearBasis):
     r_cut: float = field(init=False)
 
     def __post_init__(self) -> None:
-        if int(self.zeta) != self.zeta or self.zeta < 1:
-            raise TamisError(f"zeta is {self.zeta}; it must be a whole number from 1 on, say 4")
+        super().__post_init__()
         reach = self.soap.r_cut if self.pair is None else max(self.soap.r_cut, self.pair.r_cut)
         object.__setattr__(self, "fingerprint", self.candidates.fingerprint)
         object.__setattr__(self, "elements", self.soap.elements)
@@ -122,7 +121,7 @@ class GapBasis(LinearBasis):
         alike **= self.zeta
         if len(self.elements) > 1:
             alike *= elements[:, None] == elements
-        if len(soap) == len(columns):  # thousands: no copy
+        if len(soap) == len(columns):  # avoids a copy of a large matrix
             return np.asarray(alike)
         kernel = np.zeros((len(columns), len(columns)))
         of_soap = np.flatnonzero(columns < self.n_candidates)
@@ -143,12 +142,12 @@ class GapBasis(LinearBasis):
             for (first, second), block in zip(element_pairs(self.elements), blocks, strict=True):
                 settings = self.pair.settings(atomic_numbers[first], atomic_numbers[second])
                 cutoffs = self.pair.cutoff(self.pair.points)[0]
-                terms.append(PairTerm(settings, self.pair.points, block, cutoffs, self.pair.theta))
+                terms.append(pair_term(settings, self.pair.points, block, cutoffs, self.pair.theta))
         for element, columns in self._columns.items():
             used = columns[coefficients[columns] != 0.0]
             if len(used):
                 points = self.candidates.points[used]
-                terms.append(SoapTerm(self.soap.settings(element), points, coefficients[used], self.zeta))
+                terms.append(soap_term(self.soap.settings(element), points, coefficients[used], self.zeta))
         return terms
 
     def write(self, folder: Path, coefficients: Array, offsets: Array) -> list[Path]:
@@ -156,20 +155,12 @@ class GapBasis(LinearBasis):
         return write_gap(folder, self.terms(coefficients), dict(zip(self.elements, offsets, strict=True)))
 
     def calculator(self, coefficients: Array, offsets: Array) -> Calculator:
-        """tamis' own, which equals QUIP's on the written files (``gap_files.quip_potential``)."""
+        """tamis' own calculator, which equals QUIP's for the written files (``quip_potential``)."""
         used = {e: columns[coefficients[columns] != 0.0] for e, columns in self._columns.items()}
-        n_pair_points = 0 if self.pair is None else self.pair.n_points
-        return GapCalculator(
-            self.soap,
-            self.zeta,
-            {element: self.candidates.points[columns] for element, columns in used.items()},
-            {element: coefficients[columns] for element, columns in used.items()},
-            self.pair,
-            coefficients[self.n_candidates :].reshape(-1, n_pair_points)
-            if n_pair_points
-            else np.empty((0, 0)),
-            offsets,
-        )
+        points = {e: self.candidates.points[columns] for e, columns in used.items()}
+        weights = {e: coefficients[columns] for e, columns in used.items()}
+        pair_weights = coefficients[self.n_candidates :]
+        return GapCalculator(self.soap, self.zeta, points, weights, self.pair, pair_weights, offsets)
 
     def lammps(self, folder: Path) -> tuple[str, ...]:
         """pair_style and pair_coeff lines."""
@@ -188,9 +179,9 @@ def _soap_rows(
 
     Parameters
     ----------
-    found : QUIP's descriptor with gradients: ``data`` (n_centres, F), ``ci`` (n_centres,) the centres, from 1 on, and
-        for each gradient entry ``grad_data`` (3, F), ``grad_index_0based`` (centre, atom that moves) and ``pos`` (Å)
-        of the image that moves; entries of a centre are neighbours in the list, an atom may come several times.
+    found : QUIP's descriptor with gradients: ``data`` (n_centres, F), ``ci`` (n_centres,) the centres, from 1, and for
+        each gradient entry ``grad_data`` (3, F), ``grad_index_0based`` (centre, moved atom) and ``pos`` (Å) of the
+        moved image. Entries of a centre are adjacent; an atom may occur several times.
     points : (M, F).
     """
     centres, gradients = np.asarray(found["ci"]) - 1, found["grad_data"]
@@ -206,7 +197,7 @@ def _soap_rows(
     row_of = {int(centre): row for row, centre in enumerate(centres)}
     for start, stop in zip(starts, stops, strict=True):
         mine = gradients[start:stop]
-        # the gradients of a centre sum to zero, so positions may be counted from anywhere
+        # the gradients of a centre sum to zero, so any origin serves
         away = found["pos"][start:stop] - found["pos"][start]
         stretch = np.tensordot(away, mine, axes=(0, 0))
         six = [0.5 * (stretch[a, b] + stretch[b, a]) for a, b in VOIGT]
@@ -219,7 +210,7 @@ def _soap_rows(
 
 
 def _merge_images(movers: NDArray[np.intp], gradients: Array) -> tuple[NDArray[np.intp], Array]:
-    """Atoms without repetition, and the sum of the gradients of each one's images."""
+    """Each moved atom once, with the sum of the gradients of its images."""
     order = np.argsort(movers, kind="stable")
     unique, starts = np.unique(movers[order], return_index=True)
     if len(unique) == len(movers):

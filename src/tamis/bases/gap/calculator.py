@@ -1,22 +1,20 @@
 """GAP potentials as an ASE calculator: QUIP's energies, forces and stresses, more than ten times faster.
 
-QUIP makes the gradient of every SOAP vector by every neighbour before the kernel meets it; here the derivative of
-the energy is carried back through the power spectrum (``gap_kernel``). The radial functions are QUIP's: Gaussians at
-even distances, made orthogonal by the Cholesky factor of their overlaps on the way.
+QUIP makes the gradient of every SOAP vector by every neighbour before it applies the kernel. Here the derivative of the
+energy is propagated back through the power spectrum (``tamis.bases.gap.kernel``). The radial functions are QUIP's:
+Gaussians at even distances, orthogonalised by the Cholesky factor of their overlaps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from ase import Atoms
-from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve
 from scipy.special import erf, ive
 
+from tamis.bases.calculator import NeighbourCalculator
 from tamis.bases.gap.kernel import (
     Expansion,
     Pairs,
@@ -26,34 +24,33 @@ from tamis.bases.gap.kernel import (
     expand,
     power_spectra,
 )
+from tamis.bases.neighbours import Neighbours
 from tamis.bases.pair_kernel import PairKernel, element_pairs
 from tamis.bases.soap import SoapBasis
-from tamis.bases.verlet import VerletList
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 NODES_PER_WIDTH = 100
-"""Of the radial tables, in the width of a Gaussian. Fewer are not exact enough; with more, slopes between nodes lose
-digits, and weights of a million electronvolts, which sparse points near each other get, make errors of these: forces of
-such a potential differ from QUIP's by 1e-6 eV/Å."""
+"""Nodes of the radial tables in the width of a Gaussian. Fewer are not exact enough; with more, slopes between nodes
+lose digits, which large weights amplify: sparse points near each other have weights of a million electronvolts, and
+forces of such a potential differ from QUIP's by 1e-6 eV/Å."""
 BASIS_ERROR = 1e-10
-"""QUIP's ``basis_error_exponent`` of 10: where the Gaussian of an atom at r_cut has faded, radial functions end."""
+"""QUIP's ``basis_error_exponent`` of 10: radial functions end where the Gaussian of an atom at r_cut is this small."""
 TINY = 1e-12
-"""In place of zero where a Bessel function is divided by its argument."""
+"""Smallest argument of a Bessel function, because the function is divided by its argument."""
 
 
-class GapCalculator(Calculator):
-    """Energy (eV), forces (eV/Å) and stress (eV/Å³, ASE sign) of a sparse Gaussian process.
+class GapCalculator(NeighbourCalculator):
+    """Energy, forces and stress of a sparse Gaussian process.
 
     Parameters
     ----------
     soap : descriptor of the environments. zeta : exponent of their kernel.
     points : by element of the central atom, sparse points (M, width), of length 1. weights : of these, (M,) eV.
-    pair : two-body term, or None; pair_weights : (n_kinds, n_points) eV, in the order of ``element_pairs``.
+    pair : two-body term, or None. pair_weights : eV, by kind (``element_pairs``), then by point.
     offsets : (n_elements,) energies of the free atoms, eV.
     """
-
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
 
     def __init__(
         self,
@@ -65,53 +62,31 @@ class GapCalculator(Calculator):
         pair_weights: Array,
         offsets: Array,
     ) -> None:
-        super().__init__()
-        self._soap, self._zeta, self._offsets = soap, zeta, np.asarray(offsets, dtype=float)
+        reach = soap.r_cut if pair is None else max(soap.r_cut, pair.r_cut)
+        super().__init__(soap.elements, offsets, reach)
+        self._zeta = zeta
         self._points = {e: np.ascontiguousarray(found[:, :-1]) for e, found in points.items()}
         self._weights = dict(weights)
         self._expansion = expansion_of(soap)
         self._pairs = None if pair is None else pairs_of(pair, pair_weights, soap.elements)
-        self._list = VerletList(soap.r_cut if pair is None else max(soap.r_cut, pair.r_cut))
 
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: Sequence[str] = ("energy",),
-        system_changes: Sequence[str] = tuple(all_changes),
-    ) -> None:
-        """All properties in one pass; the stress only where the cell is periodic in all directions."""
-        super().calculate(atoms, properties, system_changes)
-        structure, of = self.atoms, self._expansion
-        self._soap.check(structure)
-        symbols = np.array(structure.get_chemical_symbols())
-        species = np.array([self._soap.elements.index(s) for s in symbols], dtype=np.int64)
-        near = self._list.neighbours(structure)
-        energies, forces, strain = self._offsets[species], np.zeros((len(species), 3)), np.zeros((3, 3))
-        c = expand(of, *near, species, len(self._soap.elements))
+    def contributions(self, species: Integers, near: Neighbours) -> tuple[Array, Array, Array]:
+        """The derivative of the energy by the power spectra is carried back to the neighbours."""
+        of, n_atoms = self._expansion, len(species)
+        energies, forces, strain = np.zeros(n_atoms), np.zeros((n_atoms, 3)), np.zeros((3, 3))
+        c = expand(of, *near, species, len(self._elements))
         spectra = power_spectra(c, of.l_max)
         slopes = np.zeros_like(spectra)
         for element, points in self._points.items():
-            mine = np.flatnonzero(symbols == element)
+            mine = np.flatnonzero(species == self._elements.index(element))
             if len(mine):
-                found, slopes[mine] = kernel_energies(
+                energies[mine], slopes[mine] = kernel_energies(
                     spectra[mine], points, self._weights[element], self._zeta
                 )
-                energies[mine] += found
         add_forces(of, by_coefficients(c, slopes, of.l_max), *near, species, forces, strain)
         if self._pairs is not None:
             add_pairs(self._pairs, *near, species, energies, forces, strain)
-        energy = float(energies.sum())
-        self.results: dict[str, Any] = {
-            "energy": energy,
-            "free_energy": energy,
-            "energies": energies,
-            "forces": forces,
-        }
-        if structure.pbc.all():
-            symmetric = 0.5 * (strain + strain.T) / structure.cell.volume
-            self.results["stress"] = symmetric[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
-        elif "stress" in properties:
-            raise PropertyNotImplementedError("the stress needs a cell that is periodic in all directions")
+        return energies, forces, strain
 
 
 def kernel_energies(spectra: Array, points: Array, weights: Array, zeta: int) -> tuple[Array, Array]:
@@ -173,7 +148,8 @@ def _gaussian_shells(ell: int, r: Array, centres: Array, alpha: float) -> tuple[
 
 
 def pairs_of(pair: PairKernel, weights: Array, elements: Sequence[str]) -> Pairs:
-    """Tables of the two-body energies; weights (n_kinds, n_points), eV."""
+    """Tables of the two-body energies; weights (n_kinds * n_points,), eV."""
+    weights = weights.reshape(-1, pair.n_points)
     n_bins = int(np.ceil(pair.r_cut / pair.theta * NODES_PER_WIDTH))
     nodes = np.linspace(0.0, pair.r_cut, n_bins + 1)
     away = nodes[:, None] - pair.points

@@ -1,4 +1,4 @@
-"""SOAP energies by two passes over the neighbours: density expansions there, their derivatives back.
+"""SOAP energies by two passes over the neighbours: one for density expansions, one for their derivatives.
 
 The expansion of atom i's neighbour density in radial functions R_nl and spherical harmonics, its power spectrum
 
@@ -6,8 +6,8 @@ The expansion of atom i's neighbour density in radial functions R_nl and spheric
     p_{ab l} = (2 - delta_ab)^(1/2) / (2 l + 1)^(1/2) sum over m of c_{a lm} c_{b lm},    b <= a
 
 (Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), eqs. 20-36) and any function of it are known after one
-pass. The derivative of that function by p gives its derivative by c, which meets each neighbour once more: the
-gradient of p by every neighbour, which is most of the work of a descriptor with gradients, is never made.
+pass. The derivative of that function by p gives its derivative by c, which a second pass over the neighbours turns
+into forces. So the gradient of p by every neighbour, most of the work of a descriptor with gradients, is not needed.
 
 ``a`` counts radial functions within elements. Real harmonics with Y_00 = 1: the power spectrum is normalised later.
 """
@@ -38,7 +38,7 @@ class Expansion(NamedTuple):
     table: Array
     """(nodes, (L + 1) N, 2) R_nl without the cutoff function at place l N + n, and its slope times the spacing"""
     centre: Array
-    """(N,) what the central atom adds to c_{n 00} of its own element"""
+    """(N,) contribution of the central atom to c_{n 00} of its own element"""
 
 
 class Pairs(NamedTuple):
@@ -49,7 +49,7 @@ class Pairs(NamedTuple):
     width: float
     """Å"""
     table: Array
-    """(nodes, K, 2) energy that a pair gives either atom, eV, without the cutoff function, and slope times spacing"""
+    """(nodes, K, 2) energy of a pair for either atom, eV, without the cutoff function, and slope times spacing"""
     kind: Integers
     """(S, S) kind of a pair of elements"""
 
@@ -77,7 +77,7 @@ def _radial(of: Expansion, r: float, value: Array, slope: Array) -> None:
 
 @njit(cache=True)
 def _weigh(l_max: int, y: Array, dy: Array) -> None:
-    """Real and imaginary parts of the harmonics of m > 0, which stand for m < 0 as well."""
+    """Scale the parts of the harmonics of m > 0 by sqrt(2), since they stand for m < 0 as well."""
     for ell in range(1, l_max + 1):
         for row in range(ell * ell + 1, (ell + 1) ** 2):
             y[row] *= np.sqrt(2.0)
@@ -99,7 +99,7 @@ def expand(
 
     Parameters
     ----------
-    first, others, vectors, distances : neighbours, see ``VerletList.neighbours``. species : (n_atoms,).
+    first, others, vectors, distances : neighbours, see ``Neighbours``. species : (n_atoms,).
     """
     n_max, rows = of.n_max, (of.l_max + 1) ** 2
     c = np.zeros((len(species), n_species * n_max, rows))
@@ -221,7 +221,7 @@ def add_pairs(
     forces: Array,
     strain: Array,
 ) -> None:
-    """Add what pairs give: energies (n_atoms,) eV, forces (n_atoms, 3), strain derivative (3, 3)."""
+    """Add the energies (n_atoms,) eV, forces (n_atoms, 3) and strain derivative (3, 3) of pairs."""
     value, slope, pull = np.empty(of.table.shape[1]), np.empty(of.table.shape[1]), np.empty(3)
     for i in range(len(species)):
         for pair in range(first[i], first[i + 1]):

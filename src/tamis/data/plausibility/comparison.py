@@ -91,7 +91,7 @@ class Comparison:
         """
         n_atoms = self.dataset.n_atoms
         labels = (self.dataset.volumes * factors / n_atoms)[:, None] * self.dataset.stresses
-        whole = np.isfinite(labels).all(axis=1)
+        whole = np.asarray(np.isfinite(labels).all(axis=1))
         return [
             self._gram([(self.rows[i][2] / n_atoms[i], labels[i]) for i in fold if whole[i]])
             for fold in self.folds

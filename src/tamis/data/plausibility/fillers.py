@@ -58,7 +58,7 @@ def find_fillers(dataset: Dataset, zero_forces: bool = False) -> tuple[list[str]
             problems.append(
                 f"every stress is 0, which cannot be for {len(stressed)} structures, such as "
                 f"{names(dataset, stressed[:1])}: a filler? leave it out with dataset.stress_key=null "
-                "dataset.virial_key=null; one of them alone takes the other label, where there is one"
+                "dataset.virial_key=null; with only one of these the other label is read, if there is one"
             )
     constant = constant_energies(dataset)
     if len(constant) > 2:

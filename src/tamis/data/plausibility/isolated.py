@@ -54,4 +54,4 @@ def _note(apart: Dataset) -> str:
         f"{name} ({atoms.get_chemical_formula()}, {energy:.6g} eV)"
         for name, atoms, energy in zip(apart.ids, apart.structures, apart.energies, strict=True)
     ]
-    return f"isolated atoms, neither fitted nor tested, and kept in what is written: {listed(named, SHOWN)}"
+    return f"isolated atoms, neither fitted nor tested, and kept in written sets: {listed(named, SHOWN)}"

@@ -265,7 +265,7 @@ def absolute_doubts(dataset: Dataset, bond: float) -> list[str]:
         return [f"{found[0]}: which unit are they in? set dataset.units.energy"]
     return [
         f"{' and '.join(found)}: are energies and forces in {likely}, or one of them? then set "
-        f"dataset.units.energy={likely} dataset.units.forces={likely}/angstrom, or what is right of it"
+        f"dataset.units.energy={likely} dataset.units.forces={likely}/angstrom, or one of these"
     ]
 
 

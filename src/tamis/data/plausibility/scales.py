@@ -41,7 +41,7 @@ class Scale:
 def gram(blocks: Sequence[Array]) -> Array:
     """Sums of products of the columns of all rows (n, K + 1), the last of which holds the labels.
 
-    Divided by the sum of squared labels; zeros where there are no labels, or only zeros.
+    Divided by the sum of squared labels; zeros if there are no labels, or only zeros.
     """
     total = np.asarray(sum((block.T @ block for block in blocks[1:]), blocks[0].T @ blocks[0]))
     square = float(total[-1, -1])

@@ -15,7 +15,7 @@ from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
 
 from tamis.core.errors import TamisError
-from tamis.core.fields import Above, Checked, Symbols, Words
+from tamis.core.fields import Above, Checked, Symbols, Texts
 from tamis.core.metrics import LATTICE_CONSTANT, MD, PROPERTIES, measured_property
 from tamis.data.checks import Tolerances, check_dataset
 from tamis.data.crystal import Crystal
@@ -45,7 +45,7 @@ class Source(Checked, ABC):
     # fields that do not change the structures are not compared
     elements: Annotated[tuple[str, ...] | None, Symbols()] = field(default=None, compare=False)
     atom_spacing: Annotated[float | None, Above(0, "Å")] = field(default=None, compare=False)
-    drop: Annotated[tuple[str, ...], Words()] = ()
+    drop: Annotated[tuple[str, ...], Texts()] = ()
     crystal: Crystal | None = field(default=None, compare=False)
     reference: Mapping[str, float | None] | None = field(default=None, compare=False)
     reference_source: str = field(default="", compare=False)

@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 
 from tamis.core.errors import TamisError
-from tamis.core.fields import AtLeast, Between, Words
+from tamis.core.fields import AtLeast, Between, Texts
 from tamis.data.checks import Tolerances, raise_problems
 from tamis.data.dataset import Dataset, draw_test, has_blocks
 from tamis.data.dealing import named
@@ -37,23 +37,23 @@ class Extxyz(Source):
     format : ASE's name of the file format; None: ASE looks at the files.
     energy_key, forces_key : names of the labels. "auto": energy, or free_energy where the two differ (forces belong to
         it), and forces. A name that is given is taken; "auto" refuses labels that contradict it (``keys``).
-    stress_key : name of the stress, 6 (xx yy zz yz xz xy), 9 or 3 x 3 numbers. "auto": stress, where there is one;
+    stress_key : name of the stress, 6 (xx yy zz yz xz xy), 9 or 3 x 3 numbers. "auto": stress, if there is one;
         None: not read. A structure without it has no stress label.
-    virial_key : name of the virial, minus the stress times the volume; used where there is no stress. "auto": virial,
-        where there is one; None: not read.
+    virial_key : name of the virial, minus the stress times the volume; used if there is no stress. "auto": virial,
+        if there is one; None: not read.
     group_key : name of the kind of structure; a structure without it belongs to "all". "auto": config_type, where there
         is one; None: not read.
     block_key : name of the trajectory or strain mode; a structure without it is its own block. None: not read.
     units : of the numbers in the files, see ``tamis.data.file_units.FileUnits``; None: Å, eV, eV/Å, eV/Å³.
-    test_fraction : part of every group set aside for testing where there is no ``test``; 0: no test set.
+    test_fraction : part of every group set aside for testing if there is no ``test``; 0: no test set.
         Whole blocks, where a block has several structures; copies of a structure stay together.
     test_seed : seed of that choice; it belongs to the data, and is none of the trial's seeds.
     held_out : blocks or groups to test on instead of ``test_fraction``; None: that fraction.
     shortest_distance, net_force, energy_window, zero_forces : see ``tamis.data.checks.Tolerances``.
     """
 
-    train: Annotated[tuple[str, ...], Words()]
-    test: Annotated[tuple[str, ...] | None, Words()] = None
+    train: Annotated[tuple[str, ...], Texts()]
+    test: Annotated[tuple[str, ...] | None, Texts()] = None
     format: str | None = None
     energy_key: str = AUTO
     forces_key: str = AUTO
@@ -64,7 +64,7 @@ class Extxyz(Source):
     units: Mapping[str, str | None] | None = field(default=None, hash=False)
     test_fraction: Annotated[float, Between(0, 0.5, say=0.1)] = 0.1
     test_seed: Annotated[int, AtLeast(0)] = 0
-    held_out: Annotated[tuple[str, ...] | None, Words()] = None
+    held_out: Annotated[tuple[str, ...] | None, Texts()] = None
     shortest_distance: float = Tolerances.shortest_distance
     net_force: float = Tolerances.net_force
     energy_window: float = Tolerances.energy_window

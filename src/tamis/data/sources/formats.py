@@ -1,4 +1,9 @@
-"""Structures from files in any format that ASE reads; ``READERS`` names the formats that need more care."""
+"""Structures from files in any format that ASE reads.
+
+A reader of another format is a function from a path to ASE structures, in a file of its own, and a line in ``READERS``.
+It leaves labels under the names of the file (``sources.keys`` chooses among them) and, unless the format is listed in
+``WITHOUT_UNITS``, converts them to eV and Å.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
-from tamis.core.fields import OneOf, Words
+from tamis.core.fields import OneOf, Texts
 from tamis.core.units import EV_PER_A3_PER_KBAR
 from tamis.data.dataset import Dataset
 from tamis.data.dealing import named
@@ -74,7 +74,7 @@ class Mlearn(Source):
     verify: bool = True
     sha256: Mapping[str, str] = field(default_factory=dict, hash=False)
     split: Annotated[str, OneOf("published", "grouped")] = "published"
-    held_out: Annotated[tuple[str, ...] | None, Words()] = None
+    held_out: Annotated[tuple[str, ...] | None, Texts()] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

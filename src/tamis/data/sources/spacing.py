@@ -3,7 +3,7 @@
 ``atom_spacing`` is the cube root of the volume that an atom fills in the typical structure of low energy. The volume of
 a structure is that of its cell. Along a direction that is open (not periodic, or with a gap wider than ``GAP`` covalent
 diameters, as between slabs) the extent of the atoms and one more spacing d take the place of the cell's height, so that
-d solves N d^3 = V(d). Structures with the fewest open directions count: crystals and melts where there are any, else
+d solves N d^3 = V(d). Structures with the fewest open directions count: crystals and melts if there are any, else
 slabs, wires, and molecules. Of these, the quarter with the lowest energies (above the best sum of one energy per
 element) gives the median, which is rounded to ``STEP``: a few structures more or less change no cutoff, and so none of
 the rows that are stored under it.

@@ -21,7 +21,7 @@ from tamis.evaluation.dynamics.engine import Integration, Task, follow
 from tamis.evaluation.dynamics.extrapolation import Extrapolation
 from tamis.evaluation.dynamics.forces import ForceField
 from tamis.evaluation.dynamics.guards import CAUSES, Guards, Limits
-from tamis.evaluation.dynamics.plan import NVE, NVT, Plan, Run
+from tamis.evaluation.dynamics.plan import NVE, NVT, Plan, Run, evenly
 from tamis.evaluation.dynamics.reference import Averages, Reference, by_name
 from tamis.evaluation.dynamics.trajectory import OUT_OF_TIME, Trajectory
 from tamis.models.base import Array
@@ -180,7 +180,7 @@ class Dynamics(Checked):
         frames: list[Atoms] = []
         runs: list[str] = []
         for name, found in by_name(trajectories).items():
-            chosen = settings.sample([frame for t in found for frame in structure.every_frame(t)])
+            chosen = evenly([frame for t in found for frame in structure.every_frame(t)], settings.frames)
             frames, runs = frames + chosen, runs + [name] * len(chosen)
         if not frames:
             return total

@@ -66,12 +66,6 @@ class Extrapolation(Checked):
         starts = np.cumsum([0, *(len(atoms) for atoms in frames)])
         return np.array([is_outside[a:b].mean() for a, b in pairwise(starts)])
 
-    def sample(self, frames: Sequence[Atoms]) -> list[Atoms]:
-        """At most ``self.frames`` of them, evenly spread."""
-        if len(frames) <= self.frames:
-            return list(frames)
-        return [frames[round(i)] for i in np.linspace(0, len(frames) - 1, self.frames)]
-
 
 def axes(values: Array) -> tuple[Array, Array]:
     """Mean (K,) and a matrix (K, k) that scales columns to unit variance and turns to the principal axes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import numpy as np
 from ase import Atoms
@@ -15,6 +15,8 @@ from tamis.core.fields import Above, AtLeast, Checked, Whole
 from tamis.core.units import FS_PER_PS
 from tamis.data.crystal import Crystal
 from tamis.data.dataset import Dataset
+
+T = TypeVar("T")
 
 NVE, NVT, NPT, HEATING, COMPRESSION = "NVE", "NVT", "NPT", "heating", "compression"
 LARGEST_SEED = 900_000_000
@@ -112,11 +114,9 @@ class Plan(Checked):
                 f"'<group> <T> K' with a group of {list(self.trajectory_groups)}; set "
                 "evaluation.dynamics.plan.temperatures, say [300, 1500], or its trajectory_groups"
             )
-        if self.n_temperatures is None or self.n_temperatures >= len(found):
-            return found
         if self.n_temperatures == 1:
             return found[-1:]
-        return tuple(found[round(i)] for i in np.linspace(0, len(found) - 1, self.n_temperatures))
+        return tuple(evenly(found, self.n_temperatures or len(found)))
 
     def frames(self, pool: Dataset, kelvin: float) -> list[Atoms]:
         """Frames of the pool that are MD of the bulk at this temperature."""
@@ -143,6 +143,13 @@ class Plan(Checked):
         atoms = start.copy()
         atoms.set_cell(atoms.cell.array * np.cbrt(volume * len(atoms) / atoms.cell.volume), scale_atoms=True)
         return atoms
+
+
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """At most ``most`` of the items, evenly spread, both ends among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i)] for i in np.linspace(0, len(items) - 1, most)]
 
 
 def supercell(crystal: Crystal, n_atoms: int) -> Atoms:

@@ -9,6 +9,7 @@ from ase import Atoms
 from matscipy.neighbours import neighbour_list
 
 from tamis.core.units import MEV_PER_EV
+from tamis.evaluation.dynamics.plan import evenly
 from tamis.evaluation.dynamics.trajectory import TIME, TOTAL, VOLUME, Trajectory
 from tamis.models.base import Array
 
@@ -32,11 +33,8 @@ def settled(trajectory: Trajectory, n: int) -> slice:
 
 def frames_of(trajectory: Trajectory) -> list[Atoms]:
     """At most MOST_FRAMES settled frames, evenly spread."""
-    chosen = every_frame(trajectory)
-    chosen = chosen[settled(trajectory, len(chosen))]
-    if len(chosen) <= MOST_FRAMES:
-        return chosen
-    return [chosen[round(i)] for i in np.linspace(0, len(chosen) - 1, MOST_FRAMES)]
+    frames = every_frame(trajectory)
+    return evenly(frames[settled(trajectory, len(frames))], MOST_FRAMES)
 
 
 def every_frame(trajectory: Trajectory) -> list[Atoms]:

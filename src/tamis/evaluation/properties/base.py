@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 
 class PropertyError(TamisError):
-    """A property that this potential does not have, or that was not found within the allowed steps."""
+    """The potential does not have this property, or it was not found within the allowed steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +56,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Measured:
-    """values: name with unit -> value; data: curves and the like, ready for JSON, units in the keys."""
+    """Part of a property.
+
+    values: name with unit -> value. data: curves and the like, ready for JSON, units in the keys.
+    """
 
     values: dict[str, float] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
 
     def plus(self, other: Measured) -> Measured:
-        """Both; what ``other`` says later counts."""
+        """Both; ``other`` overrides."""
         return Measured(self.values | other.values, self.data | other.data)
 
 

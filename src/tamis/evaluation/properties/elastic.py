@@ -26,7 +26,7 @@ XX, YZ = 0, 3
 
 @dataclass(frozen=True)
 class Elastic(Checked, Property):
-    """C11, C12, C44 of a cubic crystal, and what isotropic averages make of them.
+    """C11, C12, C44 of a cubic crystal, and their isotropic averages.
 
     strain: largest (engineering strain for shears). repeat: of the primitive cell along each vector; the constants do
     not depend on it. relaxation: of the ions in each strained cell.
@@ -84,7 +84,7 @@ def stresses_of(sample: Sample, cell: Atoms, mode: int, strain: float, relaxatio
 
 
 def slope(stresses: Array, strain: float) -> Array:
-    """Derivative (6,) at zero strain, right to the fourth order, from stresses (len(STEPS), 6)."""
+    """Derivative (6,) at zero strain, of fourth-order accuracy, from stresses (len(STEPS), 6)."""
     outer, inner = stresses[3] - stresses[0], stresses[2] - stresses[1]
     return np.asarray((8.0 * inner - outer) / (6.0 * strain))
 

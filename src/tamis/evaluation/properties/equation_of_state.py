@@ -1,4 +1,4 @@
-"""Energy against volume: bulk modulus, equilibrium volume, and holes."""
+"""Energy against volume: bulk modulus, equilibrium volume, and spurious minima."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NOISE = 1e-7
-"""eV/atom: dents of the curve below this are rounding."""
+"""eV/atom: smaller irregularities of the curve are rounding."""
 
 
 @dataclass(frozen=True)
 class EquationOfState(Checked, Property):
     """A scan of volumes, and a Birch-Murnaghan fit near the minimum.
 
-    range_percent: of the scan, on either side of the equilibrium volume. fit_percent: of the fit. n_points: of either.
+    range_percent: of the scan, on either side of the equilibrium volume. fit_percent: of the fit. n_points: of each.
     """
 
     range_percent: Annotated[float, Between(0, 100, say=15, above=True, below=True)]
@@ -103,7 +103,7 @@ def birch_murnaghan(volumes: Array, energies: Array) -> tuple[float, float, floa
 
 
 def holes(energies: Array) -> tuple[int, int]:
-    """Number of minima inside the curve, and of inner points at which it bends the wrong way."""
+    """Number of minima inside the curve, and of inner points at which it is concave."""
     second = energies[:-2] - 2.0 * energies[1:-1] + energies[2:]
     is_minimum = (energies[1:-1] < energies[:-2] - NOISE) & (energies[1:-1] < energies[2:] - NOISE)
     return int(is_minimum.sum()), int((second < -NOISE).sum())

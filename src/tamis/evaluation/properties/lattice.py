@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Lattice(Checked, Property):
     """The relaxed crystal, and its cohesive curve.
 
-    low, high: range of the curve in units of the relaxed lattice constant. n_points: of the curve; 0: none.
+    low, high: range of the curve in units of the relaxed lattice constant. n_points: of the curve; 0: no curve.
     """
 
     low: Annotated[float, Above(0)]

@@ -1,4 +1,4 @@
-"""Relaxing lattice constants and ions, with an end to steps and to displacements."""
+"""Relaxation of lattice constants and ions, with limits of steps and displacements."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def relaxed_lattice_constant(sample: Sample) -> float:
 
 
 def _downhill(energy: Callable[[int], float]) -> int:
-    """The whole number, next downhill from 0, whose neighbours are both higher; one beyond FURTHEST: none is."""
+    """The first local minimum downhill from 0, in whole numbers; beyond FURTHEST: there is none."""
     here, value = 0, energy(0)
     for direction in (1, -1):
         while abs(here) <= FURTHEST and (ahead := energy(here + direction)) < value:
@@ -70,9 +70,9 @@ def _downhill(energy: Callable[[int], float]) -> int:
 
 
 def _where_pressure_vanishes(sample: Sample, a: float) -> float:
-    """The lattice constant, Å, next to ``a`` with zero pressure: energies tell a minimum to 1e-5 only.
+    """The lattice constant, Å, next to ``a`` with zero pressure; a minimum of energies is known to 1e-5 only.
 
-    Secant steps; where stress and energy do not fit together they lead away, and ``a`` is kept.
+    Secant steps; where stress and energy are inconsistent they lead away, and ``a`` is kept.
     """
 
     def pressure(x: float) -> float:

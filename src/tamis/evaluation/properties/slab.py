@@ -11,7 +11,7 @@ from tamis.data.crystal import Crystal
 from tamis.evaluation.properties.base import Array
 
 REACH = range(-3, 4)
-"""Multiples of the primitive vectors among which the cell of a slab is looked for; enough for low indices."""
+"""Multiples of the primitive vectors among which the cell of a slab is searched; enough for low indices."""
 
 
 def slab(crystal: Crystal, a: float, miller: tuple[int, int, int], thickness: float, vacuum: float) -> Atoms:

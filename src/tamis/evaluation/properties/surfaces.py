@@ -52,7 +52,7 @@ class Surfaces(Checked, Property):
             yield Measured({SURFACE_UNRELAXED.format(name): (sample.energy(cut) - bulk * len(cut)) * scale})
             try:
                 relaxed = relax(cut, sample, self.relaxation)
-            except PropertyError as error:  # the other surfaces may do better
+            except PropertyError as error:  # the other surfaces may succeed
                 failed.append(f"{name}: {error}")
                 continue
             yield Measured({SURFACE.format(name): (sample.energy(relaxed) - bulk * len(cut)) * scale})

@@ -27,11 +27,11 @@ SHELL = 1.1
 class Vacancy(Checked, Property):
     """One atom missing in a supercell of the relaxed lattice constant.
 
-    n_atoms: the smallest cubic supercell with at least so many. inward: starts of the relaxation: the neighbours moved
-    towards the vacancy by this part of their distance; the lowest energy counts (a potential may hold a vacancy in a
-    shallow minimum, as Stillinger and Weber's does). relaxation: of the ions. n_images: between the ends of the path
-    of a neighbour into the vacancy (odd: one is in the middle); 0: no migration energy. path: limits of the images'
-    relaxation.
+    n_atoms: the smallest cubic supercell with at least this many is used. inward: starts of the relaxation, with the
+    neighbours moved towards the vacancy by this part of their distance; the lowest energy counts (a potential may have
+    a shallow minimum, as Stillinger and Weber's does). relaxation: of the ions. n_images: between the ends of the path
+    of a neighbour into the vacancy (odd, so that one is in the middle); 0: no migration energy. path: limits of the
+    images' relaxation.
     """
 
     n_atoms: Annotated[int, Whole(1)]
@@ -67,7 +67,7 @@ class Vacancy(Checked, Property):
             yield self._path(sample, start, end)
 
     def _lowest(self, sample: Sample, vacant: Atoms, site: np.ndarray) -> tuple[float, Atoms]:
-        """The start that leads to the lowest energy, and what it leads to."""
+        """The start that leads to the lowest energy, and the relaxed structure."""
         found, failed = [], []
         for inward in self.inward:
             try:

@@ -1,4 +1,4 @@
-"""Short distances: does the potential repel atoms that come much closer than any in the training set?"""
+"""Short distances: does the potential repel atoms that are much closer than any in the training set?"""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ ROOM = 12.0
 class Wall(Checked, Property):
     """Energies of a dimer and of the uniformly compressed crystal, from ``start`` times the nearest distance inwards.
 
-    start: where the scan begins; compression and dimers cost energy from there on whatever the element. end: where it
-    ends. n_points: of the scan.
+    start, end: of the scan. n_points: of the scan.
     """
 
     start: Annotated[float, Between(0.1, 1)]
@@ -40,9 +39,9 @@ class Wall(Checked, Property):
             raise TamisError(f"start is {self.start} and end {self.end}; end must be less than start")
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
-        """wall_dimer_percent, wall_crystal_percent: the distance down to which the energy rises all the way.
+        """wall_dimer_percent, wall_crystal_percent: the distance down to which the energy rises monotonically.
 
-        In percent of the crystal's nearest distance: 100 times ``end`` is best, 100 times ``start`` is no wall at all.
+        In percent of the crystal's nearest distance: 100 times ``end`` is best, 100 times ``start`` means no wall.
         """
         crystal, a = sample.crystal, relaxed_lattice_constant(sample)
         scales = np.linspace(self.start, self.end, self.n_points)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from ase import Atoms
-from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
-from ase.stress import full_3x3_to_voigt_6_stress
 from numba import njit
 from numpy.typing import NDArray
 
 from tamis.bases.acsf.gradient_kernel import atom_contraction
 from tamis.bases.acsf.kernel import Functions, atom_values, triangles
 from tamis.bases.acsf.table import SymmetryFunctionTable
-from tamis.bases.verlet import VerletList
-from tamis.core.errors import TamisError
+from tamis.bases.calculator import NeighbourCalculator
+from tamis.bases.neighbours import Neighbours
 from tamis.models.nnp.network import Network, energy_and_gradient
 from tamis.models.nnp.scaling import Scaling
 
@@ -24,10 +20,11 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-class NnpCalculator(Calculator):
-    """An ASE calculator of a table of symmetry functions with one network per element."""
+class NnpCalculator(NeighbourCalculator):
+    """A table of symmetry functions with one network per element.
 
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
+    offsets: (n_elements,) eV per atom. energy_unit: eV per unit of the networks.
+    """
 
     def __init__(
         self,
@@ -37,35 +34,15 @@ class NnpCalculator(Calculator):
         offsets: Array,
         energy_unit: float,
     ) -> None:
-        """``offsets``: (n_elements,) eV per atom; ``energy_unit``: eV per unit of the networks."""
-        super().__init__()
-        self._table, self._networks, self._offsets, self._unit = table, networks, offsets, energy_unit
-        # scaling by slot, the order in which the kernel has the functions
-        self._scalings, self._slots = [], []
-        for columns, scaling in zip(table.columns, scalings, strict=True):
-            own = np.argsort(np.argsort(columns))
-            self._slots.append(own)
-            self._scalings.append(scaling.affine())
-        self._list = VerletList(table.r_cut)
-        self._index = {symbol: i for i, symbol in enumerate(table.elements)}
+        super().__init__(table.elements, offsets, table.r_cut)
+        self._table, self._networks, self._unit = table, networks, energy_unit
+        self._scalings = [scaling.affine() for scaling in scalings]
+        # the kernel has the functions by slot, the networks by column
+        self._slots = [np.argsort(np.argsort(columns)) for columns in table.columns]
 
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: Sequence[str] = ("energy",),
-        system_changes: Sequence[str] = all_changes,
-    ) -> None:
-        """Energy (eV), forces (eV/Å) and, in a fully periodic cell, stress (eV/Å³)."""
-        super().calculate(atoms, properties, system_changes)
-        unknown = sorted(set(self.atoms.get_chemical_symbols()) - set(self._index))
-        if unknown:
-            raise TamisError(
-                f"element {', '.join(unknown)} is unknown to this potential, which has "
-                f"{', '.join(self._table.elements)}"
-            )
-        species = np.array([self._index[s] for s in self.atoms.get_chemical_symbols()], dtype=np.int64)
-        first, others, vectors, distances = self._list.neighbours(self.atoms)
-        energies, forces, virial = np.zeros(len(species)), np.zeros((len(species), 3)), np.zeros((3, 3))
+    def contributions(self, species: Integers, near: Neighbours) -> tuple[Array, Array, Array]:
+        """Element by element."""
+        energies, forces, strain = np.zeros(len(species)), np.zeros((len(species), 3)), np.zeros((3, 3))
         for element, functions in enumerate(self._table.compiled):
             evaluate(
                 functions,
@@ -73,26 +50,16 @@ class NnpCalculator(Calculator):
                 *self._scalings[element],
                 self._slots[element],
                 np.flatnonzero(species == element),
-                first,
-                others,
-                vectors,
-                distances,
-                species[others],
+                near.first,
+                near.others,
+                near.vectors,
+                near.distances,
+                species[near.others],
                 energies,
                 forces,
-                virial,
+                strain,
             )
-        energies = energies * self._unit + self._offsets[species]
-        self.results: dict[str, Any] = {
-            "energy": float(energies.sum()),
-            "free_energy": float(energies.sum()),
-            "energies": energies,
-            "forces": forces * self._unit,
-        }
-        if self.atoms.pbc.all():
-            self.results["stress"] = full_3x3_to_voigt_6_stress(virial * self._unit / self.atoms.cell.volume)
-        elif "stress" in properties:
-            raise PropertyNotImplementedError("the stress needs a cell that is periodic in all directions")
+        return energies * self._unit, forces * self._unit, strain * self._unit
 
 
 @njit(cache=True)

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, chemical_symbols
 from ase.io import write
 
-from tamis.bases.gap.check import check_gap, read_xml
-from tamis.bases.gap.files import GAP_FILE, quip_potential
+from tamis.bases.gap.files import GAP_FILE, gap_lammps, quip_potential, read_gap_xml
 from tamis.bases.soap import SoapBasis
 from tamis.core.errors import TamisError
 from tamis.core.geometry import in_vacuum
 from tamis.core.interrupts import interruptible_quip
 from tamis.data.dataset import Dataset
+from tamis.engines.first_reading import read_elsewhere_first, use_once
 from tamis.models.trainers.base import (
     FilePotential,
     Trainer,
@@ -101,8 +101,10 @@ class GapFit(Trainer):
         return FilePotential(
             files=shop.read(GAP_FILE, f"{GAP_FILE}.sparseX.*"),
             logs=shop.logs,
-            reader=read_gap,
-            pair_lines=partial(gap_lines, read_xml(shop.folder / GAP_FILE).tag, self.elements),
+            reader=load_gap,
+            pair_lines=partial(
+                gap_lammps, elements=self.elements, label=read_gap_xml(shop.folder / GAP_FILE).tag
+            ),
             fit_report=shop.figures | {"n_sparse": float(sum(self._n_sparse(kept).values()))},
         )
 
@@ -192,15 +194,6 @@ class QuipCalculator(Calculator):
             self.results["stress"] = self.engine.results["stress"]
 
 
-def gap_lines(label: str, elements: Sequence[str], folder: Path) -> tuple[str, ...]:
-    """Lines for a LAMMPS with ML-QUIP; atom types in the order of ``elements``, ``label`` from gap.xml."""
-    numbers = " ".join(str(atomic_numbers[element]) for element in elements)
-    return (
-        "pair_style quip",
-        f'pair_coeff * * "{folder / GAP_FILE}" "Potential xml_label={label}" {numbers}',
-    )
-
-
 def nested(settings: str) -> str:
     """A descriptor's text as part of a longer one: lists keep their braces only if these are doubled."""
     return settings.replace("{", "{{").replace("}", "}}")
@@ -211,14 +204,23 @@ def read_gap(folder: Path) -> QuipCalculator:
 
     Raises
     ------
-    TamisError : a file is damaged; QUIP would end the whole process on it.
+    TamisError : a file is missing or damaged.
     """
+    read_gap_xml(folder / GAP_FILE)
+    read_elsewhere_first(_use_once, folder)
+    return load_gap(folder)
+
+
+def load_gap(folder: Path) -> QuipCalculator:
+    """``read_gap`` for files that were written just now, without the other process."""
     path = folder / GAP_FILE
-    root = check_gap(path)
-    settings = " ".join(text for node in root.iter("descriptor") for text in node.itertext())
+    settings = " ".join(node.text or "" for node in read_gap_xml(path).iter("descriptor"))
     cutoffs = [float(number) for number in re.findall(r"\bcutoff=([0-9.eE+-]+)", settings)]
     if not cutoffs:
-        raise TamisError(
-            f"{path} names no descriptor with a cutoff: it is no potential that gap_fit has written"
-        )
+        raise TamisError(f"{path} names no descriptor with a cutoff: gap_fit has not written it")
     return QuipCalculator(path, max(cutoffs))
+
+
+def _use_once(folder: Path) -> None:
+    numbers = {int(free_atom.get("Z", 0)) for free_atom in read_gap_xml(folder / GAP_FILE).iter("e0")}
+    use_once(load_gap(folder), [chemical_symbols[number] for number in sorted(numbers)])

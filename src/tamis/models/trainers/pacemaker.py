@@ -14,10 +14,10 @@ import yaml
 from ase import Atoms
 
 from tamis.bases.ace.basis import AceBasis
-from tamis.bases.ace.check import read_b_basis, read_offsets
-from tamis.bases.ace.pyace import AceCalculator, import_pyace, write_offsets
+from tamis.bases.ace.pyace import AceCalculator, read_b_basis, read_offsets, write_offsets
 from tamis.core.errors import MissingEngineError, TamisError
 from tamis.data.dataset import Dataset
+from tamis.engines.first_reading import read_elsewhere_first, use_once
 from tamis.models.trainers.base import (
     FilePotential,
     Trainer,
@@ -108,20 +108,15 @@ class Pacemaker(Trainer):
         return FilePotential(
             files=shop.read(POTENTIAL, OFFSETS, LAMMPS_FILE),
             logs=shop.logs | shop.read(INPUT),
-            reader=read_ace,
+            reader=load_ace,
             pair_lines=self._pair_lines,
             fit_report=shop.figures,
         )
 
     def _write_yace(self, folder: Path, offsets: Mapping[str, float]) -> None:
         """The file of LAMMPS' ML-PACE, whose energies include those of the free atoms."""
-        try:
-            basis = import_pyace().ACEBBasisSet(str(folder / POTENTIAL))
-            basis.to_ACECTildeBasisSet().save_yaml(str(folder / LAMMPS_FILE))
-        except (ValueError, RuntimeError) as error:
-            raise TamisError(
-                f"pacemaker ended well, but python-ace cannot read its {POTENTIAL} ({error})"
-            ) from error
+        basis = read_b_basis(folder / POTENTIAL)
+        basis.to_ACECTildeBasisSet().save_yaml(str(folder / LAMMPS_FILE))
         write_offsets(folder / LAMMPS_FILE, np.array([offsets[element] for element in self.elements]))
 
     def _pair_lines(self, folder: Path) -> tuple[str, ...]:
@@ -205,26 +200,32 @@ def read_ace(folder: Path) -> AceCalculator:
     """Calculator of a potential of pacemaker or of model=ace: python-ace's energies and those of the free atoms.
 
     The latter are in reference_energies.json, or in the metadata of ace.yaml, where ``AceBasis.write`` puts them.
+
+    Raises
+    ------
+    TamisError : a file is missing or damaged.
     """
+    read_elsewhere_first(_use_once, folder)
+    return load_ace(folder)
+
+
+def load_ace(folder: Path) -> AceCalculator:
+    """``read_ace`` for files that were written just now, without the other process."""
     basis = read_b_basis(folder / POTENTIAL)
     if not (folder / OFFSETS).exists():
-        return AceCalculator(basis, read_offsets(folder / POTENTIAL))
+        return AceCalculator(basis, read_offsets(basis))
     try:
-        offsets = {str(e): float(value) for e, value in json.loads((folder / OFFSETS).read_text()).items()}
-        return AceCalculator(basis, offsets)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        RecursionError,
-        OverflowError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        offsets = {e: float(value) for e, value in json.loads((folder / OFFSETS).read_text()).items()}
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise TamisError(
-            f"the potential in {folder} cannot be read ({reason}); write or fit it again"
+            f"{folder / OFFSETS} cannot be read ({error}); write or fit the potential again"
         ) from error
+    return AceCalculator(basis, offsets)
+
+
+def _use_once(folder: Path) -> None:
+    calculator = load_ace(folder)
+    use_once(calculator, sorted(calculator.offsets))
 
 
 def _neither_mixed(atoms: Atoms, r_cut: float) -> Atoms:

@@ -1,4 +1,4 @@
-"""What the kept sets hold of the pool: coverage and entropy in one common space, and maps of the latent spaces."""
+"""Coverage and entropy of the kept sets in one common space, and maps of the latent spaces."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tamis.analysis.arms import BASELINES, NO_DESCRIPTOR, Curve
-from tamis.analysis.kept_sets import COMMAND, Map, map_key
+from tamis.analysis.arms import NO_DESCRIPTOR, Curve, Seeds
+from tamis.analysis.kept_sets import Map, map_key
+from tamis.core.metrics import MD, OUTSIDE_KEPT
 from tamis.core.names import in_figure
 from tamis.report.context import Context, at_target, file_name
 from tamis.report.document import Paragraph, Part, Picture, Pictures, Row, Table
-from tamis.report.style import INK, colour, label, legend, log_axes, panel
-from tamis.report.words import number
+from tamis.report.numbers import number
+from tamis.report.style import INK, colour, draw_curve, label, legend, log_axes, panel
 
-Array = NDArray[np.float64]
 MEASURES = {
     "coverage": "part of the pool's environments within reach",
     "distance": "mean distance to kept environments",
     "entropy": "entropy of the kept environments, nats",
 }
-MD_SPACE = "md/outside_kept_common_space_fraction"
+MD_SPACE = OUTSIDE_KEPT.format("common")
 OF_GROUPS = ("#4a90d9", "#e0713e", "#4fa36a", "#b065b8", "#c2a02e", "#d15c86", "#6d7f92", "#8a6a4f")
 """Colours of groups of structures; arms have theirs."""
+Measured = tuple[Curve, list[Mapping[str, float]]]
 
 
 def coverage(
@@ -33,33 +33,27 @@ def coverage(
     """Numbers at one size, and their curves. arms : in the order of tables."""
     measured = {arm: _measured([c for c in curves if c.arm == arm], context) for arm in arms}
     if not any(measured.values()):
-        yield Paragraph(
-            f"{name}: coverage of the kept sets in a common space is not known; {COMMAND} with the folder of the "
-            "trials works it out, and the next report shows it."
-        )
+        yield Paragraph(f"{name}: coverage of the kept sets was not worked out.")
         return
     rows: list[Row] = []
     for arm, some in measured.items():
-        found = [near for curve, values in some if (near := _near(curve, values, fraction))]
+        found = [values[near[0]] for c, values in some if (near := at_target(c, fraction)) is not None]
         if found:
-            rows.append(
-                [arm, *(number(float(np.mean([f[m] for f in found]))) for m in MEASURES), str(len(found))]
-            )
-    fingerprint = curves[0].source[0][0].dataset.fingerprint
+            means = [number(float(np.mean([one[m] for one in found]))) for m in MEASURES]
+            rows.append([arm, *means, str(len(found))])
+    space = context.kept_sets.spaces.get(curves[0].trial.dataset.fingerprint, "the ruler")
     yield Table(
         name=file_name("coverage", name),
         title=f"{name}: the kept sets in one space, the same for all, at the budget nearest to "
         f"{100 * fraction:.0f} % of the atoms",
-        columns=["chosen with", *(_short(m) for m in MEASURES), "splits"],
+        columns=["chosen with", "coverage", "distance", "entropy, nats", "splits"],
         rows=rows,
-        notes=f"Means over splits, in the space of {context.kept_sets.spaces.get(fingerprint, 'the ruler')}, in "
-        "which sets chosen with it have the advantage. Coverage: part of the pool's environments that have a kept one "
-        "within reach, the 99th percentile of distances between neighbours in different structures of the data set. "
-        "Distance: mean distance of the pool's environments to the nearest kept one, in mean distances "
-        "between neighbours. Entropy: exp of it counts the environments that differ.",
+        notes=f"Means over splits, in the space of {space}, in which sets chosen with it have the advantage. Coverage: "
+        "part of the pool's environments that have a kept one within reach, the 99th percentile of distances between "
+        "neighbours in different structures of the data set. Distance: mean distance of the pool's environments to the "
+        "nearest kept one, in mean distances between neighbours. Entropy: exp of it counts environments.",
     )
-    pictures = [_curves(measured, m, name, context) for m in ("distance", "entropy")]
-    yield Pictures(pictures)
+    yield Pictures([_curves(measured, m, name, context) for m in ("distance", "entropy")])
 
 
 def maps(
@@ -69,24 +63,21 @@ def maps(
     groups: Mapping[str, str],
     name: str,
     context: Context,
-) -> Iterator[Part]:
+) -> Iterator[Pictures]:
     """The pool in two dimensions of each latent space, with what was kept."""
-    pictures = []
-    for arm in arms:
-        mine = (c for c in curves if c.arm == arm and c.descriptor != NO_DESCRIPTOR)
-        for curve in mine:
-            plane = context.kept_sets.maps.get(map_key(curve.source[0][0]))
-            found = at_target(curve, fraction) if plane is not None else None
-            if plane is not None and found is not None:
-                trial, i = curve.source[found[0]]
-                pictures.append(_map(plane, trial.kept(i), groups, arm, name))
-                break
+    pictures: dict[str, Picture] = {}
+    for curve in curves:
+        plane = context.kept_sets.maps.get(map_key(curve.trial))
+        found = at_target(curve, fraction)
+        if curve.descriptor != NO_DESCRIPTOR and curve.arm not in pictures and plane and found:
+            trial, i = curve.source[found[0]]
+            pictures[curve.arm] = _map(plane, trial.kept(i), groups, curve.arm, name)
     if pictures:
-        yield Pictures(pictures)
+        yield Pictures([pictures[arm] for arm in arms if arm in pictures])
 
 
-def outside_in_md(curves: Sequence[Curve], arms: Sequence[str], name: str) -> Iterator[Part]:
-    """How often MD left what was kept, in the same space; nothing where no MD was run."""
+def outside_in_md(curves: Sequence[Curve], arms: Sequence[str], name: str) -> Iterator[Table]:
+    """Part of MD outside the kept environments, in the same space; nothing without MD."""
     rows: list[Row] = []
     for arm in arms:
         values = [p[MD_SPACE] for c in curves if c.arm == arm for p in c.points if MD_SPACE in p]
@@ -96,60 +87,31 @@ def outside_in_md(curves: Sequence[Curve], arms: Sequence[str], name: str) -> It
         yield Table(
             name=file_name("outside", name),
             title=f"{name}: part of the environments in MD that lie outside the kept ones, in the common space",
-            columns=["chosen with", MD_SPACE.removeprefix("md/"), "runs"],
+            columns=["chosen with", MD_SPACE.removeprefix(MD), "runs"],
             rows=rows,
             notes="Means over all models, splits and budgets at which it was measured.",
         )
 
 
-Measured = tuple[Curve, list[Mapping[str, float]]]
-
-
 def _measured(curves: Sequence[Curve], context: Context) -> list[Measured]:
     """One curve a seed (what is kept does not depend on the model), with the measures of its points."""
-    found: dict[tuple[int, int, int], Measured] = {}
+    found: dict[Seeds, Measured] = {}
     for curve in curves:
-        by_trial = [context.kept_sets.measures.get(trial.folder) for trial, _ in curve.source]
-        values: list[Mapping[str, float]] = [
-            {m: one[m][i] for m in MEASURES}
-            for one, (_, i) in zip(by_trial, curve.source, strict=True)
-            if one and all(i < len(one.get(m, ())) for m in MEASURES)
-        ]
-        if curve.seeds not in found and len(values) == len(by_trial):
-            found[curve.seeds] = (curve, values)
+        by_point = [(context.kept_sets.measures.get(trial.folder, {}), i) for trial, i in curve.source]
+        if curve.seeds not in found and all(i < len(one.get(m, ())) for one, i in by_point for m in MEASURES):
+            found[curve.seeds] = (curve, [{m: one[m][i] for m in MEASURES} for one, i in by_point])
     return list(found.values())
-
-
-def _near(curve: Curve, values: Sequence[Mapping[str, float]], fraction: float) -> Mapping[str, float] | None:
-    found = at_target(curve, fraction)
-    return None if found is None else values[found[0]]
-
-
-def _short(measure: str) -> str:
-    return f"{measure}, nats" if measure == "entropy" else measure
 
 
 def _curves(measured: Mapping[str, list[Measured]], measure: str, name: str, context: Context) -> Picture:
     """A measure against the atoms kept; points of the same number within their curves are averaged."""
     figure, ax = panel(f"{name}: {measure}")
     for arm, some in measured.items():
-        lengths = Counter(len(values) for _, values in some)
-        if not lengths:
-            continue
-        usual = lengths.most_common(1)[0][0]
-        alike = [(curve, values) for curve, values in some if len(values) == usual]
-        atoms = np.mean([curve.atoms for curve, _ in alike], axis=0)
-        means = np.mean([[one[measure] for one in values] for _, values in alike], axis=0)
-        dashes = "--" if arm in BASELINES else "-"
-        ax.plot(
-            atoms,
-            means,
-            dashes,
-            marker=".",
-            color=colour(arm, context.colours()),
-            label=in_figure(arm),
-            lw=1.4,
-        )
+        for usual, _ in Counter(len(values) for _, values in some).most_common(1):
+            alike = [(curve, values) for curve, values in some if len(values) == usual]
+            atoms = np.mean([curve.atoms for curve, _ in alike], axis=0)
+            means = np.mean([[one[measure] for one in values] for _, values in alike], axis=0)
+            draw_curve(ax, arm, arm, colour(arm, context.colours()), atoms, means)
     log_axes(ax, "x")
     label(ax, "atoms kept", MEASURES[measure])
     legend(ax)
@@ -161,9 +123,9 @@ def _map(plane: Map, kept: Sequence[str], groups: Mapping[str, str], arm: str, n
     figure, ax = panel(f"{arm}, {name}")
     x, y = np.array(plane.x), np.array(plane.y)
     is_kept = np.isin(plane.ids, list(kept))
-    kinds = sorted({groups.get(i, "") for i in plane.ids})
-    for n, kind in enumerate(kinds):
-        mine = np.array([groups.get(i, "") == kind for i in plane.ids])
+    kinds = np.array([groups.get(i, "") for i in plane.ids])
+    for n, kind in enumerate(sorted(set(kinds))):
+        mine = kinds == kind
         tint = OF_GROUPS[n % len(OF_GROUPS)]
         ax.plot(x[mine], y[mine], "o", ms=5, color=tint, alpha=0.55, mew=0, label=in_figure(kind) or "pool")
     ax.plot(x[is_kept], y[is_kept], "o", ms=8, mfc="none", mec=INK, mew=1.3, label="kept")

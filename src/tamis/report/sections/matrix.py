@@ -1,4 +1,4 @@
-"""The own/other matrix: who prunes best for whom."""
+"""The matrix of models and descriptors: whose sets are best for whom."""
 
 from __future__ import annotations
 
@@ -7,82 +7,61 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tamis.analysis.arms import RANDOM, STRATIFIED
+from tamis.analysis.arms import RANDOM
 from tamis.analysis.averages import alike
 from tamis.analysis.comparison import Comparison
-from tamis.analysis.trials import Trial
+from tamis.analysis.matrix import Matrix
 from tamis.report.context import Context, file_name
 from tamis.report.document import Cell, Paragraph, Part, Pictures, Section, Table
-from tamis.report.heat import heat_map
-from tamis.report.words import count, ratio, span_words, tone
+from tamis.report.matrix import heat_map, rows_of
+from tamis.report.numbers import count
+from tamis.report.words import ratio, span_words
 
 
 def section(context: Context) -> Section:
     """A matrix for each data set and split; grouped splits show transfer."""
-    parts: list[Part] = []
-    for comparison in context.primary.values():
-        parts += _matrix(comparison, context)
+    parts = [part for comparison in context.forces.values() for part in _matrix(comparison, context)]
     return Section("Own and other descriptors", parts)
 
 
 def _matrix(comparison: Comparison, context: Context) -> Iterator[Part]:
+    where = comparison.ground.name
     if not any(arm.descriptor == RANDOM for arm in comparison.arms):
-        yield Paragraph(
-            f"{comparison.ground.name}: no finished curve of random draws, so there is no matrix."
-        )
+        yield Paragraph(f"{where}: no finished curve of random draws, so there is no matrix.")
         return
-    columns = [*comparison.descriptors]
-    if any(arm.descriptor == STRATIFIED for arm in comparison.arms):
-        columns.append(STRATIFIED)
-    name = file_name("matrix", comparison.ground.name, comparison.pruner)
+    effects = {
+        (arm.model, arm.descriptor): comparison.effect(arm.model, arm.descriptor, RANDOM)
+        for arm in comparison.arms
+        if arm.descriptor != RANDOM
+    }
+    matrix = Matrix.of(
+        {key: (e.ratio if e else np.nan, comparison.is_own(*key)) for key, e in effects.items()}
+    )
+
+    def cell(i: int, j: int) -> Cell:
+        key = (matrix.rows[i], matrix.columns[j])
+        text = ratio(effects.get(key))
+        return Cell(text, bool(matrix.own[i, j]), link=_link(comparison, context, *key) if text else "")
+
+    name = file_name("matrix", where, comparison.pruner)
+    at_equal = " at equal atoms" if alike(comparison.sizes) else ""
     yield Table(
         name=name,
-        title=f"{comparison.ground.name}: test force error relative to random"
-        f"{' at equal atoms' if alike(comparison.sizes) else ''} ({comparison.pruner})",
-        columns=["model \\ chosen with", *columns],
-        rows=[
-            [model, *(_cell(comparison, context, model, column) for column in columns)]
-            for model in comparison.models
-        ],
+        title=f"{where}: test force error relative to random{at_equal} ({comparison.pruner})",
+        columns=["model \\ chosen with", *matrix.columns],
+        rows=rows_of(matrix, cell),
         notes=f"Ratio of errors (95 % interval of the crossed bootstrap), {span_words(comparison)}, "
-        f"{count(comparison.n_seeds, 'split')}; "
-        "the own descriptor has a coloured background. Below 1: better than random. Green and red: the interval "
-        "does not hold 1; not corrected for the number of cells, of which some are coloured by chance.",
+        f"{count(comparison.n_seeds, 'split')}; the own descriptor has a coloured background. Below 1: better than "
+        "random. Cells are described, not judged: of many intervals some leave out 1 by chance.",
     )
-    values = np.full((len(comparison.models), len(columns)), np.nan)
-    own = np.zeros(values.shape, dtype=np.bool_)
-    for i, model in enumerate(comparison.models):
-        for j, column in enumerate(columns):
-            effect, arm = comparison.effect(model, column, RANDOM), comparison.index(model, column)
-            values[i, j] = np.nan if effect is None else effect.ratio
-            own[i, j] = arm is not None and comparison.arms[arm].own
-    if np.isfinite(values).any():
-        picture = heat_map(
-            name,
-            f"{comparison.ground.name}: error relative to random",
-            values,
-            comparison.models,
-            columns,
-            own,
-            "model",
-            "structures chosen with",
-            centre=1.0,
-        )
-        yield Pictures([picture])
+    if np.isfinite(matrix.values).any():
+        yield Pictures([heat_map(matrix, name, f"{where}: error relative to random", centre=1.0)])
 
 
-def _cell(comparison: Comparison, context: Context, model: str, column: str) -> Cell:
-    effect, index = comparison.effect(model, column, RANDOM), comparison.index(model, column)
-    if index is None or effect is None:
-        return Cell("")
-    number = [k for k in range(len(comparison.curves)) if comparison.data.arms[k] == index]
-    trial = comparison.curves[number[0]].source[0][0]
-    params = {g: trial.choices[g] for g in ("model", "descriptor", "pruner")} | _data(trial)
-    link = context.links.search(trial.folder, params)
-    return Cell(ratio(effect), mark=comparison.arms[index].own, tone=tone(effect), link=link)
-
-
-def _data(trial: Trial) -> dict[str, str]:
-    """Parameters that tell the data set, where it has them."""
-    config = json.loads(trial.parts["dataset"])
-    return {f"dataset.{key}": str(config[key]) for key in ("element", "split") if config.get(key)}
+def _link(comparison: Comparison, context: Context, model: str, arm: str) -> str:
+    """To the runs of a cell."""
+    trial = next(c for c in comparison.curves if (c.model, c.arm) == (model, arm)).trial
+    data = json.loads(trial.parts["dataset"])
+    params = {group: trial.choices[group] for group in ("model", "descriptor", "pruner")}
+    params |= {f"dataset.{key}": str(data[key]) for key in ("element", "split") if data.get(key)}
+    return context.links.search(trial.folder, params)

@@ -10,17 +10,14 @@ from tamis.analysis.arms import RANDOM
 from tamis.analysis.comparison import Comparison
 from tamis.report.context import Context, file_name
 from tamis.report.document import Cell, Part, Row, Section, Table
-from tamis.report.words import ratio, span_words, tone
+from tamis.report.words import ratio, span_words
 
 
 def section(context: Context) -> Section:
     """All pruners against random, descriptor by descriptor."""
     parts: list[Part] = []
-    for ground in context.study.grounds:
-        comparisons = [
-            *([context.primary[ground]] if ground in context.primary else []),
-            *(c for (g, _), c in context.secondary.items() if g == ground),
-        ]
+    for ground, first in context.forces.items():
+        comparisons = [first, *(c for (g, _), c in context.others.items() if g == ground)]
         descriptors = list(dict.fromkeys(d for c in comparisons for d in c.descriptors))
         rows = [row for c in comparisons for row in _rows(c, descriptors)]
         if len(comparisons) > 1 and rows:
@@ -30,8 +27,7 @@ def section(context: Context) -> Section:
                     title=f"{ground.name}: test force error relative to random, by pruner",
                     columns=["model", "pruner", *descriptors, "splits"],
                     rows=sorted(rows, key=lambda row: str(row[0])),
-                    notes=f"Secondary. The first pruner: {span_words(comparisons[0])}; others may cover other "
-                    "ranges.",
+                    notes=f"The first pruner: {span_words(first)}; others may cover other ranges.",
                 )
             )
     return Section("Other pruners", parts)
@@ -41,11 +37,6 @@ def _rows(comparison: Comparison, descriptors: Sequence[str]) -> Iterator[Row]:
     for model in comparison.models:
         effects = {d: comparison.effect(model, d, RANDOM) for d in descriptors}
         n_seeds = [e.n_seeds for e in effects.values() if e is not None and np.isfinite(e.estimate)]
-        if not n_seeds:
-            continue
-        cells = []
-        for d, effect in effects.items():
-            index = comparison.index(model, d)
-            own = index is not None and comparison.arms[index].own
-            cells.append(Cell(ratio(effect), mark=own, tone=tone(effect)))
-        yield [model, comparison.pruner, *cells, str(max(n_seeds))]
+        if n_seeds:
+            cells = [Cell(ratio(e), mark=comparison.is_own(model, d)) for d, e in effects.items()]
+            yield [model, comparison.pruner, *cells, str(max(n_seeds))]

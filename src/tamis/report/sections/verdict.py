@@ -3,82 +3,90 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from tamis.analysis.comparison import corrected_verdicts
 from tamis.analysis.contrasts import mean_effect
+from tamis.analysis.endpoint import FORCES
+from tamis.analysis.judgement import Answer
+from tamis.analysis.protocol import OTHERS, Protocol
 from tamis.analysis.trials import UNREADABLE
 from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, STOPPED
 from tamis.report.context import Context
 from tamis.report.document import Paragraph, Section
-from tamis.report.words import caveats, count, random_words, verdict_words
+from tamis.report.numbers import count, number
+from tamis.report.words import answer_words, baseline_words, caveats, description
 
 QUESTION = (
-    "The question: is a training set that was pruned with a model's own descriptor better for that model than "
-    "one that was "
-    "pruned with another's? Primary endpoint, fixed beforehand: the area under log(test force MAE) over "
-    "log(atoms kept), from 3 % to "
-    "50 % of the pool; everything else in this report is secondary."
+    "The question: is a training set that was pruned with a model's own descriptor better for that model than one that "
+    "was pruned with another's?"
+)
+UNJUDGED = (
+    "There is no protocol.yaml in the folder of these trials, so nothing is judged: this report describes. A protocol "
+    "says what is compared and how it is decided, before anything runs (docs/report.md)."
 )
 
 
 def section(context: Context) -> Section:
     """Verdicts, with what they rest on."""
-    return Section("The verdict", list(_parts(context)))
+    return Section("The verdict" if context.protocol else "In short", list(_parts(context)))
 
 
 def _parts(context: Context) -> Iterator[Paragraph]:
-    counts = Counter(trial.status for trial in context.study.trials)
-    present = [
-        f"{counts[s]} {s}"
-        for s in (COMPLETE, FAILED, INTERRUPTED, SKIPPED, STOPPED, RUNNING, UNREADABLE)
-        if counts[s]
-    ]
-    n_points = sum(len(trial.points) for trial in context.study.trials)
-    yield Paragraph(QUESTION)
+    counts = Counter(trial.status for trial in context.results.trials)
+    statuses = (COMPLETE, FAILED, INTERRUPTED, SKIPPED, STOPPED, RUNNING, UNREADABLE)
+    present = [f"{counts[s]} {s}" for s in statuses if counts[s]]
+    n_points = sum(len(trial.points) for trial in context.results.trials)
+    yield Paragraph(f"{QUESTION} {_endpoint(context.protocol) if context.protocol else UNJUDGED}")
     yield Paragraph(f"Trials: {', '.join(present)}. Retrained potentials: {n_points}.")
     if counts[RUNNING]:
-        yield Paragraph(
-            f"{count(counts[RUNNING], 'trial')} without an end, running or killed: this is a report of an unfinished "
-            "study.",
-            strong=True,
+        unfinished = (
+            f"{count(counts[RUNNING], 'trial')} without an end, running or killed: this report is not final."
         )
-    if not context.primary:
-        yield Paragraph(
-            "Nothing can be compared: that takes complete trials with descriptors, and a test set.",
-            strong=True,
-        )
-    p = corrected_verdicts(list(context.primary.values()))
-    for comparison in context.primary.values():
-        about = "" if comparison.ground.is_primary else "Secondary: "
-        yield Paragraph(
-            f"{about}{verdict_words(comparison, p[comparison.ground])}", strong=comparison.ground.is_primary
-        )
-        yield from map(Paragraph, random_words(comparison))
-        yield Paragraph(f"{comparison.ground.name}: {' '.join(caveats(comparison))}")
-    yield Paragraph(_elements(context))
+        yield Paragraph(unfinished, strong=True)
+    if not context.forces:
+        nothing = "Nothing can be compared: that takes complete trials with descriptors, and a test set."
+        yield Paragraph(nothing, strong=True)
+    if context.protocol is not None:
+        for answer in context.answers:
+            yield Paragraph(answer_words(answer, context.protocol), strong=True)
+        yield Paragraph(_elements(context.answers))
+    judged = {
+        answer.comparison.ground: answer.comparison
+        for answer in context.answers
+        if answer.comparison is not None and answer.question.endpoint == FORCES
+    }
+    for ground, comparison in context.forces.items():
+        words = baseline_words(judged[ground]) if ground in judged else description(comparison)
+        yield from map(Paragraph, words)
+        yield Paragraph(f"{ground.name}: {' '.join(caveats(judged.get(ground, comparison)))}")
 
 
-def _elements(context: Context) -> str:
-    """What can be said across elements, where the element is the unit."""
-    by_element: dict[str, float] = {}
-    for ground, comparison in context.primary.items():
-        element, pooled = comparison.curves[0].source[0][0].element, comparison.verdict.pooled
-        is_toy = ground.data.startswith("sw_silicon")
-        if pooled is not None and pooled.enough and ground.is_primary and not is_toy:
-            by_element[element] = pooled.estimate
-    n = len(by_element)
-    names = ", ".join(by_element) or "none"
-    if n < 3:
-        return (
-            f"Elements with an interval: {n} ({names}). The element is the unit of any statement about "
-            "materials in general, "
-            "so there is none here."
-        )
-    effect = mean_effect(list(by_element.values()))
-    low, high = effect.ratio_interval
+def _endpoint(protocol: Protocol) -> str:
+    correction = "" if protocol.correction == "none" else f", corrected ({protocol.correction.capitalize()})"
     return (
-        f"Over {n} elements ({names}), as units: ratio of errors, own to others, {effect.ratio:.2f} ({low:.2f} "
-        f"to {high:.2f}). "
-        "They are not a random sample of materials."
+        f"The protocol judges {', '.join(protocol.models)} together, on {count(len(protocol.data), 'data set')}"
+        f"{correction}, with sets chosen by {protocol.pruner} in {', '.join(protocol.descriptors)}. The endpoint is "
+        f"the area under log(test MAE) over log(atoms kept), from {100 * protocol.first:g} to "
+        f"{100 * protocol.last:g} % of the pool. Everything else in this report is description."
+    )
+
+
+def _elements(answers: Sequence[Answer]) -> str:
+    """The mean over data sets, with the data set as the unit."""
+    ratios = {
+        answer.data: answer.effect.estimate
+        for answer in answers
+        if answer.question == answers[0].question and answer.effect is not None and answer.effect.enough
+    }
+    if len(ratios) < 3:
+        return (
+            f"Data sets with an interval: {len(ratios)}. The data set is the unit of any statement about materials in "
+            "general, which takes three at least, so there is none here."
+        )
+    effect = mean_effect(list(ratios.values()))
+    low, high = effect.ratio_interval()
+    against = "the others" if answers[0].question.against == OTHERS else answers[0].question.against
+    return (
+        f"Over {len(ratios)} data sets as units ({', '.join(ratios)}): ratio of errors, own to {against}, "
+        f"{number(effect.ratio, 3)} ({low:.2f} to {high:.2f}). They are not a random sample of materials."
     )

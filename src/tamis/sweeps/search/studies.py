@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from tamis.core.errors import TamisError
-from tamis.core.locks import is_in_use
+from tamis.core.locks import LOCK_FILE, is_held
 from tamis.core.secrets import redacted
 from tamis.core.suggestions import suggest
 from tamis.sweeps.folder import Sweep, SweepFolder
@@ -240,4 +240,4 @@ def is_abandoned(trial: FrozenTrial, own: Sweep, is_shared: bool) -> bool:
     folder = SweepFolder(Path(sweep["folder"]))
     known = folder.sweep()
     is_here = known is not None and known.id == sweep["id"]
-    return bool(sweep["id"] == own.id or (is_here and not is_in_use(folder.path)))
+    return bool(sweep["id"] == own.id or (is_here and not is_held(folder.path / LOCK_FILE)))

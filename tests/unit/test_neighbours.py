@@ -5,18 +5,17 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from tamis.bases import verlet
-from tamis.bases.chimes.clusters import half_neighbours
-from tamis.bases.verlet import VerletList
+from tamis.bases import neighbours
+from tamis.bases.neighbours import Neighbours, VerletList, neighbours_of
 from tamis.core.errors import TamisError
 
 REACH = 5.0
 
 
-def rows(first: np.ndarray, others: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+def rows(near: Neighbours) -> np.ndarray:
     """Atom, neighbour and vector of every pair, in an order of their own."""
-    centres = np.repeat(np.arange(len(first) - 1), np.diff(first))
-    table = np.column_stack([centres, others, vectors.round(9) + 0.0])
+    centres = np.repeat(np.arange(len(near.first) - 1), np.diff(near.first))
+    table = np.column_stack([centres, near.others, near.vectors.round(9) + 0.0])
     return table[np.lexsort(table.T[::-1])]
 
 
@@ -38,36 +37,27 @@ def steps() -> list[Atoms]:
     return path
 
 
-def test_half_of_the_pairs_are_those_of_the_design_rows() -> None:
-    kept = VerletList(REACH, half=True)
+@pytest.mark.parametrize("half", [True, False])
+def test_a_kept_list_has_the_pairs_of_a_new_one(half: bool) -> None:
+    kept = VerletList(REACH, half)
     for atoms in steps():
-        first, others, vectors, distances = kept.neighbours(atoms)
-        np.testing.assert_allclose(
-            rows(first, others, vectors), rows(*half_neighbours(atoms, REACH)), atol=1e-8
-        )
-        np.testing.assert_allclose(distances, np.linalg.norm(vectors, axis=1))
+        found = kept.neighbours(atoms)
+        np.testing.assert_allclose(rows(found), rows(neighbours_of(atoms, REACH, half)), atol=1e-8)
+        np.testing.assert_allclose(found.distances, np.linalg.norm(found.vectors, axis=1))
 
 
-def test_the_whole_list_has_every_pair_from_both_ends() -> None:
-    kept = VerletList(REACH)
+def test_half_a_list_has_every_pair_from_one_end() -> None:
     for atoms in steps():
-        first, others, vectors, _ = kept.neighbours(atoms)
-        half_first, half_others, half_vectors = half_neighbours(atoms, REACH)
-        centres = np.repeat(np.arange(len(atoms)), np.diff(half_first))
-        order = np.argsort(np.concatenate([centres, half_others]), kind="stable")
-        both = (
-            np.concatenate([half_others, centres])[order],
-            np.concatenate([half_vectors, -half_vectors])[order],
-        )
-        counts = np.bincount(np.concatenate([centres, half_others]), minlength=len(atoms))
-        expected = rows(np.concatenate([[0], np.cumsum(counts)]), *both)
-        np.testing.assert_allclose(rows(first, others, vectors), expected, atol=1e-8)
+        whole, half = neighbours_of(atoms, REACH), rows(neighbours_of(atoms, REACH, half=True))
+        other_ends = np.column_stack([half[:, 1], half[:, 0], -half[:, 2:]]) + 0.0
+        both = np.concatenate([half, other_ends])
+        np.testing.assert_allclose(both[np.lexsort(both.T[::-1])], rows(whole), atol=1e-8)
 
 
 def test_small_moves_need_no_new_list(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    original = verlet.neighbour_list
-    monkeypatch.setattr(verlet, "neighbour_list", lambda *a: made.append(1) or original(*a))
+    original = neighbours.neighbour_list
+    monkeypatch.setattr(neighbours, "neighbour_list", lambda *a: made.append(1) or original(*a))
     atoms, kept = bulk("Si", a=5.4, cubic=True), VerletList(REACH)
     for _ in range(5):
         atoms.positions[0] += [0.02, 0.0, 0.0]

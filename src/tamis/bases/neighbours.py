@@ -1,0 +1,141 @@
+"""Neighbours of every atom, images included: of one structure, or kept between the steps of a run."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms
+from matscipy.neighbours import neighbour_list
+from numba import njit
+from numpy.typing import NDArray
+
+from tamis.core.errors import TamisError
+from tamis.core.geometry import check_geometry, in_vacuum, neighbours_within
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+SAME_PLACE = 1e-6
+"""Å; nearer atoms have no direction between them."""
+SKIN = 0.6
+"""Å; a kept list holds neighbours up to this much beyond the reach, so it is valid while atoms move by half of it."""
+
+
+class Neighbours(NamedTuple):
+    """Neighbours sorted by atom: those of atom i are first[i] .. first[i + 1] - 1 of the other arrays."""
+
+    first: Integers
+    """(n_atoms + 1,)"""
+    others: Integers
+    """(n,) atom numbers"""
+    vectors: Array
+    """(n, 3) from the atom to its neighbour, Å"""
+    distances: Array
+    """(n,) Å"""
+
+
+def neighbours_of(atoms: Atoms, reach: float, half: bool = False, closest: float = SAME_PLACE) -> Neighbours:
+    """Neighbours within ``reach`` (Å).
+
+    Parameters
+    ----------
+    half : list every pair only once, see ``_once``. closest : shortest distance that is allowed, Å.
+
+    Raises
+    ------
+    TamisError : two atoms are nearer than ``closest``, or ``check_geometry`` refuses the structure.
+    """
+    centres, others, shifts, vectors, distances = neighbours_within(atoms, float(reach), "ijSDd")
+    if len(distances) and distances.min() < closest:
+        pair = int(distances.argmin())
+        raise TamisError(
+            f"atoms {centres[pair]} and {others[pair]} are {distances[pair]:.2g} Å apart, on top of each other; "
+            "correct or remove the structure"
+        )
+    if half:
+        kept = _once(centres, others, shifts)
+        centres, others, vectors, distances = centres[kept], others[kept], vectors[kept], distances[kept]
+    first = np.searchsorted(centres, np.arange(len(atoms) + 1))
+    return Neighbours(
+        first.astype(np.int64), others.astype(np.int64), np.ascontiguousarray(vectors), distances
+    )
+
+
+def _once(centres: Integers, others: Integers, shifts: Integers) -> NDArray[np.bool_]:
+    """Which entries list a pair at its smaller member.
+
+    Images of atoms are ordered by atom number, then by lattice translation, which no translation of all changes.
+    """
+    x, y, z = shifts.T
+    upwards = (x > 0) | ((x == 0) & ((y > 0) | ((y == 0) & (z > 0))))
+    return (others > centres) | ((others == centres) & upwards)
+
+
+class VerletList:
+    """Neighbours within ``reach`` (Å), searched anew when an atom has moved by half the skin.
+
+    Verlet, Phys. Rev. 159, 98 (1967). half: list every pair only once.
+    """
+
+    def __init__(self, reach: float, half: bool = False) -> None:
+        self._reach, self._half = reach, half
+        self._made_for: Atoms | None = None
+
+    def neighbours(self, atoms: Atoms) -> Neighbours:
+        """The neighbours now.
+
+        Raises
+        ------
+        TamisError : two atoms are at the same place, or positions or cell are not finite.
+        """
+        if not self._holds(atoms):
+            self._list(atoms)
+        found = Neighbours(
+            *still_near(atoms.positions, self._centres, self._others, self._shifts, self._reach)
+        )
+        if len(found.distances) and found.distances.min() < SAME_PLACE:
+            raise TamisError("two atoms are at the same place; correct or remove the structure")
+        return found
+
+    def _list(self, atoms: Atoms) -> None:
+        check_geometry(atoms, self._reach + SKIN)
+        boxed = in_vacuum(atoms, SKIN)
+        centres, others, shifts = neighbour_list("ijS", boxed, self._reach + SKIN)
+        if self._half:
+            kept = _once(centres, others, shifts)
+            centres, others, shifts = centres[kept], others[kept], shifts[kept]
+        self._centres, self._others = centres.astype(np.int64), others.astype(np.int64)
+        self._shifts = shifts @ boxed.cell.array
+        self._made_for = atoms.copy()
+
+    def _holds(self, atoms: Atoms) -> bool:
+        old = self._made_for
+        if old is None or len(old) != len(atoms) or (old.pbc != atoms.pbc).any():
+            return False
+        if not np.array_equal(old.cell.array, atoms.cell.array):
+            return False
+        moved = ((atoms.positions - old.positions) ** 2).sum(axis=1)
+        return bool(moved.max(initial=0.0) < (0.5 * SKIN) ** 2)
+
+
+@njit(cache=True)
+def still_near(
+    positions: Array, centres: Integers, others: Integers, shifts: Array, reach: float
+) -> tuple[Integers, Integers, Array, Array]:
+    """Those of the listed neighbours that are nearer than ``reach``, in the order of ``Neighbours``."""
+    n_atoms, n = positions.shape[0], centres.shape[0]
+    first = np.zeros(n_atoms + 1, dtype=np.int64)
+    near, vectors, distances = np.empty(n, dtype=np.int64), np.empty((n, 3)), np.empty(n)
+    found = 0
+    for pair in range(n):
+        i, j = centres[pair], others[pair]
+        square = 0.0
+        for axis in range(3):
+            vectors[found, axis] = positions[j, axis] - positions[i, axis] + shifts[pair, axis]
+            square += vectors[found, axis] ** 2
+        if square < reach * reach:
+            near[found], distances[found] = j, np.sqrt(square)
+            first[i + 1] += 1
+            found += 1
+    return np.cumsum(first), near[:found], vectors[:found], distances[:found]
