@@ -1,87 +1,39 @@
-"""A search: an Optuna study of a small Hydra application, which is started again until it has all its trials."""
+"""A search on a study in SQLite or in a journal, which is started again until it has all its trials."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import logging
-import os
-import runpy
 import shutil
-import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus
 from tests.faults import databases
 from tests.faults.scenario import Scenario
-from tests.studies import check_whole, load, make_app
+from tests.searches import Toy, check_whole, load
 
-from hydra_plugins.tamis_study_sweeper._storage import open_storage
 from tamis.core.config_errors import explain
+from tamis.core.errors import TamisError
+from tamis.sweeps.search.studies import storage_failure
 
 N_TRIALS = 4
-REAL_SWEEPER = Plugins.instantiate_sweeper
-
-
-def launch(jobs: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-    """In place of Hydra's launcher: each job leaves a file in its folder and returns a number."""
-    returned = []
-    for job in jobs:
-        given = dict(override.split("=", 1) for override in job)
-        place = Path("out") / given["hydra.sweep.subdir"].strip("'")
-        one = JobReturn(overrides=list(job))
-        try:
-            place.mkdir(parents=True)
-            (place / "x.txt").write_text(given["x"])
-            one.status, one.return_value = JobStatus.COMPLETED, float(given["x"]) ** 2
-        except OSError as error:
-            one.status, one.return_value = JobStatus.FAILED, error
-        returned.append(one)
-    return returned
 
 
 class Search(Scenario):
-    """Four trials, kept in SQLite or in a journal file that is there or is made.
-
-    Hydra's part, which touches no file of the search, is done once for all cases: it makes the sweeper and composes
-    the configuration. The jobs are functions here; everything between the storage and them is as it is.
-    """
+    """Four trials, kept in SQLite or in a journal file that is there or is made; a trial computes a number."""
 
     def __init__(self, storage: str, is_new: bool) -> None:
         self.storage, self.is_new = storage, is_new
 
     def prepare(self, folder: Path) -> None:
-        warm = make_app(folder.parent / "warm")
-        where = f"sqlite:///{self._file}" if self.storage == "SQLite" else self._file
-        self.typed = ["x=interval(-5,5)", "kind=a,b"]
-        settings = [f"n_trials={N_TRIALS}", f"storage='{where}'", "max_failure_rate=1"]
-        settings = ["hydra/sweeper/sampler=random", *(f"hydra.sweeper.{one}" for one in settings)]
-        with (
-            contextlib.chdir(warm),
-            mock.patch.dict(os.environ, {"HYDRA_FULL_ERROR": "1"}),
-            mock.patch.object(sys, "argv", ["app.py", "-m", *self.typed, *settings]),
-            mock.patch.object(Plugins, "instantiate_sweeper", self._keep),
-        ):
-            runpy.run_path(str(warm / "app.py"))
-            composed = self.sweeper.compose(["x=0.5", "kind=a"])
-            self.sweeper.compose = lambda overrides: composed
-            self.sweeper.launcher.launch = launch
-            with contextlib.redirect_stdout(io.StringIO()):
-                self.sweeper.sweep(self.typed)
+        Toy(folder.parent / "warm", n_trials=N_TRIALS).run()
         if not self.is_new:  # to make the tables takes a second
-            open_storage(f"sqlite:///{folder / self._file}")
-        logging.root.handlers[:] = []
+            self._toy(folder)
 
-    def _keep(self, **arguments: Any) -> mock.Mock:
-        """What Hydra gets in place of the sweeper that it asks for."""
-        self.sweeper = REAL_SWEEPER(Plugins.instance(), **arguments)
-        return mock.Mock()
+    def _toy(self, folder: Path) -> Toy:
+        address = f"sqlite:///{folder / self._file}" if self.storage == "SQLite" else str(folder / self._file)
+        kinds: dict[str, Any] = {"x": "interval(-5, 5)", "kind": "choice(a, b)"}
+        return Toy(folder / "out", storage=address, params=kinds, n_trials=N_TRIALS, max_failure_rate=1)
 
     @property
     def _file(self) -> str:
@@ -89,9 +41,15 @@ class Search(Scenario):
 
     def run(self, folder: Path) -> None:
         try:
-            self.sweeper.sweep(self.typed)
-        except OSError as error:  # as tamis.commands.run.main does; of Hydra's errors the forks know
+            self._toy(folder).run()
+        except OSError as error:  # as tamis.commands.run.main does
             raise SystemExit(explain(error)) from error
+        except TamisError:
+            raise
+        except Exception as error:  # as tamis.sweeps.search.run does
+            if not (reason := storage_failure(error)):
+                raise
+            raise SystemExit(reason) from error
 
     def _rows(self, folder: Path) -> list[tuple[object, ...]]:
         """Ended trials: number, state, values."""
@@ -123,10 +81,9 @@ class Search(Scenario):
             for path in folder.glob(f"{self._file}*"):
                 shutil.copy(path, scratch)
             address = f"{scratch}/{self._file}"
-            check_whole(load(f"sqlite:///{address}" if self.storage == "SQLite" else address), N_TRIALS)
-        assert not list((folder / "out" / ".workers").glob("*:*")), (
-            "a process that is gone is still announced"
-        )
+            check_whole(
+                load(f"sqlite:///{address}" if self.storage == "SQLite" else address, "toy"), N_TRIALS
+            )
 
 
 SET_TRIAL_STATE_VALUES = 6

@@ -30,7 +30,7 @@ def test_files_survive_faults():
 
 
 def test_a_search_survives_faults():
-    check(campaign("--each", "25", "--only", "search on a new journal"), 25)
+    check(campaign("--each", "25", "--only", "search on SQLite"), 25)
 
 
 def test_a_careless_program_is_found_out():

@@ -46,11 +46,11 @@ def read_all(study: Path, folder: Path) -> None:
     """What needs the record of one trial: comparing, picking, estimating, running again."""
     from tamis.analysis.arms import results_of
     from tamis.analysis.trials import find_trials, read_trials
+    from tamis.commands.best import records_of
     from tamis.commands.compare import compare_runs
     from tamis.commands.pick import Wish, pick, weigh
     from tamis.report.html import to_html
     from tamis.report.links import Links
-    from tamis.search_runs import merged, records_of
     from tamis.sweeps.estimate import estimate, measurements
 
     trials = read_trials(find_trials([study]))
@@ -58,7 +58,7 @@ def read_all(study: Path, folder: Path) -> None:
     steps: tuple[Callable[[], Any], ...] = (
         lambda: pick(weigh(curves, Wish(5.0, 1.0, 1.0, 5.0, 0.02))),
         lambda: to_html(compare_runs([folder, study / "snap-random-1"], Links())),
-        lambda: merged([*records_of(folder), *records_of(folder)]),
+        lambda: records_of(folder),
         lambda: estimate([], measurements([study])),
     )
     refused = None

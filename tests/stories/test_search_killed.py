@@ -3,16 +3,28 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.studies import check_whole, counted, environment, load, make_app, start
+from mlflow import MlflowClient
+from tests.searches import check_whole, load, tamis
 
 from tamis.records.record import read_record
+from tamis.sweeps.search.studies import counted
+
+NAME = "killed"
+SEARCH = (
+    f"hydra.sweeper.study_name={NAME}",
+    "hydra.sweeper.direction=[minimize,minimize]",
+    "objective=[validation/force_mae_eV_per_A,kept/fraction_of_atoms]",
+    "pruner=choice(random,fps)",
+    "+hydra.sweeper.conditional=[{when:{pruner:fps},params:{descriptor:'choice(snap,soap)'}}]",
+    "budget.fraction=interval(0.05,0.5)",
+    "hydra.sweeper.repeat={seed.split:[0,1]}",
+)
 
 
 def killed_until_whole(begin, n_kills: int, longest_s: float, rng: np.random.Generator) -> int:
@@ -33,79 +45,80 @@ def killed_until_whole(begin, n_kills: int, longest_s: float, rng: np.random.Gen
     return kills
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_any_project_survives_kills(tmp_path, n_jobs):
-    folder = make_app(tmp_path)
-    overrides = ["x=interval(-5, 5)", "kind=a,b", "sleep=0.15", "hydra.sweeper.n_trials=25"]
-    overrides += [f"hydra.sweeper.n_jobs={n_jobs}", "hydra.sweeper.storage=study.journal"]
-    kills = killed_until_whole(lambda: start(folder, *overrides), 3, 4.0, np.random.default_rng(n_jobs))
-    study = load(str(folder / "study.journal"))
-    check_whole(study, 25)
-    folders = (folder / "jobs.txt").read_text().split()
-    assert len(folders) == len(set(folders)), "a folder was used twice"
-    assert {str(t.number) for t in counted(study)} <= {Path(name).name for name in folders}
-    assert kills > 0
-
-
-def tamis(folder: Path, n_trials: int, output) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tamis.commands.run", "-m", "search=data_efficiency", "model=snap"]
-    command += ["model.basis.twojmax=2", f"hydra.sweeper.n_trials={n_trials}"]
-    command += ["pruner=choice(random,fps)", "descriptor=snap", "hydra.sweeper.repeat={seed.split:[0,1]}"]
-    return subprocess.Popen(
-        command, cwd=folder, env=environment(), stdout=output, stderr=output, start_new_session=True
-    )
-
-
-def check_mlflow(folder: Path, study) -> None:
-    """One run for each trial, whole, under one parent; the parent is the one that the study knows."""
-    from mlflow import MlflowClient
-
+def check_mlflow(folder: Path, place: Path) -> None:
+    """One run for each job that has ended, whole, under one parent."""
     client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
-    experiments = [one.experiment_id for one in client.search_experiments()]
-    runs = client.search_runs(experiments, max_results=5000)
-    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
-    trials = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
-    assert [run.info.run_id for run in parents] == [study.user_attrs["mlflow_parent"]]
-    assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {parents[0].info.run_id}
-    numbers = Counter(int(run.data.tags["search.trial"]) for run in trials)
-    assert numbers == Counter(trial.number for trial in counted(study))
+    runs = client.search_runs([one.experiment_id for one in client.search_experiments()], max_results=5000)
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    trials = [run for run in runs if run is not parent]
+    assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {parent.info.run_id}
+    ids = [read_record(path.parent).id for path in place.glob("[0-9]*/*/record.json")]
+    assert Counter(run.data.tags["tamis.id"] for run in trials) == Counter(ids)
     assert all(run.info.status != "RUNNING" for run in runs)
-    best = {
-        int(run.data.tags["search.trial"]) for run in trials if run.data.tags.get("search.best") == "true"
-    }
-    assert best == {trial.number for trial in study.best_trials}
 
 
-def check_folders(folder: Path, study) -> None:
+def check_folders(place: Path, study) -> None:
     """The records of each complete trial say what Optuna was told."""
     for trial in counted(study):
-        records = [read_record(path.parent) for path in (folder / str(trial.number)).glob("*/record.json")]
-        if trial.state.name != "COMPLETE":
-            continue
-        assert {record.status for record in records} == {"complete"}
-        for name, value in zip(
-            ("validation/force_mae_eV_per_A", "kept/fraction_of_atoms"), trial.values, strict=True
-        ):
+        records = [read_record(path.parent) for path in (place / str(trial.number)).glob("*/record.json")]
+        assert len(records) == 2 and {record.status for record in records} == {"complete"}
+        names = ("validation/force_mae_eV_per_A", "kept/fraction_of_atoms")
+        for name, value in zip(names, trial.values, strict=True):
             assert np.mean([record.metrics[name] for record in records]) == pytest.approx(value, rel=1e-12)
-        kept = {
-            override for override in trial.user_attrs["overrides"] if override.startswith("budget.fraction")
-        }
-        assert all(kept <= set(record.overrides) for record in records)
+        fraction = trial.params["budget.fraction"]
+        assert all(record.config["budget"]["fraction"] == fraction for record in records)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["dask", "basic"])
 @pytest.mark.parametrize(("n_trials", "n_kills"), [(60, 20)])
-def test_sixty_trials_and_twenty_kills(tmp_path, n_trials, n_kills):
+def test_sixty_trials_and_twenty_kills(tmp_path, n_trials, n_kills, launcher):
+    """The group is killed: the command, and with it the workers of this machine."""
     rng = np.random.default_rng(int(time.time()))
+    typed = (*SEARCH, f"hydra/launcher={launcher}")
     with (tmp_path / "output.txt").open("w") as output:
         for _ in range(2):  # the first makes the data set: kills are to hit the search
             begun = time.monotonic()
-            assert tamis(tmp_path, 1, output).wait() == 0, (tmp_path / "output.txt").read_text()[-2000:]
-        longest_s = 1.3 * (time.monotonic() - begun)  # a start, and a few trials, on whatever machine
-        kills = killed_until_whole(lambda: tamis(tmp_path, n_trials, output), n_kills, longest_s, rng)
+            first = tamis(tmp_path, *typed, "hydra.sweeper.n_trials=1", output=output)
+            assert first.wait() == 0, (tmp_path / "output.txt").read_text()[-2000:]
+        longest_s = 1.5 * (time.monotonic() - begun)  # a start, and a few trials, on whatever machine
+
+        def begin():
+            return tamis(tmp_path, *typed, f"hydra.sweeper.n_trials={n_trials}", output=output)
+
+        kills = killed_until_whole(begin, n_kills, longest_s, rng)
     assert kills >= n_kills, "the search was over before all kills: more trials are needed"
-    study = load(f"sqlite:///{tmp_path}/multirun/data_efficiency/study.db", "data_efficiency")
+    place = tmp_path / "multirun" / NAME
+    study = load(f"sqlite:///{place}/study.db", NAME)
     check_whole(study, n_trials)
-    check_folders(tmp_path / "multirun" / "data_efficiency", study)
-    check_mlflow(tmp_path, study)
+    check_folders(place, study)
+    check_mlflow(tmp_path, place)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["dask", "basic"])
+def test_ctrl_c_keeps_everything(tmp_path, launcher):
+    typed = (*SEARCH, f"hydra/launcher={launcher}", "hydra.sweeper.n_trials=40")
+    process = tamis(tmp_path, *typed)
+    place = tmp_path / "multirun" / NAME
+    while not (place / "1").is_dir():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    begun = time.monotonic()
+    said, _ = process.communicate()
+    assert process.returncode == 130 and "interrupted" in said, said
+    assert "Traceback" not in said
+    assert time.monotonic() - begun < 30
+    study = load(f"sqlite:///{place}/study.db", NAME)
+    assert not any(trial.state.name == "RUNNING" for trial in study.trials)
+    n = 1 + sum(trial.state.is_finished() for trial in counted(study))
+    assert tamis(tmp_path, *typed[:-1], f"hydra.sweeper.n_trials={n}").wait() == 0
+    study = load(f"sqlite:///{place}/study.db", NAME)
+    check_folders_of_ended(place, study, n)
+
+
+def check_folders_of_ended(place: Path, study, n: int) -> None:
+    ended = [trial for trial in counted(study) if trial.state.is_finished()]
+    assert len(ended) == n
+    assert all((place / str(trial.number)).is_dir() for trial in ended)

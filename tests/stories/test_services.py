@@ -12,12 +12,12 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-import optuna
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from tests.searches import check_whole, environment, load
+from tests.searches import tamis as search
 from tests.servers import PASSWORD, Line, MlflowServer, Postgres, S3Store
-from tests.studies import check_whole, counted, environment, load, make_app, search_here
 
 from tamis.records.record import COMPLETE, TrialRecord, read_record
 from tamis.sweeps import publish
@@ -230,93 +230,25 @@ def test_a_sweep_whose_server_goes_away_and_returns_is_whole_in_the_end(tmp_path
     check_once(replace(tracker, artifacts=True), tmp_path / "sweep")
 
 
-N = 24
-SEARCH = ["x=interval(-5, 5)", "kind=a,b", "sleep=0.3", f"hydra.sweeper.n_trials={N}"]
-
-
-def begin(folder: Path, said: Path, *overrides: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "app.py", "-m", *SEARCH, *overrides]
-    with said.open("w") as output:
-        return subprocess.Popen(
-            command, cwd=folder, env=environment(), stdout=output, stderr=output, text=True
-        )
-
-
-def trials_in(address: str) -> list[optuna.trial.FrozenTrial]:
-    """None while there is no study."""
-    try:
-        return load(address).trials
-    except (KeyError, optuna.exceptions.StorageInternalError):
-        return []
-
-
 @pytest.mark.slow
-def test_a_search_waits_for_its_database(tmp_path, postgres):
-    folder = make_app(tmp_path / "project")
-    address = postgres.create("waiting")
-    processes = [begin(folder, tmp_path / f"said{i}", f"hydra.sweeper.storage='{address}'") for i in range(2)]
-    while len({trial.user_attrs.get("worker") for trial in trials_in(address)} - {None}) < 2:
-        assert all(process.poll() is None for process in processes)
-        time.sleep(0.05)
-    postgres.stop()
-    try:
-        time.sleep(3)
-        ended = [process.poll() for process in processes]
-    finally:
-        postgres.start()
-    assert [process.wait() for process in processes] == [0, 0], (tmp_path / "said0").read_text()
-    assert ended == [None, None], "a process did not wait"
-    said = [(tmp_path / f"said{i}").read_text() for i in range(2)]
-    assert any("waiting up to 600 s" in one for one in said), "on one core the other waits for its turn"
-    study = load(address)
-    check_whole(study, N)
-    assert {trial.state.name for trial in counted(study)} <= {"COMPLETE", "PRUNED"}
-    other = search_here(folder, *SEARCH, "depth=1,2", f"hydra.sweeper.storage='{address}'")
-    assert "is another one" in other.stderr and "tamis:***@" in other.stderr and PASSWORD not in other.stdout
-    assert PASSWORD not in other.stderr.splitlines()[-1]
-
-
-@pytest.mark.slow
-def test_a_database_that_does_not_return_ends_the_search_with_a_sentence(tmp_path, postgres):
-    folder = make_app(tmp_path / "project")
+def test_a_database_that_goes_away_ends_a_search_with_a_sentence_and_the_command_goes_on(tmp_path, postgres):
     address = postgres.create("gone")
-    more = [f"hydra.sweeper.storage='{address}'", "hydra.sweeper.patience_s=1"]
-    process = begin(folder, tmp_path / "said", *more)
-    while not (folder / "jobs.txt").exists():
+    name = ["hydra.sweeper.study_name=gone", f"hydra.sweeper.storage='{address}'", "tracking=null"]
+    typed = [*name, "seed.select=range(0,999)", "hydra/launcher=basic", "hydra.sweeper.n_trials=12"]
+    process = search(tmp_path, *typed)
+    while not (tmp_path / "multirun" / "gone" / "0").is_dir():
         assert process.poll() is None
         time.sleep(0.05)
     postgres.stop()
     try:
-        assert process.wait() == 1
+        said, _ = process.communicate()
     finally:
         postgres.start()
-    told = (tmp_path / "said").read_text()
-    assert "has not answered for" in told and "patience_s=1" in told
-    assert PASSWORD not in told
-    ended = [trial for trial in load(address).trials if trial.state.is_finished()]
-    assert all(trial.value is not None for trial in ended if trial.state.name == "COMPLETE")
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert process.returncode == 1
+    assert "the storage of study gone failed" in said and "the same command goes on" in said
+    assert PASSWORD not in said
+    again = search(tmp_path, *typed)
+    assert again.wait() == 0, again.stdout.read()
+    check_whole(load(address, "gone"), 12)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path for path in files if PASSWORD.encode() in path.read_bytes()] == []
-
-
-@pytest.mark.slow
-def test_four_workers_on_one_database_and_one_server(tmp_path, postgres, tracker):
-    """A small slice of benchmarks/workers.py: the exact total, no failures, one run a trial."""
-    address = postgres.create("workers")
-    more = ["hydra/sweeper=study", "budget.fraction=interval(0.1,0.5)", "hydra.sweeper.n_trials=24"]
-    more += ["hydra.sweeper.n_jobs=4", f"hydra.sweeper.storage='{address}'", "hydra.sweep.dir=out"]
-    more += [
-        "+hydra.sweeper.observer={_target_:tamis.search_runs.SearchRuns,tracker:${tracking},plots:false}"
-    ]
-    more += [f"tracking.uri={tracker.uri}", f"tracking.experiment={tracker.experiment}"]
-    done = tamis(tmp_path, "-m", *QUICK[:-1], *more, "hydra.sweeper.study_name=workers")
-    assert done.returncode == 0, done.stderr
-    study = load(address, "workers")
-    check_whole(study, 24)
-    assert {trial.state.name for trial in counted(study)} == {"COMPLETE"}
-    assert len({trial.user_attrs["worker"] for trial in study.trials}) == 4
-    found = [one for one in runs(tracker) if one.data.tags["tamis.kind"] == "trial"]
-    numbers = Counter(int(one.data.tags["search.trial"]) for one in found)
-    assert numbers == Counter(trial.number for trial in counted(study))
-    assert {one.info.status for one in runs(tracker)} == {"FINISHED"}
-    check_no_secret(tmp_path, done.stdout + done.stderr, found)

@@ -9,9 +9,9 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from tamis.commands.endings import in_a_sentence
-from tamis.commands.run import without_objective
 from tamis.core.errors import TamisError
 from tamis.records.record import TrialRecord
+from tamis.sweeps.search.outcome import without_objective
 
 
 def full_disk() -> None:

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 from hydra import compose, initialize_config_dir
-from tests.studies import load, make_app, search_here
+from tests.searches import Toy
 
-from tamis.commands.run import for_search
 from tamis.core.conf_folder import config_folder
+from tamis.core.errors import TamisError
 from tamis.core.messages import in_one_line, print_failure
 from tamis.core.resolvers import register_resolvers
 from tamis.core.secrets import RedactingFormatter, redacted
@@ -147,19 +147,17 @@ def test_a_job_keeps_none():
     assert SECRET not in str(job) and job.overrides[0] == "pruner=random"
 
 
-def test_a_search_is_told_none():
-    told = for_search(secretive(), ["nothing"])
-    assert told["status"] == "failed" and SECRET not in str(told)
-    failed = TrialRecord(config={}, status=FAILED, reason=f"no http://me:{SECRET}@host")
-    assert for_search(failed, ["error"])["reason"] == "no http://me:***@host"
-
-
 def test_an_optuna_study_gets_none(tmp_path):
-    """What was typed is kept in each trial."""
-    folder = make_app(tmp_path)
-    typed = ["x=interval(0,1)", f"+address='http://me:{SECRET}@host'", "hydra.sweeper.n_trials=1"]
-    done = search_here(folder, *typed)
-    assert done.returncode == 0, done.stderr
-    (trial,) = load(f"sqlite:///{folder}/out/study.db").trials
-    assert "+address='http://me:***@host'" in trial.user_attrs["overrides"]
-    assert [path for path in folder.glob("out/study.db*") if SECRET.encode() in path.read_bytes()] == []
+    """Neither from why a trial failed, nor from what makes the study the same one."""
+
+    def run(job, folder, *more):
+        record = TrialRecord(config={}, status=FAILED, reason=f"no http://me:{SECRET}@host")
+        (folder / job.name).mkdir()
+        record.save(folder / job.name)
+
+    toy = Toy(tmp_path, run=run, n_trials=1)
+    with pytest.raises(TamisError, match="no trial of study toy is complete") as caught:
+        toy.run()
+    assert SECRET not in str(caught.value)
+    assert toy.study.trials[0].user_attrs["error"] == "no http://me:***@host"
+    assert [path for path in tmp_path.glob("study.db*") if SECRET.encode() in path.read_bytes()] == []

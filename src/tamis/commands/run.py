@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Hand the command line to Hydra; whatever goes wrong ends in a sentence and an exit status."""
     register_resolvers()
-    OmegaConf.register_new_resolver("tamis.fingerprint", fingerprint, replace=True)
     OmegaConf.register_new_resolver("tamis.sweep_name", sweep_name, replace=True)
     command = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(run)
     if os.environ.get("HYDRA_FULL_ERROR") == "1":  # for developers
@@ -87,8 +86,3 @@ def send(config: DictConfig, folder: Path) -> None:
             folder,
             folder,
         )
-
-
-def fingerprint(dataset: DictConfig) -> str:
-    """Fingerprint of a data set's structures and labels: ``${tamis.fingerprint:${dataset}}`` in a configuration."""
-    return str(instantiate(dataset, _convert_="all").load().fingerprint)

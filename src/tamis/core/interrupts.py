@@ -41,9 +41,14 @@ def heeding_interrupts() -> Iterator[None]:
         _raise_if_it_came()
 
 
-def _raise_if_it_came() -> None:
+def interrupted() -> bool:
+    """Whether Ctrl-C came; any thread may ask, while KeyboardInterrupt reaches the main one only."""
     handler = signal.getsignal(signal.SIGINT)
-    if isinstance(handler, Interrupts) and handler.came:
+    return isinstance(handler, Interrupts) and handler.came
+
+
+def _raise_if_it_came() -> None:
+    if interrupted():
         raise KeyboardInterrupt
 
 

@@ -35,3 +35,16 @@ def _opened(path: Path) -> int | None:
         with suppress(OSError):
             return os.open(path, flags)
     return None
+
+
+def is_held(path: Path) -> bool:
+    """Whether another process, or another part of this one, holds the lock of this file."""
+    if (handle := _opened(path)) is None:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False

@@ -8,7 +8,6 @@ from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, runtime_checkable
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.plugins.launcher import Launcher
 
 from tamis.core.errors import TamisError
@@ -65,6 +64,10 @@ class HasWorkers(Protocol):
 @contextmanager
 def workers_of(launcher: Launcher) -> Iterator[Workers | None]:
     """The workers of an instantiated launcher; None where it has none, and only its ``launch`` runs jobs."""
+    from hydra._internal.core_plugins.basic_launcher import (
+        BasicLauncher,  # Hydra makes the class anew when it starts
+    )
+
     if isinstance(launcher, BasicLauncher):
         yield InThisProcess()
     elif isinstance(launcher, HasWorkers):

@@ -1,0 +1,1 @@
+"""Searches: sweeps whose trials Optuna chooses (docs/search.md)."""
