@@ -5,6 +5,7 @@ from dataclasses import replace
 import ase.units
 import numpy as np
 import pytest
+from tests.crossing import crossed
 from tests.labelled import (
     alloy,
     copper,
@@ -82,15 +83,13 @@ def test_tables_of_units_are_those_by_which_files_are_read():
             assert factor * number == pytest.approx(1.0, rel=1e-9), f"{key} in {unit}"
 
 
-@pytest.mark.parametrize("name", WITH_FORCES)
-@pytest.mark.parametrize("unit", ENERGIES)
+@pytest.mark.parametrize(("name", "unit"), crossed(WITH_FORCES, ENERGIES))
 def test_energies_in_another_unit(name, unit):
     text = said(in_units(SOUND[name](), energy=ENERGIES[unit]))
     assert "times as large as the forces suggest" in text and f"dataset.units.energy={unit} " in text
 
 
-@pytest.mark.parametrize("name", WITH_FORCES)
-@pytest.mark.parametrize("unit", FORCES)
+@pytest.mark.parametrize(("name", "unit"), crossed(WITH_FORCES, FORCES))
 def test_forces_in_another_unit(name, unit):
     assert f"dataset.units.forces={unit})" in said(in_units(SOUND[name](), forces=FORCES[unit]))
 
@@ -106,12 +105,12 @@ def test_energies_and_forces_of_a_program_in_atomic_units_beside_positions_in_an
     assert "dataset.units.energy=hartree dataset.units.forces=hartree/bohr" in text
 
 
-@pytest.mark.parametrize("name", [*WITH_STRESS, "one atom"])
-@pytest.mark.parametrize("unit", ["gpa", "kbar", "bar"])
-@pytest.mark.parametrize("sign", ["", "-"])
-def test_stresses_in_another_unit_or_sign(name, unit, sign):
-    text = said(in_units(SOUND[name](), stress=STRESSES[unit] * (-1.0 if sign else 1.0)))
-    assert f"dataset.units.stress={sign}{unit})" in text
+@pytest.mark.parametrize(
+    ("name", "unit"), crossed([*WITH_STRESS, "one atom"], ["gpa", "-kbar", "bar", "-gpa", "kbar", "-bar"])
+)
+def test_stresses_in_another_unit_or_sign(name, unit):
+    number = STRESSES[unit.lstrip("-")] * (-1.0 if unit.startswith("-") else 1.0)
+    assert f"dataset.units.stress={unit})" in said(in_units(SOUND[name](), stress=number))
 
 
 @pytest.mark.parametrize("name", [*WITH_STRESS, "one atom"])

@@ -63,8 +63,8 @@ def _tracker(uri: str | None, experiment: str | None) -> Tracker:
 
 def _sync_sweep(place: Path, tracker: Tracker, console: Console) -> int:
     folder = SweepFolder(place)
-    sweep = folder.sweep()
-    assert sweep is not None  # its file was found
+    if (sweep := folder.sweep()) is None:
+        raise TamisError(f"{place / SWEEP_FILE} is gone")
     with folder.alone(), Publisher(tracker, folder, sweep) as publisher:
         pass
     console.print(f"{place}: {publisher.n_new} new, {publisher.n_there} already there", markup=False)
