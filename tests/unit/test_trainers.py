@@ -115,7 +115,12 @@ def test_a_potential_that_gives_nan_has_failed(silicon, tmp_path, monkeypatch):
             super().calculate(*arguments, **more)
             self.results["energy"] = np.nan
 
-    fake = program(tmp_path, "[pathlib.Path(n).write_text('<G/>') for n in ('gap.xml', 'gap.xml.sparseX.1')]")
+    term = '<gpCoordinates n_sparseX="0" dimensions="1" sparseX_filename="gap.xml.sparseX.1"/>'
+    xml = f'<G><gpSparse n_coordinate="1">{term}</gpSparse></G>'
+    writing = (
+        f"pathlib.Path('gap.xml').write_text({xml!r}); pathlib.Path('gap.xml.sparseX.1').write_text(' ')"
+    )
+    fake = program(tmp_path, writing)
     monkeypatch.setattr(gap_fit, "load_gap", lambda folder: Nan())
     monkeypatch.setattr(gap_fit, "read_gap_xml", lambda path: Element("GAP"))
     with pytest.raises(TamisError, match="gives NaN"):
