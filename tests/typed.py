@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from unittest import mock
 
+from tamis.cli import FLAGS
 from tamis.commands.endings import in_a_sentence
 
 
@@ -28,9 +29,14 @@ def typed(command: ModuleType, *arguments: object) -> int:
 def tamis_here(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """``tamis <words>`` typed in ``folder``; sweeps run on the basic launcher, and MLflow has its database there."""
     from tamis.commands.run import main
+    from tamis.sweeps import running
 
-    where = () if any("tracking" in word for word in words) else (f"tracking.uri={database(folder)}",)
-    given = ["tamis", *words, *where, *(["hydra/launcher=basic"] if "-m" in words else [])]
+    given = ["tamis", *(FLAGS.get(word, word) for word in words)]
+    if not any(word.startswith(("tracking=", "tracking.uri=")) for word in words):
+        given.append(f"tracking.uri={database(folder)}")
+    if "-m" in words and not any(word.startswith("hydra/launcher=") for word in words):
+        given.append("hydra/launcher=basic")
+    running._built.cache_clear()  # what has relative paths belongs to another folder
     out, err = io.StringIO(), io.StringIO()
     handlers, level = logging.root.handlers[:], logging.root.level
     with (
