@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.build import bulk
 from hydra.errors import InstantiationException
 from tests.fuzz.data_files import made
-from tests.fuzz.potentials import energy_of, gap, linear_basis, silicon, written
+from tests.fuzz.potentials import gap, linear_basis, silicon, written
 from tests.fuzz.structures import prepare_basis, settled_by_distance
 
 from tamis.bases.base import Basis
