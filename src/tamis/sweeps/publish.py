@@ -58,6 +58,11 @@ class Publisher:
         if self.tracker is not None:
             self._queue.put(name)
 
+    @property
+    def n_left(self) -> int:
+        """Trials whose run could not be written, since MLflow was away."""
+        return len(self._waiting)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -88,9 +93,8 @@ class Publisher:
 
     def _make_up(self) -> None:
         """Open the run of the sweep, and write what earlier starts left unwritten."""
-        if not self._try_to_open():
-            return
         self._waiting.extend(self.folder.names())
+        self._try_to_open()
         self._write_waiting()
 
     def _try_to_open(self) -> bool:
