@@ -32,8 +32,8 @@ def main() -> None:
         sys.exit(_run(words[0], words[1:]))
     if words in (["--help"], ["-h"]):
         lines = "\n".join(f"  tamis {name:<12} {what}" for name, what in COMMANDS.items())
-        print(HELP.format(commands=lines))
-        sys.stdout.flush()
+        with importlib.import_module("tamis.commands.endings").in_a_sentence():
+            print(HELP.format(commands=lines), flush=True)
     if words and words[0].isidentifier():
         sys.exit(
             f"tamis {words[0]} is no command; there are {', '.join(COMMANDS)}, and settings as key=value"

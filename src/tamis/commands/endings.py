@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ def in_a_sentence(interrupted: str = "nothing that was there is changed") -> Ite
     prepare()
     try:
         yield
+    except BrokenPipeError:  # whoever reads the output, such as head, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (HydraException, OmegaConfBaseException, TamisError, OSError) as error:
         print_failure(explain(error))
         sys.exit(1)

@@ -20,7 +20,7 @@ from tamis.tracking.tracker import Tracker
 log = logging.getLogger(__name__)
 PAUSE_S = 60.0
 """Seconds without a try after MLflow could not be reached: each try may take long."""
-FILES = ("results.csv", "errors.png", "search.html", PROTOCOL_FILE)
+FILES = ("results.csv", "errors.png", "best.csv", "search.html", PROTOCOL_FILE)
 """Files of the sweep's folder that its run gets as artifacts."""
 
 
