@@ -71,27 +71,22 @@ class Publisher:
         self._thread.join()
 
     def _work(self) -> None:
-        self._make_up()
+        self._waiting.extend(self.folder.names())  # those of earlier starts, which may be there
+        self._try_to_open()
         ends = False
         while not ends:
+            self._write_waiting()
             try:
                 item = self._queue.get(timeout=PAUSE_S if self._waiting else None)
             except Empty:
-                item = ""  # try again what waits
-            if item is None:
-                ends = True
-                self._pause_until = 0.0
-            elif item:
+                continue
+            if item is not None:
                 self._waiting.append(item)
-            self._write_waiting()
-        self._end()
-
-    def _make_up(self) -> None:
-        """Open the run of the sweep, and write what earlier starts left unwritten."""
-        if not self._try_to_open():
-            return
-        self._waiting.extend(self.folder.names())
+                continue
+            ends = True
+            self._pause_until = 0.0
         self._write_waiting()
+        self._end()
 
     def _try_to_open(self) -> bool:
         tracker = self.tracker
