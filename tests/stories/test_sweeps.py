@@ -142,9 +142,15 @@ def test_a_plan_is_not_run_as_one_trial(place):
 @pytest.mark.slow
 def test_launchers_of_hydra_run_grids(place):
     done = tamis(
-        place, "-m", *SMALL, "seed.select=0,1", *HERE[:2], "hydra/launcher=joblib", "hydra.sweep.dir=joblib"
+        place,
+        "-m",
+        *SMALL,
+        "seed.select=0,1",
+        *HERE[:2],
+        "hydra/launcher=joblib",
+        "hydra.sweep.dir='jöb lib'",
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    folder = place / "joblib"
+    folder = place / "jöb lib"
     assert {read_record(folder / name).status for name in records(folder)} == {COMPLETE}
     assert set(records(folder)) <= set(runs(place, "trial"))

@@ -8,7 +8,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,11 @@ class SweepFolder:
         """The record of a trial; None where it has none."""
         folder = self.path / name
         return read_record(folder) if (folder / RECORD_FILE).exists() else None
+
+    def known(self, job: Job) -> Job:
+        """The job under the name that it has in this folder; an earlier command may have had other overrides."""
+        there = [name for name in (job.name, *job.other_names) if (self.path / name).exists()]
+        return replace(job, name=there[0]) if there else job
 
     def done(self, jobs: Iterable[Job], retry_failed: bool = False) -> dict[str, str]:
         """Name -> status of the jobs that need not be run.

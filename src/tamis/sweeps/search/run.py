@@ -66,7 +66,7 @@ def run_search(
         composer.config(_pairs([*job, *settings.repeats[-1]]))
     definition = definition_of(settings, space, composer.config(()))
     folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
-    about = Sweep(f"search {settings.study_name}", redacted(list(typed)), settings.study_name)
+    about = Sweep(f"search {settings.study_name}", list(typed), settings.study_name)
     with folder.alone(), workers_of(launcher) as workers:
         if workers is None:
             raise TamisError("a search needs hydra/launcher=basic, dask or dask_*, which have workers")
