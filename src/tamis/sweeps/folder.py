@@ -18,8 +18,9 @@ from tamis.analysis.protocol import PROTOCOL_FILE, protocol_of
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
 from tamis.core.locks import LOCK_FILE
+from tamis.core.messages import listed
 from tamis.core.secrets import redacted
-from tamis.records.record import FAILED, INTERRUPTED, RECORD_FILE, RUNNING, TrialRecord, read_record
+from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.sweeps.job import Job, differences, identity
 from tamis.sweeps.running import RUNNING_FOLDER
 
@@ -126,16 +127,13 @@ class SweepFolder:
         for job in jobs:
             if (record := self.record(job.name)) is None:
                 continue
-            if record.status in (RUNNING, INTERRUPTED) or (retry_failed and record.status == FAILED):
+            if not record.status.has_ended or (retry_failed and record.status == FAILED):
                 continue
             before = identity(record.config)
             if unlike := differences(before, json.loads(json.dumps(identity(job.config)))):
-                more = (
-                    "" if len(unlike) <= MOST_DIFFERENCES else f", and {len(unlike) - MOST_DIFFERENCES} more"
-                )
                 raise TamisError(
                     f"{self.path / job.name} was run with other settings than this command gives "
-                    f"({'; '.join(unlike[:MOST_DIFFERENCES])}{more}); choose another hydra.sweep.dir, or set them back"
+                    f"({listed(unlike, MOST_DIFFERENCES)}); choose another hydra.sweep.dir, or set them back"
                 )
             found[job.name] = str(record.status)
         return found

@@ -9,11 +9,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
+from typing import TypeGuard
 
 from tamis.analysis.protocol import PROTOCOL_FILE
 from tamis.core.errors import TamisError
 from tamis.core.messages import in_one_line
-from tamis.records.record import RUNNING, SKIPPED
+from tamis.records.record import RUNNING, SKIPPED, TrialRecord
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.tracking.tracker import Tracker
 
@@ -126,10 +127,7 @@ class Publisher:
         except TamisError as error:  # damaged, or from elsewhere
             self.failed.append(str(error))
             return
-        if record is None or record.status in (
-            RUNNING,
-            SKIPPED,
-        ):  # a combination that means nothing is no run
+        if not _has_run(record):
             return
         if record.id in self._written:
             self.n_there += 1
@@ -166,7 +164,12 @@ class Publisher:
 def send_single(tracker: Tracker, folder: Path) -> bool:
     """Write the run of a trial that belongs to no sweep, unless it is there; returns whether it is new."""
     record = SweepFolder(folder.parent).record(folder.name)
-    if record is None or record.status in (RUNNING, SKIPPED) or tracker.has(record.id):
+    if not _has_run(record) or tracker.has(record.id):
         return False
     tracker.write(record, folder)
     return True
+
+
+def _has_run(record: TrialRecord | None) -> TypeGuard[TrialRecord]:
+    """Whether MLflow gets a run of it; a combination that means nothing is none."""
+    return record is not None and record.status not in (RUNNING, SKIPPED)

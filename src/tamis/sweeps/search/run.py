@@ -135,9 +135,7 @@ def _open(
     study = open_study(settings, space, definition, storage, folder.path)
     n_begun = sum(one.state != TrialState.WAITING for one in study.get_trials(deepcopy=False))
     stream = [n_begun] if n_begun else []
-    if (
-        settings.storage is not None
-    ):  # commands that begin together on one study must not draw the same points
+    if settings.storage is not None:  # commands that begin together must not draw the same points
         stream.append(crc32(str(folder.path).encode()))
     study.sampler = make_sampler(settings.sampler, space, stream)
     study.pruner = make_stopper(settings.stopper)
