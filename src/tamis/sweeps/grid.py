@@ -66,7 +66,7 @@ class Grid:
         """
         folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
         jobs = [folder.known(job) for job in composed(self.trials(plan_of(config), given, typed))]
-        about = Sweep(title_of(config, folder.path), [one.input_line for one in typed])
+        about = Sweep(title_of(config, folder.path), [str(one.input_line) for one in typed])
         if self.dry_run:
             describe(jobs, folder, about, self.measured, launcher)
             return
