@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from tamis.core.errors import TamisError
-from tamis.core.secrets import redacted
 from tamis.records.record import FAILED
 from tamis.sweeps.composing import Composer
 from tamis.sweeps.dry_run import describe
@@ -66,8 +65,8 @@ class Grid:
         TamisError : the sweep is not understood, or trials of it failed. HydraException : from Hydra, the same.
         """
         folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
-        jobs = composed(self.trials(plan_of(config), given, typed))
-        about = Sweep(title_of(config, folder.path), redacted([one.input_line for one in typed]))
+        jobs = [folder.known(job) for job in composed(self.trials(plan_of(config), given, typed))]
+        about = Sweep(title_of(config, folder.path), [str(one.input_line) for one in typed])
         if self.dry_run:
             describe(jobs, folder, about, self.measured, launcher)
             return
@@ -81,10 +80,10 @@ class Grid:
                 )
             with Publisher(instantiate(config.tracking), folder, sweep) as publisher:
                 run_jobs(left, folder, launcher, publisher)
-                records = print_end(folder, config)
-        if n_failed := sum(record.status == FAILED for record in records.values()):
+                statuses = print_end(folder, config)
+        if n_failed := sum(statuses.get(job.name) == FAILED for job in jobs):
             raise TamisError(
-                f"{n_failed} of {len(records)} trials failed; the reasons are above. Mend what they name and give the "
+                f"{n_failed} of {len(jobs)} trials failed; the reasons are above. Mend what they name and give the "
                 "same command with hydra.sweeper.retry_failed=true"
             )
 
@@ -140,9 +139,11 @@ def composed(trials: Sequence[Listed]) -> list[Job]:
         own = [line for line in lines if line not in common]
         config = composer.config(tuple((key, text) for key, _, text in (line.partition("=") for line in own)))
         same = json.dumps(identity(config), sort_keys=True)
-        if same not in jobs:
-            labels = {"block": block} if block else {}
-            jobs[same] = Job(name_of(config, lines), tuple(redacted(list(lines))), config, labels)
+        name = name_of(config, lines)
+        if same in jobs:
+            jobs[same] = replace(jobs[same], other_names=(*jobs[same].other_names, name))
+        else:
+            jobs[same] = Job(name, tuple(lines), config, {"block": block} if block else {})
     return list(jobs.values())
 
 

@@ -66,7 +66,7 @@ def run_search(
         composer.config(_pairs([*job, *settings.repeats[-1]]))
     definition = definition_of(settings, space, composer.config(()))
     folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
-    about = Sweep(f"search {settings.study_name}", redacted(list(typed)), settings.study_name)
+    about = Sweep(f"search {settings.study_name}", list(typed), settings.study_name)
     with folder.alone(), workers_of(launcher) as workers:
         if workers is None:
             raise TamisError("a search needs hydra/launcher=basic, dask or dask_*, which have workers")
@@ -135,9 +135,7 @@ def _open(
     study = open_study(settings, space, definition, storage, folder.path)
     n_begun = sum(one.state != TrialState.WAITING for one in study.get_trials(deepcopy=False))
     stream = [n_begun] if n_begun else []
-    if (
-        settings.storage is not None
-    ):  # commands that begin together on one study must not draw the same points
+    if settings.storage is not None:  # commands that begin together must not draw the same points
         stream.append(crc32(str(folder.path).encode()))
     study.sampler = make_sampler(settings.sampler, space, stream)
     study.pruner = make_stopper(settings.stopper)
