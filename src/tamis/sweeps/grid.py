@@ -21,7 +21,7 @@ from tamis.core.secrets import redacted
 from tamis.records.record import FAILED
 from tamis.sweeps.composing import Composer
 from tamis.sweeps.dry_run import describe
-from tamis.sweeps.ending import print_end
+from tamis.sweeps.ending import print_end, refuse_failures
 from tamis.sweeps.execute import run_jobs
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job, identity, name_of
@@ -82,11 +82,7 @@ class Grid:
             with Publisher(instantiate(config.tracking), folder, sweep) as publisher:
                 run_jobs(left, folder, launcher, publisher)
                 records = print_end(folder, config)
-        if n_failed := sum(record.status == FAILED for record in records.values()):
-            raise TamisError(
-                f"{n_failed} of {len(records)} trials failed; the reasons are above. Mend what they name and give the "
-                "same command with hydra.sweeper.retry_failed=true"
-            )
+        refuse_failures(sum(record.status == FAILED for record in records.values()), len(records))
 
     def trials(self, plan: Plan | None, given: Sequence[Override], typed: Sequence[Override]) -> list[Listed]:
         """Block and overrides of every trial.
