@@ -56,8 +56,13 @@ def killed_until_whole(
     n_parents: int,
     n_workers: int,
     rng: random.Random,
+    longest_s: float,
 ) -> Counter[str]:
     """Start a sweep in ``folder`` and kill it again and again; the last start is left alone.
+
+    Parameters
+    ----------
+    longest_s : between the beginning of some work and a kill.
 
     Returns
     -------
@@ -72,7 +77,7 @@ def killed_until_whole(
         elif not wait_for_work(parent, folder):
             break
         else:
-            time.sleep(rng.uniform(0, 0.3))
+            time.sleep(rng.uniform(0, longest_s))
         if kind == "worker" and (found := workers(parent)):
             with suppress(psutil.NoSuchProcess):
                 rng.choice(found).send_signal(signal.SIGKILL)

@@ -44,7 +44,9 @@ def start(place: Path, n_trials: int) -> subprocess.Popen[str]:
 )
 def test_killed_at_any_moment_nothing_is_lost_and_nothing_twice(tmp_path, n_parents, n_workers, n_trials):
     grid, rng = tmp_path / "grid", random.Random(n_trials)
-    made = killed_until_whole(lambda: start(tmp_path, n_trials), grid, n_parents, n_workers, rng)
+    made = killed_until_whole(
+        lambda: start(tmp_path, n_trials), grid, n_parents, n_workers, rng, 0.03 * n_trials
+    )
     assert made.total() >= 0.8 * (n_parents + n_workers), made
     found = {path.parent.name: read_record(path.parent) for path in grid.glob("*/record.json")}
     assert len(found) == n_trials

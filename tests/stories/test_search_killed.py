@@ -69,10 +69,12 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_twice(
         typed.append("hydra.launcher.cluster.n_workers=2")
     place = tmp_path / "multirun" / NAME
     with (tmp_path / "told.txt").open("a") as told:
-        made = killed_until_whole(
-            lambda: tamis(tmp_path, *typed, output=told), place, n_parents, n_workers, random.Random(n_trials)
-        )
-    print(made)
+
+        def begin():
+            return tamis(tmp_path, *typed, output=told)
+
+        rng = random.Random(n_trials)
+        made = killed_until_whole(begin, place, n_parents, n_workers, rng, 0.03 * n_trials)
     assert made.total() >= 0.8 * (n_parents + n_workers), made
     study = load(f"sqlite:///{place}/study.db", NAME)
     check_whole(study, n_trials)

@@ -16,7 +16,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from tamis.core.errors import TamisError
 from tamis.core.secrets import redacted
 from tamis.records.record import FAILED
 from tamis.sweeps.composing import Composer
