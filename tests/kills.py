@@ -38,13 +38,14 @@ def under_way(folder: Path) -> Counter[str]:
     return Counter({name: n for name, n in begun.items() if not (folder / name).exists()})
 
 
-def wait_for_work(parent: subprocess.Popen[str], folder: Path) -> bool:
-    """Wait until a job runs, and none would fail if it were killed; False when the command has ended."""
+def wait_for_work(parent: subprocess.Popen[str], folder: Path, needs_worker: bool) -> bool:
+    """Wait until a job was begun, and none would fail if it were killed; False when the command has ended."""
     ends = time.monotonic() + PATIENCE_S
     while parent.poll() is None:
         assert time.monotonic() < ends
         begun = under_way(folder)
-        if begun and max(begun.values()) <= ALLOWED_DEATHS:
+        may_die = bool(begun) and max(begun.values()) <= ALLOWED_DEATHS
+        if may_die and (workers(parent) or not needs_worker):
             return True
         time.sleep(0.02)
     return False
@@ -74,7 +75,7 @@ def killed_until_whole(
     for kind in kills:
         if kind == "parent" and rng.random() < 0.3:  # whatever it does at its start
             time.sleep(rng.uniform(0, 5))
-        elif not wait_for_work(parent, folder):
+        elif not wait_for_work(parent, folder, kind == "worker"):
             break
         else:
             time.sleep(rng.uniform(0, longest_s))

@@ -67,7 +67,7 @@ def logged(place: Path) -> list[str]:
 
 def test_the_workers_of_a_killed_command_end_at_once(tmp_path):
     parent = start(tmp_path, 12)
-    assert wait_for_work(parent, tmp_path / "grid")
+    assert wait_for_work(parent, tmp_path / "grid", True)
     left = workers(parent)
     parent.kill()
     parent.wait()
