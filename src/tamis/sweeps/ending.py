@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tamis.analysis.averages import AVERAGE
 from tamis.analysis.points import points_of, write_table
+from tamis.core.errors import TamisError
 from tamis.records.record import COMPLETE, Status
 from tamis.report.curves import draw_curves
 from tamis.report.tables import print_sweep
@@ -28,6 +29,15 @@ def print_end(folder: SweepFolder, config: DictConfig) -> dict[str, Status]:
     if any(record.status == COMPLETE for record in records.values()):
         say_next(folder.path)
     return {name: record.status for name, record in records.items()}
+
+
+def refuse_failures(n_failed: int, n: int) -> None:
+    """Raise TamisError, which gives the exit status 1, if any of ``n`` trials failed."""
+    if n_failed:
+        raise TamisError(
+            f"{n_failed} of {n} trials failed; the reasons are above. Mend what they name and give the same command "
+            "with hydra.sweeper.retry_failed=true"
+        )
 
 
 def say_next(folder: Path) -> None:

@@ -16,11 +16,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from tamis.core.errors import TamisError
 from tamis.records.record import FAILED
 from tamis.sweeps.composing import Composer
 from tamis.sweeps.dry_run import describe
-from tamis.sweeps.ending import print_end
+from tamis.sweeps.ending import print_end, refuse_failures
 from tamis.sweeps.execute import run_jobs
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job, identity, name_of
@@ -81,11 +80,7 @@ class Grid:
             with Publisher(instantiate(config.tracking), folder, sweep) as publisher:
                 run_jobs(left, folder, launcher, publisher)
                 statuses = print_end(folder, config)
-        if n_failed := sum(statuses.get(job.name) == FAILED for job in jobs):
-            raise TamisError(
-                f"{n_failed} of {len(jobs)} trials failed; the reasons are above. Mend what they name and give the "
-                "same command with hydra.sweeper.retry_failed=true"
-            )
+        refuse_failures(sum(statuses.get(job.name) == FAILED for job in jobs), len(jobs))
 
     def trials(self, plan: Plan | None, given: Sequence[Override], typed: Sequence[Override]) -> list[Listed]:
         """Block and overrides of every trial.

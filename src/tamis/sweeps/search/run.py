@@ -21,6 +21,7 @@ from tamis.core.errors import TamisError
 from tamis.core.secrets import redacted
 from tamis.parts import build_part
 from tamis.sweeps.composing import Composer
+from tamis.sweeps.ending import refuse_failures
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.grid import BASE
 from tamis.sweeps.job import identity
@@ -32,7 +33,7 @@ from tamis.sweeps.search.plots import PAGE, leave_plots
 from tamis.sweeps.search.search import Search
 from tamis.sweeps.search.settings import SearchSettings
 from tamis.sweeps.search.space import Space
-from tamis.sweeps.search.studies import address_of, open_storage, open_study, storage_failure
+from tamis.sweeps.search.studies import address_of, ended, open_storage, open_study, storage_failure
 from tamis.sweeps.workers import Workers, workers_of
 
 
@@ -51,7 +52,7 @@ def run_search(
 
     Raises
     ------
-    TamisError : the settings make no search, or it did not come to its end.
+    TamisError : the settings make no search, it did not come to its end, or trials failed.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -85,6 +86,7 @@ def run_search(
             if settings.plots:
                 leave_plots(search.study, folder.path)
     _say_end(search)
+    refuse_failures(search.n_failed, len(ended(search.study)))
 
 
 def definition_of(settings: SearchSettings, space: Space, config: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +163,7 @@ def _say_end(search: Search) -> None:
     console, folder = Console(highlight=False, soft_wrap=True), search.folder.path
     best = ", ".join(map(str, sorted(best_numbers(search.study)))) or "none"
     files = ", ".join(str(folder / name) for name in (TABLE_FILE, PAGE) if (folder / name).exists())
-    console.print(f"{search.tally()}; best: trial {best}\nfiles:  {files}", markup=False)
+    console.print(f"{search.tally()}\nbest:   trial {best}\nfiles:  {files}", markup=False)
     console.print(
         f"next:   tamis best {folder}    a table; --rerun runs a trial again with its files", markup=False
     )
