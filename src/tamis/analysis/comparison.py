@@ -209,8 +209,8 @@ def _chosen(curves: Sequence[Curve], pruner: str, protocol: Protocol | None) -> 
 
 def _errors(curve: Curve, reader: Reader) -> TestErrors | None:
     """Errors of each point of a curve, which may come from several trials."""
-    parts = [(part, i) for trial, i in curve.source if (part := reader.read(trial)) is not None]
-    if len(parts) < len(curve.source) or len({part.layout for part, _ in parts}) > 1:
+    parts = [(part, p.number) for p in curve.points if (part := reader.read(p.trial)) is not None]
+    if len(parts) < len(curve.points) or len({part.layout for part, _ in parts}) > 1:
         return None
     return TestErrors(
         parts[0][0].layout,

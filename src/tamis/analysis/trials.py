@@ -101,6 +101,12 @@ def read_trials(folders: Iterable[Path]) -> list[Trial]:
         return [_read(folder, shared) for folder in folders]
 
 
+def trials_of(records: Mapping[Path, TrialRecord]) -> list[Trial]:
+    """The same of records that were read before, by folder."""
+    shared = Shared()
+    return [trial_of(record, folder, shared) for folder, record in records.items()]
+
+
 @dataclass
 class Shared:
     """Keeps equal configurations and data sets once: thousands of trials have some dozens of them."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from tamis.analysis.arms import Curve, Ground
+from tamis.analysis.arms import Ground, Point
 from tamis.analysis.trials import Metrics
 from tamis.core.metrics import (
     BULK_MODULUS,
@@ -20,29 +21,27 @@ from tamis.core.metrics import (
     property_error,
 )
 
-Measured = tuple[Curve, Metrics]
 SHOWN = (LATTICE_CONSTANT, C11, C12, C44, BULK_MODULUS, VACANCY_FORMATION, VACANCY_MIGRATION)
 """Properties that a pruned set may spoil; the others are in properties.json."""
 
 
-def less_whole_pool(measured: Sequence[Measured]) -> list[Measured]:
+def less_whole_pool(measured: Sequence[Point]) -> list[Point]:
     """Measurements of smaller sets, with differences to the whole pool's potential in place of errors.
 
-    They have the names and units of errors: the potential of the whole pool stands where a reference would. A curve
+    They have the names and units of errors: the potential of the whole pool stands where a reference would. A point
     without such a potential, of the same ground, model and split, is left out. measured : any number of grounds.
     """
     whole: dict[tuple[Ground, str, int], Metrics] = {}
-    for curve, point in measured:
-        if point[FRACTION_OF_STRUCTURES] == 1.0:
-            whole.setdefault((curve.ground, curve.model, curve.seeds[0]), point)
-    found: list[Measured] = []
-    for curve, point in measured:
-        reference = whole.get((curve.ground, curve.model, curve.seeds[0]))
-        differences = (
-            _differences(point, reference) if reference and point[FRACTION_OF_STRUCTURES] < 1.0 else {}
-        )
-        if differences:
-            found.append((curve, {name: point[name] for name in SIZES} | differences))
+    for point in measured:
+        if point.metrics[FRACTION_OF_STRUCTURES] == 1.0:
+            whole.setdefault((point.ground, point.model, point.seeds[0]), point.metrics)
+    found: list[Point] = []
+    for point in measured:
+        reference = whole.get((point.ground, point.model, point.seeds[0]))
+        is_smaller = point.metrics[FRACTION_OF_STRUCTURES] < 1.0
+        if reference and is_smaller and (differences := _differences(point.metrics, reference)):
+            sizes = {name: point.metrics[name] for name in SIZES}
+            found.append(replace(point, metrics=sizes | differences))
     return found
 
 

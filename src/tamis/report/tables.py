@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from rich.markup import escape
 
-from tamis.analysis.arms import BASELINES
-from tamis.analysis.averages import AVERAGE, alike
+from tamis.analysis.arms import BASELINES, Ground, Point
+from tamis.analysis.averages import AVERAGE, alike, average
 from tamis.analysis.matrix import Matrix, matrices
-from tamis.analysis.points import Point, average, points_of
 from tamis.core.messages import in_one_line, print_failure
 from tamis.core.metrics import (
     ENERGY_MAE,
@@ -32,7 +31,6 @@ from tamis.core.names import printable
 from tamis.core.secrets import redacted
 from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, TrialRecord
 from tamis.report.document import Cell, Row, Table
-from tamis.report.matrix import rows_of
 from tamis.report.numbers import number
 from tamis.report.terminal import console_of, show
 from tamis.report.trial_physics import physics_table
@@ -138,17 +136,19 @@ def _error(metrics: Mapping[str, float], part: str, mae: str) -> str:
     return f"{number(metrics[error(part, mae)])} ({number(metrics.get(error(part, RMSE_OF[mae])))})"
 
 
-def print_sweep(records: Mapping[str, TrialRecord], folder: Path, tracking_uri: str | None) -> None:
+def print_sweep(
+    records: Mapping[str, TrialRecord], points: Sequence[Point], folder: Path, tracking_uri: str | None
+) -> None:
     """Results of a sweep: one row a combination of choices and budget, averaged over seeds.
 
-    records : by the name of the trial's folder. tracking_uri : None where nothing went to MLflow.
+    records : by the name of the trial's folder. points : of their curves. tracking_uri : None where nothing went to
+    MLflow.
     """
     console = console_of()
     counts = Counter(record.status for record in records.values())
     for read_as in sorted({record.dataset.read_as for record in records.values()} - {""}):
         console.print(f"data: {escape(printable(read_as))}", highlight=False, soft_wrap=True)
-    if counts[COMPLETE]:
-        points = list(points_of(list(records.values())))
+    if points:
         table = sweep_table(points)
         show(table, console, len(table.columns) - N_NUMBERS)
         for matrix, about in matrices(points):
@@ -176,24 +176,24 @@ def _failures(records: Mapping[str, TrialRecord]) -> dict[str, list[str]]:
 
 
 def sweep_table(points: Sequence[Point]) -> Table:
-    """Geometric means of test errors over seeds, by model, budget, pruner and descriptor."""
-    groups: dict[tuple[str, str, str, str, str], list[Point]] = {}
+    """Geometric means of test errors over seeds, by data set, model, budget, pruner and descriptor."""
+    groups: dict[tuple[Ground, str, str, str, str], list[Point]] = {}
     for point in points:
-        key = (point.setting, point.model, point.budget, point.pruner, point.descriptor)
+        key = (point.ground, point.model, point.budget, point.pruner, point.descriptor)
         groups.setdefault(key, []).append(point)
     # budgets from small to large, whatever they are called
     sizes = {key[2]: average(mine, KEPT_ATOMS) for key, mine in groups.items()}
-    several = any(key[0] for key in groups)
+    several = len({key[0] for key in groups}) > 1
     rows: list[Row] = []
     ordered = sorted(groups, key=lambda k: (k[:2], sizes[k[2]], k[3] not in FIRST_ROWS, k[3:]))
     for key in ordered:
-        setting, model, _, pruner, descriptor = key
+        ground, model, _, pruner, descriptor = key
         mine = groups[key]
         kept = [f"{average(mine, size):.0f}" for size in (KEPT_STRUCTURES, KEPT_ATOMS)]
         errors = [number(average(mine, error(TEST, name))) for name in ERRORS]
-        words = [setting, model, pruner, descriptor] if several else [model, pruner, descriptor]
+        words = [ground.name] * several + [model, pruner, descriptor]
         rows.append([*words, *kept, str(len(mine)), *errors])
-    names = ["varied"] * several + ["model", "pruner", "descriptor"]
+    names = ["data"] * several + ["model", "pruner", "descriptor"]
     columns = [*names, "kept\nstructures", "atoms", "seeds", *ERRORS.values()]
     breaks = [i + 1 for i, (a, b) in enumerate(pairwise(ordered)) if a[:3] != b[:3]]
     title = f"test errors ({AVERAGE} over seeds)"
@@ -203,20 +203,24 @@ def sweep_table(points: Sequence[Point]) -> Table:
 def matrix_table(matrix: Matrix, about: str) -> Table:
     """Errors relative to random; the best of a row is green, the own descriptor's is marked."""
 
-    def cell(i: int, j: int) -> Cell:
-        value = matrix.values[i, j]
-        is_best = value == np.nanmin(matrix.values[i])
-        return Cell(
-            f"{value:.2f}" if value == value else "", bool(matrix.own[i, j]), "good" if is_best else ""
-        )
-
+    best = np.nanmin(matrix.values, axis=1)
+    rows: list[Row] = [
+        [
+            model,
+            *(
+                Cell(f"{value:.2f}" if value == value else "", bool(own), "good" if value == best[i] else "")
+                for value, own in zip(matrix.values[i], matrix.own[i], strict=True)
+            ),
+        ]
+        for i, model in enumerate(matrix.rows)
+    ]
     title = f"test force MAE relative to random, {about}; = own descriptor, best of a row in green"
-    return Table("matrix", title, ["model \\ pruned with", *matrix.columns], rows_of(matrix, cell))
+    return Table("matrix", title, ["model \\ pruned with", *matrix.columns], rows)
 
 
-def _unequal(groups: Mapping[tuple[str, str, str, str, str], Sequence[Point]]) -> str:
+def _unequal(groups: Mapping[tuple[Ground, str, str, str, str], Sequence[Point]]) -> str:
     """Says so where the sets that one budget gave differ in their atoms; empty where they do not."""
-    sizes: dict[tuple[str, ...], list[float]] = {}
+    sizes: dict[tuple[Ground, str, str], list[float]] = {}
     for key, points in groups.items():
         sizes.setdefault(key[:3], []).append(average(points, KEPT_ATOMS))
     if all(map(alike, sizes.values())):
