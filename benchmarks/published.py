@@ -108,7 +108,7 @@ def sweep(
 ) -> list[Row]:
     """The results of the sweep, or of the part that ``only`` leaves (overrides such as ``model=snap``)."""
     command = [
-        *(sys.executable, "-m", "tamis.commands.run", "-m", f"experiment={publication.experiment}"),
+        *(sys.executable, "-m", "tamis.cli", "-m", f"experiment={publication.experiment}"),
         *(*publication.overrides, *only, f"hydra.sweep.dir={folder}", "tracking=null", "artifacts=false"),
         *([] if root is None else [f"dataset.root={root.absolute()}"]),
         f"store.root={store.absolute() if store else folder / 'store'}",

@@ -105,7 +105,7 @@ def tamis(disk: Path, *more: str) -> subprocess.CompletedProcess[str]:
         "store.n_jobs=1",
         *more,
     ]
-    command = [sys.executable, "-m", "tamis.commands.run", *typed]
+    command = [sys.executable, "-m", "tamis.cli", *typed]
     return subprocess.run(command, cwd=disk, capture_output=True, text=True)
 
 

@@ -287,7 +287,7 @@ def test_a_choice_that_is_a_number_ends_in_a_sentence(tmp_path):
     import sys
 
     done = subprocess.run(
-        [sys.executable, "-m", "tamis.commands.run", "model=1.5"],
+        [sys.executable, "-m", "tamis.cli", "model=1.5"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

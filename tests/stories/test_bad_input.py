@@ -394,7 +394,7 @@ def command(*arguments: str) -> list[str]:
     flags = [a for a in arguments if a == "-m"]
     rest = [a for a in arguments if a != "-m"]
     data = () if any(a.startswith("dataset.train=") for a in rest) else ("dataset.train=good.xyz",)
-    return [sys.executable, "-m", "tamis.commands.run", *flags, *OWN_DATA, *data, *SMALL, *rest]
+    return [sys.executable, "-m", "tamis.cli", *flags, *OWN_DATA, *data, *SMALL, *rest]
 
 
 def tamis(folder: Path, *arguments: str) -> subprocess.CompletedProcess:

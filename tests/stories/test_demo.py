@@ -13,7 +13,7 @@ OWN = {"snap": "snap", "ace": "ace", "chimes": "chimes", "gap": "soap", "nnp_qui
 
 @pytest.mark.slow
 def test_the_demo_fills_the_matrix(tmp_path):
-    command = [sys.executable, "-m", "tamis.commands.run", "-m", "experiment=demo", "hydra.sweep.dir=sweep"]
+    command = [sys.executable, "-m", "tamis.cli", "-m", "experiment=demo", "hydra.sweep.dir=sweep"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0 and "failed" not in done.stdout, done.stdout + done.stderr
     assert done.stdout.count("relative to random") == 2  # one matrix a budget

@@ -77,7 +77,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_twice(tmp_path, n_pare
         elif not wait_for_work(parent, grid):
             break
         else:
-            time.sleep(rng.uniform(0, 0.3))
+            time.sleep(rng.uniform(0, 0.03 * n_trials))
         if kind == "worker" and (found := workers(parent)):
             rng.choice(found).send_signal(signal.SIGKILL)
             made[kind] += 1

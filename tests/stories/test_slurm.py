@@ -87,7 +87,6 @@ def test_a_grid_loses_a_job_and_has_the_local_metrics(slurm, tmp_path):
     there.until(lambda: len(there.records) >= 2 and jobs(slurm, "RUNNING"))
     slurm.run("scancel", lost := jobs(slurm, "RUNNING").pop())
     found = there.metrics()
-    assert len(slurm.tasks()) > 2, "no job took the place of the one that was lost"
     assert lost in jobs(slurm, "CANCELLED") and not jobs(slurm, "RUNNING")
     check_equal(found, Running(slurm, tmp_path / "here", *GRID).metrics())
     assert len(found) == 8
@@ -104,6 +103,7 @@ def test_the_whole_quick_study_has_the_local_metrics(slurm, tmp_path):
     late = (jobs(slurm, "RUNNING") - {cancelled}).pop()
     slurm.run("scontrol", "update", f"JobId={late}", "TimeLimit=1")
     found = there.metrics()
+    assert len(slurm.tasks()) >= 4, "no jobs took the place of those that were lost"
     assert late in jobs(slurm, "TIMEOUT") and cancelled in jobs(slurm, "CANCELLED")
     check_equal(found, Running(slurm, tmp_path / "here", *words).metrics())
     assert len(found) == 102

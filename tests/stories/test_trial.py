@@ -10,8 +10,10 @@ import ase.io
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from tests.typed import typed
 
 from tamis.bases.snap import read_snap
+from tamis.commands import sync
 from tamis.data.sources.sw_silicon import SwSilicon
 from tamis.evaluation.errors import Residuals, error_metrics
 from tamis.models.linear import LinearPotential
@@ -28,11 +30,12 @@ CURVE = (
     "budget=curve",
     "budget.fractions=[0.1,0.4]",
     "hydra.sweep.dir=sweep",
+    "hydra/launcher=basic",
 )
 
 
 def tamis(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "tamis.commands.run", *arguments]
+    command = [sys.executable, "-m", "tamis.cli", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
@@ -61,20 +64,20 @@ def runs(place) -> list:
 
 
 def test_a_sweep_runs_what_means_something_and_says_why_it_skips_the_rest(place):
-    records = {folder.name: record(folder) for folder in (place / "sweep").glob("[0-9]*")}
+    records = {folder.name: record(folder) for folder in (place / "sweep").glob("snap-*")}
     outcome = {
         (r["config"]["choices"]["descriptor"], r["config"]["choices"]["pruner"]): (r["status"], r["reason"])
         for r in records.values()
     }
+    assert len(records) == len(outcome) == 3  # random is the same trial with any descriptor
     assert outcome["snap", "fps"] == outcome["none", "random"] == ("complete", "")
-    assert outcome["none", "fps"][0] == outcome["snap", "random"][0] == "skipped"
-    assert "needs a descriptor" in outcome["none", "fps"][1]
-    assert "descriptor=none" in outcome["snap", "random"][1]
+    assert outcome["none", "fps"][0] == "skipped" and "needs a descriptor" in outcome["none", "fps"][1]
 
 
 def test_the_last_thing_printed_is_the_result_and_where_it_is(place):
     sweep, single = (place / "sweep.txt").read_text(), (place / "single.txt").read_text()
-    assert "mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db" in sweep.splitlines()[-1]
+    assert "mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db" in sweep
+    assert "tamis report sweep" in sweep and "tamis pick sweep" in sweep.splitlines()[-1]
     assert "force, eV/Å" in single and str(place / "single") in single.splitlines()[-1]
     assert "Traceback" not in sweep + single
 
@@ -128,7 +131,7 @@ def test_a_curve_has_its_number_of_structures_as_step(place, runs):
 
 
 def test_every_point_of_a_curve_leaves_its_test_errors(place):
-    for folder in (place / "sweep").glob("[0-9]*"):
+    for folder in (place / "sweep").glob("snap-*"):
         said = record(folder)
         if said["status"] == "complete":
             with (folder / "test_errors.csv").open() as file:
@@ -142,13 +145,11 @@ def test_a_folder_that_holds_results_is_not_written_again(place):
     single = tamis(place, *QUICK, "hydra.run.dir=single")
     assert single.returncode == 1 and "choose another hydra.run.dir" in single.stderr
     assert (place / "single" / "record.json").read_bytes() == before
-    sweep = tamis(place, *CURVE)
-    assert sweep.returncode == 1 and "choose another hydra.sweep.dir" in sweep.stderr
 
 
 def test_commands_that_start_together_in_an_empty_folder_all_reach_mlflow(tmp_path):
     """The database is made and migrated by the first, while the others wait."""
-    command = [sys.executable, "-m", "tamis.commands.sync", "trials"]
+    command = [sys.executable, "-m", "tamis.cli", "sync", "trials"]
     (tmp_path / "trials" / "0").mkdir(parents=True)
     TrialRecord(config={"choices": {}}, status="complete").save(tmp_path / "trials" / "0")
     together = [subprocess.Popen(command, cwd=tmp_path) for _ in range(3)]
@@ -158,19 +159,12 @@ def test_commands_that_start_together_in_an_empty_folder_all_reach_mlflow(tmp_pa
     assert [run for run in found if run.data.tags["tamis.kind"] == "trial"]
 
 
-def test_runs_that_mlflow_lost_are_made_up_from_the_records(place, runs, tmp_path):
+def test_runs_that_mlflow_lost_are_made_up_from_the_records(place, runs, tmp_path, monkeypatch, capsys):
     uri = f"sqlite:///{tmp_path}/new.db"
-    command = [
-        sys.executable,
-        "-m",
-        "tamis.commands.sync",
-        "sweep",
-        f"tracking.uri={uri}",
-        f"tracking.artifact_root={tmp_path}/a",
-    ]
+    monkeypatch.chdir(tmp_path)
     for said in ("2 new", "0 new, 2 already there"):  # the second time there is nothing left to do
-        again = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True)
-        assert said in again.stdout
+        assert typed(sync, place / "sweep", "--uri", uri) == 0
+        assert said in capsys.readouterr().out
     client = MlflowClient(uri)
     trials = client.search_runs(
         [client.get_experiment_by_name("tamis").experiment_id], "tags.`tamis.kind` = 'trial'"

@@ -1,4 +1,4 @@
-"""Plan, limits, averages and extrapolation of MD, without running any."""
+"""Schedule, limits, averages and extrapolation of MD, without running any."""
 
 import json
 from dataclasses import asdict, replace
@@ -19,12 +19,12 @@ from tamis.evaluation.dynamics import Dynamics, artifacts, guards, reference, st
 from tamis.evaluation.dynamics.engine import Integration
 from tamis.evaluation.dynamics.extrapolation import Extrapolation, axes, nearest
 from tamis.evaluation.dynamics.guards import Guards, Limits, cause_of, shortest_distance, shortest_in
-from tamis.evaluation.dynamics.plan import NPT, NVE, NVT, Plan, Run, evenly, supercell
+from tamis.evaluation.dynamics.plan import NPT, NVE, NVT, Run, Schedule, evenly, supercell
 from tamis.evaluation.dynamics.reference import Averages, Reference
 from tamis.evaluation.dynamics.trajectory import FINISHED, OUT_OF_TIME, Trajectory
 
 SILICON = Crystal(structure="diamond", element="Si", a=5.431)
-PLAN = Plan(
+PLAN = Schedule(
     n_atoms=8,
     seeds=2,
     trajectory_groups=["MD"],

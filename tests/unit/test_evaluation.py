@@ -23,7 +23,7 @@ from tamis.core.metrics import property_error
 from tamis.data.sources.stillinger_weber import calculator as stillinger_weber
 from tamis.evaluation.base import Findings, Subject
 from tamis.evaluation.errors import Errors
-from tamis.evaluation.evaluation import Evaluation, Rule
+from tamis.evaluation.evaluation import Evaluation, StopRule
 from tamis.evaluation.properties.elastic import Elastic
 from tamis.evaluation.properties.equation_of_state import EquationOfState
 from tamis.evaluation.properties.lattice import Lattice
@@ -65,7 +65,7 @@ def told(subject) -> dict:
     [("a/b_eV > 1.0", True), ("a/b_eV < 1.0", False), ("a/b_eV>3", False), ("c > -1e9", False)],
 )
 def test_a_rule_compares_a_metric_that_is_there(text, holds):
-    assert Rule.of(text).holds({"a/b_eV": 2.0}) is holds
+    assert StopRule.of(text).holds({"a/b_eV": 2.0}) is holds
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tamis.models.gap.candidates import choose_candidates, farthest_apart
 from tamis.models.gap.model import GapModel, log_errors, sigmas_at
 from tamis.models.gap.sparse_gp import Sigmas, leading, pivoted_order, posterior, prior_factor, whiten
 from tamis.models.judging import Judges
-from tamis.models.normal_equations import Block, Quadratic, Terms
+from tamis.models.normal_equations import Quadratic, RowBlock, Terms
 from tamis.store import Store, basis_identity, basis_key
 
 pytest.importorskip("quippy")
@@ -482,7 +482,7 @@ def test_a_singular_prior_is_named():
 
 def test_a_fit_without_a_solution_is_named(model):
     broken = Quadratic(np.array([[-1e30]], order="F"), np.zeros(1), 0.0, 1)
-    empty = Quadratic.of([Block(np.zeros((0, 1)), np.zeros(0))], 1)
+    empty = Quadratic.of([RowBlock(np.zeros((0, 1)), np.zeros(0))], 1)
     with pytest.raises(TamisError, match="raise the smallest of"):
         model._final(Terms(broken, empty, empty), Sigmas(0.1, 0.1, 0.1))
 

@@ -22,7 +22,7 @@ from tamis.trial import run_trial
 PROGRAM = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
-from tamis.commands.run import main
+from tamis.cli import main
 sys.argv = ["tamis", *sys.argv[1:]]
 main()
 """

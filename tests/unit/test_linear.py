@@ -10,7 +10,7 @@ from tamis.core.errors import TamisError
 from tamis.models.judging import judges_by_folds
 from tamis.models.linear import LinearModel
 from tamis.models.normal_equations import (
-    Block,
+    RowBlock,
     Rows,
     Weights,
     gather_rows,
@@ -96,7 +96,7 @@ def test_qr_of_the_rows_makes_no_copy_of_them():
     rng = np.random.default_rng(0)
 
     def blocks(n_rows, width):
-        return tuple(Block(rng.normal(size=(n_rows, width)), rng.normal(size=n_rows)) for _ in range(100))
+        return tuple(RowBlock(rng.normal(size=(n_rows, width)), rng.normal(size=n_rows)) for _ in range(100))
 
     rows = Rows(blocks(1, 41), blocks(600, 40), blocks(6, 40))
     tracemalloc.start()

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from tests.composing import composed
 
 from tamis.core.errors import TamisError
-from tamis.core.memory import PARTS, Memory
+from tamis.core.memory import N_PARTS, Memory
 from tamis.parts import NO_TRIAL, resolved
 from tamis.records.record import COMPLETE, Point, TrialRecord
 from tamis.store import Store
@@ -59,16 +59,16 @@ def test_nothing_is_kept_unless_asked_for(store, snap_basis, rattled):
 
 
 def test_memory_has_a_bound():
-    memory = Memory(limit=8 * 2 * PARTS, remember=True)
-    for number in range(2 * PARTS):
+    memory = Memory(limit=8 * 2 * N_PARTS, remember=True)
+    for number in range(2 * N_PARTS):
         memory.keep(Path(str(number)), np.zeros(2))
         assert memory.n_bytes == sum(kept.nbytes for kept in memory.blocks.values()) <= memory.limit
-    assert len(memory.blocks) == PARTS and Path(str(2 * PARTS - 1)) in memory.blocks
+    assert len(memory.blocks) == N_PARTS and Path(str(2 * N_PARTS - 1)) in memory.blocks
 
 
 def test_what_is_needed_takes_the_place_of_what_is_remembered():
-    memory = Memory(limit=8 * 2 * PARTS, remember=True)
-    for number in range(PARTS):
+    memory = Memory(limit=8 * 2 * N_PARTS, remember=True)
+    for number in range(N_PARTS):
         memory.keep(Path(str(number)), np.zeros(2))
     with memory.holding():
         memory.reserve(memory.limit // 2, "numbers")
@@ -83,7 +83,7 @@ def test_what_is_needed_takes_the_place_of_what_is_remembered():
 def test_large_files_are_not_kept(store, snap_basis, rattled):
     small = replace(store, memory_gib=0.001, remember=True)
     small.design(snap_basis, rattled.structures)
-    assert all(block.nbytes <= small.memory.limit / PARTS for block in small.memory.blocks.values())
+    assert all(block.nbytes <= small.memory.limit / N_PARTS for block in small.memory.blocks.values())
     assert len(small.memory.blocks) < len(rattled)
 
 

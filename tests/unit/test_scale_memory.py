@@ -284,7 +284,7 @@ def test_remembered_values_and_features_share_the_memory(tmp_path, snap_basis):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Memory, "keep", watched)
-        patch.setattr("tamis.core.memory.PARTS", 2)
+        patch.setattr("tamis.core.memory.N_PARTS", 2)
         space.features(store.lazy_values(snap_basis, structures), ["a"] * 40, FPS, store.memory)
     assert 0 < most <= store.memory.limit
 

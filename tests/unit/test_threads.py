@@ -35,7 +35,7 @@ def tell():
 atexit.register(tell)
 """
 BY_SCRIPT = "from tamis.cli import main; main()"
-BY_MODULE = "import runpy; runpy.run_module('tamis.commands.run', run_name='__main__')"
+BY_MODULE = "import runpy; runpy.run_module('tamis.cli', run_name='__main__')"
 
 
 def told(program: str, arguments: tuple[str, ...], folder: Path, **settings: str) -> tuple[list[int], int]:

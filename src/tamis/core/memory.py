@@ -15,7 +15,7 @@ from tamis.core.errors import TamisError
 Block = NDArray[Any]
 
 GIB = 2**30
-PARTS = 500
+N_PARTS = 500
 """Files larger than 1/500 of the memory are not kept: a few with thousands of columns would evict all others."""
 
 
@@ -67,7 +67,7 @@ class Memory:
 
     def keep(self, path: Path, block: Block) -> None:
         """Keep a block, and forget the oldest ones until all fit."""
-        if not self.remember or block.nbytes > self.limit / PARTS:
+        if not self.remember or block.nbytes > self.limit / N_PARTS:
             return
         self.blocks[path] = block
         self.n_bytes += block.nbytes

@@ -12,7 +12,7 @@ from enum import Enum
 from functools import cache
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
-PARTS = (TRAIN, VALIDATION, TEST)
+SETS = (TRAIN, VALIDATION, TEST)
 """Parts of a data set on which errors are measured."""
 ENERGY_MAE, ENERGY_RMSE = "energy_mae_meV_per_atom", "energy_rmse_meV_per_atom"
 FORCE_MAE, FORCE_RMSE = "force_mae_eV_per_A", "force_rmse_eV_per_A"
@@ -138,7 +138,7 @@ def of_group(name: str, group: str) -> str:
 
 def is_of_group(name: str) -> bool:
     """Whether this is the error of one group of structures."""
-    return name.startswith(tuple(f"{part}/" for part in PARTS)) and name.count("/") > 1
+    return name.startswith(tuple(f"{part}/" for part in SETS)) and name.count("/") > 1
 
 
 def is_of_test(name: str) -> bool:
@@ -191,7 +191,7 @@ def property_of_error(name: str) -> str:
 def metric(name: str) -> Metric:
     """Unit and direction of the metric with this name, which may be that of one group of structures or one MD run."""
     without_part = "/".join(name.split("/")[1:])
-    short = without_part if name.startswith((*(f"{part}/" for part in PARTS), PROPERTIES)) else name
+    short = without_part if name.startswith((*(f"{part}/" for part in SETS), PROPERTIES)) else name
     better = next(
         (better for pattern, better in _listed() if pattern.fullmatch(short) or pattern.fullmatch(name)), None
     )

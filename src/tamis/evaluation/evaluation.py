@@ -28,7 +28,7 @@ class Stage(Protocol):
 
 
 @dataclass(frozen=True)
-class Rule:
+class StopRule:
     """A potential whose ``metric`` is beyond ``bound`` is hopeless."""
 
     text: str
@@ -37,7 +37,7 @@ class Rule:
     bound: float
 
     @classmethod
-    def of(cls, text: str) -> Rule:
+    def of(cls, text: str) -> StopRule:
         """From ``<metric> > <number>`` or ``<metric> < <number>``."""
         match = RULE.fullmatch(text)
         try:
@@ -83,9 +83,9 @@ class Evaluation(Checked):
         _ = self.rules  # checks them
 
     @property
-    def rules(self) -> tuple[Rule, ...]:
+    def rules(self) -> tuple[StopRule, ...]:
         """The rules of ``stop_if``."""
-        return tuple(Rule.of(text) for text in self.stop_if)
+        return tuple(StopRule.of(text) for text in self.stop_if)
 
     @property
     def stages(self) -> dict[str, Callable[[Subject], Findings]]:

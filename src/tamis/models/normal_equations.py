@@ -46,7 +46,7 @@ class Weights:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class RowBlock:
     """Unweighted rows of one kind of one structure: ``matrix`` (n, columns) and ``target`` (n,).
 
     Force and stress rows leave out the columns of the free-atom energies, which come last and are zero in them.
@@ -91,7 +91,7 @@ class Quadratic:
         )
 
     @classmethod
-    def of(cls, blocks: Sequence[Block], size: int) -> Quadratic:
+    def of(cls, blocks: Sequence[RowBlock], size: int) -> Quadratic:
         """Sum over the rows of ``blocks``, for ``size`` coefficients."""
         gram, moment, square, rows = np.zeros((size, size), order="F"), np.zeros(size), 0.0, 0
         labelled = [block for block in blocks if len(block.target)]
@@ -169,9 +169,9 @@ class Rows:
     The columns are the basis functions, then one per element that counts its atoms (the free-atom energies).
     """
 
-    energy: tuple[Block, ...]
-    force: tuple[Block, ...]
-    stress: tuple[Block, ...]
+    energy: tuple[RowBlock, ...]
+    force: tuple[RowBlock, ...]
+    stress: tuple[RowBlock, ...]
 
     @property
     def size(self) -> int:
@@ -183,7 +183,7 @@ class Rows:
         kinds = (self.energy, self.force, self.stress)
         return Terms(*(Quadratic.of([blocks[i] for i in structures], self.size) for blocks in kinds))
 
-    def weighted(self, structures: Indices, weights: Weights) -> list[tuple[Block, float]]:
+    def weighted(self, structures: Indices, weights: Weights) -> list[tuple[RowBlock, float]]:
         """Blocks, and the factor by which the loss multiplies their rows."""
         blocks_of_all_kinds = []
         for kind, weight in ((self.energy, weights.energy), (self.force, 1.0), (self.stress, weights.stress)):
@@ -202,15 +202,15 @@ def gather_rows(
     for i, (rows, counts) in enumerate(zip(design, all_counts, strict=True)):
         n_atoms = int(dataset.n_atoms[i])
         energy.append(
-            Block(
+            RowBlock(
                 (np.concatenate([rows.energy, counts]) / n_atoms)[None, :],
                 np.array([(dataset.energies[i] - counts @ offsets) / n_atoms]),
             )
         )
-        force.append(Block(rows.forces.reshape(3 * n_atoms, -1), dataset.forces[i].ravel()))
+        force.append(RowBlock(rows.forces.reshape(3 * n_atoms, -1), dataset.forces[i].ravel()))
         labelled = np.isfinite(dataset.stresses[i]) & np.isfinite(dataset.volumes[i])
         stress.append(
-            Block(
+            RowBlock(
                 rows.strain_gradient[labelled] / n_atoms,
                 dataset.stresses[i][labelled] * (dataset.volumes[i] / n_atoms),
             )
@@ -295,7 +295,7 @@ def solve_rows(rows: Rows, structures: Indices, weights: Weights, ridge: float, 
     return np.asarray(solve_triangular(triangle[:size, :size], triangle[:size, size]) * inverse)
 
 
-def _scaled_pieces(blocks: Sequence[tuple[Block, float]], inverse: Array) -> Iterator[Array]:
+def _scaled_pieces(blocks: Sequence[tuple[RowBlock, float]], inverse: Array) -> Iterator[Array]:
     """Weighted rows on scaled columns, and their targets as the last column, about four times as many as columns."""
     parts, n_rows = [], 0
     for block, factor in blocks:

@@ -7,6 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
+from itertools import compress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -16,7 +18,7 @@ from hydra.plugins.launcher import Launcher
 from rich.console import Console
 
 from tamis.core.messages import in_one_line
-from tamis.core.progress import progress
+from tamis.core.progress import progress, told_if_slow
 from tamis.records.record import FAILED, TrialRecord
 from tamis.report.curves import leave_curve
 from tamis.sweeps.folder import SweepFolder
@@ -54,8 +56,8 @@ def run_jobs(jobs: Sequence[Job], folder: SweepFolder, launcher: Launcher, publi
 def _ended(jobs: Sequence[Job], folder: Path, workers: Workers) -> Iterator[Job]:
     """The jobs as they end.
 
-    Rows of a kind of trial are made by one worker before the trials of that kind begin: workers would make the same
-    rows at the same time. Trials of other kinds run meanwhile.
+    Rows of a model and values of a descriptor are made by one worker before the trials that need them begin: workers
+    would make the same rows at the same time. Trials whose rows are there run meanwhile.
     """
     if isinstance(workers, InThisProcess):  # runs a job within ``submit``
         for job in jobs:
@@ -63,19 +65,19 @@ def _ended(jobs: Sequence[Job], folder: Path, workers: Workers) -> Iterator[Job]
             yield job
         return
     results: SimpleQueue[Future[Any]] = SimpleQueue()
-    running: dict[Future[Any], Job | list[Job]] = {}
+    running: dict[Future[Any], Job | str] = {}
 
-    def submit(what: Job | list[Job]) -> None:
-        future: Future[Any]
-        if isinstance(what, Job):
-            future = workers.submit(run_job, what, folder)
-        else:
-            future = workers.submit(make_rows, what[0].config)
+    def submit(what: Job | str, future: Future[Any]) -> None:
         running[future] = what
         future.add_done_callback(results.put)
 
-    for kind in _kinds(jobs):
-        submit(kind)
+    needs = {job.name: _needs(job) for job in jobs}
+    making = {need: (job, part) for job in jobs for part, need in needs[job.name].items()}
+    for need, (job, part) in sorted(making.items(), key=lambda item: item[1][1] != "model"):
+        submit(need, workers.submit(make_rows, job.config, part))
+    waiting = list(jobs)
+    telling = ExitStack()
+    telling.enter_context(told_if_slow("making the rows that trials share", 5.0))
     while running:
         future = results.get()
         what = running.pop(future)
@@ -85,18 +87,27 @@ def _ended(jobs: Sequence[Job], folder: Path, workers: Workers) -> Iterator[Job]
             elif error is not None:
                 raise error
             yield what
-        else:  # what rows could not be made is told by their trials
-            for job in what:
-                submit(job)
+            continue
+        del making[what]  # what rows could not be made is told by their trials
+        if not making:
+            telling.close()
+        ready = [making.keys().isdisjoint(needs[job.name].values()) for job in waiting]
+        for job in compress(waiting, ready):
+            submit(job, workers.submit(run_job, job, folder))
+        waiting = [job for job, is_ready in zip(waiting, ready, strict=True) if not is_ready]
 
 
-def _kinds(jobs: Sequence[Job]) -> list[list[Job]]:
-    """The jobs by what decides which rows and values they need; those that share the most are neighbours."""
-    kinds: dict[str, list[Job]] = {}
-    for job in jobs:
-        parts = {name: job.config[name] for name in ("dataset", "model", "descriptor", "store")}
-        kinds.setdefault(json.dumps(parts, sort_keys=True), []).append(job)
-    return list(kinds.values())
+def _needs(job: Job) -> dict[str, str]:
+    """What has to be made before a job runs: part of the configuration -> all that its rows depend on.
+
+    Rows of a model hold the values of its own descriptor.
+    """
+    config = job.config
+    where = {name: config[name] for name in ("dataset", "store")}
+    found = {"model": json.dumps([config["model"], where], sort_keys=True)}
+    if config["descriptor"] != config["model"].get("basis") and config["choices"]["descriptor"] != "none":
+        found["descriptor"] = json.dumps([config["descriptor"], where], sort_keys=True)
+    return found
 
 
 def _through_hydra(jobs: Sequence[Job], folder: SweepFolder, launcher: Launcher) -> Iterator[Job]:

@@ -11,13 +11,14 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Thread, Timer
 from typing import Any
 
 import dask
 from distributed import Client, LocalCluster, Queue, SpecCluster, Worker, WorkerPlugin
+from distributed.core import Status
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
@@ -80,23 +81,17 @@ class OnDask(Workers):
             thread = Thread(target=answer, daemon=True)
             thread.start()
             try:
-                yield Asking(questions.name)
+                yield partial(_ask, questions.name)
             finally:
                 questions.put(None)
                 thread.join()
 
 
-@dataclass(frozen=True)
-class Asking:
-    """What a worker calls; ``questions`` is the name of a queue."""
-
-    questions: str
-
-    def __call__(self, value: float, step: int) -> bool:
-        """Ask, and wait for the answer."""
-        with closing(Queue(f"answer-{uuid.uuid4().hex}")) as answer:
-            Queue(self.questions).put((answer.name, float(value), step))
-            return bool(answer.get())
+def _ask(questions: str, value: float, step: int) -> bool:
+    """What a worker calls: put a question into the queue of this name, and wait for the answer."""
+    with closing(Queue(f"answer-{uuid.uuid4().hex}")) as answer:
+        Queue(questions).put((answer.name, float(value), step))
+        return bool(answer.get())
 
 
 class Preparation(WorkerPlugin):
@@ -115,9 +110,7 @@ class Preparation(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         """Called by Dask in the worker's main thread."""
         register_resolvers()
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # Ctrl-C reaches all processes; the command ends its workers
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the command ends its workers
         if self.is_child:
             ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGKILL)
 
@@ -191,7 +184,7 @@ def _started(config: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator
 def _told() -> Iterator[None]:
     try:
         yield
-    except (InstantiationException, RuntimeError, OSError) as error:
+    except (InstantiationException, RuntimeError, OSError, ValueError) as error:
         raise TamisError(
             f"no workers can be started ({error.__cause__ or error}); mend hydra.launcher.cluster, or install what is "
             "missing (pip install 'tamis[cluster]')"
@@ -200,7 +193,12 @@ def _told() -> Iterator[None]:
 
 async def _hand_in(cluster: SpecCluster) -> None:
     cluster.worker_spec.update(cluster.new_worker_spec())
-    await cluster
+    try:
+        await cluster
+    except Exception:
+        for job in cluster.workers.values():
+            job.status = Status.failed  # else Dask does not close the cluster
+        raise
 
 
 async def _end(cluster: LocalCluster) -> None:
@@ -210,9 +208,11 @@ async def _end(cluster: LocalCluster) -> None:
 
 def _first_lines(settings: Mapping[str, Any]) -> list[str]:
     """Shell commands with which every job begins: to the folder of this command, with its settings."""
-    names = {key: f"DASK_{key.replace('.', '__').replace('-', '_').upper()}" for key in settings}
-    lines = (f"export {names[key]}={shlex.quote(str(value))}" for key, value in settings.items())
-    return [f"cd {shlex.quote(str(Path.cwd()))}", *lines]
+    lines = [f"cd {shlex.quote(str(Path.cwd()))}"]
+    for key, value in settings.items():
+        name = key.replace(".", "__").replace("-", "_").upper()
+        lines.append(f"export DASK_{name}={shlex.quote(str(value))}")
+    return lines
 
 
 def _tell_of_no_worker(client: Client) -> None:

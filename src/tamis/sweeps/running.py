@@ -60,13 +60,20 @@ def run_job(job: Job, folder: Path, watch: Watch | None = None) -> str:
     return record.status
 
 
-def make_rows(config: Mapping[str, Any]) -> None:
-    """Make the rows and values that trials of this configuration need, where the store does not have them."""
+def make_rows(config: Mapping[str, Any], part: str) -> None:
+    """Make the rows of the model, or the values of the descriptor, that the store does not have.
+
+    Parameters
+    ----------
+    config : of a trial. part : "model" or "descriptor".
+    """
     try:
         parts = shared_parts(config)
         dataset = parts.source.load()
-        parts.model.prepare(dataset, parts.store)
-        parts.store.lazy_values(parts.descriptor, dataset.structures)
+        if part == "model":
+            parts.model.prepare(dataset, parts.store)
+        else:
+            parts.store.lazy_values(parts.descriptor, dataset.structures)
     except Exception as error:
         log.warning("not prepared: %s", error)  # the trials that need it will say why
 

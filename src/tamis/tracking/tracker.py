@@ -69,7 +69,8 @@ class Tracker:
     def answers(self) -> bool:
         """Whether the server or database is there."""
         try:
-            self._client.search_experiments(max_results=1)
+            with self._alone():  # a new database is made by the first who asks
+                self._client.search_experiments(max_results=1)
         except Exception:  # MLflow's, and those of databases and their drivers
             return False
         return True
@@ -112,7 +113,8 @@ class Tracker:
 
     def has(self, id: str) -> bool:
         """Whether a record has a run."""
-        return any(run.info.status != "RUNNING" for run in self._with_id(id))
+        with self._alone():
+            return any(run.info.status != "RUNNING" for run in self._with_id(id))
 
     def attach(self, run_id: str, path: Path) -> None:
         """Copy a file to the artifacts of a run; one of the same name is replaced."""

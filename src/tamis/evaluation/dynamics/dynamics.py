@@ -21,7 +21,7 @@ from tamis.evaluation.dynamics.engine import Integration, Task, follow
 from tamis.evaluation.dynamics.extrapolation import Extrapolation
 from tamis.evaluation.dynamics.forces import ForceField
 from tamis.evaluation.dynamics.guards import CAUSES, Guards, Limits
-from tamis.evaluation.dynamics.plan import NVE, NVT, Plan, Run, evenly
+from tamis.evaluation.dynamics.plan import NVE, NVT, Run, Schedule, evenly
 from tamis.evaluation.dynamics.reference import Averages, Reference, by_name
 from tamis.evaluation.dynamics.trajectory import OUT_OF_TIME, Trajectory
 from tamis.models.base import Array
@@ -43,7 +43,7 @@ class Dynamics(Checked):
     plots: draw temperature, energy and g(r).
     """
 
-    plan: Plan
+    plan: Schedule
     integration: Integration
     guards: Guards
     extrapolation: Extrapolation | None

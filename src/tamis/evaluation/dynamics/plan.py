@@ -45,7 +45,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Plan(Checked):
+class Schedule(Checked):
     """The runs of a crystal. A length of 0 ps omits a kind.
 
     n_atoms: approximately, in the supercell; the cubic cell is repeated to come nearest.

@@ -13,7 +13,7 @@ from tamis.data.dataset import Dataset, structure_key
 from tamis.evaluation.cached import CachedFile
 from tamis.evaluation.dynamics import structure
 from tamis.evaluation.dynamics.engine import Integration
-from tamis.evaluation.dynamics.plan import NPT, NVT, Plan, Run
+from tamis.evaluation.dynamics.plan import NPT, NVT, Run, Schedule
 from tamis.evaluation.dynamics.trajectory import Trajectory
 from tamis.models.base import Array
 
@@ -80,7 +80,7 @@ def averages_of(trajectories: Sequence[Trajectory], bins: Mapping[str, Array]) -
     return {name: Averages.of(found, bins[name]) for name, found in by_name(trajectories).items()}
 
 
-def from_frames(plan: Plan, pool: Dataset, runs: Sequence[Run], bins: Mapping[str, Array]) -> Reference:
+def from_frames(plan: Schedule, pool: Dataset, runs: Sequence[Run], bins: Mapping[str, Array]) -> Reference:
     """g(r) of the pool's frames of the same temperature; a few frames give nothing else."""
     averages, noise = {}, {}
     for run in runs:

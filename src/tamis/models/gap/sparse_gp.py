@@ -23,7 +23,7 @@ from tamis.bases.base import DesignRows
 from tamis.core.errors import TamisError
 from tamis.data.dataset import Dataset
 from tamis.models.base import Array
-from tamis.models.normal_equations import Block, Indices, Quadratic, Terms, solve_definite
+from tamis.models.normal_equations import Indices, Quadratic, RowBlock, Terms, solve_definite
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class WhitenedRows:
     """
 
     terms: Terms
-    energy: Block
+    energy: RowBlock
     n_atoms: Indices
 
 
@@ -117,9 +117,9 @@ def whiten(
     # products with the inverse are as accurate as solves (|U^-1| is at most delta / jitter^1/2), in 0.6 of the time
     inverse = lapack.dtrtri(factor, lower=0)[0]
     blocks = [
-        Block(_times(energy, inverse), (dataset.energies - offsets) / roots),
-        Block(_times(force, inverse), np.concatenate([f.ravel() for f in dataset.forces])),
-        Block(_times(strain, inverse), strain_targets),
+        RowBlock(_times(energy, inverse), (dataset.energies - offsets) / roots),
+        RowBlock(_times(force, inverse), np.concatenate([f.ravel() for f in dataset.forces])),
+        RowBlock(_times(strain, inverse), strain_targets),
     ]
     terms = Terms(*(Quadratic.of([block], len(columns)) for block in blocks))
     return WhitenedRows(terms, blocks[0], dataset.n_atoms)

@@ -1,0 +1,157 @@
+"""Workers of sweeps: what a job leaves, also where its process dies, and what launchers hand in."""
+
+import os
+from concurrent.futures import as_completed
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.plugins.launcher import Launcher
+from hydra.utils import instantiate
+
+from tamis.core.conf_folder import config_folder
+from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
+from tamis.records.record import COMPLETE, FAILED, read_record
+from tamis.sweeps.composing import Composer
+from tamis.sweeps.job import Job
+from tamis.sweeps.running import ALLOWED_DEATHS, RUNNING_FOLDER, leave_failure, run_job, set_aside
+from tamis.sweeps.workers import InThisProcess, WorkerDiedError, workers_of
+
+QUEUES = {
+    "dask_slurm": ("sbatch", "#SBATCH --mem="),
+    "dask_pbs": ("qsub", "#PBS -l"),
+    "dask_sge": ("qsub", "#$ -l h_rt="),
+    "dask_lsf": ("bsub", "#BSUB -n 1"),
+    "dask_htcondor": ("condor_submit", "RequestDisk"),
+}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> dict:
+    place = tmp_path_factory.mktemp("kept")
+    register_resolvers()
+    lines = ("model=snap", "model.basis.twojmax=2", "pruner=random", "dataset.seed=0", "artifacts=false")
+    kept = (f"store.root={place}/store", f"dataset.cache={place}/data", "store.n_jobs=1")
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
+        return Composer([*lines, *kept]).config(())
+
+
+def launcher(name: str, folder: Path, *more: str) -> Launcher:
+    register_resolvers()
+    lines = [f"hydra/launcher={name}", f"hydra.sweep.dir={folder}", *more]
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
+        return instantiate(compose("config", lines, return_hydra_config=True).hydra.launcher)
+
+
+def test_a_job_leaves_its_folder_once(config, tmp_path):
+    job = Job("block/a", ("x=1",), config)
+    assert run_job(job, tmp_path) == COMPLETE
+    written = (tmp_path / "block/a/record.json").stat().st_mtime_ns
+    assert run_job(job, tmp_path) == COMPLETE
+    assert (tmp_path / "block/a/record.json").stat().st_mtime_ns == written
+    assert not list((tmp_path / RUNNING_FOLDER / "block").iterdir())
+
+
+def test_the_record_of_an_earlier_failure_stays(config, tmp_path):
+    job = Job("a", (), {**config, "validation_fraction": 1.5})
+    assert run_job(job, tmp_path) == FAILED
+    set_aside(tmp_path / "a")
+    assert run_job(Job("a", (), config), tmp_path) == COMPLETE
+    assert read_record(tmp_path / "a").status == COMPLETE
+    assert "validation_fraction" in (tmp_path / "a/earlier_1.json").read_text()
+
+
+def test_a_trial_that_kills_each_worker_fails_alone_and_keeps_what_it_had(config, tmp_path):
+    job = Job("a", (), config)
+    for i in range(ALLOWED_DEATHS + 1):
+        (tmp_path / RUNNING_FOLDER / f"a.{i}").mkdir(parents=True)
+    with pytest.raises(WorkerDiedError, match=f"died {ALLOWED_DEATHS + 1} times.*memory"):
+        run_job(job, tmp_path)
+    assert run_job(Job("b", (), config), tmp_path) == COMPLETE
+    (tmp_path / RUNNING_FOLDER / "a.0/record.json").write_bytes((tmp_path / "b/record.json").read_bytes())
+    leave_failure(job, tmp_path, "it died")
+    record = read_record(tmp_path / "a")
+    assert (record.status, record.reason) == (FAILED, "it died") and record.metrics
+
+
+def test_the_objective_is_told_and_a_trial_stopped(config, tmp_path):
+    told = []
+
+    def listen(value: float, step: int) -> bool:
+        told.append((value, step))
+        return True
+
+    workers = InThisProcess()
+    with workers.listening(listen) as watch:
+        assert workers.submit(run_job, Job("a", (), config), tmp_path, watch).result() == "stopped"
+    (point,) = told
+    assert point == (read_record(tmp_path / "a").metrics[config["objective"]], 0)
+
+
+def test_only_launchers_with_workers_have_them():
+    from hydra._internal.core_plugins.basic_launcher import (
+        BasicLauncher,
+    )  # Hydra makes it anew when it starts
+
+    with workers_of(BasicLauncher()) as workers:
+        assert isinstance(workers, InThisProcess) and workers.n == 1
+
+    class Elsewhere(Launcher):
+        setup = launch = None
+
+    with workers_of(Elsewhere()) as workers:
+        assert workers is None
+
+
+def die_unless_told(path: Path) -> int:
+    if not path.exists():
+        path.touch()
+        os._exit(1)
+    return os.getpid()
+
+
+def test_local_workers_answer_die_and_run_again(tmp_path):
+    with workers_of(launcher("dask", tmp_path, "hydra.launcher.cluster.n_workers=2")) as workers:
+        assert workers.n == 2
+        futures = [workers.submit(die_unless_told, tmp_path / f"told{i % 3}") for i in range(12)]
+        assert os.getpid() not in {future.result(120) for future in as_completed(futures)}
+        with workers.listening(lambda value, step: value > step) as watch:
+            assert [workers.submit(watch, 1.0, step).result(60) for step in (0, 2)] == [True, False]
+        with workers.listening(lambda value, step: 1 / 0) as watch:
+            assert workers.submit(watch, 1.0, 0).result(60) is False
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_a_job_is_handed_in_with_what_its_worker_needs(name, tmp_path, monkeypatch):
+    command, header = QUEUES[name]
+    for program in (command, "qdel", "bkill", "condor_rm", "scancel", "lsid", "badmin"):
+        (tmp_path / program).write_text(
+            f'#!/bin/sh\ncat "$@" >> {tmp_path}/script\necho "Job <1.0> submitted to cluster 1"\n'
+        )
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with workers_of(launcher(name, tmp_path / "sweep")) as workers:
+        assert workers.n == 16, "the most that there may be"
+    script = (tmp_path / "script").read_text()
+    assert (
+        header in script and f"cd {Path.cwd()}" in script and "distributed.cli.dask_worker tls://" in script
+    )
+    assert "DASK_DISTRIBUTED__WORKER__DAEMON=False" in script and "OMP_NUM_THREADS" in script
+    keys = list((tmp_path / "sweep/.dask").glob(".dask-jobqueue*"))
+    assert all(path.stat().st_mode & 0o077 == 0 for path in keys)
+
+
+def test_what_a_queue_refuses_is_told(tmp_path, monkeypatch):
+    (tmp_path / "sbatch").write_text("#!/bin/sh\necho no such partition >&2\nexit 1\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(TamisError, match="no such partition"), workers_of(launcher("dask_slurm", tmp_path)):
+        pass
+
+
+def test_a_scheduler_that_does_not_answer_is_told(tmp_path):
+    wrong = launcher("dask_address", tmp_path, "hydra.launcher.address=tcp://127.0.0.1:1")
+    wrong.settings["distributed.comm.timeouts.connect"] = "1s"
+    with pytest.raises(TamisError, match="no Dask scheduler answers at tcp://127.0.0.1:1"), workers_of(wrong):
+        pass
