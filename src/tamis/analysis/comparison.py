@@ -22,10 +22,9 @@ from tamis.analysis.arms import (
     in_order,
 )
 from tamis.analysis.contrasts import Effect, contrast
-from tamis.analysis.efficiency import Factor, factor
 from tamis.analysis.endpoint import FIRST, FORCES, LAST, Range, area_weights, common_range
 from tamis.analysis.hypothesis import ALPHA, Arm, Verdict, judge
-from tamis.analysis.mean_curves import MeanCurves, mean_curves
+from tamis.analysis.mean_curves import Factor, MeanCurves, factor, mean_curves
 from tamis.analysis.protocol import Protocol
 from tamis.analysis.resampling import Curves, cells, codes, draw_counts
 from tamis.analysis.test_errors import Layout, Reader, TestErrors

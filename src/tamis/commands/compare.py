@@ -24,10 +24,9 @@ from tamis.core.metrics import (
     error,
 )
 from tamis.records.record import RECORD_FILE, TrialRecord, read_record
-from tamis.report.document import Cell, Document, Paragraph, Row, Section, Table
+from tamis.report.document import Cell, Document, Paragraph, Row, Section, Table, number
 from tamis.report.html import to_html
 from tamis.report.links import Links, read_links
-from tamis.report.numbers import number
 from tamis.report.terminal import console_of, show
 from tamis.tracking.content import NO_PARAMS
 

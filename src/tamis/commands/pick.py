@@ -35,7 +35,7 @@ from tamis.core.metrics import (
     is_property_error,
 )
 from tamis.models.judging import FEW
-from tamis.report.numbers import number
+from tamis.report.document import number
 
 CENTI = 0.01
 Whole = Mapping[tuple[str, int], Metrics]

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tamis.analysis.arms import results_of
-from tamis.analysis.kept_sets import KeptSets
+from tamis.analysis.coverage import KeptSets
 from tamis.analysis.protocol import read_protocol
 from tamis.analysis.trials import find_trials, read_trials
 from tamis.commands.arguments import add_folders, add_tracking, appears_whole, new_name, set_help

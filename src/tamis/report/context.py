@@ -9,9 +9,9 @@ import numpy as np
 
 from tamis.analysis.arms import Curve, Ground, Point, Results
 from tamis.analysis.comparison import Comparison, compare
+from tamis.analysis.coverage import KeptSets
 from tamis.analysis.endpoint import ENERGIES
 from tamis.analysis.judgement import Answer, answers, judged_grounds
-from tamis.analysis.kept_sets import KeptSets
 from tamis.analysis.protocol import Protocol
 from tamis.analysis.test_errors import Reader
 from tamis.report.links import Links

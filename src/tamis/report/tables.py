@@ -30,8 +30,7 @@ from tamis.core.metrics import (
 from tamis.core.names import printable
 from tamis.core.secrets import redacted
 from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, TrialRecord
-from tamis.report.document import Cell, Row, Table
-from tamis.report.numbers import number
+from tamis.report.document import Cell, Row, Table, number
 from tamis.report.terminal import console_of, show
 from tamis.report.trial_physics import physics_table
 

@@ -9,7 +9,6 @@ from tamis.analysis.arms import BASELINES
 from tamis.analysis.averages import alike, size_words
 from tamis.analysis.comparison import Comparison
 from tamis.analysis.contrasts import FEWEST_BLOCKS, FEWEST_SEEDS, LEVEL, Effect
-from tamis.analysis.efficiency import Factor
 from tamis.analysis.hypothesis import (
     ALPHA,
     BETTER,
@@ -21,8 +20,9 @@ from tamis.analysis.hypothesis import (
     outcome_of,
 )
 from tamis.analysis.judgement import Answer
+from tamis.analysis.mean_curves import Factor
 from tamis.analysis.protocol import OTHERS, Protocol
-from tamis.report.numbers import count
+from tamis.report.document import count
 
 ROUNDING = 1e-6
 """Relative difference at which an interval ends where the curve does."""

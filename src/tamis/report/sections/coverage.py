@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from tamis.analysis.arms import NO_DESCRIPTOR, Curve, Seeds
-from tamis.analysis.kept_sets import Map, map_key
+from tamis.analysis.coverage import Map, map_key
 from tamis.core.names import in_figure
 from tamis.report.context import Context, at_target, file_name
-from tamis.report.document import Paragraph, Part, Picture, Pictures, Row, Table
-from tamis.report.numbers import number
+from tamis.report.document import Paragraph, Part, Picture, Pictures, Row, Table, number
 from tamis.report.style import INK, colour, draw_curve, label, legend, log_axes, panel
 
 MEASURES = {

@@ -13,8 +13,7 @@ from tamis.analysis.comparison import Comparison
 from tamis.analysis.contrasts import FEWEST_SEEDS
 from tamis.core.metrics import FORCE_MAE, TEST, error
 from tamis.report.context import Context, at_target, file_name, target_of
-from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table
-from tamis.report.numbers import count, number
+from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table, count, number
 from tamis.report.style import colour, draw_curve, label, legend, log_axes, panel
 from tamis.report.words import factor_words
 

@@ -14,8 +14,18 @@ from tamis.analysis.comparison import Comparison
 from tamis.analysis.contrasts import Effect
 from tamis.analysis.matrix import Matrix
 from tamis.report.context import Context, file_name
-from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table
-from tamis.report.numbers import number, p_value
+from tamis.report.document import (
+    Cell,
+    Paragraph,
+    Part,
+    Picture,
+    Pictures,
+    Row,
+    Section,
+    Table,
+    number,
+    p_value,
+)
 from tamis.report.style import INK, label, panel
 from tamis.report.words import ratio, span_words
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from tamis.analysis.arms import Ground, Point
 from tamis.core.metrics import FORCE_MAE, TEST, VALIDATION, error
 from tamis.report.context import Context, file_name
-from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table
-from tamis.report.numbers import number
+from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table, number
 from tamis.report.style import colour, label, log_axes, panel
 
 CHOSEN_BY, JUDGED_BY = error(VALIDATION, FORCE_MAE), error(TEST, FORCE_MAE)

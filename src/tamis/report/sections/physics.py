@@ -27,8 +27,7 @@ from tamis.core.metrics import (
 )
 from tamis.core.names import in_figure
 from tamis.report.context import Context, file_name
-from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table
-from tamis.report.numbers import number
+from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table, number
 from tamis.report.style import colour, label, legend, log_axes, panel
 
 FORCE = error(TEST, FORCE_MAE)

@@ -11,8 +11,7 @@ import numpy as np
 from tamis.analysis.arms import BASELINES, FAMILIES, Curve, Seeds, in_order
 from tamis.analysis.comparison import Comparison
 from tamis.report.context import Context, at_target, file_name, target_of
-from tamis.report.document import Part, Picture, Pictures, Row, Section, Table
-from tamis.report.numbers import number
+from tamis.report.document import Part, Picture, Pictures, Row, Section, Table, number
 from tamis.report.sections.coverage import coverage, maps
 from tamis.report.style import INK, label, panel
 

@@ -11,8 +11,7 @@ from tamis.core.messages import in_one_line
 from tamis.core.metrics import ENERGY_MAE, FORCE_MAE, TEST, error
 from tamis.records.record import FAILED, INTERRUPTED, RUNNING, SKIPPED, STOPPED
 from tamis.report.context import Context, file_name
-from tamis.report.document import Cell, Paragraph, Part, Row, Section, Table
-from tamis.report.numbers import number
+from tamis.report.document import Cell, Paragraph, Part, Row, Section, Table, number
 
 FORCE, ENERGY = error(TEST, FORCE_MAE), error(TEST, ENERGY_MAE)
 
