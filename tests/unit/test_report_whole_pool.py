@@ -5,11 +5,10 @@ from tests.report_folders import report, write_trial
 
 from tamis.analysis.arms import results_of
 from tamis.analysis.trials import find_trials, read_trials
-from tamis.analysis.whole_pool import less_whole_pool
 from tamis.commands.report import make_report
 from tamis.report.document import Table
 from tamis.report.links import Links
-from tamis.report.sections.physics import section
+from tamis.report.sections.physics import less_whole_pool, section
 
 C11, VACANCY = "properties/elastic_C11_GPa", "properties/vacancy_formation_eV"
 ERROR = "properties/elastic_C11_error_percent"

@@ -20,20 +20,9 @@ from tamis.analysis.arms import Point, results_of
 from tamis.analysis.trials import Metrics, find_trials, read_trials
 from tamis.commands.arguments import add_folders, amount, appears_whole, new_name, percent, set_help
 from tamis.commands.pick_files import retrain
+from tamis.core import metrics as names
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
-from tamis.core.metrics import (
-    ENERGY_MAE,
-    FORCE_MAE,
-    FRACTION_OF_STRUCTURES,
-    MD,
-    PROPERTIES,
-    STABLE_FRACTION,
-    TEST,
-    VALIDATION,
-    error,
-    is_property_error,
-)
 from tamis.models.judging import FEW
 from tamis.report.document import number
 
@@ -83,8 +72,10 @@ class Wish:
     @property
     def weights(self) -> Mapping[str, float]:
         """Name of a validation error -> its weight, where it has one."""
-        weights = {ENERGY_MAE: self.energy_weight, FORCE_MAE: self.force_weight}
-        return {error(VALIDATION, name): weight for name, weight in weights.items() if weight > 0.0}
+        weights = {names.ENERGY_MAE: self.energy_weight, names.FORCE_MAE: self.force_weight}
+        return {
+            names.error(names.VALIDATION, name): weight for name, weight in weights.items() if weight > 0.0
+        }
 
     def judges(self, metrics: Metrics) -> bool:
         """Whether there is all that ``loss`` needs."""
@@ -137,11 +128,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_ground(points: Sequence[Point]) -> None:
-    names = sorted({point.ground.name for point in points})
-    if not names:
+    grounds = sorted({point.ground.name for point in points})
+    if not grounds:
         raise TamisError("no trial is complete: there is nothing to pick from")
-    if len(names) > 1:
-        raise TamisError(f"the trials are of several data sets ({'; '.join(names)}); give the folders of one")
+    if len(grounds) > 1:
+        raise TamisError(
+            f"the trials are of several data sets ({'; '.join(grounds)}); give the folders of one"
+        )
 
 
 def weigh(points: Sequence[Point], wish: Wish) -> list[Candidate]:
@@ -161,7 +154,7 @@ def weigh(points: Sequence[Point], wish: Wish) -> list[Candidate]:
 
 
 def _whole(points: Sequence[Point], wish: Wish) -> Whole:
-    full = [p for p in points if p.metrics[FRACTION_OF_STRUCTURES] == 1.0]
+    full = [p for p in points if p.metrics[names.FRACTION_OF_STRUCTURES] == 1.0]
     whole: dict[tuple[str, int], Metrics] = {}
     for p in full:
         if wish.judges(p.metrics):
@@ -188,7 +181,7 @@ def _candidate(members: tuple[Point, ...], whole: Whole, wish: Wish) -> Candidat
     objections += [*_lost_properties(pairs, wish), *_lost_stability(pairs, wish)]
     unknown = [
         what
-        for what, beginning in (("properties", PROPERTIES), ("stability in MD", MD))
+        for what, beginning in (("properties", names.PROPERTIES), ("stability in MD", names.MD))
         if not any(name.startswith(beginning) for point, _ in pairs for name in point)
     ]
     n_atoms = float(np.mean([point.atoms for point in members]))
@@ -197,19 +190,19 @@ def _candidate(members: tuple[Point, ...], whole: Whole, wish: Wish) -> Candidat
 
 def _lost_properties(pairs: Sequence[tuple[Metrics, Metrics]], wish: Wish) -> Iterator[str]:
     """Properties whose error grew by more than is allowed; an error that became smaller is no loss."""
-    names = {n for point, full in pairs for n in point.keys() & full.keys() if is_property_error(n)}
-    for name in sorted(names):
+    both = {n for point, full in pairs for n in point.keys() & full.keys() if names.is_property_error(n)}
+    for name in sorted(both):
         growth = np.mean([abs(p[name]) - abs(f[name]) for p, f in pairs if name in p and name in f])
         allowed = wish.properties * (1.0 if name.endswith("_percent") else CENTI)
         if growth > allowed:
-            yield f"{name.removeprefix(PROPERTIES)} grew by {growth:.3g}, more than {allowed:g}"
+            yield f"{name.removeprefix(names.PROPERTIES)} grew by {growth:.3g}, more than {allowed:g}"
 
 
 def _lost_stability(pairs: Sequence[tuple[Metrics, Metrics]], wish: Wish) -> Iterator[str]:
     falls = [
-        f[STABLE_FRACTION] - p[STABLE_FRACTION]
+        f[names.STABLE_FRACTION] - p[names.STABLE_FRACTION]
         for p, f in pairs
-        if STABLE_FRACTION in p and STABLE_FRACTION in f
+        if names.STABLE_FRACTION in p and names.STABLE_FRACTION in f
     ]
     if falls and np.mean(falls) > wish.stability:
         yield f"survived part of MD fell by {np.mean(falls):.3g}, more than {wish.stability:g}"
@@ -279,5 +272,8 @@ def _lines(picked: Candidate, candidates: Sequence[Candidate], wish: Wish, point
     yield f"* {len(smaller)} smaller sets were not taken. The largest of these:"
     for c in smaller[-3:]:
         yield f"  * {c.name}: {'; '.join(c.objections) or 'fewer splits than others'}"
-    energy, force = (number(point.metrics.get(error(TEST, name))) for name in (ENERGY_MAE, FORCE_MAE))
+    energy, force = (
+        number(point.metrics.get(names.error(names.TEST, name)))
+        for name in (names.ENERGY_MAE, names.FORCE_MAE)
+    )
     yield f"\nRead once, after the choice: test errors of this set are {energy} meV/atom, {force} eV/Å."

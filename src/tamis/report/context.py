@@ -11,7 +11,7 @@ from tamis.analysis.arms import Curve, Ground, Point, Results
 from tamis.analysis.comparison import Comparison, compare
 from tamis.analysis.coverage import KeptSets
 from tamis.analysis.endpoint import ENERGIES
-from tamis.analysis.judgement import Answer, answers, judged_grounds
+from tamis.analysis.judgement import Answer, answers
 from tamis.analysis.protocol import Protocol
 from tamis.analysis.test_errors import Reader
 from tamis.report.links import Links
@@ -61,20 +61,8 @@ def context_of(results: Results, links: Links, protocol: Protocol | None, kept_s
                 forces[ground] = found
                 if (also := compare(results, ground, pruner, reader, ENERGIES)) is not None:
                     energies[ground] = also
-    given = [] if protocol is None else _answers(results, protocol, reader)
+    given = answers(protocol, results, reader) if protocol else []
     return Context(results, links, protocol, forces, energies, others, given, kept_sets)
-
-
-def _answers(results: Results, protocol: Protocol, reader: Reader) -> list[Answer]:
-    grounds = judged_grounds(protocol, results)
-    judged = {
-        (ground, endpoint): comparison
-        for some in grounds.values()
-        for ground in some
-        for endpoint in {question.endpoint for question in protocol.asked}
-        if (comparison := compare(results, ground, protocol.pruner, reader, endpoint, protocol)) is not None
-    }
-    return answers(protocol, grounds, judged)
 
 
 def target_of(curves: Sequence[Curve]) -> float | None:
