@@ -60,7 +60,7 @@ def section(context: Context) -> Section:
         parts += _properties(ground, _having(points, names.PROPERTIES))
         parts += _dynamics(ground, _having(points, names.MD), context)
     if not any(isinstance(part, Table) for part in parts):
-        parts = [Paragraph("No trial measured properties or names.MD (evaluation=quick or full does).")]
+        parts = [Paragraph("No trial measured properties or MD (evaluation=quick or full does).")]
     return Section("Properties and stability", parts)
 
 
