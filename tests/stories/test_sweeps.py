@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ase.io
 import pytest
 from mlflow import MlflowClient
+from tests.fuzz.data_files import made
 from tests.typed import tamis_here
 
 from tamis.records.record import COMPLETE, FAILED, read_record
@@ -82,6 +84,16 @@ def test_an_edited_setting_is_refused_with_the_difference(place):
     done = sweep(place, "seed.select=0,1,2", f"hydra.sweep.dir={folder}")
     assert done.returncode == 1 and "validation_fraction: 0.2 -> 0.1" in done.stderr
     (folder / name / "record.json").write_bytes(before)
+
+
+def test_changed_data_are_refused(place):
+    frames = made(14)
+    ase.io.write(place / "own.xyz", frames, format="extxyz")
+    own = ("dataset=extxyz", "dataset.train=own.xyz", "hydra.sweep.dir=own", HERE[0], HERE[-1])
+    assert tamis_here(place, "-m", *SMALL, *own).returncode == 0
+    ase.io.write(place / "own.xyz", frames[:-1], format="extxyz")
+    done = tamis_here(place, "-m", *SMALL, *own)
+    assert done.returncode == 1 and "have changed since (fingerprint" in done.stderr
 
 
 def test_a_second_command_in_the_folder_is_refused(place):
