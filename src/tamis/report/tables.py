@@ -45,26 +45,10 @@ N_NUMBERS = 6
 COLOUR: dict[str, str] = {COMPLETE: "green", FAILED: "red", SKIPPED: "yellow"}
 
 
-def print_trial(record: TrialRecord, folder: Path, alone: bool, shown: Sequence[str] = ()) -> None:
-    """Tables of one trial's errors and physics, and where its files are; one line where it is part of a sweep.
-
-    shown: names of the metrics in that line; none: the test error of forces.
-    """
+def print_trial(record: TrialRecord, folder: Path) -> None:
+    """Tables of a trial's errors and physics, and where its files are."""
     console = console_of()
     title = " | ".join(record.config["choices"].get(g, "?") for g in ("model", "descriptor", "pruner"))
-    if not alone:
-        found = [f"{name} {value:.6g}" for name, value in record.measured.items() if name in shown]
-        force = record.metrics.get(names.error(names.TEST, names.FORCE_MAE))
-        if not shown and force is not None:
-            found = [f"test force MAE {force:.4f} eV/Å"]
-        result = f"{', '.join(found)}{_stability(record)}" if found else ""
-        console.print(
-            f"{folder.name:>4}  {title:<32} {_kept(record):<22} {_coloured(record.status)}  "
-            f"{escape(in_one_line(record.reason)) or result}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        return
     if record.status != COMPLETE:
         print_failure(record.reason, record.status)
     if record.curve:
@@ -84,14 +68,6 @@ def print_trial(record: TrialRecord, folder: Path, alone: bool, shown: Sequence[
         seconds = [f"{stage} {value:.2f}" for stage, value in record.seconds.items()]
         console.print(f"seconds: {', '.join(seconds)}", highlight=False)
     console.print(f"files:   {escape(str(folder))}", highlight=False, soft_wrap=True)
-
-
-def _stability(record: TrialRecord) -> str:
-    """Stability in MD and the number of problems, if there are any."""
-    stable = record.metrics.get(names.STABLE_FRACTION)
-    said = "" if stable is None else f", stable {stable:.2f}"
-    n = len(record.problems)
-    return said + (f", {n} problem{'s' if n > 1 else ''}" if n else "")
 
 
 def _coloured(status: str, text: str = "") -> str:
@@ -171,8 +147,8 @@ def print_sweep(
 ) -> None:
     """Results of a sweep: one row a combination of choices and budget, averaged over seeds.
 
-    records : by the name of the trial's folder. points : of their curves. tracking_uri : None where nothing went to
-    MLflow.
+    records : by the name of the trial's folder. points : of all of them.
+    tracking_uri : None where nothing went to MLflow.
     """
     console = console_of()
     counts = Counter(record.status for record in records.values())
