@@ -21,9 +21,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tamis.analysis.arms import Ground, Point
 from tamis.analysis.averages import geometric_mean
-from tamis.analysis.points import Point
+from tamis.analysis.trials import Trial
 from tamis.core.files import write_atomically
+from tamis.records.record import COMPLETE
 from tamis.report.curves import draw_curves
 
 PROJECT = Path(__file__).parent.parent
@@ -205,9 +207,19 @@ def physics_table(element: str) -> Callable[[Sequence[Row]], Iterator[str]]:
 def point_of(row: Row) -> Point:
     """A row as the figures want it."""
     metrics = {name: float(row[name]) for name in ("kept/atoms", ENERGY, FORCE)}
-    seeds = int(row["seed.split"]), int(row["seed.select"])
-    own = row["own"] == "True"
-    return Point(row["model"], row["pruner"], row["descriptor"], "", row["fraction"], *seeds, own, metrics)
+    trial = Trial(Path(), COMPLETE, "", parts={"budget": row["fraction"]})
+    return Point(
+        ground=Ground("mlearn Si", ""),
+        model=row["model"],
+        pruner=row["pruner"],
+        descriptor=row["descriptor"],
+        own=row["own"] == "True",
+        block="",
+        seeds=(int(row["seed.split"]), int(row["seed.select"]), 0),
+        trial=trial,
+        number=0,
+        metrics=metrics,
+    )
 
 
 CHOICES = ("model", "pruner", "descriptor", "own", "seed.split", "seed.select")

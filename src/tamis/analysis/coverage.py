@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,11 +48,12 @@ class CommonSpace:
         owners = np.repeat(np.arange(len(values)), n_atoms)
         mean, turn = axes(np.concatenate(values))
         points = np.concatenate([(block - mean) @ turn for block in thinned])
-        distances = _distances(points, owners)
+        distances = np.sqrt(_gathered(points, owners, np.minimum, lambda squares: squares))
         others = np.where(owners == np.arange(len(values))[:, None], np.inf, distances).min(axis=0)
         spacing = float(others.mean()) or 1.0
         reach = float(np.percentile(others, percentile))
-        return cls(owners, distances, _kernels(points, owners, spacing), reach, spacing)
+        kernels = _gathered(points, owners, np.add, lambda squares: np.exp(squares * (-0.5 / spacing**2)))
+        return cls(owners, distances, kernels, reach, spacing)
 
     def measure(self, points: Sequence[Indices], pool: Indices) -> Mapping[str, list[float]]:
         """Coverage, distance and entropy of the structures kept at each point of a curve.
@@ -95,23 +96,13 @@ def _squares(points: Array, rows: slice) -> Array:
     return np.maximum(squares, 0.0, out=squares)
 
 
-def _distances(points: Array, owners: Indices) -> Array:
+def _gathered(points: Array, owners: Indices, gather: np.ufunc, of: Callable[[Array], Array]) -> Array:
+    """``of`` the squared distances to each environment, gathered over those of a structure, (n_structures, n)."""
     starts = np.flatnonzero(np.diff(owners, prepend=-1))
     found = np.empty((len(starts), len(points)))
     for begin in range(0, len(points), ROWS_AT_ONCE):
         rows = slice(begin, begin + ROWS_AT_ONCE)
-        found[:, rows] = np.minimum.reduceat(_squares(points, rows), starts, axis=1).T
-    return np.sqrt(found, out=found)
-
-
-def _kernels(points: Array, owners: Indices, width: float) -> Array:
-    starts = np.flatnonzero(np.diff(owners, prepend=-1))
-    found = np.empty((len(starts), len(points)))
-    for begin in range(0, len(points), ROWS_AT_ONCE):
-        rows = slice(begin, begin + ROWS_AT_ONCE)
-        squares = _squares(points, rows)
-        squares *= -0.5 / width**2
-        found[:, rows] = np.add.reduceat(np.exp(squares, out=squares), starts, axis=1).T
+        found[:, rows] = gather.reduceat(of(_squares(points, rows)), starts, axis=1).T
     return found
 
 
