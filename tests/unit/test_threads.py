@@ -57,11 +57,15 @@ def told(program: str, arguments: tuple[str, ...], folder: Path, **settings: str
     return found, of_numba
 
 
-@pytest.mark.parametrize("program", [BY_SCRIPT, BY_MODULE])
-def test_a_trial_computes_on_one_thread(program, tmp_path):
-    pools, of_numba = told(program, (*TRIAL, f"store.root={tmp_path}/store"), tmp_path)
+def test_a_trial_computes_on_one_thread(tmp_path):
+    pools, of_numba = told(BY_SCRIPT, (*TRIAL, f"store.root={tmp_path}/store"), tmp_path)
     assert len(pools) > 1 and set(pools) == {of_numba} == {1}
     assert (tmp_path / "out" / "record.json").exists()
+
+
+def test_the_module_decides_as_the_script_does(tmp_path):
+    pools, of_numba = told(BY_MODULE, ("--help",), tmp_path)
+    assert set(pools) == {of_numba} == {1}
 
 
 def test_a_user_may_ask_for_more(tmp_path):
