@@ -138,9 +138,9 @@ def test_a_plan_is_not_run_as_one_trial(place):
 
 @pytest.mark.slow
 def test_launchers_of_hydra_run_grids(place):
-    joblib = ("hydra/launcher=joblib", "hydra.sweep.dir=joblib")
+    joblib = ("hydra/launcher=joblib", "hydra.sweep.dir='jöb lib'")
     done = tamis_here(place, "-m", *SMALL, "seed.select=0,1", *HERE[:2], *joblib)
     assert done.returncode == 0, done.stdout + done.stderr
-    folder = place / "joblib"
+    folder = place / "jöb lib"
     assert {read_record(folder / name).status for name in records(folder)} == {COMPLETE}
     assert set(records(folder)) <= set(runs(place, "trial"))

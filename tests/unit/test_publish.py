@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from argparse import ArgumentParser
 from collections import Counter
 from dataclasses import replace
@@ -181,6 +184,19 @@ def test_what_mlflow_missed_is_written_when_it_is_back(sweep, trackers, tmp_path
     check(sweep, away)
 
 
+def test_what_an_earlier_start_missed_is_written_when_mlflow_is_back(sweep, trackers, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "PAUSE_S", 0.05)
+    folder = tmp_path / "away"
+    folder.write_text("")  # no folder for the database
+    away = replace(trackers[0], uri=f"sqlite:///{folder}/m.db")
+    with Publisher(away, sweep, sweep.sweep()) as publisher:
+        while not publisher._told:
+            time.sleep(0.01)
+        folder.unlink()
+    assert publisher.n_new == 3
+    check(sweep, away)
+
+
 def test_one_record_that_mlflow_refuses_holds_up_no_other(sweep, trackers, caplog, monkeypatch):
     fill = Tracker._fill
 
@@ -219,9 +235,18 @@ def test_sync_tells_of_damage_and_sends_the_rest(sweep, trackers, capsys):
     assert "2 new" in said.out and "is damaged" in said.err
 
 
-def test_sync_leaves_a_sweep_alone_that_runs(sweep, trackers):
-    with sweep.alone(), pytest.raises(TamisError, match="another command runs the sweep"):
-        synced(sweep.path, "--uri", trackers[1].uri)
+def test_sync_leaves_a_sweep_alone_that_runs_and_sends_the_rest(sweep, trackers, tmp_path, capsys):
+    ended(tmp_path / "outputs" / "0", 10)
+    with sweep.alone():
+        assert synced(tmp_path, "--uri", trackers[1].uri, "--experiment", "tamis") == 1
+    said = capsys.readouterr()
+    assert "another command runs the sweep" in said.err and "1 single trials new" in said.out
+
+
+def test_sync_of_one_trial_of_a_sweep_sends_the_sweep(sweep, trackers):
+    to = ("--uri", trackers[1].uri, "--experiment", "tamis")
+    assert synced(sweep.path / "1", *to) == synced(sweep.path, *to) == 0
+    check(sweep, trackers[1])
 
 
 def test_sync_tells_that_a_server_is_away(sweep):
@@ -313,3 +338,17 @@ def test_long_names_of_runs_and_experiments(tmp_path, trackers):
 def test_an_experiment_without_a_name(trackers):
     with pytest.raises(TamisError, match=r"tracking\.experiment is empty"):
         replace(trackers[0], experiment=" ").open_parent("1", "sweep", {})
+
+
+def test_a_database_is_whole_or_not_there_whenever_its_maker_is_killed(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    make = "import sys; from tamis.tracking import Tracker; Tracker(*sys.argv[1:]).open_parent('a', 'a', {})"
+    maker = subprocess.Popen([sys.executable, "-c", make, uri, tmp_path, "tamis"])
+    while not any(path.stat().st_size for path in tmp_path.glob("*mlflow.db*")):  # its first tables are there
+        assert maker.poll() is None
+        time.sleep(0.01)
+    maker.kill()
+    maker.wait()
+    tracker = Tracker(uri, tmp_path, "tamis")
+    assert not tracker.children(tracker.open_parent("a", "a", {}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.lock"]

@@ -18,6 +18,7 @@ from hydra.plugins.launcher import Launcher
 from rich.console import Console
 
 from tamis.core.messages import in_one_line
+from tamis.core.names import quoted
 from tamis.core.progress import progress, told_if_slow
 from tamis.records.record import FAILED, TrialRecord
 from tamis.report.curves import leave_curve
@@ -112,7 +113,7 @@ def _needs(job: Job) -> dict[str, str]:
 
 def _through_hydra(jobs: Sequence[Job], folder: SweepFolder, launcher: Launcher) -> Iterator[Job]:
     """The jobs after a launcher of Hydra's, such as joblib or submitit, has run them all."""
-    place = f"hydra.sweep.dir={json.dumps(str(folder.path))}"
+    place = f"hydra.sweep.dir={quoted(str(folder.path))}"
     lines = [[*job.overrides, place, f"hydra.sweep.subdir={job.name}"] for job in jobs]
     for job, returned in zip(jobs, launcher.launch(lines, initial_job_idx=0), strict=True):
         if folder.record(job.name) is None:

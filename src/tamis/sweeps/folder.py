@@ -8,7 +8,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from tamis.analysis.protocol import PROTOCOL_FILE, protocol_of
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
 from tamis.core.locks import LOCK_FILE
+from tamis.core.messages import listed
 from tamis.core.secrets import redacted
-from tamis.records.record import FAILED, INTERRUPTED, RECORD_FILE, RUNNING, TrialRecord, read_record
+from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.sweeps.job import Job, differences, identity
 from tamis.sweeps.running import RUNNING_FOLDER
 
@@ -110,6 +111,11 @@ class SweepFolder:
         folder = self.path / name
         return read_record(folder) if (folder / RECORD_FILE).exists() else None
 
+    def known(self, job: Job) -> Job:
+        """The job under the name that it has in this folder; an earlier command may have had other overrides."""
+        there = [name for name in (job.name, *job.other_names) if (self.path / name).exists()]
+        return replace(job, name=there[0]) if there else job
+
     def done(self, jobs: Iterable[Job], retry_failed: bool = False) -> dict[str, str]:
         """Name -> status of the jobs that need not be run.
 
@@ -121,16 +127,13 @@ class SweepFolder:
         for job in jobs:
             if (record := self.record(job.name)) is None:
                 continue
-            if record.status in (RUNNING, INTERRUPTED) or (retry_failed and record.status == FAILED):
+            if not record.status.has_ended or (retry_failed and record.status == FAILED):
                 continue
             before = identity(record.config)
             if unlike := differences(before, json.loads(json.dumps(identity(job.config)))):
-                more = (
-                    "" if len(unlike) <= MOST_DIFFERENCES else f", and {len(unlike) - MOST_DIFFERENCES} more"
-                )
                 raise TamisError(
                     f"{self.path / job.name} was run with other settings than this command gives "
-                    f"({'; '.join(unlike[:MOST_DIFFERENCES])}{more}); choose another hydra.sweep.dir, or set them back"
+                    f"({listed(unlike, MOST_DIFFERENCES)}); choose another hydra.sweep.dir, or set them back"
                 )
             found[job.name] = str(record.status)
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from tamis.core.errors import TamisError
-from tamis.core.secrets import redacted
 from tamis.records.record import FAILED
 from tamis.sweeps.composing import Composer
 from tamis.sweeps.dry_run import describe
-from tamis.sweeps.ending import print_end
+from tamis.sweeps.ending import print_end, refuse_failures
 from tamis.sweeps.execute import run_jobs
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job, identity, name_of
@@ -66,8 +64,8 @@ class Grid:
         TamisError : the sweep is not understood, or trials of it failed. HydraException : from Hydra, the same.
         """
         folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
-        jobs = composed(self.trials(plan_of(config), given, typed))
-        about = Sweep(title_of(config, folder.path), redacted([one.input_line for one in typed]))
+        jobs = [folder.known(job) for job in composed(self.trials(plan_of(config), given, typed))]
+        about = Sweep(title_of(config, folder.path), [str(one.input_line) for one in typed])
         if self.dry_run:
             describe(jobs, folder, about, self.measured, launcher)
             return
@@ -81,12 +79,8 @@ class Grid:
                 )
             with Publisher(instantiate(config.tracking), folder, sweep) as publisher:
                 run_jobs(left, folder, launcher, publisher)
-                records = print_end(folder, config)
-        if n_failed := sum(record.status == FAILED for record in records.values()):
-            raise TamisError(
-                f"{n_failed} of {len(records)} trials failed; the reasons are above. Mend what they name and give the "
-                "same command with hydra.sweeper.retry_failed=true"
-            )
+                statuses = print_end(folder, config)
+        refuse_failures(sum(statuses.get(job.name) == FAILED for job in jobs), len(jobs))
 
     def trials(self, plan: Plan | None, given: Sequence[Override], typed: Sequence[Override]) -> list[Listed]:
         """Block and overrides of every trial.
@@ -140,9 +134,11 @@ def composed(trials: Sequence[Listed]) -> list[Job]:
         own = [line for line in lines if line not in common]
         config = composer.config(tuple((key, text) for key, _, text in (line.partition("=") for line in own)))
         same = json.dumps(identity(config), sort_keys=True)
-        if same not in jobs:
-            labels = {"block": block} if block else {}
-            jobs[same] = Job(name_of(config, lines), tuple(redacted(list(lines))), config, labels)
+        name = name_of(config, lines)
+        if same in jobs:
+            jobs[same] = replace(jobs[same], other_names=(*jobs[same].other_names, name))
+        else:
+            jobs[same] = Job(name, tuple(lines), config, {"block": block} if block else {})
     return list(jobs.values())
 
 

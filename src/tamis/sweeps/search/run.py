@@ -21,6 +21,7 @@ from tamis.core.errors import TamisError
 from tamis.core.secrets import redacted
 from tamis.parts import build_part
 from tamis.sweeps.composing import Composer
+from tamis.sweeps.ending import refuse_failures
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.grid import BASE
 from tamis.sweeps.job import identity
@@ -32,7 +33,7 @@ from tamis.sweeps.search.plots import PAGE, leave_plots
 from tamis.sweeps.search.search import Search
 from tamis.sweeps.search.settings import SearchSettings
 from tamis.sweeps.search.space import Space
-from tamis.sweeps.search.studies import address_of, open_storage, open_study, storage_failure
+from tamis.sweeps.search.studies import address_of, ended, open_storage, open_study, storage_failure
 from tamis.sweeps.workers import Workers, workers_of
 
 
@@ -51,7 +52,7 @@ def run_search(
 
     Raises
     ------
-    TamisError : the settings make no search, or it did not come to its end.
+    TamisError : the settings make no search, it did not come to its end, or trials failed.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -66,7 +67,7 @@ def run_search(
         composer.config(_pairs([*job, *settings.repeats[-1]]))
     definition = definition_of(settings, space, composer.config(()))
     folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
-    about = Sweep(f"search {settings.study_name}", redacted(list(typed)), settings.study_name)
+    about = Sweep(f"search {settings.study_name}", list(typed), settings.study_name)
     with folder.alone(), workers_of(launcher) as workers:
         if workers is None:
             raise TamisError("a search needs hydra/launcher=basic, dask or dask_*, which have workers")
@@ -85,6 +86,7 @@ def run_search(
             if settings.plots:
                 leave_plots(search.study, folder.path)
     _say_end(search)
+    refuse_failures(search.n_failed, len(ended(search.study)))
 
 
 def definition_of(settings: SearchSettings, space: Space, config: dict[str, Any]) -> dict[str, Any]:
@@ -135,9 +137,7 @@ def _open(
     study = open_study(settings, space, definition, storage, folder.path)
     n_begun = sum(one.state != TrialState.WAITING for one in study.get_trials(deepcopy=False))
     stream = [n_begun] if n_begun else []
-    if (
-        settings.storage is not None
-    ):  # commands that begin together on one study must not draw the same points
+    if settings.storage is not None:  # commands that begin together must not draw the same points
         stream.append(crc32(str(folder.path).encode()))
     study.sampler = make_sampler(settings.sampler, space, stream)
     study.pruner = make_stopper(settings.stopper)
@@ -163,7 +163,7 @@ def _say_end(search: Search) -> None:
     console, folder = Console(highlight=False, soft_wrap=True), search.folder.path
     best = ", ".join(map(str, sorted(best_numbers(search.study)))) or "none"
     files = ", ".join(str(folder / name) for name in (TABLE_FILE, PAGE) if (folder / name).exists())
-    console.print(f"{search.tally()}; best: trial {best}\nfiles:  {files}", markup=False)
+    console.print(f"{search.tally()}\nbest:   trial {best}\nfiles:  {files}", markup=False)
     console.print(
         f"next:   tamis best {folder}    a table; --rerun runs a trial again with its files", markup=False
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from tamis.sweeps.workers import WorkerDiedError, Workers
 
 ENOUGH = 10
 """Ended trials before a rate of failures means anything."""
+MOST_REASONS = 5
+"""Different reasons of failures that are told."""
 POLL_S = 0.2
 """How soon a thread that waits for a worker notices Ctrl-C."""
 
@@ -56,6 +59,7 @@ class Search:
     publish: Callable[[str], None]
     objectives: Sequence[str]
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
+    _errors: list[Exception] = field(default_factory=list)
 
     def run(self) -> None:
         """Work until the study has its trials.
@@ -74,19 +78,26 @@ class Search:
                 catch=(FailedTrialError,),
                 callbacks=[self._after],
             )
+            if self._errors:
+                raise self._errors[0]
             if len(ended(self.study)) < before + left and self._left() > 0:
                 self.study.set_user_attr(EXHAUSTED, True)  # a grid stops when it is used up
         if not any(trial.state == TrialState.COMPLETE for trial in counted(self.study)):
             raise TamisError(f"no trial of study {self.study.study_name} is complete: {self.tally()}")
 
+    @property
+    def n_failed(self) -> int:
+        """Trials that failed, and that no other trial repeats."""
+        return sum(trial.state == TrialState.FAIL for trial in ended(self.study))
+
     def tally(self) -> str:
-        """How many trials ended and how, and why the last failure failed."""
+        """How many trials ended and how, and the reasons of failures, the most frequent first."""
         trials = ended(self.study)
         counts = Counter(trial.state.name.lower() for trial in trials)
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "none"
-        reasons = [trial.user_attrs.get(ERROR) for trial in trials if trial.state == TrialState.FAIL]
-        last = f"; the last failure: {reasons[-1]}" if reasons else ""
-        return f"{len(trials)} of {self.settings.n_trials} trials have ended ({kinds}){last}"
+        reasons = Counter(one.user_attrs.get(ERROR) for one in trials if one.state == TrialState.FAIL)
+        told = "".join(f"; {n} failed: {reason}" for reason, n in reasons.most_common(MOST_REASONS))
+        return f"{len(trials)} of {self.settings.n_trials} trials have ended ({kinds}){told}"
 
     def _left(self) -> int:
         """Trials that this command may still begin."""
@@ -129,18 +140,32 @@ class Search:
     def _outcome(self, records: Sequence[TrialRecord]) -> Outcome | None:
         return outcome_of(records, self.objectives, len(self.settings.repeats))
 
+    @contextmanager
+    def _ending_the_search(self) -> Iterator[None]:
+        """End the search after an error, which Optuna does not hand on if no trial is left to begin."""
+        try:
+            yield
+        except (TrialPruned, FailedTrialError):
+            raise
+        except Exception as error:
+            self._errors.append(error)
+            self.study.stop()
+            raise
+
     def _objective(self, trial: Trial) -> tuple[float, ...]:
         """Run a trial's jobs, and return the values of its objectives."""
+        with self._ending_the_search():
+            return self._values(trial)
+
+    def _values(self, trial: Trial) -> tuple[float, ...]:
         try:
             trial.set_user_attr(SWEEP, {"folder": str(self.folder.path), "id": self.sweep.id})
             outcome = self._run(trial)
-        except KeyboardInterrupt:
+        except (HydraException, OmegaConfBaseException, TamisError) as error:
+            outcome = Outcome(TrialState.FAIL, reason=explain(error))
+        except (KeyboardInterrupt, OSError, CancelledError):  # the trial is not to blame
             run_again(self.study, self.study.trials[trial.number])
             raise
-        except (HydraException, OmegaConfBaseException) as error:
-            outcome = Outcome(TrialState.FAIL, reason=explain(error))
-        except TamisError as error:
-            outcome = Outcome(TrialState.FAIL, reason=str(error))
         outcome.describe(trial, self._rules)
         if outcome.state == TrialState.PRUNED:
             raise TrialPruned(outcome.reason)
@@ -198,19 +223,23 @@ class Search:
         future.result()
 
     def _after(self, study: Study, trial: FrozenTrial) -> None:
-        """Publish and show a trial; end the search where it has all trials, or too many failed."""
+        """Publish and show a trial; end the search where it has all trials."""
+        with self._ending_the_search():
+            self._tell(trial)
+        if self._left() <= 0:
+            study.stop()
+
+    def _tell(self, trial: FrozenTrial) -> None:
+        """Publish and show a trial; raises TamisError where too many failed."""
         for name in self._names(trial.number):
             self.publish(name)
         result = ", ".join(f"{value:.6g}" for value in trial.values or ()) or trial.user_attrs.get(ERROR, "")
         keys = " ".join(f"{key}={as_text(value)}" for key, value in trial.params.items())
         line = f"trial {trial.number} {trial.state.name.lower()}: {result}  [{keys}]"
         Console(highlight=False, soft_wrap=True).print(line, markup=False)
-        trials = ended(study)
-        n_failed = sum(one.state == TrialState.FAIL for one in trials)
-        if len(trials) >= ENOUGH and n_failed > self.settings.max_failure_rate * len(trials):
+        n = len(ended(self.study))
+        if n >= ENOUGH and self.n_failed > self.settings.max_failure_rate * n:
             raise TamisError(
                 f"more trials failed than hydra.sweeper.max_failure_rate={self.settings.max_failure_rate:g} allows: "
                 f"{self.tally()}"
             )
-        if self._left() <= 0:
-            study.stop()
