@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from tamis.records.record import COMPLETE, DatasetFacts, Point, TrialRecord
-from tamis.report.tables import print_trial
-from tamis.report.trial_physics import physics_table
+from tamis.report.tables import physics_table, print_trial
 
 ERRORS = {
     f"{part}/force_{kind}_eV_per_A": 0.1

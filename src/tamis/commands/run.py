@@ -66,7 +66,9 @@ def no_single_trial(config: DictConfig, sweeper: DictConfig, folder: Path) -> st
     """Why the command cannot run as one trial; empty where it can."""
     is_sweep = config.get("plan") is not None or "study_name" in sweeper
     if is_sweep or sweeper.get("params") or sweeper.get("together"):
-        return f"this is a sweep of many trials; add -m: tamis -m {' '.join(sys.argv[1:])}"
+        return (
+            f"this is a sweep of many trials; add -m: tamis -m {' '.join(sys.orig_argv[1 - len(sys.argv) :])}"
+        )
     if (folder / "record.json").exists():
         return f"{folder} holds the record of another trial; choose another hydra.run.dir"
     return ""

@@ -73,10 +73,10 @@ class Grid:
             sweep = folder.begin(about, _plain(config.get("protocol")))
             done = folder.done(jobs, self.retry_failed)
             left = [job for job in jobs if job.name not in done]
-            if done:
-                Console(highlight=False).print(
-                    f"{len(done)} of {len(jobs)} trials are done already", markup=False
-                )
+            told = f", {len(done)} of them done already" if done else ""
+            Console(highlight=False, soft_wrap=True).print(
+                f"{len(jobs)} trials{told}; {folder.path}", markup=False
+            )
             with Publisher(instantiate(config.tracking), folder, sweep) as publisher:
                 run_jobs(left, folder, launcher, publisher)
                 statuses = print_end(folder, config)

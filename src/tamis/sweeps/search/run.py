@@ -74,7 +74,10 @@ def run_search(
         with Publisher(instantiate(config.tracking), folder, folder.begin(about, None)) as publisher:
             try:
                 search = _open(settings, space, definition, workers, composer, publisher)
-                search.run()
+                try:
+                    search.run()
+                finally:  # after Ctrl-C, too
+                    leave_table(search.study, folder.path)
             except Exception as error:
                 if isinstance(error, TamisError) or not (reason := storage_failure(error)):
                     raise
@@ -82,7 +85,6 @@ def run_search(
                     f"the storage of study {settings.study_name} failed ({reason}); the records are kept: when that is "
                     "mended, the same command goes on with them"
                 ) from error
-            leave_table(search.study, folder.path)
             if settings.plots:
                 leave_plots(search.study, folder.path)
     _say_end(search)
