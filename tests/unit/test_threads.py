@@ -1,6 +1,5 @@
 """A trial computes on one thread, whatever the machine's settings and whoever starts it; a user may ask for more."""
 
-import importlib
 import json
 import os
 import subprocess
@@ -57,11 +56,15 @@ def told(program: str, arguments: tuple[str, ...], folder: Path, **settings: str
     return found, of_numba
 
 
-@pytest.mark.parametrize("program", [BY_SCRIPT, BY_MODULE])
-def test_a_trial_computes_on_one_thread(program, tmp_path):
-    pools, of_numba = told(program, (*TRIAL, f"store.root={tmp_path}/store"), tmp_path)
+def test_a_trial_computes_on_one_thread(tmp_path):
+    pools, of_numba = told(BY_SCRIPT, (*TRIAL, f"store.root={tmp_path}/store"), tmp_path)
     assert len(pools) > 1 and set(pools) == {of_numba} == {1}
     assert (tmp_path / "out" / "record.json").exists()
+
+
+def test_the_module_decides_as_the_script_does(tmp_path):
+    pools, of_numba = told(BY_MODULE, ("--help",), tmp_path)
+    assert set(pools) == {of_numba} == {1}
 
 
 def test_a_user_may_ask_for_more(tmp_path):
@@ -108,19 +111,15 @@ def test_every_script_decides_before_it_loads_anything():
     subprocess.run([sys.executable, "-c", loaded], check=True)
 
 
-@pytest.mark.parametrize("name", [n for n in vars(commands) if n.islower() and not n.startswith("_")])
-def test_every_command_has_its_module(name, monkeypatch):
-    function = getattr(commands, name)
-    if getattr(function, "__module__", "") != "tamis.cli":
-        pytest.skip("no command")
+def test_the_command_decides_before_it_imports_what_it_runs(monkeypatch):
     started = []
+    monkeypatch.setattr(sys, "argv", ["tamis"])
     monkeypatch.setattr(commands, "decide", lambda: started.append("decided"))
     monkeypatch.setattr(
         commands.importlib, "import_module", lambda module: started.append(module) or Main(started)
     )
-    function()
-    assert started == ["decided", started[1], "main"]
-    assert importlib.util.find_spec(started[1])
+    commands.main()
+    assert started == ["decided", "tamis.commands.run", "main"]
 
 
 class Main:

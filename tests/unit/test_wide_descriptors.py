@@ -153,7 +153,15 @@ class Wide(LinearBasis):
 
 
 def test_a_linear_fit_of_too_many_columns_is_refused_before_its_rows_are_made(tmp_path, rattled):
-    model = LinearModel(Wide(), (1.0,), (1.0,), (1e-7,), 0, "kept", 5)
+    model = LinearModel(
+        Wide(),
+        energy_weights=(1.0,),
+        stress_weights=(1.0,),
+        ridges=(1e-7,),
+        widenings=0,
+        tuning="kept",
+        n_folds=5,
+    )
     said = (
         r"normal equations of 29991 coefficients take 2\d\d GiB of memory at once, and store.memory_gib is 4"
     )

@@ -66,7 +66,7 @@ class Program(Rule):
         if (found := where_is(value)) is None:
             raise MissingEngineError(
                 f"model={self.model} runs the program {value!r}, and there is no such executable on the PATH; "
-                f"{self.get}, or say where it is with model.{name}=/path/to/{Path(value).name}"
+                f"{self.get}, or say where it is with model.{name.rpartition('.')[2]}=/path/to/{Path(value).name}"
             )
         return str(Path(found).absolute())
 
