@@ -56,7 +56,7 @@ def run(config: DictConfig) -> None:
     if not alone:  # its sweep tells MLflow and the terminal
         return
     send(config, folder)
-    print_trial(record, folder)
+    print_trial(record, folder, alone=True)
     if record.status != COMPLETE:
         log.info("trial %s: %s", record.status, record.reason)  # to the log file; the terminal has it already
         sys.exit(1)

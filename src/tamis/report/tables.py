@@ -13,7 +13,7 @@ from rich.markup import escape
 from tamis.analysis.arms import BASELINES
 from tamis.analysis.averages import AVERAGE, alike
 from tamis.analysis.matrix import Matrix, matrices
-from tamis.analysis.points import Point, average
+from tamis.analysis.points import Point, average, points_of
 from tamis.core.messages import in_one_line, print_failure
 from tamis.core.metrics import (
     ENERGY_MAE,
@@ -21,6 +21,7 @@ from tamis.core.metrics import (
     KEPT_ATOMS,
     KEPT_STRUCTURES,
     RMSE_OF,
+    STABLE_FRACTION,
     STRESS_MAE,
     TEST,
     TRAIN,
@@ -47,10 +48,26 @@ N_NUMBERS = 6
 COLOUR: dict[str, str] = {COMPLETE: "green", FAILED: "red", SKIPPED: "yellow"}
 
 
-def print_trial(record: TrialRecord, folder: Path) -> None:
-    """Tables of a trial's errors and physics, and where its files are."""
+def print_trial(record: TrialRecord, folder: Path, alone: bool, shown: Sequence[str] = ()) -> None:
+    """Tables of one trial's errors and physics, and where its files are; one line where it is part of a sweep.
+
+    shown: names of the metrics in that line; none: the test error of forces.
+    """
     console = console_of()
     title = " | ".join(record.config["choices"].get(g, "?") for g in ("model", "descriptor", "pruner"))
+    if not alone:
+        found = [f"{name} {value:.6g}" for name, value in record.measured.items() if name in shown]
+        force = record.metrics.get(error(TEST, FORCE_MAE))
+        if not shown and force is not None:
+            found = [f"test force MAE {force:.4f} eV/Å"]
+        result = f"{', '.join(found)}{_stability(record)}" if found else ""
+        console.print(
+            f"{folder.name:>4}  {title:<32} {_kept(record):<22} {_coloured(record.status)}  "
+            f"{escape(in_one_line(record.reason)) or result}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return
     if record.status != COMPLETE:
         print_failure(record.reason, record.status)
     if record.curve:
@@ -70,6 +87,14 @@ def print_trial(record: TrialRecord, folder: Path) -> None:
         seconds = [f"{stage} {value:.2f}" for stage, value in record.seconds.items()]
         console.print(f"seconds: {', '.join(seconds)}", highlight=False)
     console.print(f"files:   {escape(str(folder))}", highlight=False, soft_wrap=True)
+
+
+def _stability(record: TrialRecord) -> str:
+    """Stability in MD and the number of problems, if there are any."""
+    stable = record.metrics.get(STABLE_FRACTION)
+    said = "" if stable is None else f", stable {stable:.2f}"
+    n = len(record.problems)
+    return said + (f", {n} problem{'s' if n > 1 else ''}" if n else "")
 
 
 def _coloured(status: str, text: str = "") -> str:
@@ -113,19 +138,17 @@ def _error(metrics: Mapping[str, float], part: str, mae: str) -> str:
     return f"{number(metrics[error(part, mae)])} ({number(metrics.get(error(part, RMSE_OF[mae])))})"
 
 
-def print_sweep(
-    records: Mapping[str, TrialRecord], points: Sequence[Point], folder: Path, tracking_uri: str | None
-) -> None:
+def print_sweep(records: Mapping[str, TrialRecord], folder: Path, tracking_uri: str | None) -> None:
     """Results of a sweep: one row a combination of choices and budget, averaged over seeds.
 
-    records : by the name of the trial's folder. points : of all of them.
-    tracking_uri : None where nothing went to MLflow.
+    records : by the name of the trial's folder. tracking_uri : None where nothing went to MLflow.
     """
     console = console_of()
     counts = Counter(record.status for record in records.values())
     for read_as in sorted({record.dataset.read_as for record in records.values()} - {""}):
         console.print(f"data: {escape(printable(read_as))}", highlight=False, soft_wrap=True)
-    if points:
+    if counts[COMPLETE]:
+        points = list(points_of(list(records.values())))
         table = sweep_table(points)
         show(table, console, len(table.columns) - N_NUMBERS)
         for matrix, about in matrices(points):

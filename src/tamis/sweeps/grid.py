@@ -80,8 +80,9 @@ class Grid:
                 )
             with Publisher(instantiate(config.tracking), folder, sweep) as publisher:
                 run_jobs(left, folder, launcher, publisher)
-                statuses = print_end(folder, config)
-        if n_failed := sum(statuses.get(job.name) == FAILED for job in jobs):
+                records = print_end(folder, config)
+        own = [records[job.name] for job in jobs if job.name in records]
+        if n_failed := sum(record.status == FAILED for record in own):
             raise TamisError(
                 f"{n_failed} of {len(jobs)} trials failed; the reasons are above. Mend what they name and give the "
                 "same command with hydra.sweeper.retry_failed=true"
