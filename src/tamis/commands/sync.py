@@ -69,8 +69,8 @@ def _whole_sweep(folder: Path) -> Path:
 def _sync_sweep(place: Path, tracker: Tracker, console: Console) -> int:
     folder = SweepFolder(place)
     try:
-        sweep = folder.sweep()
-        assert sweep is not None  # its file was found
+        if (sweep := folder.sweep()) is None:
+            raise TamisError(f"{place / SWEEP_FILE} is gone")
         with folder.alone(), Publisher(tracker, folder, sweep) as publisher:
             pass
     except TamisError as error:  # it runs, or its file is damaged
@@ -79,7 +79,9 @@ def _sync_sweep(place: Path, tracker: Tracker, console: Console) -> int:
     console.print(f"{place}: {publisher.n_new} new, {publisher.n_there} already there", markup=False)
     for reason in publisher.failed:
         print_failure(reason)
-    return len(publisher.failed)
+    if publisher.n_left:
+        print_failure(f"{publisher.n_left} runs are still missing; give the same command again")
+    return len(publisher.failed) + publisher.n_left
 
 
 def _sync_singles(folder: Path, sweeps: Iterable[Path], tracker: Tracker, console: Console) -> int:

@@ -59,6 +59,11 @@ class Publisher:
         if self.tracker is not None:
             self._queue.put(name)
 
+    @property
+    def n_left(self) -> int:
+        """Trials whose run could not be written, since MLflow was away."""
+        return len(self._waiting)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -90,8 +95,8 @@ class Publisher:
         self._end()
 
     def _try_to_open(self) -> bool:
-        tracker = self.tracker
-        assert tracker is not None
+        if (tracker := self.tracker) is None:
+            return False
         try:
             if not self._parent:
                 parent = tracker.open_parent(self.sweep.id, self.sweep.name, self._tags())
@@ -113,8 +118,7 @@ class Publisher:
             try:
                 self._write(name)
             except Exception as error:
-                assert self.tracker is not None
-                if not self.tracker.answers():
+                if self.tracker is None or not self.tracker.answers():
                     self._pause(error)
                     return
                 self.failed.append(f"{name}: {in_one_line(str(error) or type(error).__name__)}")
@@ -132,10 +136,10 @@ class Publisher:
         if record.id in self._written:
             self.n_there += 1
             return
-        assert self.tracker is not None
-        self.tracker.write(record, self.folder.path / name, self._parent)
-        self._written.add(record.id)
-        self.n_new += 1
+        if self.tracker is not None:
+            self.tracker.write(record, self.folder.path / name, self._parent)
+            self._written.add(record.id)
+            self.n_new += 1
 
     def _end(self) -> None:
         if not self._parent or self.tracker is None:
