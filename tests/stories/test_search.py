@@ -19,7 +19,7 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("search")
     status, said = tamis_here(place, *FEW, "hydra.sweeper.plots=true")
     assert status == 0, said
-    assert "3 of 3 trials have ended (3 complete); best: trial" in said
+    assert "3 of 3 trials have ended (3 complete) best: trial" in said
     assert "next: tamis best" in said
     return place
 
@@ -99,3 +99,15 @@ def test_other_launchers_are_refused(folder):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     status, said = tamis_here(folder, *SPACE, "hydra/launcher=joblib", "hydra.sweeper.n_trials=9")
     assert status == 1 and "a search needs hydra/launcher=basic, dask" in said
+
+
+def test_a_search_with_failed_trials_ends_with_status_1_and_says_why(tmp_path):
+    values = (0.1, 0.1, 1.5, 2.5, 1.5)
+    starts = ",".join(f"{{validation_fraction:{value}}}" for value in values)
+    typed = ["validation_fraction=choice(0.1,1.5,2.5)", f"hydra.sweeper.enqueue=[{starts}]", "tracking=null"]
+    for _ in range(2):  # the second finds that all is done
+        status, said = tamis_here(tmp_path, *SPACE[:1], *typed, "hydra.sweeper.n_trials=5")
+        assert status == 1 and "3 of 5 trials failed; the reasons are above" in said
+        assert "5 of 5 trials have ended (2 complete, 3 fail); 2 failed: validation_fraction is 1.5" in said
+        assert "1 failed: validation_fraction is 2.5" in said
+    assert (tmp_path / "multirun" / "small" / "best.csv").exists()

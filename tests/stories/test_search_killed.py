@@ -1,8 +1,8 @@
 """A search that is killed at random moments and started again loses nothing and does nothing twice."""
 
 import os
+import random
 import signal
-import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from tests.kills import killed_until_whole
 from tests.searches import check_whole, load, tamis
 
 from tamis.records.record import read_record
@@ -25,24 +26,6 @@ SEARCH = (
     "budget.fraction=interval(0.05,0.5)",
     "hydra.sweeper.repeat={seed.split:[0,1]}",
 )
-
-
-def killed_until_whole(begin, n_kills: int, longest_s: float, rng: np.random.Generator) -> int:
-    """Start again and again; kill the whole process group at random moments; the last start is left alone."""
-    kills = 0
-    while kills < n_kills:
-        process = begin()
-        try:
-            process.wait(rng.uniform(0.0, longest_s))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            kills += 1
-            continue
-        assert process.returncode == 0
-        break
-    assert begin().wait() == 0
-    return kills
 
 
 def check_mlflow(folder: Path, place: Path) -> None:
@@ -69,26 +52,30 @@ def check_folders(place: Path, study) -> None:
         assert all(record.config["budget"]["fraction"] == fraction for record in records)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["dask", "basic"])
-@pytest.mark.parametrize(("n_trials", "n_kills"), [(60, 20)])
-def test_sixty_trials_and_twenty_kills(tmp_path, n_trials, n_kills, launcher):
-    """The group is killed: the command, and with it the workers of this machine."""
-    rng = np.random.default_rng(int(time.time()))
-    typed = (*SEARCH, f"hydra/launcher={launcher}")
-    with (tmp_path / "output.txt").open("w") as output:
-        for _ in range(2):  # the first makes the data set: kills are to hit the search
-            begun = time.monotonic()
-            first = tamis(tmp_path, *typed, "hydra.sweeper.n_trials=1", output=output)
-            assert first.wait() == 0, (tmp_path / "output.txt").read_text()[-2000:]
-        longest_s = 1.5 * (time.monotonic() - begun)  # a start, and a few trials, on whatever machine
+@pytest.mark.parametrize(
+    ("launcher", "n_trials", "n_parents", "n_workers"),
+    [
+        ("dask", 12, 3, 5),
+        pytest.param("dask", 60, 20, 40, marks=pytest.mark.slow),
+        pytest.param("basic", 60, 20, 0, marks=pytest.mark.slow),
+    ],
+)
+def test_killed_at_any_moment_nothing_is_lost_and_nothing_twice(
+    tmp_path, launcher, n_trials, n_parents, n_workers
+):
+    typed = [*SEARCH, f"hydra/launcher={launcher}", f"hydra.sweeper.n_trials={n_trials}"]
+    typed.append("hydra.sweeper.retries=100")  # kills may hit the same values again and again
+    if launcher == "dask":
+        typed.append("hydra.launcher.cluster.n_workers=2")
+    place = tmp_path / "multirun" / NAME
+    with (tmp_path / "told.txt").open("a") as told:
 
         def begin():
-            return tamis(tmp_path, *typed, f"hydra.sweeper.n_trials={n_trials}", output=output)
+            return tamis(tmp_path, *typed, output=told)
 
-        kills = killed_until_whole(begin, n_kills, longest_s, rng)
-    assert kills >= n_kills, "the search was over before all kills: more trials are needed"
-    place = tmp_path / "multirun" / NAME
+        rng = random.Random(n_trials)
+        made = killed_until_whole(begin, place, n_parents, n_workers, rng, 0.03 * n_trials)
+    assert made.total() >= 0.8 * (n_parents + n_workers), made
     study = load(f"sqlite:///{place}/study.db", NAME)
     check_whole(study, n_trials)
     check_folders(place, study)

@@ -58,7 +58,7 @@ def test_a_sweep_leaves_its_trials_a_table_and_one_run_for_each(place):
 def test_the_same_command_runs_nothing_twice_wherever_it_logs_and_runs(place):
     before = records(folder_of(place))
     done = sweep(place, "seed.select=0,1", "tracking.by_group=false")
-    assert "2 of 2 trials are done already" in done.stdout and done.returncode == 0
+    assert "2 trials, 2 of them done already" in done.stdout and done.returncode == 0
     assert records(folder_of(place)) == before and runs(place, "trial") == sorted(before)
 
 
@@ -66,7 +66,7 @@ def test_a_sweep_may_grow_in_its_folder_and_ends_with_the_next_command(place):
     folder = folder_of(place)
     before = records(folder)
     done = sweep(place, "seed.select=0,1,2", f"hydra.sweep.dir={folder}")
-    assert "2 of 3 trials are done already" in done.stdout
+    assert "3 trials, 2 of them done already" in done.stdout
     assert f"tamis report {folder.relative_to(place)}" in done.stdout
     after = records(folder)
     assert before.items() < after.items() and runs(place, "trial") == sorted(after)
@@ -97,7 +97,7 @@ def test_failed_trials_are_told_and_wait_to_be_asked_for(place):
     assert done.returncode == 1 and "1 of 1 trials failed" in done.stderr, done.stdout + done.stderr
     (name,) = records(place / "wrong")
     assert read_record(place / "wrong" / name).status == FAILED
-    assert "1 of 1 trials are done already" in sweep(place, *wrong).stdout
+    assert "1 trials, 1 of them done already" in sweep(place, *wrong).stdout
     sweep(place, *wrong, "--retry-failed")
     assert (place / "wrong" / name / "earlier_1.json").exists()
 
@@ -126,7 +126,7 @@ def test_a_plan_knows_its_time_and_runs_what_is_left(place):
     assert 0 < measured < 4 and f"{measured} trials are run to measure it" in done.stdout
     done = tamis_here(place, "-m", *PLAN, *HERE)
     folder = next((place / "multirun").glob("study_quick-*"))
-    assert f"{measured} of 4 trials are done already" in done.stdout and len(records(folder)) == 4
+    assert f"4 trials, {measured} of them done already" in done.stdout and len(records(folder)) == 4
     assert (folder / "protocol.yaml").exists()
     assert {read_record(folder / name).labels["block"] for name in records(folder)} == {"primary"}
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 from argparse import ArgumentParser
 from collections import Counter
@@ -336,3 +338,17 @@ def test_long_names_of_runs_and_experiments(tmp_path, trackers):
 def test_an_experiment_without_a_name(trackers):
     with pytest.raises(TamisError, match=r"tracking\.experiment is empty"):
         replace(trackers[0], experiment=" ").open_parent("1", "sweep", {})
+
+
+def test_a_database_is_whole_or_not_there_whenever_its_maker_is_killed(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    make = "import sys; from tamis.tracking import Tracker; Tracker(*sys.argv[1:]).open_parent('a', 'a', {})"
+    maker = subprocess.Popen([sys.executable, "-c", make, uri, tmp_path, "tamis"])
+    while not any(path.stat().st_size for path in tmp_path.glob("*mlflow.db*")):  # its first tables are there
+        assert maker.poll() is None
+        time.sleep(0.01)
+    maker.kill()
+    maker.wait()
+    tracker = Tracker(uri, tmp_path, "tamis")
+    assert not tracker.children(tracker.open_parent("a", "a", {}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.lock"]

@@ -3,11 +3,13 @@
 import os
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import optuna
 import pytest
+from optuna.storages._rdb.models import TrialModel
 from optuna.trial import TrialState
 from tests.searches import Toy, check_whole, points, run_toy
 
@@ -99,6 +101,7 @@ def test_what_optuna_is_told(tmp_path):
         TrialState.FAIL,
         TrialState.FAIL,
     )
+    assert toy.search.n_failed == 2
     assert c.user_attrs["error"] == "c means nothing"
     assert fail.user_attrs["error"] == "x is 2.0"
     assert wrong.user_attrs["error"] == "kind=wrong is not a choice"
@@ -108,7 +111,7 @@ def test_too_many_failures_end_a_search(tmp_path):
     fails = {"x": "interval(-5, 5)", "kind": "choice(a, fail)"}
     toy = Toy(tmp_path, params=fails, n_trials=60, max_failure_rate=0.2)
     with pytest.raises(
-        TamisError, match=r"max_failure_rate=0\.2 allows: 1\d of 60 trials .*the last failure: x is"
+        TamisError, match=r"max_failure_rate=0\.2 allows: 1\d of 60 trials .*; 1 failed: x is"
     ):
         toy.run()
     assert 10 <= len(toy.study.trials) < 60
@@ -415,3 +418,19 @@ def test_a_storage_that_cannot_be_opened(tmp_path, address, words):
 
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+
+def test_two_threads_never_take_the_same_waiting_trial(tmp_path, monkeypatch):
+    """Optuna reads a row FOR UPDATE and then writes it, and SQLite has no such lock."""
+    read = TrialModel.find_or_raise_by_id
+
+    def read_slowly(trial_id, session, for_update=False):
+        row = read(trial_id, session, for_update)
+        time.sleep(0.05 * for_update)
+        return row
+
+    starts = [{"x": i / 10} for i in range(6)]
+    toy = Toy(tmp_path, threads := Threads(), enqueue=starts, n_trials=6)
+    monkeypatch.setattr(TrialModel, "find_or_raise_by_id", read_slowly)
+    with threads:
+        assert [trial.params for trial in toy.run().trials] == starts

@@ -16,6 +16,7 @@ from tamis.core.resolvers import register_resolvers
 from tamis.records.record import COMPLETE, FAILED, read_record
 from tamis.sweeps.composing import Composer
 from tamis.sweeps.job import Job
+from tamis.sweeps.on_dask import _ask
 from tamis.sweeps.running import ALLOWED_DEATHS, RUNNING_FOLDER, leave_failure, run_job, set_aside
 from tamis.sweeps.workers import InThisProcess, WorkerDiedError, workers_of
 
@@ -121,6 +122,7 @@ def test_local_workers_answer_die_and_run_again(tmp_path):
             assert [workers.submit(watch, 1.0, step).result(60) for step in (0, 2)] == [True, False]
         with workers.listening(lambda value, step: 1 / 0) as watch:
             assert workers.submit(watch, 1.0, 0).result(60) is False
+        assert workers.submit(_ask, "a queue that nobody reads", 0.5, 1.0, 0).result(60) is False
 
 
 def test_a_scheduler_that_ends_is_told(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -129,7 +130,8 @@ class Teller:
         self.n, self.console = n, console
         self.counts: Counter[str] = Counter()
         self.reasons: set[str] = set()
-        self.start = self.told = time.monotonic()
+        self.told = time.monotonic()
+        self.first: float | None = None
 
     def tell(self, job: Job, record: TrialRecord | None) -> None:
         """Count a trial that has ended."""
@@ -140,9 +142,12 @@ class Teller:
                 self.console.print(f"{job.name} failed: {in_one_line(record.reason)}", markup=False)
             self.reasons.add(record.reason)
         now, done = time.monotonic(), self.counts.total()
-        if now - self.told > TELL_EVERY_S and done < self.n:
+        if self.first is None:  # the first trial waits for rows, which others share
+            self.first = now
+        elif now - self.told > TELL_EVERY_S and done < self.n:
             self.told = now
-            left = (self.n - done) * (now - self.start) / done / 60
-            self.console.print(
-                f"{done} of {self.n} trials, {self.counts[FAILED]} failed; about {left:.0f} min left"
+            left = (self.n - done) * (now - self.first) / (done - 1) / 60
+            said = (
+                f"{done} of {self.n} trials, {self.counts[FAILED]} failed; about {math.ceil(left)} min left"
             )
+            self.console.print(said)

@@ -20,6 +20,7 @@ from tamis.core.files import write_atomically
 from tamis.core.locks import LOCK_FILE
 from tamis.core.messages import listed
 from tamis.core.secrets import redacted
+from tamis.parts import build_part
 from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.sweeps.job import Job, differences, identity
 from tamis.sweeps.running import RUNNING_FOLDER
@@ -92,9 +93,9 @@ class SweepFolder:
         TamisError : something in the protocol is not allowed, or the folder has another one already: it is fixed
         before the first trial.
         """
-        known = self.sweep()
-        if known is None:
-            write_atomically(self.path / SWEEP_FILE, json.dumps(redacted(asdict(sweep)), indent=1).encode())
+        if (known := self.sweep()) is not None:
+            sweep = replace(known, command=sweep.command)
+        write_atomically(self.path / SWEEP_FILE, json.dumps(redacted(asdict(sweep)), indent=1).encode())
         if protocol is not None:
             protocol_of(protocol, "protocol")
             path, text = self.path / PROTOCOL_FILE, yaml.safe_dump(dict(protocol), sort_keys=False)
@@ -104,7 +105,7 @@ class SweepFolder:
                     "Choose another hydra.sweep.dir"
                 )
             write_atomically(path, text.encode())
-        return known or sweep
+        return sweep
 
     def record(self, name: str) -> TrialRecord | None:
         """The record of a trial; None where it has none."""
@@ -121,9 +122,9 @@ class SweepFolder:
 
         Raises
         ------
-        TamisError : the record of a job was made with another configuration; tells the difference.
+        TamisError : the record of a job was made with another configuration or other data; tells the difference.
         """
-        found = {}
+        found, data = {}, dict[str, tuple[Job, str]]()
         for job in jobs:
             if (record := self.record(job.name)) is None:
                 continue
@@ -136,7 +137,22 @@ class SweepFolder:
                     f"({listed(unlike, MOST_DIFFERENCES)}); choose another hydra.sweep.dir, or set them back"
                 )
             found[job.name] = str(record.status)
+            if record.dataset.fingerprint:
+                data[json.dumps(job.config["dataset"], sort_keys=True)] = job, record.dataset.fingerprint
+        for job, fingerprint in data.values():
+            self._check_data(job, fingerprint)
         return found
+
+    def _check_data(self, job: Job, fingerprint: str) -> None:
+        try:
+            now = build_part("dataset", job.config["dataset"]).load().fingerprint
+        except TamisError:  # data that cannot be read now are told by the trials that need them
+            return
+        if now != fingerprint:
+            raise TamisError(
+                f"the data of {self.path / job.name} have changed since (fingerprint {fingerprint[:12]}, now "
+                f"{now[:12]}); choose another hydra.sweep.dir, or set them back"
+            )
 
     def names(self) -> list[str]:
         """Trials that have a record, 2 before 10; those of repeats as ``7/0``."""

@@ -16,11 +16,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from tamis.core.errors import TamisError
 from tamis.records.record import FAILED
 from tamis.sweeps.composing import Composer
 from tamis.sweeps.dry_run import describe
-from tamis.sweeps.ending import print_end
+from tamis.sweeps.ending import print_end, refuse_failures
 from tamis.sweeps.execute import run_jobs
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job, identity, name_of
@@ -74,19 +73,14 @@ class Grid:
             sweep = folder.begin(about, _plain(config.get("protocol")))
             done = folder.done(jobs, self.retry_failed)
             left = [job for job in jobs if job.name not in done]
-            if done:
-                Console(highlight=False).print(
-                    f"{len(done)} of {len(jobs)} trials are done already", markup=False
-                )
+            told = f", {len(done)} of them done already" if done else ""
+            Console(highlight=False, soft_wrap=True).print(
+                f"{len(jobs)} trials{told}; {folder.path}", markup=False
+            )
             with Publisher(instantiate(config.tracking), folder, sweep) as publisher:
                 run_jobs(left, folder, launcher, publisher)
-                records = print_end(folder, config)
-        own = [records[job.name] for job in jobs if job.name in records]
-        if n_failed := sum(record.status == FAILED for record in own):
-            raise TamisError(
-                f"{n_failed} of {len(jobs)} trials failed; the reasons are above. Mend what they name and give the "
-                "same command with hydra.sweeper.retry_failed=true"
-            )
+                statuses = print_end(folder, config)
+        refuse_failures(sum(statuses.get(job.name) == FAILED for job in jobs), len(jobs))
 
     def trials(self, plan: Plan | None, given: Sequence[Override], typed: Sequence[Override]) -> list[Listed]:
         """Block and overrides of every trial.

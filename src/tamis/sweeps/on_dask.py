@@ -37,6 +37,8 @@ PDEATHSIG = 1
 """``PR_SET_PDEATHSIG`` of linux/prctl.h: the signal that a process gets when its parent ends."""
 CLOSE_S = 1.0
 """Seconds that a local worker has to end by itself."""
+ANSWER_S = 300.0
+"""Seconds that a worker waits for an answer of the command."""
 LONELY_S = 180.0
 """Seconds without any worker after which it is told."""
 
@@ -72,28 +74,34 @@ class OnDask(Workers):
                 with suppress(OSError):  # the scheduler is gone
                     while (question := questions.get()) is not None:
                         name, value, step = question
-                        stop = False
                         try:
                             stop = listen(value, step)
-                        except Exception:
-                            log.exception("nobody can say whether a trial is to be stopped; it goes on")
+                        except Exception as error:
+                            log.warning("the stopper gave no answer (%s); the trial goes on", error)
+                            stop = False
                         Queue(name, client=self._client).put(stop)
 
             thread = Thread(target=answer, daemon=True)
             thread.start()
             try:
-                yield partial(_ask, questions.name)
+                yield partial(_ask, questions.name, ANSWER_S)
             finally:
                 with suppress(OSError):
                     questions.put(None)
                     thread.join()
 
 
-def _ask(questions: str, value: float, step: int) -> bool:
-    """What a worker calls: put a question into the queue of this name, and wait for the answer."""
+def _ask(questions: str, longest_s: float, value: float, step: int) -> bool:
+    """What a worker calls: put a question into the queue of this name, and wait for the answer.
+
+    The trial goes on if none comes in time: a worker elsewhere outlives the command that has asked for the trial.
+    """
     with closing(Queue(f"answer-{uuid.uuid4().hex}")) as answer:
         Queue(questions).put((answer.name, float(value), step))
-        return bool(answer.get())
+        try:
+            return bool(answer.get(timeout=longest_s))
+        except TimeoutError:
+            return False
 
 
 class Preparation(WorkerPlugin):

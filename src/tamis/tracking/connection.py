@@ -49,7 +49,7 @@ def alone_at(uri: str) -> Iterator[None]:
 
 @cache
 def client_of(uri: str) -> MlflowClient:
-    """The client, one a process."""
+    """The client, one a process; a SQLite database is made where there is none."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # what a user studies is nobody else's business
@@ -60,7 +60,21 @@ def client_of(uri: str) -> MlflowClient:
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     from mlflow import MlflowClient
 
+    path = Path(uri.removeprefix(SQLITE))
+    if uri.startswith(SQLITE) and not path.exists():
+        _make_database(path)
     return MlflowClient(uri)
+
+
+def _make_database(path: Path) -> None:
+    """Make MLflow's tables in a file of another name: MLflow refuses a database in which a killed process made some."""
+    from mlflow import MlflowClient
+
+    scratch = path.with_name(f".{path.name}.new")
+    for leftover in path.parent.glob(f"{scratch.name}*"):
+        leftover.unlink()
+    MlflowClient(f"{SQLITE}{scratch}").search_experiments(max_results=1)
+    scratch.rename(path)
 
 
 @cache

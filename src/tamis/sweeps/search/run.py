@@ -21,6 +21,7 @@ from tamis.core.errors import TamisError
 from tamis.core.secrets import redacted
 from tamis.parts import build_part
 from tamis.sweeps.composing import Composer
+from tamis.sweeps.ending import refuse_failures
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.grid import BASE
 from tamis.sweeps.job import identity
@@ -32,7 +33,7 @@ from tamis.sweeps.search.plots import PAGE, leave_plots
 from tamis.sweeps.search.search import Search
 from tamis.sweeps.search.settings import SearchSettings
 from tamis.sweeps.search.space import Space
-from tamis.sweeps.search.studies import address_of, open_storage, open_study, storage_failure
+from tamis.sweeps.search.studies import address_of, ended, open_storage, open_study, storage_failure
 from tamis.sweeps.workers import Workers, workers_of
 
 
@@ -51,7 +52,7 @@ def run_search(
 
     Raises
     ------
-    TamisError : the settings make no search, or it did not come to its end.
+    TamisError : the settings make no search, it did not come to its end, or trials failed.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -73,7 +74,10 @@ def run_search(
         with Publisher(instantiate(config.tracking), folder, folder.begin(about, None)) as publisher:
             try:
                 search = _open(settings, space, definition, workers, composer, publisher)
-                search.run()
+                try:
+                    search.run()
+                finally:  # after Ctrl-C, too
+                    leave_table(search.study, folder.path)
             except Exception as error:
                 if isinstance(error, TamisError) or not (reason := storage_failure(error)):
                     raise
@@ -81,10 +85,10 @@ def run_search(
                     f"the storage of study {settings.study_name} failed ({reason}); the records are kept: when that is "
                     "mended, the same command goes on with them"
                 ) from error
-            leave_table(search.study, folder.path)
             if settings.plots:
                 leave_plots(search.study, folder.path)
     _say_end(search)
+    refuse_failures(search.n_failed, len(ended(search.study)))
 
 
 def definition_of(settings: SearchSettings, space: Space, config: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +165,7 @@ def _say_end(search: Search) -> None:
     console, folder = Console(highlight=False, soft_wrap=True), search.folder.path
     best = ", ".join(map(str, sorted(best_numbers(search.study)))) or "none"
     files = ", ".join(str(folder / name) for name in (TABLE_FILE, PAGE) if (folder / name).exists())
-    console.print(f"{search.tally()}; best: trial {best}\nfiles:  {files}", markup=False)
+    console.print(f"{search.tally()}\nbest:   trial {best}\nfiles:  {files}", markup=False)
     console.print(
         f"next:   tamis best {folder}    a table; --rerun runs a trial again with its files", markup=False
     )

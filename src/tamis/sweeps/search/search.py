@@ -31,6 +31,8 @@ from tamis.sweeps.workers import WorkerDiedError, Workers
 
 ENOUGH = 10
 """Ended trials before a rate of failures means anything."""
+MOST_REASONS = 5
+"""Different reasons of failures that are told."""
 POLL_S = 0.2
 """How soon a thread that waits for a worker notices Ctrl-C."""
 
@@ -67,6 +69,7 @@ class Search:
         TamisError : too many trials failed, or none is complete in the end.
         """
         self._settle()
+        ask_in_turn(self.study)
         while (left := self._left()) > 0:
             before = len(ended(self.study))
             self.study.optimize(
@@ -83,14 +86,19 @@ class Search:
         if not any(trial.state == TrialState.COMPLETE for trial in counted(self.study)):
             raise TamisError(f"no trial of study {self.study.study_name} is complete: {self.tally()}")
 
+    @property
+    def n_failed(self) -> int:
+        """Trials that failed, and that no other trial repeats."""
+        return sum(trial.state == TrialState.FAIL for trial in ended(self.study))
+
     def tally(self) -> str:
-        """How many trials ended and how, and why the last failure failed."""
+        """How many trials ended and how, and the reasons of failures, the most frequent first."""
         trials = ended(self.study)
         counts = Counter(trial.state.name.lower() for trial in trials)
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "none"
-        reasons = [trial.user_attrs.get(ERROR) for trial in trials if trial.state == TrialState.FAIL]
-        last = f"; the last failure: {reasons[-1]}" if reasons else ""
-        return f"{len(trials)} of {self.settings.n_trials} trials have ended ({kinds}){last}"
+        reasons = Counter(one.user_attrs.get(ERROR) for one in trials if one.state == TrialState.FAIL)
+        told = "".join(f"; {n} failed: {reason}" for reason, n in reasons.most_common(MOST_REASONS))
+        return f"{len(trials)} of {self.settings.n_trials} trials have ended ({kinds}){told}"
 
     def _left(self) -> int:
         """Trials that this command may still begin."""
@@ -230,10 +238,20 @@ class Search:
         keys = " ".join(f"{key}={as_text(value)}" for key, value in trial.params.items())
         line = f"trial {trial.number} {trial.state.name.lower()}: {result}  [{keys}]"
         Console(highlight=False, soft_wrap=True).print(line, markup=False)
-        trials = ended(self.study)
-        n_failed = sum(one.state == TrialState.FAIL for one in trials)
-        if len(trials) >= ENOUGH and n_failed > self.settings.max_failure_rate * len(trials):
+        n = len(ended(self.study))
+        if n >= ENOUGH and self.n_failed > self.settings.max_failure_rate * n:
             raise TamisError(
                 f"more trials failed than hydra.sweeper.max_failure_rate={self.settings.max_failure_rate:g} allows: "
                 f"{self.tally()}"
             )
+
+
+def ask_in_turn(study: Study) -> None:
+    """Let one thread at a time ask the study for a trial: SQLite gives a waiting trial to all that ask at once."""
+    turn, ask = threading.Lock(), study.ask
+
+    def asking() -> Trial:
+        with turn:
+            return ask()
+
+    study.ask = asking  # type: ignore[method-assign,assignment] # Optuna's loop has no other place for it
