@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from tamis.analysis.arms import Ground, Point
 from tamis.analysis.comparison import Comparison
+from tamis.analysis.trials import Trial
 from tamis.commands.report import make_report
 from tamis.evaluation.errors import PER_STRUCTURE_FIELDS
-from tamis.records.record import BudgetFacts, DatasetFacts, Point, SelectionFacts, Status, TrialRecord
+from tamis.records import record as records
+from tamis.records.record import BudgetFacts, DatasetFacts, SelectionFacts, Status, TrialRecord
 from tamis.report.files import to_markdown
 from tamis.report.links import Links
 
@@ -111,7 +114,7 @@ def _error(n: int, level: float) -> float:
     return level * (n / N_POOL) ** -0.3
 
 
-def _point(n: int, level: float, validation: float) -> Point:
+def _point(n: int, level: float, validation: float) -> records.Point:
     metrics = {
         "kept/structures": float(n),
         "kept/atoms": float(n * N_ATOMS),
@@ -124,7 +127,7 @@ def _point(n: int, level: float, validation: float) -> Point:
             f"{part}/energy_mae_meV_per_atom": 50 * _error(n, one),
             f"{part}/force_mae_eV_per_A/MD": 1.5 * _error(n, one),
         }
-    return Point(n, n * N_ATOMS, metrics)
+    return records.Point(n, n * N_ATOMS, metrics)
 
 
 def _write_errors(path: Path, counts: list[int], level: float, rng: np.random.Generator) -> None:
@@ -175,3 +178,17 @@ def write_protocol(folder: Path, elements=("Si",), **changes) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "protocol.yaml").write_text(yaml.safe_dump({**protocol, **changes}))
     return folder
+
+
+def point(
+    model: str,
+    descriptor: str,
+    seed: int,
+    metrics: dict[str, float],
+    pruner: str = "fps",
+    budget: str = "a quarter",
+    own: bool = False,
+) -> Point:
+    """A point of a curve, from nowhere."""
+    trial = Trial(Path(), "complete", "", parts={"budget": budget})
+    return Point(Ground("Si", ""), model, pruner, descriptor, own, "", (seed, 0, 0), trial, 0, metrics)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from tamis.commands import COMMANDS
+from tamis.core.suggestions import suggest
 from tamis.core.threads import decide
 
 HELP = """\
@@ -15,7 +16,7 @@ tamis prunes the training set of an interatomic potential, retrains, and measure
 
   tamis model=ace pruner=fps descriptor=soap budget.fraction=0.2    one trial
   tamis -m model=snap,ace pruner=random,fps                        every combination; the same command again goes on
-  tamis -m experiment=demo                                         a planned sweep (--dry-run: how long it takes)
+  tamis -m experiment=demo                                         a planned sweep (--dry-run: measures a few trials)
   tamis -m search=fraction                                         a search by Optuna
 {commands}
 tamis COMMAND --help says more of each. What follows is Hydra's page: groups, choices and today's configuration.
@@ -35,8 +36,9 @@ def main() -> None:
         with importlib.import_module("tamis.commands.endings").in_a_sentence():
             print(HELP.format(commands=lines), flush=True)
     if words and words[0].isidentifier():
+        hint = suggest(words[0], COMMANDS)
         sys.exit(
-            f"tamis {words[0]} is no command; there are {', '.join(COMMANDS)}, and settings as key=value"
+            f"tamis {words[0]} is no command; {hint}there are {', '.join(COMMANDS)}, and settings as key=value"
         )
     sys.argv[1:] = [FLAGS.get(word, word) for word in words]
     importlib.import_module("tamis.commands.run").main()

@@ -49,6 +49,12 @@ def fit(model: Any, kept: Dataset, store: Store) -> Potential:
     return model.fit(kept, kept.subset([]), store, np.random.default_rng(0))
 
 
+@pytest.fixture(scope="module")
+def of_pool(model: Any, pool: Dataset, store: Store) -> Potential:
+    """What the family makes of the whole pool."""
+    return fit(model, pool, store)
+
+
 def assert_sound(
     potential: Potential, pool: Dataset, store: Store, energy: float = 1.0, force: float = 30.0
 ) -> None:
@@ -60,7 +66,7 @@ def assert_sound(
 
 
 @pytest.mark.parametrize("n_kept", [1, 2, 3])
-def test_one_structure_and_fewer_rows_than_parameters(model, n_kept, pool, store):
+def test_one_structure_and_fewer_rows_than_parameters(model, of_pool, n_kept, pool, store):
     kept = pool.subset(range(1, 1 + n_kept))
     potential = fit(model, kept, store)
     rows = n_kept * 7 + 3 * kept.n_atoms.sum()
@@ -68,7 +74,7 @@ def test_one_structure_and_fewer_rows_than_parameters(model, n_kept, pool, store
         assert len(kept.structures[0]) == 2 and rows == 13 and rows < parameters(potential)
     assert_sound(potential, kept, store, energy=0.1)
     assert_sound(potential, pool, store, energy=5.0, force=100.0)
-    for found in (potential.diagnostics, fit(model, pool, store).diagnostics):
+    for found in (potential.diagnostics, of_pool.diagnostics):
         judged = found["settings_tried"] > 1  # then by the same rule, whatever is kept
         assert not judged or found["settings_tried"] >= len(model.grid)
         assert found.get("grid_widened", 0.0) <= model.widenings
@@ -86,11 +92,11 @@ def test_one_group_only(model, pool, store):
     assert_sound(alone, pool, store, energy=0.2)
 
 
-def test_without_stresses(model, pool, store):
+def test_without_stresses(model, of_pool, pool, store):
     """No label, no say: made-up stresses would move the potential, missing ones do not break it."""
     none = replace(pool, stresses=np.tile(NO_STRESS, (len(pool), 1)))
     some = replace(pool, stresses=np.where(np.arange(len(pool))[:, None] < 4, pool.stresses, np.nan))
-    potentials = [fit(model, kept, store) for kept in (none, some, pool)]
+    potentials = [fit(model, none, store), fit(model, some, store), of_pool]
     for potential in potentials:
         assert_sound(potential, pool, store, energy=0.2)
     forces = [np.concatenate(potential.predict(pool, store).forces) for potential in potentials]
@@ -172,7 +178,7 @@ def measured(model: Any, kept: Dataset, tuning: Dataset, store: Store) -> tuple[
     return peak, most
 
 
-@pytest.mark.parametrize("tuning", ["kept", "pool_validation"])
+@pytest.mark.parametrize("tuning", ["kept", pytest.param("pool_validation", marks=pytest.mark.slow)])
 def test_a_fit_takes_no_more_memory_than_it_reserves(model, tuning, pool, store):
     """Beyond what does not grow with the data: so the growth of the one is at most that of the other."""
     fewer = FEW_ITERATIONS if hasattr(model, "max_iterations") else {}

@@ -74,8 +74,8 @@ def test_problems_are_told_and_are_tags_in_mlflow(place, tmp_path, mlflow_uri):
     assert nowhere["status"] == "complete" and "minimum" in nowhere["problems"]["properties/lattice"]
     assert nowhere["problems"]["stop_if"] == "stop_if names validation/forces, which was not measured"
     tracker = Tracker(mlflow_uri, tmp_path / "artifacts", "tamis")
-    written = tracker.write(read_record(place / "nowhere"), place / "nowhere", None)
-    run = MlflowClient(mlflow_uri).get_run(written.run_id)
+    run_id = tracker.write(read_record(place / "nowhere"), place / "nowhere")
+    run = MlflowClient(mlflow_uri).get_run(run_id)
     for stage, reason in nowhere["problems"].items():
         assert run.data.tags[f"tamis.problem.{stage}"] == reason
     assert run.data.metrics["properties/failed"] == 3.0

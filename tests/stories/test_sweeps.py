@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from tests.typed import tamis_here
 
 from tamis.records.record import COMPLETE, FAILED, read_record
 
@@ -14,13 +15,8 @@ SMALL = ("model=snap", "model.basis.twojmax=2", "pruner=random", "budget.fractio
 HERE = ("store.root=store", "dataset.cache=data", "hydra/launcher=basic")
 
 
-def tamis(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tamis.cli", *words]
-    return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=600)
-
-
 def sweep(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return tamis(place, "-m", *SMALL, *words, *HERE)
+    return tamis_here(place, "-m", *SMALL, *words, *HERE)
 
 
 def records(folder: Path) -> dict[str, float]:
@@ -40,7 +36,8 @@ def runs(place: Path, kind: str) -> list[str]:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("sweeps")
-    done = sweep(place, "seed.select=0,1")
+    command = [sys.executable, "-m", "tamis.cli", "-m", *SMALL, "seed.select=0,1", *HERE]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return place
 
@@ -61,7 +58,7 @@ def test_a_sweep_leaves_its_trials_a_table_and_one_run_for_each(place):
 def test_the_same_command_runs_nothing_twice_wherever_it_logs_and_runs(place):
     before = records(folder_of(place))
     done = sweep(place, "seed.select=0,1", "tracking.by_group=false")
-    assert "2 of 2 trials are done already" in done.stdout and done.returncode == 0
+    assert "2 trials, 2 of them done already" in done.stdout and done.returncode == 0
     assert records(folder_of(place)) == before and runs(place, "trial") == sorted(before)
 
 
@@ -69,7 +66,7 @@ def test_a_sweep_may_grow_in_its_folder_and_ends_with_the_next_command(place):
     folder = folder_of(place)
     before = records(folder)
     done = sweep(place, "seed.select=0,1,2", f"hydra.sweep.dir={folder}")
-    assert "2 of 3 trials are done already" in done.stdout
+    assert "3 trials, 2 of them done already" in done.stdout
     assert f"tamis report {folder.relative_to(place)}" in done.stdout
     after = records(folder)
     assert before.items() < after.items() and runs(place, "trial") == sorted(after)
@@ -100,7 +97,7 @@ def test_failed_trials_are_told_and_wait_to_be_asked_for(place):
     assert done.returncode == 1 and "1 of 1 trials failed" in done.stderr, done.stdout + done.stderr
     (name,) = records(place / "wrong")
     assert read_record(place / "wrong" / name).status == FAILED
-    assert "1 of 1 trials are done already" in sweep(place, *wrong).stdout
+    assert "1 trials, 1 of them done already" in sweep(place, *wrong).stdout
     sweep(place, *wrong, "--retry-failed")
     assert (place / "wrong" / name / "earlier_1.json").exists()
 
@@ -122,29 +119,28 @@ PLAN = (*PLAN, "hydra.sweeper.blocks=[primary]", "budget.fractions=[0.3,1.0]", "
 
 
 def test_a_plan_knows_its_time_and_runs_what_is_left(place):
-    done = tamis(place, "-m", *PLAN, *HERE, "--dry-run")
+    done = tamis_here(place, "-m", *PLAN, *HERE, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "primary" in done.stdout and "4 trials" in done.stdout and "h of one core" in done.stdout
     measured = len(records(next((place / "multirun").glob("study_quick-*"))))
     assert 0 < measured < 4 and f"{measured} trials are run to measure it" in done.stdout
-    done = tamis(place, "-m", *PLAN, *HERE)
+    done = tamis_here(place, "-m", *PLAN, *HERE)
     folder = next((place / "multirun").glob("study_quick-*"))
-    assert f"{measured} of 4 trials are done already" in done.stdout and len(records(folder)) == 4
+    assert f"4 trials, {measured} of them done already" in done.stdout and len(records(folder)) == 4
     assert (folder / "protocol.yaml").exists()
     assert {read_record(folder / name).labels["block"] for name in records(folder)} == {"primary"}
 
 
 def test_a_plan_is_not_run_as_one_trial(place):
-    done = tamis(place, "experiment=study_quick")
+    done = tamis_here(place, "experiment=study_quick")
     assert done.returncode == 1 and "add -m: tamis -m experiment=study_quick" in done.stderr
 
 
 @pytest.mark.slow
 def test_launchers_of_hydra_run_grids(place):
-    done = tamis(
-        place, "-m", *SMALL, "seed.select=0,1", *HERE[:2], "hydra/launcher=joblib", "hydra.sweep.dir=joblib"
-    )
+    joblib = ("hydra/launcher=joblib", "hydra.sweep.dir='jöb lib'")
+    done = tamis_here(place, "-m", *SMALL, "seed.select=0,1", *HERE[:2], *joblib)
     assert done.returncode == 0, done.stdout + done.stderr
-    folder = place / "joblib"
+    folder = place / "jöb lib"
     assert {read_record(folder / name).status for name in records(folder)} == {COMPLETE}
     assert set(records(folder)) <= set(runs(place, "trial"))

@@ -98,7 +98,7 @@ def test_a_trainer_that_misbehaves_is_a_recorded_reason(place, tmp_path, what):
 
 def test_a_missing_program_stops_a_trial_before_anything_is_computed(place, tmp_path):
     record = trial(place, tmp_path / "trial", "model.program=no-such-program")
-    assert record.status == "failed" and not record.dataset
+    assert record.status == "failed" and not record.dataset.pool
     assert "no-such-program" in record.reason and "quippy-ase" in record.reason
 
 

@@ -10,7 +10,7 @@ import ase.io
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from tests.typed import typed
+from tests.typed import tamis_here, typed
 
 from tamis.bases.snap import read_snap
 from tamis.commands import sync
@@ -209,7 +209,7 @@ def test_the_written_potential_has_the_recorded_test_errors(place, tmp_path):
 
 
 def test_the_same_trial_again_has_the_same_selection_and_metrics(place):
-    again = tamis(place, *QUICK, "hydra.run.dir=again", "store.root=other_store", "store.n_jobs=1")
+    again = tamis_here(place, *QUICK, "hydra.run.dir=again", "store.root=other_store", "store.n_jobs=1")
     assert again.returncode == 0
     first, second = record(place / "single"), record(place / "again")
     assert first["selection"] == second["selection"]
@@ -220,5 +220,5 @@ def test_the_same_trial_again_has_the_same_selection_and_metrics(place):
 
 def test_a_second_trial_reads_what_the_first_has_computed(place):
     files = {p: p.stat().st_mtime_ns for p in (place / ".tamis" / "store").rglob("*.npy")}
-    assert tamis(place, *QUICK, "hydra.run.dir=third", "seed.split=1").returncode == 0
+    assert tamis_here(place, *QUICK, "hydra.run.dir=third", "seed.split=1").returncode == 0
     assert {p: p.stat().st_mtime_ns for p in (place / ".tamis" / "store").rglob("*.npy")} == files

@@ -31,7 +31,10 @@ def typed(place: Path, *command: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("more", [("hydra.run.dir=out",), ("-m", "seed.split=0,1", "hydra.sweep.dir=sweep")])
+@pytest.mark.parametrize(
+    "more",
+    [("hydra.run.dir=out",), ("-m", "seed.split=0,1", "hydra/launcher=basic", "hydra.sweep.dir=sweep")],
+)
 def test_nothing_is_logged_and_nothing_said(place, more):
     said = typed(place, "tamis.cli", *more, *TRIAL, "tracking=null")
     for word in ("MLflow", "mlflow", "NoneType", "WARNING", "Traceback"):

@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 from rich.console import Console
 from tests.composing import choices, composed
+from tests.report_folders import point
 
 from tamis.analysis.averages import alike, geometric_mean, size_words
 from tamis.analysis.matrix import matrices, ratios
-from tamis.analysis.points import Point
 from tamis.report.tables import sweep_table
 from tamis.report.terminal import show
 
 FORCE = "test/force_mae_eV_per_A"
 
 
-def points(sizes: dict[tuple[str, str], float]) -> list[Point]:
+def points(sizes: dict[tuple[str, str], float]) -> list:
     """Two models, two seeds; ``sizes``: atoms that (pruner, descriptor) kept."""
     rng = np.random.default_rng(0)
     return [
-        Point(model, pruner, descriptor, "", "a quarter", seed, 0, False,
-              {"kept/atoms": atoms, "kept/structures": 8.0, FORCE: float(rng.uniform(0.1, 0.4))})
+        point(model, descriptor, seed,
+              {"kept/atoms": atoms, "kept/structures": 8.0, FORCE: float(rng.uniform(0.1, 0.4))}, pruner)
         for model in ("snap", "ace")
         for (pruner, descriptor), atoms in sizes.items()
         for seed in range(2)

@@ -49,7 +49,7 @@ def test_short_forms_are_settings_of_the_sweep(typed):
 
 
 def test_a_word_that_is_no_command_is_told(typed):
-    with pytest.raises(SystemExit, match="tamis reprot is no command; there are report, compare"):
+    with pytest.raises(SystemExit, match=r"reprot is no command; did you mean report\? there are report"):
         typed("reprot")
 
 

@@ -78,11 +78,9 @@ def check(sample, counted) -> None:
 
 
 def test_configurations_of_the_study_are_those_of_hydra(plan, counted):
-    """Neighbours, of which the later take nodes that the earlier have left, and the last of some blocks."""
+    """Neighbours, of which the later take nodes that the earlier have left, and the last of a block."""
     kinds = kinds_of(plan)
-    check(
-        [*kinds["primary"][:4], *(kinds[block][-1] for block in ("matched_cutoffs", "properties"))], counted
-    )
+    check([*kinds["primary"][:3], kinds["matched_cutoffs"][-1]], counted)
 
 
 @pytest.mark.slow

@@ -1,20 +1,18 @@
-import subprocess
-import sys
-
 import yaml
+from tests.typed import typed
 
+from tamis.commands import doctor
 from tamis.commands.doctor import Finding, _package, _program, _run_python, engines, look_at_lammps
 from tamis.core.conf_folder import config_folder
 
 
-def test_the_default_set_works_here():
-    ended = subprocess.run(
-        [sys.executable, "-m", "tamis.commands.doctor"], capture_output=True, text=True, timeout=300
-    )
-    assert ended.returncode == 0, ended.stdout
-    assert "the default set works" in ended.stdout
+def test_the_default_set_works_here(capsys):
+    status = typed(doctor)
+    said = capsys.readouterr().out
+    assert status == 0, said
+    assert "the default set works" in said
     for engine in engines():
-        assert engine.name in ended.stdout
+        assert engine.name in said
 
 
 def test_lammps_is_started_and_its_styles_are_told():

@@ -1,10 +1,12 @@
 """Units and signs that do not belong together are found and named; sound sets of every kind are left in peace."""
 
 from dataclasses import replace
+from functools import cache
 
 import ase.units
 import numpy as np
 import pytest
+from tests.crossing import crossed
 from tests.labelled import (
     alloy,
     copper,
@@ -27,7 +29,7 @@ from tamis.data.plausibility.quick_basis import QuickBasis
 from tamis.data.plausibility.unit_tables import ENERGIES, FORCES, STRESSES, VIRIALS
 from tamis.data.sources.mlearn import Mlearn
 
-SOUND = {
+MADE = {
     "copper": copper,
     "copper of sizes": copper_of_sizes,
     "five structures": lambda: copper(5),
@@ -41,6 +43,8 @@ SOUND = {
     "water": water,
     "four waters": lambda: water(n_molecules=4),
 }
+SOUND = {name: cache(make) for name, make in MADE.items()}
+"""Made once: no test changes one."""
 WITH_STRESS = ("copper", "copper of sizes", "two atoms", "alloy", "periodic slabs")
 WITH_FORCES = ("copper", "copper of sizes", "two atoms", "alloy", "slabs", "water", "four waters")
 
@@ -65,8 +69,7 @@ def test_sound_sets_pass_every_check(sound, caplog):
     }
 
 
-@pytest.mark.parametrize("element", ["Si", "Ge", "Mo", "Li"])
-@pytest.mark.parametrize("step", [1, 40])
+@pytest.mark.parametrize(("element", "step"), crossed(["Si", "Ge", "Mo", "Li"], [1, 40]))
 def test_mlearn_is_left_in_peace(element, step, shared):
     source = Mlearn(
         element=element, elements=(element,), atom_spacing=2.7, root=str(shared / "mlearn"), base_url=""
@@ -82,15 +85,13 @@ def test_tables_of_units_are_those_by_which_files_are_read():
             assert factor * number == pytest.approx(1.0, rel=1e-9), f"{key} in {unit}"
 
 
-@pytest.mark.parametrize("name", WITH_FORCES)
-@pytest.mark.parametrize("unit", ENERGIES)
+@pytest.mark.parametrize(("name", "unit"), crossed(WITH_FORCES, ENERGIES))
 def test_energies_in_another_unit(name, unit):
     text = said(in_units(SOUND[name](), energy=ENERGIES[unit]))
     assert "times as large as the forces suggest" in text and f"dataset.units.energy={unit} " in text
 
 
-@pytest.mark.parametrize("name", WITH_FORCES)
-@pytest.mark.parametrize("unit", FORCES)
+@pytest.mark.parametrize(("name", "unit"), crossed(WITH_FORCES, FORCES))
 def test_forces_in_another_unit(name, unit):
     assert f"dataset.units.forces={unit})" in said(in_units(SOUND[name](), forces=FORCES[unit]))
 
@@ -106,12 +107,12 @@ def test_energies_and_forces_of_a_program_in_atomic_units_beside_positions_in_an
     assert "dataset.units.energy=hartree dataset.units.forces=hartree/bohr" in text
 
 
-@pytest.mark.parametrize("name", [*WITH_STRESS, "one atom"])
-@pytest.mark.parametrize("unit", ["gpa", "kbar", "bar"])
-@pytest.mark.parametrize("sign", ["", "-"])
-def test_stresses_in_another_unit_or_sign(name, unit, sign):
-    text = said(in_units(SOUND[name](), stress=STRESSES[unit] * (-1.0 if sign else 1.0)))
-    assert f"dataset.units.stress={sign}{unit})" in text
+@pytest.mark.parametrize(
+    ("name", "unit"), crossed([*WITH_STRESS, "one atom"], ["gpa", "-kbar", "bar", "-gpa", "kbar", "-bar"])
+)
+def test_stresses_in_another_unit_or_sign(name, unit):
+    number = STRESSES[unit.lstrip("-")] * (-1.0 if unit.startswith("-") else 1.0)
+    assert f"dataset.units.stress={unit})" in said(in_units(SOUND[name](), stress=number))
 
 
 @pytest.mark.parametrize("name", [*WITH_STRESS, "one atom"])

@@ -2,18 +2,16 @@
 
 import numpy as np
 import pytest
+from tests import report_folders
 
 from tamis.analysis.matrix import METRIC, matrices, ratios
-from tamis.analysis.points import Point
 from tamis.report.document import Cell
 from tamis.report.tables import matrix_table
 
 
-def point(
-    model: str, descriptor: str, seed: int, error: float, pruner: str = "fps", own: bool = False
-) -> Point:
+def point(model: str, descriptor: str, seed: int, error: float, pruner: str = "fps", own: bool = False):
     metrics = {METRIC: error, "kept/atoms": 100.0}
-    return Point(model, pruner, descriptor, "", "a quarter", seed, 0, own, metrics)
+    return report_folders.point(model, descriptor, seed, metrics, pruner, own=own)
 
 
 def test_ratios_are_taken_seed_by_seed():
@@ -52,7 +50,7 @@ def test_each_budget_has_its_own_table():
         for model in ("snap", "ace"):
             for pruner, descriptor in (("random", "none"), ("fps", "ace"), ("fps", "snap")):
                 metrics = {METRIC: 1.0, "kept/atoms": atoms}
-                points.append(Point(model, pruner, descriptor, "", budget, 0, 0, False, metrics))
+                points.append(report_folders.point(model, descriptor, 0, metrics, pruner, budget))
     assert ["50 atoms" in about for _, about in matrices(points)] == [True, False]
 
 
@@ -64,6 +62,6 @@ def test_unequal_sets_are_told(most, said):
     for model in ("snap", "ace"):
         for pruner, descriptor in (("random", "none"), ("fps", "ace"), ("fps", "snap")):
             metrics = {METRIC: 1.0, "kept/atoms": most if pruner == "random" else 100.0}
-            points.append(Point(model, pruner, descriptor, "", "small", 0, 0, False, metrics))
+            points.append(report_folders.point(model, descriptor, 0, metrics, pruner))
     ((_, about),) = matrices(points)
     assert said in about

@@ -239,7 +239,7 @@ def test_clusters_have_no_stress(labelled, shared_store):
     dataset = replace(labelled, structures=free, stresses=np.full((len(labelled), 6), np.nan))
     calculator = fit(model("Si"), dataset, shared_store).calculator()
     assert np.abs(calculator.get_property("forces", free[0]).sum(axis=0)).max() < 1e-10
-    with pytest.raises(PropertyNotImplementedError, match="periodic in all directions"):
+    with pytest.raises(PropertyNotImplementedError):
         calculator.get_property("stress", free[0])
 
 

@@ -1,6 +1,8 @@
 """What a grid or a plan lists, in which order, and under which names its trials are kept."""
 
+from functools import cache
 from itertools import groupby, pairwise
+from typing import Any
 
 import pytest
 from hydra import initialize_config_dir
@@ -172,10 +174,14 @@ def test_equal_trials_are_one():
     assert jobs[0].config["descriptor"] == resolved(composed("descriptor=none"))["descriptor"]
 
 
+@cache
+def configuration(*overrides: str) -> dict[str, Any]:
+    return resolved(composed("dataset=mlearn", *overrides))
+
+
 def name(*overrides: str) -> str:
     chosen = {"model": "snap", "pruner": "fps", "descriptor": "snap"}
-    lines = ("dataset=mlearn", *overrides)
-    return name_of({"choices": chosen, **resolved(composed(*lines))}, lines)
+    return name_of({"choices": chosen, **configuration(*overrides)}, ("dataset=mlearn", *overrides))
 
 
 ELSEWHERE = [
@@ -192,8 +198,7 @@ ELSEWHERE = [
 def test_where_things_are_kept_makes_no_other_trial_and_no_other_sweep(override):
     if not override.startswith("hydra"):
         assert name(override) == name()
-        now = identity(resolved(composed("dataset=mlearn", override)))
-        assert differences(identity(resolved(composed("dataset=mlearn"))), now) == []
+        assert differences(identity(configuration()), identity(configuration(override))) == []
     assert sweep_name(None, ["model=ace,snap", override]) == sweep_name(None, ["model=ace,snap"])
 
 

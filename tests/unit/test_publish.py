@@ -184,6 +184,19 @@ def test_what_mlflow_missed_is_written_when_it_is_back(sweep, trackers, tmp_path
     check(sweep, away)
 
 
+def test_what_an_earlier_start_missed_is_written_when_mlflow_is_back(sweep, trackers, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "PAUSE_S", 0.05)
+    folder = tmp_path / "away"
+    folder.write_text("")  # no folder for the database
+    away = replace(trackers[0], uri=f"sqlite:///{folder}/m.db")
+    with Publisher(away, sweep, sweep.sweep()) as publisher:
+        while not publisher._told:
+            time.sleep(0.01)
+        folder.unlink()
+    assert publisher.n_new == 3
+    check(sweep, away)
+
+
 def test_one_record_that_mlflow_refuses_holds_up_no_other(sweep, trackers, caplog, monkeypatch):
     fill = Tracker._fill
 
@@ -222,9 +235,18 @@ def test_sync_tells_of_damage_and_sends_the_rest(sweep, trackers, capsys):
     assert "2 new" in said.out and "is damaged" in said.err
 
 
-def test_sync_leaves_a_sweep_alone_that_runs(sweep, trackers):
-    with sweep.alone(), pytest.raises(TamisError, match="another command runs the sweep"):
-        synced(sweep.path, "--uri", trackers[1].uri)
+def test_sync_leaves_a_sweep_alone_that_runs_and_sends_the_rest(sweep, trackers, tmp_path, capsys):
+    ended(tmp_path / "outputs" / "0", 10)
+    with sweep.alone():
+        assert synced(tmp_path, "--uri", trackers[1].uri, "--experiment", "tamis") == 1
+    said = capsys.readouterr()
+    assert "another command runs the sweep" in said.err and "1 single trials new" in said.out
+
+
+def test_sync_of_one_trial_of_a_sweep_sends_the_sweep(sweep, trackers):
+    to = ("--uri", trackers[1].uri, "--experiment", "tamis")
+    assert synced(sweep.path / "1", *to) == synced(sweep.path, *to) == 0
+    check(sweep, trackers[1])
 
 
 def test_sync_tells_that_a_server_is_away(sweep):

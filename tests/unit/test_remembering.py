@@ -89,7 +89,7 @@ def test_large_files_are_not_kept(store, snap_basis, rattled):
 
 @pytest.mark.parametrize("memory", [0.0, -1.0, float("nan")])
 def test_no_memory_is_refused(store, memory):
-    with pytest.raises(TamisError, match="store.memory_gib is .*above 0"):
+    with pytest.raises(TamisError, match="memory_gib is .*above 0"):
         replace(store, memory_gib=memory)
 
 

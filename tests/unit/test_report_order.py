@@ -3,8 +3,7 @@
 import pytest
 from tests.report_folders import write_trial
 
-from tamis.analysis.arms import results_of
-from tamis.analysis.names import name_variants
+from tamis.analysis.arms import name_variants, results_of
 from tamis.analysis.trials import find_trials, read_trials
 from tamis.core.errors import TamisError
 
@@ -48,7 +47,10 @@ def test_trials_of_single_budgets_make_a_curve_and_properties_join_their_point(t
     write_trial(tmp_path / "2", fractions=(0.1,), extra={"md/stable_fraction": 0.9}, started=2.0)
     (curve,) = results_of(read_trials(find_trials([tmp_path]))).curves
     assert curve.atoms.tolist() == [60.0, 300.0]
-    assert "md/stable_fraction" in curve.points[0] and "md/stable_fraction" not in curve.points[1]
+    assert (
+        "md/stable_fraction" in curve.points[0].metrics
+        and "md/stable_fraction" not in curve.points[1].metrics
+    )
 
 
 def test_folders_are_found_once_and_missing_ones_are_refused(tmp_path):

@@ -29,7 +29,7 @@ PROPERTY, STABLE = "properties/elastic_C11_error_percent", "md/stable_fraction"
 
 
 def candidates(folder: Path, wish: Wish = WISH):
-    return weigh(results_of(read_trials(find_trials([folder]))).curves, wish)
+    return weigh(results_of(read_trials(find_trials([folder]))).points, wish)
 
 
 def whole_and_half(folder: Path, ratio: float, seeds=range(3), **extra: dict[str, float]) -> Path:
@@ -106,7 +106,7 @@ def test_the_member_with_the_middle_error_is_typical(tmp_path):
     for seed, level in enumerate((0.07, 0.05, 0.06)):
         write_trial(tmp_path / f"{seed}", seed=seed, fractions=(1.0,), validation=level)
     (candidate,) = candidates(tmp_path)
-    assert typical(candidate, WISH)[0].seeds[0] == 2
+    assert typical(candidate, WISH).seeds[0] == 2
 
 
 def test_what_cannot_be_picked_from_is_refused(tmp_path):
@@ -146,9 +146,7 @@ def curve(tmp_path_factory) -> Path:
 
 def test_a_point_within_a_curve_is_retrained_to_the_same_numbers(curve, tmp_path):
     found = candidates(curve, Wish(1e6, 1.0, 1.0, 5.0, 0.02))
-    text = write_pick(
-        pick(found), found, WISH, results_of(read_trials([curve])).grounds[0], tmp_path / "picked"
-    )
+    text = write_pick(pick(found), found, WISH, tmp_path / "picked")
     record = read_record(curve)
     again = read_record(tmp_path / "picked" / "trial")
     first = record.curve[0].metrics
@@ -164,7 +162,7 @@ def test_a_point_within_a_curve_is_retrained_to_the_same_numbers(curve, tmp_path
 def test_the_last_point_is_copied(curve, tmp_path):
     found = candidates(curve, Wish(1e-9, 1.0, 1.0, 5.0, 0.02))
     whole = [c for c in found if c.n_atoms == max(c.n_atoms for c in found)]
-    write_pick(whole[0], found, WISH, results_of(read_trials([curve])).grounds[0], tmp_path / "picked")
+    write_pick(whole[0], found, WISH, tmp_path / "picked")
     assert (tmp_path / "picked" / "kept.extxyz").read_bytes() == (curve / "kept.extxyz").read_bytes()
     assert not (tmp_path / "picked" / "trial").exists()
 
@@ -177,7 +175,7 @@ def test_a_set_that_comes_out_otherwise_than_it_was_is_refused(curve, tmp_path):
     (moved / "record.json").write_text(json.dumps(record))
     found = candidates(moved, Wish(1e6, 1.0, 1.0, 5.0, 0.02))
     with pytest.raises(TamisError, match="data or code have changed"):
-        write_pick(pick(found), found, WISH, results_of(read_trials([moved])).grounds[0], tmp_path / "picked")
+        write_pick(pick(found), found, WISH, tmp_path / "picked")
 
 
 def test_the_command_refuses_several_data_sets(tmp_path, capsys):

@@ -10,8 +10,7 @@ from tests.report_folders import N_POOL, write_trial
 from tests.typed import typed
 
 from tamis.analysis import coverage
-from tamis.analysis.coverage import CommonSpace
-from tamis.analysis.kept_sets import KeptSets, Map, map_key
+from tamis.analysis.coverage import CommonSpace, KeptSets, Map, map_key
 from tamis.analysis.trials import find_trials, read_trials
 from tamis.commands import report as report_command
 from tamis.commands.selections import common_ruler, describe, flatten_to_map

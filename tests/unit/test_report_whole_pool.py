@@ -5,11 +5,10 @@ from tests.report_folders import report, write_trial
 
 from tamis.analysis.arms import results_of
 from tamis.analysis.trials import find_trials, read_trials
-from tamis.analysis.whole_pool import less_whole_pool
 from tamis.commands.report import make_report
 from tamis.report.document import Table
 from tamis.report.links import Links
-from tamis.report.sections.physics import section
+from tamis.report.sections.physics import less_whole_pool, section
 
 C11, VACANCY = "properties/elastic_C11_GPa", "properties/vacancy_formation_eV"
 ERROR = "properties/elastic_C11_error_percent"
@@ -54,13 +53,14 @@ def folder(tmp_path):
 
 def measured(folder):
     results = results_of(read_trials(find_trials([folder])))
-    return [(c, p) for c in results.curves for p in c.points if any(n.startswith("properties/") for n in p)]
+    return [p for p in results.points if any(n.startswith("properties/") for n in p.metrics)]
 
 
 def test_differences_are_to_the_whole_pool_of_the_same_model_and_split(folder):
     found = less_whole_pool(measured(folder))
-    assert [(curve.model, curve.seeds[0]) for curve, _ in found] == [("snap", 0), ("snap", 1)]
-    for _, point in found:
+    assert [(point.model, point.seeds[0]) for point in found] == [("snap", 0), ("snap", 1)]
+    for point in found:
+        point = point.metrics
         assert point[ERROR] == pytest.approx(-10.0)  # not the -12 % to the reference
         assert point["properties/vacancy_formation_error_eV"] == pytest.approx(-0.25)
         assert point["kept/fraction_of_atoms"] == pytest.approx(0.5)
@@ -90,5 +90,5 @@ def test_without_a_potential_of_the_whole_pool_the_report_says_how_to_have_one(t
 def test_the_last_point_of_a_curve_up_to_everything_is_a_potential_of_the_whole_pool(tmp_path):
     write_trial(tmp_path / "curve", "snap", "none", "random", 0, fractions=(0.5, 1.0), extra={C11: 150.0})
     trial(tmp_path / "fps", 0, 0.5, elastic_C11_GPa=165.0)
-    [(_, point)] = less_whole_pool(measured(tmp_path))
-    assert point[ERROR] == pytest.approx(10.0)
+    [point] = less_whole_pool(measured(tmp_path))
+    assert point.metrics[ERROR] == pytest.approx(10.0)

@@ -17,6 +17,7 @@ from tamis.core.errors import TamisError
 from tamis.core.interrupts import Interrupts
 from tamis.records.record import read_record
 from tamis.sweeps.folder import Sweep, SweepFolder
+from tamis.sweeps.job import Job
 from tamis.sweeps.search.studies import SWEEP, counted
 from tamis.sweeps.workers import InThisProcess, WorkerDiedError, Workers
 
@@ -114,6 +115,24 @@ def test_too_many_failures_end_a_search(tmp_path):
     ):
         toy.run()
     assert 10 <= len(toy.study.trials) < 60
+
+
+def test_an_error_of_the_last_trials_ends_a_search(tmp_path):
+    def run(job, *more):
+        raise OSError("no room")
+
+    with Threads() as workers, pytest.raises(OSError, match="no room"):
+        Toy(tmp_path, workers, run, n_trials=2).run()
+    check_whole(Toy(tmp_path, n_trials=2).run(), 2)
+
+
+def test_too_many_failures_among_the_last_trials_are_told(tmp_path):
+    def run(job, *more):
+        config = dict(job.config) | {"kind": "a" if job.name == "0" else "fail"}
+        return run_toy(Job(job.name, job.overrides, config), *more)
+
+    with Threads() as workers, pytest.raises(TamisError, match="max_failure_rate"):
+        Toy(tmp_path, workers, run, n_trials=10).run()
 
 
 def test_nothing_complete(tmp_path):

@@ -7,10 +7,8 @@ import pytest
 from scipy.stats import binom
 from tests.synthetic_study import World, resampled
 
-from tamis.analysis import assignment
-from tamis.analysis.assignment import own_assignment
+from tamis.analysis import hypothesis as assignment
 from tamis.analysis.contrasts import contrast, holm, mean_effect, own_against_others
-from tamis.analysis.efficiency import factor
 from tamis.analysis.endpoint import Range, area_weights, common_range, interpolation
 from tamis.analysis.hypothesis import (
     ALPHA,
@@ -22,7 +20,9 @@ from tamis.analysis.hypothesis import (
     Verdict,
     judge,
     outcome_of,
+    own_assignment,
 )
+from tamis.analysis.mean_curves import factor
 from tamis.analysis.resampling import Curves, cells, codes, draw_counts, log_errors
 from tamis.core.errors import TamisError
 from tamis.report.words import factor_words

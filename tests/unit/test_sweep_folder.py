@@ -6,11 +6,15 @@ import sys
 
 import pytest
 import yaml
+from hydra import initialize_config_dir
 
 from tamis.analysis.protocol import PROTOCOL_FILE
+from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
+from tamis.core.resolvers import register_resolvers
 from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, TrialRecord
 from tamis.sweeps.folder import Sweep, SweepFolder
+from tamis.sweeps.grid import composed
 from tamis.sweeps.job import Job
 
 CONFIG = {"model": {"r_cut": 4.0}, "store": {"root": "here"}, "seed": {"split": 0}}
@@ -43,6 +47,17 @@ def test_a_trial_with_other_settings_is_refused_with_the_difference(folder):
     assert folder.done([job("one", store={"root": "there"})])
     with pytest.raises(TamisError, match=r"model\.r_cut: 4\.0 -> 5\.0"):
         folder.done([job("one", model={"r_cut": 5.0})])
+
+
+def test_a_trial_is_found_by_any_of_the_overrides_that_mean_it(folder):
+    register_resolvers()
+    one, other = ("pruner=random", "descriptor=snap"), ("pruner=random", "descriptor=soap")
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
+        (before,) = composed([("", other)])
+        (grown,) = composed([("", one), ("", other)])
+    assert folder.known(grown).name == grown.name != before.name
+    ended(folder, before.name)
+    assert folder.known(grown).name == before.name
 
 
 def test_a_second_command_is_refused(folder):

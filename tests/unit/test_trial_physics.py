@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-import pytest
-
 from tamis.records.record import COMPLETE, DatasetFacts, Point, TrialRecord
-from tamis.report.tables import print_trial
-from tamis.report.trial_physics import physics_table
+from tamis.report.tables import physics_table, print_trial
 
 ERRORS = {
     f"{part}/force_{kind}_eV_per_A": 0.1
@@ -54,27 +51,7 @@ def test_no_table_where_nothing_was_measured():
 
 
 def test_a_trial_alone_tells_values_and_problems(capsys):
-    print_trial(record(PHYSICS, {"md/NVT_300K": "run 0: too_close"}), Path("outputs"), alone=True)
+    print_trial(record(PHYSICS, {"md/NVT_300K": "run 0: too_close"}), Path("outputs"))
     said = capsys.readouterr().out
     assert "elastic_C11_GPa" in said and "-2.5 %" in said
     assert "md/NVT_300K: run 0: too_close" in said
-
-
-def test_a_trial_of_a_search_says_what_is_searched_for(capsys):
-    metrics = {"validation/force_mae_eV_per_A": 0.2, "kept/atoms": 100.0}
-    print_trial(record(metrics), Path("0"), alone=False, shown=["validation/force_mae_eV_per_A"])
-    said = capsys.readouterr().out
-    assert said.endswith("validation/force_mae_eV_per_A 0.2\n") and "test force" not in said
-
-
-@pytest.mark.parametrize(
-    ("metrics", "problems", "said"),
-    [
-        (PHYSICS, {"md/NVT_300K": "too close"}, "test force MAE 0.1000 eV/Å, stable 0.75, 1 problem\n"),
-        (PHYSICS, {"one": "x", "two": "y"}, "stable 0.75, 2 problems\n"),
-        ({}, {}, "test force MAE 0.1000 eV/Å\n"),
-    ],
-)
-def test_a_trial_of_a_sweep_says_it_in_its_line(metrics, problems, said, capsys):
-    print_trial(record(metrics, problems), Path("0"), alone=False)
-    assert capsys.readouterr().out.endswith(said)

@@ -5,6 +5,7 @@ from concurrent.futures import as_completed
 from pathlib import Path
 
 import pytest
+from distributed import LocalCluster
 from hydra import compose, initialize_config_dir
 from hydra.plugins.launcher import Launcher
 from hydra.utils import instantiate
@@ -122,6 +123,19 @@ def test_local_workers_answer_die_and_run_again(tmp_path):
         with workers.listening(lambda value, step: 1 / 0) as watch:
             assert workers.submit(watch, 1.0, 0).result(60) is False
         assert workers.submit(_ask, "a queue that nobody reads", 0.5, 1.0, 0).result(60) is False
+
+
+def test_a_scheduler_that_ends_is_told(tmp_path):
+    with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None, silence_logs=50) as cluster:
+        address = f"hydra.launcher.address={cluster.scheduler_address}"
+        with (
+            pytest.raises(TamisError, match="scheduler is gone"),
+            workers_of(launcher("dask_address", tmp_path, address)) as workers,
+            workers.listening(lambda value, step: True) as watch,
+        ):
+            future = workers.submit(watch, 1.0, 0)
+            cluster.close()
+            future.result(60)
 
 
 @pytest.mark.parametrize("name", QUEUES)

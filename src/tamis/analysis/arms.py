@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.analysis.names import Variant, name_variants
 from tamis.analysis.trials import Metrics, Trial
-from tamis.core.metrics import KEPT_ATOMS
+from tamis.core.flatten import flatten
+from tamis.core.metrics import FRACTION_OF_ATOMS, KEPT_ATOMS
 from tamis.records.record import COMPLETE
 
 Array = NDArray[np.float64]
@@ -24,10 +26,10 @@ PUBLISHED = '"split": "published"'
 NO_DESCRIPTOR = "none"
 FAMILIES = ("ace", "soap", "acsf", "chimes", "snap")
 MODELS = ("snap", "ace", "chimes", "gap", "nnp")
-Source = tuple[Trial, int]
-"""A trial, and the number of a point of it."""
 Seeds = tuple[int, int, int]
 """Seeds of split, selection and fit."""
+Variant = tuple[str, str]
+"""Choice of a group, and the configuration as JSON text."""
 
 
 @dataclass(frozen=True, order=True)
@@ -43,7 +45,7 @@ class Ground:
         return f"{self.data}, {self.setting}" if self.setting else self.data
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class CurveKey:
     """Identifies a curve. block: of the plan that its trials come from, if any."""
 
@@ -55,31 +57,59 @@ class CurveKey:
     block: str
     seeds: Seeds
 
-
-@dataclass(frozen=True, eq=False)
-class Curve(CurveKey):
-    """A learning curve: the points of one trial, or of several trials that differ in their budget alone.
-
-    points: metrics, by rising number of atoms. source: trial and number of the point therein, of each point.
-    """
-
-    points: tuple[Metrics, ...]
-    source: tuple[Source, ...]
-
     @property
     def arm(self) -> str:
         """The descriptor where there is one, else the pruner."""
         return self.pruner if self.descriptor == NO_DESCRIPTOR else self.descriptor
 
+
+@dataclass(frozen=True, eq=False)
+class Point(CurveKey):
+    """One retrained potential: point ``number`` of a trial's curve, and what was measured of it."""
+
+    trial: Trial
+    number: int
+    metrics: Metrics
+
+    @property
+    def atoms(self) -> float:
+        """Atoms kept."""
+        return self.metrics[KEPT_ATOMS]
+
+    @property
+    def fraction(self) -> float:
+        """Part of the pool's atoms."""
+        return self.metrics[FRACTION_OF_ATOMS]
+
+    @property
+    def budget(self) -> str:
+        """What was asked for: the same text for all seeds, whose numbers of atoms may differ a little."""
+        return f"{self.trial.parts['budget']} {self.number}"
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Ids of the kept structures."""
+        return self.trial.kept(self.number)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve(CurveKey):
+    """A learning curve: the points of one trial, or of several trials that differ in their budget alone.
+
+    points: by rising number of atoms.
+    """
+
+    points: tuple[Point, ...]
+
     @property
     def trial(self) -> Trial:
         """The trial of the first point."""
-        return self.source[0][0]
+        return self.points[0].trial
 
     @cached_property
     def atoms(self) -> Array:
         """Atoms kept at each point, rising."""
-        return np.array([point[KEPT_ATOMS] for point in self.points])
+        return np.array([point.atoms for point in self.points])
 
     @property
     def n_pool_atoms(self) -> float:
@@ -99,6 +129,11 @@ class Results:
     def grounds(self) -> list[Ground]:
         """Data sets and settings."""
         return sorted({curve.ground for curve in self.curves})
+
+    @property
+    def points(self) -> list[Point]:
+        """Points of all curves."""
+        return [point for curve in self.curves for point in curve.points]
 
     def at(self, ground: Ground) -> list[Curve]:
         """Curves of one ground."""
@@ -127,28 +162,29 @@ def results_of(trials: Sequence[Trial]) -> Results:
         groups[key].append(trial)
     curves, doubled = [], 0
     for key, members in groups.items():
-        points, again = _points(sorted(members, key=lambda trial: trial.started))
+        points, again = _points(key, sorted(members, key=lambda trial: trial.started))
         doubled += again
-        metrics, source = zip(*points, strict=True)
-        curves.append(Curve(**vars(key), points=metrics, source=source))
+        curves.append(Curve(**vars(key), points=points))
     return Results(tuple(trials), tuple(curves), doubled)
 
 
-def _points(trials: Sequence[Trial]) -> tuple[list[tuple[Metrics, Source]], int]:
+def _points(key: CurveKey, trials: Sequence[Trial]) -> tuple[tuple[Point, ...], int]:
     """Points by rising number of atoms, and how many trials gave no new one.
 
     Points with equal numbers of atoms are one set, or as good as one: what was measured of it is put together
     (a curve with errors alone, and a trial with properties at one of its budgets); of the same, the newest counts.
     """
-    found: dict[float, tuple[Metrics, Source]] = {}
+    found: dict[float, Point] = {}
     doubled = 0
     for trial in trials:
-        doubled += all(point[KEPT_ATOMS] in found for point in trial.points)
-        for i, point in enumerate(trial.points):
-            earlier, source = found.get(point[KEPT_ATOMS], ({}, (trial, i)))
-            again = source[0].parts["budget"] == trial.parts["budget"]
-            found[point[KEPT_ATOMS]] = ({**earlier, **point}, (trial, i) if again else source)
-    return [found[atoms] for atoms in sorted(found)], doubled
+        doubled += all(metrics[KEPT_ATOMS] in found for metrics in trial.points)
+        for number, metrics in enumerate(trial.points):
+            point = Point(**vars(key), trial=trial, number=number, metrics=metrics)
+            if before := found.get(point.atoms):
+                again = before.trial.parts["budget"] == trial.parts["budget"]
+                point = replace(point if again else before, metrics={**before.metrics, **metrics})
+            found[point.atoms] = point
+    return tuple(found[atoms] for atoms in sorted(found)), doubled
 
 
 def _grounds(trials: Sequence[Trial]) -> list[Ground]:
@@ -188,3 +224,38 @@ def _names(trials: Sequence[Trial], grounds: Sequence[Hashable], group: str) -> 
         by_ground[ground].append(variant)
     named = {ground: name_variants(some) for ground, some in by_ground.items()}
     return [named[ground][variant] for ground, variant in zip(grounds, variants, strict=True)]
+
+
+def name_variants(variants: Iterable[Variant], preferred: str = "") -> dict[Variant, str]:
+    """``ace`` for the most frequent configuration of ``ace``, ``ace (r_cut=5.0)`` for another.
+
+    preferred : text in configurations that come before more frequent ones.
+    """
+    by_choice: dict[str, Counter[str]] = defaultdict(Counter)
+    for choice, text in variants:
+        by_choice[choice][text] += 1
+    names: dict[Variant, str] = {}
+    for choice, counts in by_choice.items():
+        # ties are broken by the text, so that names do not depend on the order of the folders
+        usual, *rest = sorted(counts, key=lambda text: (preferred not in text, -counts[text], text))
+        names[choice, usual] = choice
+        for text in rest:
+            names[choice, text] = f"{choice} ({difference(usual, text)})"
+    return names
+
+
+def difference(usual: str, other: str) -> str:
+    """The settings of ``other`` that ``usual`` does not have: ``key=value, ...``."""
+    a, b = _leaves(usual), _leaves(other)
+    changed = [f"{key}={_short(b[key])}" for key in b if a.get(key) != b[key]]
+    gone = [f"no {key}" for key in a if key not in b]
+    return ", ".join((changed + gone)[:4]) or "other"
+
+
+def _leaves(text: str) -> Mapping[str, Any]:
+    return dict(flatten(json.loads(text)))
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else f"{text[:21]}..."

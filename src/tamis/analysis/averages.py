@@ -6,9 +6,11 @@ the comparison rest on. One spoiled seed moves them no more than its factor, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+
+from tamis.analysis.arms import Point
 
 AVERAGE = "geometric mean"
 """Its name, wherever numbers are averaged over seeds."""
@@ -23,6 +25,11 @@ def geometric_mean(values: Iterable[float]) -> float:
         return float("nan")
     with np.errstate(divide="ignore"):  # an error of zero makes the mean zero
         return float(np.exp(np.mean(np.log(numbers))))
+
+
+def average(points: Sequence[Point], name: str) -> float:
+    """Geometric mean of a metric over points; NaN where one has none."""
+    return geometric_mean(point.metrics.get(name, np.nan) for point in points)
 
 
 def alike(atoms: Iterable[float]) -> bool:

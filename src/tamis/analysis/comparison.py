@@ -22,10 +22,9 @@ from tamis.analysis.arms import (
     in_order,
 )
 from tamis.analysis.contrasts import Effect, contrast
-from tamis.analysis.efficiency import Factor, factor
 from tamis.analysis.endpoint import FIRST, FORCES, LAST, Range, area_weights, common_range
 from tamis.analysis.hypothesis import ALPHA, Arm, Verdict, judge
-from tamis.analysis.mean_curves import MeanCurves, mean_curves
+from tamis.analysis.mean_curves import Factor, MeanCurves, factor, mean_curves
 from tamis.analysis.protocol import Protocol
 from tamis.analysis.resampling import Curves, cells, codes, draw_counts
 from tamis.analysis.test_errors import Layout, Reader, TestErrors
@@ -209,8 +208,8 @@ def _chosen(curves: Sequence[Curve], pruner: str, protocol: Protocol | None) -> 
 
 def _errors(curve: Curve, reader: Reader) -> TestErrors | None:
     """Errors of each point of a curve, which may come from several trials."""
-    parts = [(part, i) for trial, i in curve.source if (part := reader.read(trial)) is not None]
-    if len(parts) < len(curve.source) or len({part.layout for part, _ in parts}) > 1:
+    parts = [(part, p.number) for p in curve.points if (part := reader.read(p.trial)) is not None]
+    if len(parts) < len(curve.points) or len({part.layout for part, _ in parts}) > 1:
         return None
     return TestErrors(
         parts[0][0].layout,

@@ -1,13 +1,15 @@
-"""Coverage and entropy of kept sets, in one space that is the same for all of them."""
+"""Coverage and entropy of kept sets, in one space that is the same for all of them, and maps of latent spaces."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.analysis.trials import Trial
 from tamis.evaluation.dynamics.extrapolation import axes
 
 Array = NDArray[np.float64]
@@ -111,3 +113,36 @@ def _kernels(points: Array, owners: Indices, width: float) -> Array:
         squares *= -0.5 / width**2
         found[:, rows] = np.add.reduceat(np.exp(squares, out=squares), starts, axis=1).T
     return found
+
+
+@dataclass(frozen=True)
+class Map:
+    """The structures of one pool in two dimensions of one descriptor's latent space.
+
+    ids : of the structures, (n,). x, y : along the two principal axes, (n,). variance : part that these axes hold.
+    """
+
+    ids: Sequence[str]
+    x: Sequence[float]
+    y: Sequence[float]
+    variance: float
+
+
+@dataclass(frozen=True)
+class KeptSets:
+    """Made by ``tamis.commands.selections``.
+
+    measures : folder of a trial -> name -> value at each point. maps : see ``map_key``. spaces : fingerprint of a data
+    set -> the common space's name. problems : what could not be described, in words.
+    """
+
+    measures: dict[Path, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    maps: dict[tuple[str, ...], Map] = field(default_factory=dict)
+    spaces: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def map_key(trial: Trial) -> tuple[str, ...]:
+    """Equal for trials that chose in one latent space of one pool."""
+    split = f"{trial.seeds[0]} {trial.validation_fraction} {len(trial.dataset.tuning)}"
+    return (trial.dataset.fingerprint, split, trial.parts["descriptor"], trial.parts["latent"])

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
 from tamis.analysis.arms import BASELINES, Ground, Results
-from tamis.analysis.comparison import Comparison
+from tamis.analysis.comparison import Comparison, compare
 from tamis.analysis.contrasts import Effect, holm
 from tamis.analysis.hypothesis import BETTER, EQUIVALENT, NOT_ASKED, UNDECIDABLE, WORSE, outcome_of
 from tamis.analysis.protocol import HOLM, OTHERS, Protocol, Question
+from tamis.analysis.test_errors import Reader
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,28 +46,32 @@ def judged_grounds(protocol: Protocol, results: Results) -> Mapping[int, list[Gr
     return {place: sorted(grounds) for place, grounds in found.items()}
 
 
-def answers(
-    protocol: Protocol,
-    grounds: Mapping[int, Sequence[Ground]],
-    comparisons: Mapping[tuple[Ground, str], Comparison],
-) -> list[Answer]:
-    """All answers, question by question.
+def answers(protocol: Protocol, results: Results, reader: Reader) -> list[Answer]:
+    """All answers, question by question; the correction counts the data sets of the protocol, whichever were found."""
+    grounds = judged_grounds(protocol, results)
 
-    The correction counts the data sets of the protocol, whichever were found. grounds : see ``judged_grounds``.
-    comparisons : (ground, endpoint) -> the comparison.
-    """
-    found: list[Answer] = []
+    @cache
+    def compared(place: int, endpoint: str) -> Comparison | None:
+        found = grounds.get(place, ())
+        return (
+            compare(results, found[0], protocol.pruner, reader, endpoint, protocol)
+            if len(found) == 1
+            else None
+        )
+
+    given: list[Answer] = []
     is_open = True
     for question in protocol.asked:
         now = [
-            _alone(protocol, question, i, grounds.get(i, ()), comparisons) for i in range(len(protocol.data))
+            _alone(protocol, question, i, grounds.get(i, ()), compared(i, question.endpoint))
+            for i in range(len(protocol.data))
         ]
         if protocol.correction == HOLM:
             now = [replace(a, p=p) for a, p in zip(now, holm([a.p for a in now]), strict=True)]
         now = [replace(a, outcome=_outcome(protocol, a) if is_open else NOT_ASKED) for a in now]
         is_open = is_open and all(answer.outcome in (BETTER, WORSE, EQUIVALENT) for answer in now)
-        found += now
-    return found
+        given += now
+    return given
 
 
 def _alone(
@@ -73,10 +79,9 @@ def _alone(
     question: Question,
     place: int,
     grounds: Sequence[Ground],
-    comparisons: Mapping[tuple[Ground, str], Comparison],
+    comparison: Comparison | None,
 ) -> Answer:
     """The answer on one data set, as if it were the only one."""
-    comparison = comparisons.get((grounds[0], question.endpoint)) if len(grounds) == 1 else None
     data = protocol.name(place)
     if comparison is None:
         several = f"one kind of trials, as these differ: {'; '.join(ground.name for ground in grounds)}"

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.analysis.arms import BASELINES, FAMILIES, MODELS, NO_DESCRIPTOR, RANDOM, in_order
-from tamis.analysis.averages import AVERAGE, size_words
-from tamis.analysis.points import Point, average
-from tamis.core.metrics import FORCE_MAE, KEPT_ATOMS, TEST, error
+from tamis.analysis.arms import BASELINES, FAMILIES, MODELS, NO_DESCRIPTOR, RANDOM, Ground, Point, in_order
+from tamis.analysis.averages import AVERAGE, geometric_mean, size_words
+from tamis.core.metrics import FORCE_MAE, TEST, error
 
 METRIC = error(TEST, FORCE_MAE)
 
@@ -41,20 +40,22 @@ class Matrix:
 
 
 def matrices(points: Sequence[Point]) -> Iterator[tuple[Matrix, str]]:
-    """A matrix and its title, for each budget and setting at which several models had several descriptors' sets."""
-    budgets: dict[tuple[str, str], list[Point]] = {}
+    """A matrix and its title, for each budget and ground at which several models had several descriptors' sets."""
+    budgets: dict[tuple[Ground, str], list[Point]] = {}
     for point in points:
-        budgets.setdefault((point.setting, point.budget), []).append(point)
-    for (setting, _), some in sorted(budgets.items(), key=lambda item: average(item[1], KEPT_ATOMS)):
+        budgets.setdefault((point.ground, point.budget), []).append(point)
+    several = len({ground for ground, _ in budgets}) > 1
+    by_size = sorted(budgets.items(), key=lambda item: geometric_mean(p.atoms for p in item[1]))
+    for (ground, _), some in by_size:
         matrix = Matrix.of(ratios(some))
         if len(matrix.rows) > 1 and len(matrix.columns) > 1:
-            kept = f"{size_words(p.metrics[KEPT_ATOMS] for p in some)} kept"
-            yield matrix, ", ".join(part for part in (kept, setting, _averaged(some)) if part)
+            about = f"{size_words(p.atoms for p in some)} kept", ground.name * several, _averaged(some)
+            yield matrix, ", ".join(filter(None, about))
 
 
 def _averaged(points: Sequence[Point]) -> str:
     """Over what the ratios of a matrix are averaged."""
-    seeds = {(p.seed_split, p.seed_select) for p in points}
+    seeds = {p.seeds[:2] for p in points}
     pruners = sorted({p.pruner for p in points if p.descriptor != NO_DESCRIPTOR})
     over = [f"{len(seeds)} seeds"] * (len(seeds) > 1) + [f"pruners {', '.join(pruners)}"] * (len(pruners) > 1)
     return f"{AVERAGE} over {' and '.join(over)}" if over else ""
@@ -66,16 +67,11 @@ def ratios(points: Sequence[Point]) -> dict[tuple[str, str], tuple[float, bool]]
     The mean over seeds is geometric. Pruners that were run with one descriptor are averaged too: a matrix of one
     pruner is clearest.
     """
-    baseline = {
-        _key(p): np.log(p.metrics[METRIC]) for p in points if p.pruner == RANDOM and METRIC in p.metrics
-    }
-    logs: dict[tuple[str, str, bool], list[float]] = {}
-    for p in points:
-        if p.descriptor != NO_DESCRIPTOR and METRIC in p.metrics and _key(p) in baseline:
-            key = (p.model, p.descriptor, p.own)
-            logs.setdefault(key, []).append(np.log(p.metrics[METRIC]) - baseline[_key(p)])
-    return {(m, d): (float(np.exp(np.mean(values))), own) for (m, d, own), values in logs.items()}
-
-
-def _key(point: Point) -> tuple[str, int, int]:
-    return point.model, point.seed_split, point.seed_select
+    measured = [p for p in points if METRIC in p.metrics]
+    baseline = {(p.model, *p.seeds[:2]): p.metrics[METRIC] for p in measured if p.pruner == RANDOM}
+    cells: dict[tuple[str, str, bool], list[float]] = {}
+    for p in measured:
+        random = baseline.get((p.model, *p.seeds[:2]))
+        if p.descriptor != NO_DESCRIPTOR and random is not None:
+            cells.setdefault((p.model, p.descriptor, p.own), []).append(p.metrics[METRIC] / random)
+    return {(m, d): (geometric_mean(values), own) for (m, d, own), values in cells.items()}

@@ -12,25 +12,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tamis.core import metrics as names
 from tamis.core.errors import TamisError
-from tamis.core.metrics import (
-    ENERGY_MAE,
-    FORCE_MAE,
-    KEPT_STRUCTURES,
-    MAES,
-    MD,
-    PROPERTIES,
-    SIZES,
-    TEST,
-    VALIDATION,
-    error,
-)
 from tamis.records.record import COMPLETE, RECORD_FILE, DatasetFacts, TrialRecord, read_record
 
 WANTED = (
-    *(error(TEST, quantity) for quantity in MAES),
-    *(error(VALIDATION, quantity) for quantity in (ENERGY_MAE, FORCE_MAE)),
-    *(*SIZES, PROPERTIES, MD),
+    *(names.error(names.TEST, quantity) for quantity in names.MAES),
+    *(names.error(names.VALIDATION, quantity) for quantity in (names.ENERGY_MAE, names.FORCE_MAE)),
+    *(*names.SIZES, names.PROPERTIES, names.MD),
 )
 """Beginnings of the names of metrics that reports show; others stay in the record."""
 WHERE = ("root", "base_url", "cache", "verify", "sha256", "reference", "reference_source")
@@ -73,7 +62,7 @@ class Trial:
 
     def kept(self, i: int) -> tuple[str, ...]:
         """Ids of the structures that were kept at point ``i``."""
-        return self.point_ids[i] if self.point_ids else self.ids[: int(self.points[i][KEPT_STRUCTURES])]
+        return self.point_ids[i] if self.point_ids else self.ids[: int(self.points[i][names.KEPT_STRUCTURES])]
 
 
 def find_trials(folders: Sequence[Path]) -> list[Path]:
@@ -99,6 +88,12 @@ def read_trials(folders: Iterable[Path]) -> list[Trial]:
     shared = Shared()
     with _no_collector():
         return [_read(folder, shared) for folder in folders]
+
+
+def trials_of(records: Mapping[Path, TrialRecord]) -> list[Trial]:
+    """The same of records that were read before, by folder."""
+    shared = Shared()
+    return [trial_of(record, folder, shared) for folder, record in records.items()]
 
 
 @dataclass
@@ -172,7 +167,10 @@ def _text(group: str, part: Mapping[str, Any]) -> str:
 
 def _check_sizes(record: TrialRecord) -> None:
     """Raise KeyError or ValueError unless every point says how much was kept, and of how much."""
-    sizes = [record.dataset.n_pool_atoms, *(point.metrics[name] for point in record.curve for name in SIZES)]
+    sizes = [
+        record.dataset.n_pool_atoms,
+        *(point.metrics[name] for point in record.curve for name in names.SIZES),
+    ]
     if not min(sizes) > 0.0:
         raise ValueError(f"a pool or a kept set has the size {min(sizes)}")
 

@@ -1,4 +1,8 @@
-"""``tamis best``: the best trials of a search, and one of them run again from its record alone."""
+"""The best trials of a search, and one of them run again from its record alone.
+
+tamis best multirun/data_efficiency                       a table
+tamis best multirun/data_efficiency --rerun 7 --out best  trial 7 again, with its kept set and potential
+"""
 
 from __future__ import annotations
 

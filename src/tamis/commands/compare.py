@@ -7,35 +7,23 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from rich.console import Console
-
 from tamis.commands.arguments import add_tracking, new_name, set_help
+from tamis.core import metrics as named
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
 from tamis.core.flatten import flatten
-from tamis.core.metrics import (
-    KEPT_ATOMS,
-    KEPT_STRUCTURES,
-    MAES,
-    PROPERTIES,
-    STABLE_FRACTION,
-    TEST,
-    VALIDATION,
-    error,
-)
 from tamis.records.record import RECORD_FILE, TrialRecord, read_record
-from tamis.report.document import Cell, Document, Paragraph, Row, Section, Table
+from tamis.report.document import Cell, Document, Paragraph, Row, Section, Table, number
 from tamis.report.html import to_html
 from tamis.report.links import Links, read_links
-from tamis.report.numbers import number
 from tamis.report.terminal import console_of, show
 from tamis.tracking.content import NO_PARAMS
 
 MAIN = (
-    *(error(part, quantity) for part in (VALIDATION, TEST) for quantity in MAES),
-    *(KEPT_STRUCTURES, KEPT_ATOMS),
+    *(named.error(part, quantity) for part in (named.VALIDATION, named.TEST) for quantity in named.MAES),
+    *(named.KEPT_STRUCTURES, named.KEPT_ATOMS),
 )
-MAIN_BEGINNINGS = (PROPERTIES, STABLE_FRACTION)
+MAIN_BEGINNINGS = (named.PROPERTIES, named.STABLE_FRACTION)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
             console.print(part.text, markup=False, highlight=False)
         elif isinstance(part, Table) and not part.folded:
             show(part, console, n_words=len(part.columns))
-    Console(soft_wrap=True).print(f"page: {out.absolute()}", markup=False, highlight=False)
+    console.print(f"page: {out.absolute()}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

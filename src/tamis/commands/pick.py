@@ -16,29 +16,15 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from tamis.analysis.arms import Curve, Ground, results_of
+from tamis.analysis.arms import Point, results_of
 from tamis.analysis.trials import Metrics, find_trials, read_trials
 from tamis.commands.arguments import add_folders, amount, appears_whole, new_name, percent, set_help
 from tamis.commands.pick_files import retrain
+from tamis.core import metrics as names
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
-from tamis.core.metrics import (
-    ENERGY_MAE,
-    FORCE_MAE,
-    FRACTION_OF_ATOMS,
-    FRACTION_OF_STRUCTURES,
-    KEPT_ATOMS,
-    KEPT_STRUCTURES,
-    MD,
-    PROPERTIES,
-    STABLE_FRACTION,
-    TEST,
-    VALIDATION,
-    error,
-    is_property_error,
-)
 from tamis.models.judging import FEW
-from tamis.report.numbers import number
+from tamis.report.document import number
 
 CENTI = 0.01
 Whole = Mapping[tuple[str, int], Metrics]
@@ -86,8 +72,10 @@ class Wish:
     @property
     def weights(self) -> Mapping[str, float]:
         """Name of a validation error -> its weight, where it has one."""
-        weights = {ENERGY_MAE: self.energy_weight, FORCE_MAE: self.force_weight}
-        return {error(VALIDATION, name): weight for name, weight in weights.items() if weight > 0.0}
+        weights = {names.ENERGY_MAE: self.energy_weight, names.FORCE_MAE: self.force_weight}
+        return {
+            names.error(names.VALIDATION, name): weight for name, weight in weights.items() if weight > 0.0
+        }
 
     def judges(self, metrics: Metrics) -> bool:
         """Whether there is all that ``loss`` needs."""
@@ -103,11 +91,11 @@ class Wish:
 class Candidate:
     """A model, pruner, descriptor and budget, over all splits.
 
-    members: curve and number of the point. ratio: validation error by the whole pool's, geometric mean over splits.
+    members: a point a split. ratio: validation error by the whole pool's, geometric mean over splits.
     n_atoms: mean. objections: why it is not taken. unknown: what was not measured.
     """
 
-    members: tuple[tuple[Curve, int], ...]
+    members: tuple[Point, ...]
     ratio: float
     n_atoms: float
     objections: tuple[str, ...]
@@ -116,59 +104,63 @@ class Candidate:
     @property
     def name(self) -> str:
         """Model, pruner, descriptor and size."""
-        curve = self.members[0][0]
-        return f"{curve.model}, {curve.pruner} in {curve.arm}, {self.n_atoms:.0f} atoms"
+        point = self.members[0]
+        return f"{point.model}, {point.pruner} in {point.arm}, {self.n_atoms:.0f} atoms"
+
+    @property
+    def n_splits(self) -> int:
+        """Splits of the pool that it was tried in."""
+        return len({point.seeds[0] for point in self.members})
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Pick and write; returns the exit status."""
     wish = Wish(**{one.name: getattr(arguments, one.name) for one in fields(Wish)})
-    curves = results_of(read_trials(find_trials(arguments.folders))).curves
-    ground = _one_ground(curves)
-    candidates = weigh([c for c in curves if arguments.model in ("", c.model)], wish)
+    points = results_of(read_trials(find_trials(arguments.folders))).points
+    _check_ground(points)
+    candidates = weigh([p for p in points if arguments.model in ("", p.model)], wish)
     out = new_name(arguments.out)
-    text = write_pick(pick(candidates), candidates, wish, ground, out)
+    text = write_pick(pick(candidates), candidates, wish, out)
     console = Console(soft_wrap=True)
     console.print(text, markup=False, highlight=False)
     console.print(f"files: {out.absolute()}", markup=False, highlight=False)
     return 0
 
 
-def _one_ground(curves: Sequence[Curve]) -> Ground:
-    grounds = sorted({curve.ground for curve in curves})
+def _check_ground(points: Sequence[Point]) -> None:
+    grounds = sorted({point.ground.name for point in points})
     if not grounds:
         raise TamisError("no trial is complete: there is nothing to pick from")
     if len(grounds) > 1:
-        names = "; ".join(ground.name for ground in grounds)
-        raise TamisError(f"the trials are of several data sets ({names}); give the folders of one")
-    return grounds[0]
+        raise TamisError(
+            f"the trials are of several data sets ({'; '.join(grounds)}); give the folders of one"
+        )
 
 
-def weigh(curves: Sequence[Curve], wish: Wish) -> list[Candidate]:
+def weigh(points: Sequence[Point], wish: Wish) -> list[Candidate]:
     """All candidates, small ones first.
 
     Raises
     ------
     TamisError : a model without a trial on the whole pool: there is nothing to be within x % of.
     """
-    whole = _whole(curves, wish)
-    groups: dict[tuple[str, str, str, str], list[tuple[Curve, int]]] = defaultdict(list)
-    for curve in curves:
-        for i, (trial, number_of_point) in enumerate(curve.source):
-            if (curve.model, curve.seeds[0]) in whole and wish.judges(curve.points[i]):
-                budget = f"{trial.parts['budget']} {number_of_point}"
-                groups[curve.model, curve.pruner, curve.arm, budget].append((curve, i))
+    whole = _whole(points, wish)
+    groups: dict[tuple[str, str, str, str], list[Point]] = defaultdict(list)
+    for p in points:
+        if (p.model, p.seeds[0]) in whole and wish.judges(p.metrics):
+            groups[p.model, p.pruner, p.arm, p.budget].append(p)
     found = [_candidate(tuple(members), whole, wish) for members in groups.values()]
     return sorted(found, key=lambda c: (c.n_atoms, c.ratio))
 
 
-def _whole(curves: Sequence[Curve], wish: Wish) -> Whole:
-    points = [(c.model, c.seeds[0], p) for c in curves for p in c.points if p[FRACTION_OF_STRUCTURES] == 1.0]
+def _whole(points: Sequence[Point], wish: Wish) -> Whole:
+    full = [p for p in points if p.metrics[names.FRACTION_OF_STRUCTURES] == 1.0]
     whole: dict[tuple[str, int], Metrics] = {}
-    for model, split, point in points:
-        if wish.judges(point):
-            whole[model, split] = {**whole.get((model, split), {}), **point}
-    if points and not whole:
+    for p in full:
+        if wish.judges(p.metrics):
+            key = (p.model, p.seeds[0])
+            whole[key] = {**whole.get(key, {}), **p.metrics}
+    if full and not whole:
         raise TamisError(
             "the trials that kept the whole pool have no validation error of energies or of forces to compare with "
             "(see their problems); leave it out with --energy-weight 0 or --force-weight 0"
@@ -181,36 +173,36 @@ def _whole(curves: Sequence[Curve], wish: Wish) -> Whole:
     return whole
 
 
-def _candidate(members: tuple[tuple[Curve, int], ...], whole: Whole, wish: Wish) -> Candidate:
-    pairs = [(curve.points[i], whole[curve.model, curve.seeds[0]]) for curve, i in members]
+def _candidate(members: tuple[Point, ...], whole: Whole, wish: Wish) -> Candidate:
+    pairs = [(point.metrics, whole[point.model, point.seeds[0]]) for point in members]
     ratio = float(np.exp(np.mean([wish.loss(point) - wish.loss(full) for point, full in pairs])))
     above = 100 * (ratio - 1)
     objections = [f"validation error {above:.1f} % above the whole pool's"] if above > wish.within else []
     objections += [*_lost_properties(pairs, wish), *_lost_stability(pairs, wish)]
     unknown = [
         what
-        for what, beginning in (("properties", PROPERTIES), ("stability in MD", MD))
+        for what, beginning in (("properties", names.PROPERTIES), ("stability in MD", names.MD))
         if not any(name.startswith(beginning) for point, _ in pairs for name in point)
     ]
-    n_atoms = float(np.mean([point[KEPT_ATOMS] for point, _ in pairs]))
+    n_atoms = float(np.mean([point.atoms for point in members]))
     return Candidate(members, ratio, n_atoms, tuple(objections), tuple(unknown))
 
 
 def _lost_properties(pairs: Sequence[tuple[Metrics, Metrics]], wish: Wish) -> Iterator[str]:
     """Properties whose error grew by more than is allowed; an error that became smaller is no loss."""
-    names = {n for point, full in pairs for n in point.keys() & full.keys() if is_property_error(n)}
-    for name in sorted(names):
+    both = {n for point, full in pairs for n in point.keys() & full.keys() if names.is_property_error(n)}
+    for name in sorted(both):
         growth = np.mean([abs(p[name]) - abs(f[name]) for p, f in pairs if name in p and name in f])
         allowed = wish.properties * (1.0 if name.endswith("_percent") else CENTI)
         if growth > allowed:
-            yield f"{name.removeprefix(PROPERTIES)} grew by {growth:.3g}, more than {allowed:g}"
+            yield f"{name.removeprefix(names.PROPERTIES)} grew by {growth:.3g}, more than {allowed:g}"
 
 
 def _lost_stability(pairs: Sequence[tuple[Metrics, Metrics]], wish: Wish) -> Iterator[str]:
     falls = [
-        f[STABLE_FRACTION] - p[STABLE_FRACTION]
+        f[names.STABLE_FRACTION] - p[names.STABLE_FRACTION]
         for p, f in pairs
-        if STABLE_FRACTION in p and STABLE_FRACTION in f
+        if names.STABLE_FRACTION in p and names.STABLE_FRACTION in f
     ]
     if falls and np.mean(falls) > wish.stability:
         yield f"survived part of MD fell by {np.mean(falls):.3g}, more than {wish.stability:g}"
@@ -223,9 +215,9 @@ def pick(candidates: Sequence[Candidate]) -> Candidate:
     ------
     TamisError : there is none.
     """
-    most = max((len(_splits(c)) for c in candidates), default=0)
+    most = max((c.n_splits for c in candidates), default=0)
     # a candidate with fewer splits had fewer chances to fail
-    able = [c for c in candidates if not c.objections and len(_splits(c)) == most]
+    able = [c for c in candidates if not c.objections and c.n_splits == most]
     if not able:
         raise TamisError(
             "no training set, not even the whole pool, fulfils the conditions; allow more (see --help)"
@@ -233,51 +225,44 @@ def pick(candidates: Sequence[Candidate]) -> Candidate:
     return able[0]
 
 
-def _splits(candidate: Candidate) -> set[int]:
-    return {curve.seeds[0] for curve, _ in candidate.members}
-
-
-def typical(candidate: Candidate, wish: Wish) -> tuple[Curve, int]:
+def typical(candidate: Candidate, wish: Wish) -> Point:
     """The member whose validation error is the middle one: the best would be the luckiest."""
-    ordered = sorted(candidate.members, key=lambda m: (wish.loss(m[0].points[m[1]]), m[0].seeds))
+    ordered = sorted(candidate.members, key=lambda p: (wish.loss(p.metrics), p.seeds))
     return ordered[(len(ordered) - 1) // 2]
 
 
-def write_pick(
-    picked: Candidate, candidates: Sequence[Candidate], wish: Wish, ground: Ground, out: Path
-) -> str:
+def write_pick(picked: Candidate, candidates: Sequence[Candidate], wish: Wish, out: Path) -> str:
     """Write kept.extxyz, potential/ and picked.md into ``out``; returns what stands in picked.md."""
-    curve, i = typical(picked, wish)
-    trial, point = curve.source[i]
+    point = typical(picked, wish)
+    trial = point.trial
     with appears_whole(out) as scratch:
-        if point == len(trial.points) - 1 and (trial.folder / "potential").is_dir():
+        if point.number == len(trial.points) - 1 and (trial.folder / "potential").is_dir():
             shutil.copy(trial.folder / "kept.extxyz", scratch)
             shutil.copytree(trial.folder / "potential", scratch / "potential")
             how = f"Files are those of {trial.folder}."
         else:
-            retrain(trial, point, scratch)
-            how = f"Point {point + 1} of the curve in {trial.folder}, retrained with the same configuration and seeds."
-        text = "\n".join([*_lines(picked, candidates, wish, ground, curve, i), "", how, ""])
+            retrain(point, scratch)
+            how = (
+                f"Point {point.number + 1} of the curve in {trial.folder}, retrained with the same configuration and "
+                "seeds."
+            )
+        text = "\n".join([*_lines(picked, candidates, wish, point), "", how, ""])
         write_atomically(scratch / "picked.md", text.encode())
     return text
 
 
-def _lines(
-    picked: Candidate, candidates: Sequence[Candidate], wish: Wish, ground: Ground, curve: Curve, i: int
-) -> Iterator[str]:
-    metrics = curve.points[i]
-    yield f"# Picked on {ground.name}: {picked.name}\n"
+def _lines(picked: Candidate, candidates: Sequence[Candidate], wish: Wish, point: Point) -> Iterator[str]:
+    yield f"# Picked on {point.ground.name}: {picked.name}\n"
     yield (
-        f"{metrics[KEPT_STRUCTURES]:.0f} structures, {metrics[KEPT_ATOMS]:.0f} atoms, "
-        f"{100 * metrics[FRACTION_OF_ATOMS]:.0f} % of the pool's; seeds {curve.seeds}, the split with the middle "
-        "validation error.\n"
+        f"{len(point.kept)} structures, {point.atoms:.0f} atoms, {100 * point.fraction:.0f} % of the pool's; seeds "
+        f"{point.seeds}, the split with the middle validation error.\n"
     )
     yield (
         f"* Validation error (weights: energy {wish.energy_weight:g}, force {wish.force_weight:g}): "
-        f"{picked.ratio:.3f} of the whole pool's, geometric mean over {len(_splits(picked))} splits; up to "
+        f"{picked.ratio:.3f} of the whole pool's, geometric mean over {picked.n_splits} splits; up to "
         f"{1 + wish.within / 100:.3f} was allowed."
     )
-    n = curve.source[i][0].dataset.n_distinct_validation
+    n = point.trial.dataset.n_distinct_validation
     yield f"* A validation set has {n} distinct structures{'; too few to decide anything' * (n < FEW)}."
     kept = "kept, where they were measured" if len(picked.unknown) < 2 else "not measured"
     yield f"* Properties and stability: {kept}."
@@ -287,5 +272,8 @@ def _lines(
     yield f"* {len(smaller)} smaller sets were not taken. The largest of these:"
     for c in smaller[-3:]:
         yield f"  * {c.name}: {'; '.join(c.objections) or 'fewer splits than others'}"
-    energy, force = (number(metrics.get(error(TEST, name))) for name in (ENERGY_MAE, FORCE_MAE))
+    energy, force = (
+        number(point.metrics.get(names.error(names.TEST, name)))
+        for name in (names.ENERGY_MAE, names.FORCE_MAE)
+    )
     yield f"\nRead once, after the choice: test errors of this set are {energy} meV/atom, {force} eV/Å."

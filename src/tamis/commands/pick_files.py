@@ -8,36 +8,37 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from tamis.analysis.trials import Trial
+from tamis.analysis.arms import Point
 from tamis.core.errors import TamisError
 from tamis.core.trust import check_trusted
 from tamis.records.record import COMPLETE, RECORD_FILE, BudgetFacts, read_record
 from tamis.trial import run_trial
 
 
-def retrain(trial: Trial, point: int, out: Path) -> None:
-    """Run the trial again with the budget of one of its points; kept.extxyz and potential/ go to ``out``.
+def retrain(point: Point, out: Path) -> None:
+    """Run a point's trial again with the budget of this point alone; kept.extxyz and potential/ go to ``out``.
 
     Raises
     ------
     TamisError : it fails (moved data, for instance), or keeps other structures than it did.
     """
-    before = read_record(trial.folder)
+    folder = point.trial.folder
+    before = read_record(folder)
     config = before.config
-    check_trusted(config, trial.folder / RECORD_FILE)
+    check_trusted(config, folder / RECORD_FILE)
     choices = config.pop("choices")
     config["artifacts"] = True  # large sweeps write records alone
-    config["budget"] = _budget(before.budget, point)
+    config["budget"] = _budget(before.budget, point.number)
     scratch = out / "trial"
     scratch.mkdir()
     record = run_trial(OmegaConf.create(config), {**choices, "budget": "picked"}, scratch)
     if record.status != COMPLETE:
         raise TamisError(f"the picked set could not be retrained: {record.reason}")
     kept = set(record.selection.ids)
-    if kept != set(trial.kept(point)):
+    if kept != set(point.kept):
         raise TamisError(
-            f"the retrained trial kept {len(kept)} structures, not the same as the {len(trial.kept(point))} of "
-            f"{trial.folder}: data or code have changed since; run the sweep again"
+            f"the retrained trial kept {len(kept)} structures, not the same as the {len(point.kept)} of "
+            f"{folder}: data or code have changed since; run the sweep again"
         )
     shutil.copy(scratch / "kept.extxyz", out)
     shutil.copytree(scratch / "potential", out / "potential")

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tamis.analysis.arms import results_of
-from tamis.analysis.kept_sets import KeptSets
+from tamis.analysis.coverage import KeptSets
 from tamis.analysis.protocol import read_protocol
 from tamis.analysis.trials import find_trials, read_trials
 from tamis.commands.arguments import add_folders, add_tracking, appears_whole, new_name, set_help
@@ -19,24 +19,10 @@ from tamis.report.context import Context, context_of
 from tamis.report.document import Document
 from tamis.report.files import write_document
 from tamis.report.links import Links, read_links
-from tamis.report.sections import (
-    curves,
-    front,
-    groups,
-    hypothesis,
-    matrix,
-    physics,
-    problems,
-    pruners,
-    runs,
-    selections,
-    verdict,
-)
+from tamis.report.sections import curves, descriptors, front, physics, selections, trials, verdict
 from tamis.report.words import answer_words, description
 
-SECTIONS = (
-    *(verdict, matrix, hypothesis, curves, selections, groups, physics, pruners, front, problems, runs),
-)
+SECTIONS = (verdict, descriptors, curves, selections, physics, front, trials)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,14 +70,14 @@ def make_report(
     folders: Sequence[Path], links: Links, title: str = "", with_coverage: bool = False
 ) -> tuple[Context, Document]:
     """Read the trials below ``folders`` and put their report together."""
-    trials = read_trials(find_trials(folders))
+    found = read_trials(find_trials(folders))
     protocol = read_protocol(folders)
-    kept_sets = describe(trials) if with_coverage else KeptSets()
-    context = context_of(results_of(trials), links, protocol, kept_sets)
+    kept_sets = describe(found) if with_coverage else KeptSets()
+    context = context_of(results_of(found), links, protocol, kept_sets)
     today = f"{datetime.now():%Y-%m-%d %H:%M}"
     document = Document(
         title or f"Training sets pruned in descriptor space: {', '.join(f.resolve().name for f in folders)}",
-        f"Made on {today} from {len(trials)} trials in {', '.join(map(str, folders))}.",
+        f"Made on {today} from {len(found)} trials in {', '.join(map(str, folders))}.",
         [module.section(context) for module in SECTIONS],
     )
     return context, document

@@ -56,7 +56,7 @@ def run(config: DictConfig) -> None:
     if not alone:  # its sweep tells MLflow and the terminal
         return
     send(config, folder)
-    print_trial(record, folder, alone=True)
+    print_trial(record, folder)
     if record.status != COMPLETE:
         log.info("trial %s: %s", record.status, record.reason)  # to the log file; the terminal has it already
         sys.exit(1)
@@ -66,7 +66,9 @@ def no_single_trial(config: DictConfig, sweeper: DictConfig, folder: Path) -> st
     """Why the command cannot run as one trial; empty where it can."""
     is_sweep = config.get("plan") is not None or "study_name" in sweeper
     if is_sweep or sweeper.get("params") or sweeper.get("together"):
-        return f"this is a sweep of many trials; add -m: tamis -m {' '.join(sys.argv[1:])}"
+        return (
+            f"this is a sweep of many trials; add -m: tamis -m {' '.join(sys.orig_argv[1 - len(sys.argv) :])}"
+        )
     if (folder / "record.json").exists():
         return f"{folder} holds the record of another trial; choose another hydra.run.dir"
     return ""

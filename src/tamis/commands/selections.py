@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tamis.analysis.coverage import CommonSpace
-from tamis.analysis.kept_sets import KeptSets, Map, map_key
+from tamis.analysis.coverage import CommonSpace, KeptSets, Map, map_key
 from tamis.analysis.trials import Trial
 from tamis.core.conf_folder import config_folder
 from tamis.core.config_errors import explain

@@ -44,7 +44,7 @@ def run(arguments: Namespace) -> int:
     for folder in arguments.folders:
         if not folder.is_dir():
             raise TamisError(f"{folder} is no folder")
-        folder = folder.absolute()
+        folder = _whole_sweep(folder.absolute())
         sweeps = sorted(path.parent for path in folder.rglob(SWEEP_FILE))
         for place in sweeps:
             n_failed += _sync_sweep(place, tracker, console)
@@ -61,16 +61,27 @@ def _tracker(uri: str | None, experiment: str | None) -> Tracker:
     return tracker
 
 
+def _whole_sweep(folder: Path) -> Path:
+    """The sweep that a folder is in, whose trials all hang under one run; else the folder itself."""
+    return next((one for one in folder.parents if (one / SWEEP_FILE).is_file()), folder)
+
+
 def _sync_sweep(place: Path, tracker: Tracker, console: Console) -> int:
     folder = SweepFolder(place)
-    sweep = folder.sweep()
-    assert sweep is not None  # its file was found
-    with folder.alone(), Publisher(tracker, folder, sweep) as publisher:
-        pass
+    try:
+        if (sweep := folder.sweep()) is None:
+            raise TamisError(f"{place / SWEEP_FILE} is gone")
+        with folder.alone(), Publisher(tracker, folder, sweep) as publisher:
+            pass
+    except TamisError as error:  # it runs, or its file is damaged
+        print_failure(str(error))
+        return 1
     console.print(f"{place}: {publisher.n_new} new, {publisher.n_there} already there", markup=False)
     for reason in publisher.failed:
         print_failure(reason)
-    return len(publisher.failed)
+    if publisher.n_left:
+        print_failure(f"{publisher.n_left} runs are still missing; give the same command again")
+    return len(publisher.failed) + publisher.n_left
 
 
 def _sync_singles(folder: Path, sweeps: Iterable[Path], tracker: Tracker, console: Console) -> int:

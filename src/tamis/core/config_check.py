@@ -50,9 +50,7 @@ def check_config(config: DictConfig, prefix: str = "") -> None:
             raise TamisError(unknown_setting(name, arguments))
         if not fits(value, arguments[key]):
             raise TamisError(f"{name} is {_shown(value)}; {_needed(name, value, arguments[key], config)}")
-        for rule in rules_of(target).get(
-            key, ()
-        ):  # as the constructor does, but with the full name of the key
+        for rule in rules_of(target).get(key, ()):  # the constructor does not know the key's full name
             rule.apply(name, OmegaConf.to_object(value) if isinstance(value, ListConfig) else value)
 
 

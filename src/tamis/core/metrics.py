@@ -6,10 +6,7 @@ A name is ``<stage>/<what>_<unit>``; a group of structures or an MD run follows 
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from enum import Enum
-from functools import cache
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SETS = (TRAIN, VALIDATION, TEST)
@@ -69,15 +66,6 @@ class Better(Enum):
     HIGHER = "the higher one"
     NEARER_TO_ZERO = "the one nearer to zero"
     NEITHER = "neither: the metric describes, or has a reference"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric. unit: as tables write it; empty for counts and fractions. better: None where it is not listed here."""
-
-    name: str
-    unit: str
-    better: Better | None
 
 
 UNITS = {
@@ -188,30 +176,9 @@ def property_of_error(name: str) -> str:
     return name.removeprefix(PROPERTIES).partition("_error_")[0]
 
 
-def metric(name: str) -> Metric:
-    """Unit and direction of the metric with this name, which may be that of one group of structures or one MD run."""
-    without_part = "/".join(name.split("/")[1:])
-    short = without_part if name.startswith((*(f"{part}/" for part in SETS), PROPERTIES)) else name
-    better = next(
-        (better for pattern, better in _listed() if pattern.fullmatch(short) or pattern.fullmatch(name)), None
-    )
-    if is_property_error(name):
-        better = Better.NEARER_TO_ZERO
-    return Metric(name, unit_of(name), better)
-
-
 def unit_of(name: str) -> str:
     """The unit in a metric's name, as tables write it; empty where there is none."""
     if name.startswith(SECONDS):
         return "s"
     whole = "/".join(name.split("/")[:2])
     return next((text for unit, text in UNITS.items() if whole.endswith((f"_{unit}", f"/{unit}"))), "")
-
-
-@cache
-def _listed() -> tuple[tuple[re.Pattern[str], Better], ...]:
-    return tuple(
-        (re.compile(re.escape(name).replace(r"\{\}", "[^/]+") + "(/.*)?", re.DOTALL), better)
-        for better, names in METRICS.items()
-        for name in names
-    )

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tamis.core import metrics as names
 from tamis.core.errors import TamisError
@@ -20,9 +21,13 @@ from tamis.core.files import write_atomically
 from tamis.core.names import printable
 from tamis.core.progress import told_if_slow
 from tamis.core.secrets import redacted
-from tamis.core.shapes import STRICT, from_json
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 RECORD_FILE = "record.json"
+STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
+"""For pydantic: no conversions, no unknown keys, finite numbers; holds for the parts of a dataclass, too."""
 DOING = {
     "dataset": "reading the data set and looking for copies",
     "rows": "making design rows; the first time in an installation, kernels are compiled",
@@ -221,6 +226,13 @@ def read_record(folder: Path) -> TrialRecord:
     return read_record_file(folder / RECORD_FILE)
 
 
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter  # many commands read no record
+
+    return TypeAdapter(kind)
+
+
 def read_record_file(path: Path) -> TrialRecord:
     """The record in a file that may have another name.
 
@@ -232,15 +244,20 @@ def read_record_file(path: Path) -> TrialRecord:
         data = path.read_bytes()
     except OSError as error:
         raise TamisError(f"cannot read {path} ({error.strerror}); name the folder of a trial") from error
+    from pydantic import ValidationError
+
     try:
-        record = from_json(TrialRecord, data)
-        if missing := {one.name for one in fields(TrialRecord)} - json.loads(data).keys():
-            raise TamisError(f"it has no {', '.join(sorted(missing))}")
+        record: TrialRecord = _adapter(TrialRecord).validate_json(data)
         if record.status == COMPLETE:
-            from_json(_Complete, data)
-    except TamisError as error:
+            _adapter(_Complete).validate_json(data)
+        missing = {one.name for one in fields(TrialRecord)} - json.loads(data).keys()
+        wrong = f"it has no {', '.join(sorted(missing))}" if missing else ""
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        wrong = ": ".join([*filter(None, [".".join(str(part)[:80] for part in first["loc"])]), first["msg"]])
+    if wrong:
         raise TamisError(
-            f"{path} is damaged, or from an earlier version of tamis ({error}); remove the folder and run the trial "
+            f"{path} is damaged, or from an earlier version of tamis ({wrong}); remove the folder and run the trial "
             "again"
-        ) from error
+        )
     return record

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tamis.analysis.arms import Curve, Ground, Results
+from tamis.analysis.arms import Curve, Ground, Point, Results
 from tamis.analysis.comparison import Comparison, compare
+from tamis.analysis.coverage import KeptSets
 from tamis.analysis.endpoint import ENERGIES
-from tamis.analysis.judgement import Answer, answers, judged_grounds
-from tamis.analysis.kept_sets import KeptSets
+from tamis.analysis.judgement import Answer, answers
 from tamis.analysis.protocol import Protocol
 from tamis.analysis.test_errors import Reader
-from tamis.analysis.trials import Metrics
-from tamis.core.metrics import FRACTION_OF_ATOMS
 from tamis.report.links import Links
 
 LONGEST_NAME = 80
@@ -63,20 +61,8 @@ def context_of(results: Results, links: Links, protocol: Protocol | None, kept_s
                 forces[ground] = found
                 if (also := compare(results, ground, pruner, reader, ENERGIES)) is not None:
                     energies[ground] = also
-    given = [] if protocol is None else _answers(results, protocol, reader)
+    given = answers(protocol, results, reader) if protocol else []
     return Context(results, links, protocol, forces, energies, others, given, kept_sets)
-
-
-def _answers(results: Results, protocol: Protocol, reader: Reader) -> list[Answer]:
-    grounds = judged_grounds(protocol, results)
-    judged = {
-        (ground, endpoint): comparison
-        for some in grounds.values()
-        for ground in some
-        for endpoint in {question.endpoint for question in protocol.asked}
-        if (comparison := compare(results, ground, protocol.pruner, reader, endpoint, protocol)) is not None
-    }
-    return answers(protocol, grounds, judged)
 
 
 def target_of(curves: Sequence[Curve]) -> float | None:
@@ -84,7 +70,7 @@ def target_of(curves: Sequence[Curve]) -> float | None:
 
     A budget is used up to the last whole structure, so curves differ a little: the median of those nearby counts.
     """
-    fractions = np.array([p[FRACTION_OF_ATOMS] for c in curves for p in c.points])
+    fractions = np.array([p.fraction for c in curves for p in c.points])
     if len(fractions) == 0:
         return None
     off = np.abs(np.log(fractions / TARGET))
@@ -92,11 +78,10 @@ def target_of(curves: Sequence[Curve]) -> float | None:
     return float(np.median(fractions[nearby]))
 
 
-def at_target(curve: Curve, fraction: float) -> tuple[int, Metrics] | None:
-    """Number and metrics of the curve's point nearest to a fraction; None where none is near."""
-    off = [abs(np.log(point[FRACTION_OF_ATOMS] / fraction)) for point in curve.points]
-    i = int(np.argmin(off))
-    return (i, curve.points[i]) if off[i] <= np.log(NEAR) else None
+def at_target(curve: Curve, fraction: float) -> Point | None:
+    """The curve's point nearest to a fraction; None where none is near."""
+    off, nearest = min((abs(np.log(p.fraction / fraction)), i) for i, p in enumerate(curve.points))
+    return curve.points[nearest] if off <= np.log(NEAR) else None
 
 
 def file_name(*parts: str) -> str:

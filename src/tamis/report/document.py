@@ -1,8 +1,9 @@
-"""The parts of a report: sections of paragraphs, tables and figures, in any format."""
+"""The parts of a report: sections of paragraphs, tables and figures, in any format, and numbers as they are printed."""
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -130,3 +131,18 @@ def text_of(cell: Cell | str) -> str:
     if isinstance(cell, str):
         return cell
     return f"= {cell.text}" if cell.mark else cell.text
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Significant digits; empty for None and NaN."""
+    return "" if value is None or math.isnan(value) else f"{value:.{digits}g}"
+
+
+def p_value(p: float) -> str:
+    """Two digits, and no more zeros than anyone believes."""
+    return "" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def count(n: int, noun: str) -> str:
+    """``1 split``, ``2 splits``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

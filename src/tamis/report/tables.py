@@ -10,64 +10,45 @@ from pathlib import Path
 import numpy as np
 from rich.markup import escape
 
-from tamis.analysis.arms import BASELINES
-from tamis.analysis.averages import AVERAGE, alike
+from tamis.analysis.arms import BASELINES, Ground, Point
+from tamis.analysis.averages import AVERAGE, alike, average
 from tamis.analysis.matrix import Matrix, matrices
-from tamis.analysis.points import Point, average, points_of
+from tamis.core import metrics as names
 from tamis.core.messages import in_one_line, print_failure
-from tamis.core.metrics import (
-    ENERGY_MAE,
-    FORCE_MAE,
-    KEPT_ATOMS,
-    KEPT_STRUCTURES,
-    RMSE_OF,
-    STABLE_FRACTION,
-    STRESS_MAE,
-    TEST,
-    TRAIN,
-    VALIDATION,
-    error,
-)
 from tamis.core.names import printable
 from tamis.core.secrets import redacted
 from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, TrialRecord
-from tamis.report.document import Cell, Row, Table
-from tamis.report.matrix import rows_of
-from tamis.report.numbers import number
+from tamis.report.document import Cell, Row, Table, number
 from tamis.report.terminal import console_of, show
-from tamis.report.trial_physics import physics_table
 
 ERRORS = {
-    ENERGY_MAE: "energy MAE\nmeV/atom",
-    FORCE_MAE: "force MAE\neV/Å",
-    STRESS_MAE: "stress MAE\nGPa",
+    names.ENERGY_MAE: "energy MAE\nmeV/atom",
+    names.FORCE_MAE: "force MAE\neV/Å",
+    names.STRESS_MAE: "stress MAE\nGPa",
 }
+DYNAMICS = (
+    *(
+        names.STABLE_FRACTION,
+        names.MD_FAILURES,
+        names.OUT_OF_TIME,
+        names.NVE_DRIFT,
+        names.MD_VOLUME,
+        names.DIFFUSION,
+    ),
+    names.OUTSIDE_KEPT.format("common"),
+)
+"""The rest is in dynamics.json."""
+ERROR_OF = {names.MD_VOLUME: names.MD_VOLUME_ERROR, names.DIFFUSION: names.DIFFUSION_ERROR}
 FIRST_ROWS = ("keep_all", *BASELINES)
 N_NUMBERS = 6
 """Columns of numbers in the table of a sweep."""
 COLOUR: dict[str, str] = {COMPLETE: "green", FAILED: "red", SKIPPED: "yellow"}
 
 
-def print_trial(record: TrialRecord, folder: Path, alone: bool, shown: Sequence[str] = ()) -> None:
-    """Tables of one trial's errors and physics, and where its files are; one line where it is part of a sweep.
-
-    shown: names of the metrics in that line; none: the test error of forces.
-    """
+def print_trial(record: TrialRecord, folder: Path) -> None:
+    """Tables of a trial's errors and physics, and where its files are."""
     console = console_of()
     title = " | ".join(record.config["choices"].get(g, "?") for g in ("model", "descriptor", "pruner"))
-    if not alone:
-        found = [f"{name} {value:.6g}" for name, value in record.measured.items() if name in shown]
-        force = record.metrics.get(error(TEST, FORCE_MAE))
-        if not shown and force is not None:
-            found = [f"test force MAE {force:.4f} eV/Å"]
-        result = f"{', '.join(found)}{_stability(record)}" if found else ""
-        console.print(
-            f"{folder.name:>4}  {title:<32} {_kept(record):<22} {_coloured(record.status)}  "
-            f"{escape(in_one_line(record.reason)) or result}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        return
     if record.status != COMPLETE:
         print_failure(record.reason, record.status)
     if record.curve:
@@ -89,14 +70,6 @@ def print_trial(record: TrialRecord, folder: Path, alone: bool, shown: Sequence[
     console.print(f"files:   {escape(str(folder))}", highlight=False, soft_wrap=True)
 
 
-def _stability(record: TrialRecord) -> str:
-    """Stability in MD and the number of problems, if there are any."""
-    stable = record.metrics.get(STABLE_FRACTION)
-    said = "" if stable is None else f", stable {stable:.2f}"
-    n = len(record.problems)
-    return said + (f", {n} problem{'s' if n > 1 else ''}" if n else "")
-
-
 def _coloured(status: str, text: str = "") -> str:
     return f"[{COLOUR.get(status, 'white')}]{text or status}[/]"
 
@@ -115,14 +88,15 @@ def _trial_table(record: TrialRecord, title: str) -> Table:
         rows = [
             [
                 *(str(point.n_structures), str(point.n_atoms)),
-                *(number(point.metrics.get(error(TEST, name))) for name in ERRORS),
+                *(number(point.metrics.get(names.error(names.TEST, name))) for name in ERRORS),
             ]
             for point in record.curve
         ]
         return Table("trial", title, columns, rows)
     data = record.dataset
-    sizes = {TRAIN: record.curve[-1].n_structures, VALIDATION: len(data.validation), TEST: len(data.test)}
-    parts = [part for part in sizes if error(part, ENERGY_MAE) in record.metrics]
+    n_kept = record.curve[-1].n_structures
+    sizes = {names.TRAIN: n_kept, names.VALIDATION: len(data.validation), names.TEST: len(data.test)}
+    parts = [part for part in sizes if names.error(part, names.ENERGY_MAE) in record.metrics]
     rows = [
         [heading.replace(" MAE\n", ", "), *(_error(record.metrics, part, name) for part in parts)]
         for name, heading in ERRORS.items()
@@ -133,30 +107,62 @@ def _trial_table(record: TrialRecord, title: str) -> Table:
 
 
 def _error(metrics: Mapping[str, float], part: str, mae: str) -> str:
-    if error(part, mae) not in metrics:
-        return "all zero" if mae == FORCE_MAE else "no labels"
-    return f"{number(metrics[error(part, mae)])} ({number(metrics.get(error(part, RMSE_OF[mae])))})"
+    if names.error(part, mae) not in metrics:
+        return "all zero" if mae == names.FORCE_MAE else "no labels"
+    return f"{number(metrics[names.error(part, mae)])} ({number(metrics.get(names.error(part, names.RMSE_OF[mae])))})"
 
 
-def print_sweep(records: Mapping[str, TrialRecord], folder: Path, tracking_uri: str | None) -> None:
+def physics_table(record: TrialRecord) -> Table | None:
+    """Each value with its error where it has a reference; None where neither properties nor MD were measured."""
+    metrics = record.metrics
+    values = {
+        name: _error_name(name)
+        for name in metrics
+        if name.startswith(names.PROPERTIES)
+        and not names.is_property_error(name)
+        and name != names.PROPERTIES_FAILED
+    }
+    values |= {name: ERROR_OF.get(name) for name in DYNAMICS if name in metrics}
+    rows = [
+        [name.removeprefix(names.PROPERTIES), f"{metrics[name]:.4g}", _value_of_error(of_it, metrics)]
+        for name, of_it in values.items()
+    ]
+    return Table("physics", "properties and dynamics", ["", "value", "error"], rows) if rows else None
+
+
+def _error_name(name: str) -> str | None:
+    """The metric with the error of a property."""
+    found = names.property_error(name.removeprefix(names.PROPERTIES), 1.0, 1.0)
+    return None if found is None else names.measured_property(found[0])
+
+
+def _value_of_error(error: str | None, metrics: Mapping[str, float]) -> str:
+    if error is None or error not in metrics:
+        return ""
+    return f"{metrics[error]:+.3g} {names.unit_of(error)}"
+
+
+def print_sweep(
+    records: Mapping[str, TrialRecord], points: Sequence[Point], folder: Path, tracking_uri: str | None
+) -> None:
     """Results of a sweep: one row a combination of choices and budget, averaged over seeds.
 
-    records : by the name of the trial's folder. tracking_uri : None where nothing went to MLflow.
+    records : by the name of the trial's folder. points : of all of them.
+    tracking_uri : None where nothing went to MLflow.
     """
     console = console_of()
     counts = Counter(record.status for record in records.values())
     for read_as in sorted({record.dataset.read_as for record in records.values()} - {""}):
         console.print(f"data: {escape(printable(read_as))}", highlight=False, soft_wrap=True)
-    if counts[COMPLETE]:
-        points = list(points_of(list(records.values())))
+    if points:
         table = sweep_table(points)
         show(table, console, len(table.columns) - N_NUMBERS)
         for matrix, about in matrices(points):
             show(matrix_table(matrix, about), console)
     present = [status for status in (COMPLETE, FAILED, INTERRUPTED, SKIPPED, RUNNING) if counts[status]]
     console.print(", ".join(_coloured(s, f"{counts[s]} {s}") for s in present), highlight=False)
-    for reason, names in _failures(records).items():
-        shown = f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+    for reason, failed in _failures(records).items():
+        shown = f"{', '.join(failed[:5])}{', ...' if len(failed) > 5 else ''}"
         console.print(f"  failed ({shown}): {escape(reason)}", highlight=False, soft_wrap=True)
     files = " (results.csv, errors.png)" if counts[COMPLETE] else ""
     console.print(f"folder: {escape(str(folder))}{files}", highlight=False, soft_wrap=True)
@@ -176,25 +182,25 @@ def _failures(records: Mapping[str, TrialRecord]) -> dict[str, list[str]]:
 
 
 def sweep_table(points: Sequence[Point]) -> Table:
-    """Geometric means of test errors over seeds, by model, budget, pruner and descriptor."""
-    groups: dict[tuple[str, str, str, str, str], list[Point]] = {}
+    """Geometric means of test errors over seeds, by data set, model, budget, pruner and descriptor."""
+    groups: dict[tuple[Ground, str, str, str, str], list[Point]] = {}
     for point in points:
-        key = (point.setting, point.model, point.budget, point.pruner, point.descriptor)
+        key = (point.ground, point.model, point.budget, point.pruner, point.descriptor)
         groups.setdefault(key, []).append(point)
     # budgets from small to large, whatever they are called
-    sizes = {key[2]: average(mine, KEPT_ATOMS) for key, mine in groups.items()}
-    several = any(key[0] for key in groups)
+    sizes = {key[2]: average(mine, names.KEPT_ATOMS) for key, mine in groups.items()}
+    several = len({key[0] for key in groups}) > 1
     rows: list[Row] = []
     ordered = sorted(groups, key=lambda k: (k[:2], sizes[k[2]], k[3] not in FIRST_ROWS, k[3:]))
     for key in ordered:
-        setting, model, _, pruner, descriptor = key
+        ground, model, _, pruner, descriptor = key
         mine = groups[key]
-        kept = [f"{average(mine, size):.0f}" for size in (KEPT_STRUCTURES, KEPT_ATOMS)]
-        errors = [number(average(mine, error(TEST, name))) for name in ERRORS]
-        words = [setting, model, pruner, descriptor] if several else [model, pruner, descriptor]
+        kept = [f"{average(mine, size):.0f}" for size in (names.KEPT_STRUCTURES, names.KEPT_ATOMS)]
+        errors = [number(average(mine, names.error(names.TEST, name))) for name in ERRORS]
+        words = [ground.name] * several + [model, pruner, descriptor]
         rows.append([*words, *kept, str(len(mine)), *errors])
-    names = ["varied"] * several + ["model", "pruner", "descriptor"]
-    columns = [*names, "kept\nstructures", "atoms", "seeds", *ERRORS.values()]
+    words = ["data"] * several + ["model", "pruner", "descriptor"]
+    columns = [*words, "kept\nstructures", "atoms", "seeds", *ERRORS.values()]
     breaks = [i + 1 for i, (a, b) in enumerate(pairwise(ordered)) if a[:3] != b[:3]]
     title = f"test errors ({AVERAGE} over seeds)"
     return Table("sweep", title, columns, rows, notes=_unequal(groups), breaks=breaks)
@@ -203,22 +209,26 @@ def sweep_table(points: Sequence[Point]) -> Table:
 def matrix_table(matrix: Matrix, about: str) -> Table:
     """Errors relative to random; the best of a row is green, the own descriptor's is marked."""
 
-    def cell(i: int, j: int) -> Cell:
-        value = matrix.values[i, j]
-        is_best = value == np.nanmin(matrix.values[i])
-        return Cell(
-            f"{value:.2f}" if value == value else "", bool(matrix.own[i, j]), "good" if is_best else ""
-        )
-
+    best = np.nanmin(matrix.values, axis=1)
+    rows: list[Row] = [
+        [
+            model,
+            *(
+                Cell(f"{value:.2f}" if value == value else "", bool(own), "good" if value == best[i] else "")
+                for value, own in zip(matrix.values[i], matrix.own[i], strict=True)
+            ),
+        ]
+        for i, model in enumerate(matrix.rows)
+    ]
     title = f"test force MAE relative to random, {about}; = own descriptor, best of a row in green"
-    return Table("matrix", title, ["model \\ pruned with", *matrix.columns], rows_of(matrix, cell))
+    return Table("matrix", title, ["model \\ pruned with", *matrix.columns], rows)
 
 
-def _unequal(groups: Mapping[tuple[str, str, str, str, str], Sequence[Point]]) -> str:
+def _unequal(groups: Mapping[tuple[Ground, str, str, str, str], Sequence[Point]]) -> str:
     """Says so where the sets that one budget gave differ in their atoms; empty where they do not."""
-    sizes: dict[tuple[str, ...], list[float]] = {}
+    sizes: dict[tuple[Ground, str, str], list[float]] = {}
     for key, points in groups.items():
-        sizes.setdefault(key[:3], []).append(average(points, KEPT_ATOMS))
+        sizes.setdefault(key[:3], []).append(average(points, names.KEPT_ATOMS))
     if all(map(alike, sizes.values())):
         return ""
     return "rows of one budget differ in their atoms: compare them as curves, or with a budget of atoms"

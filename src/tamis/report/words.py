@@ -9,7 +9,6 @@ from tamis.analysis.arms import BASELINES
 from tamis.analysis.averages import alike, size_words
 from tamis.analysis.comparison import Comparison
 from tamis.analysis.contrasts import FEWEST_BLOCKS, FEWEST_SEEDS, LEVEL, Effect
-from tamis.analysis.efficiency import Factor
 from tamis.analysis.hypothesis import (
     ALPHA,
     BETTER,
@@ -21,8 +20,9 @@ from tamis.analysis.hypothesis import (
     outcome_of,
 )
 from tamis.analysis.judgement import Answer
+from tamis.analysis.mean_curves import Factor
 from tamis.analysis.protocol import OTHERS, Protocol
-from tamis.report.numbers import count
+from tamis.report.document import count
 
 ROUNDING = 1e-6
 """Relative difference at which an interval ends where the curve does."""
@@ -142,19 +142,14 @@ def answer_words(answer: Answer, protocol: Protocol) -> str:
         words.append(
             effect_words(comparison, effect, [*protocol.models], by, answer.question.endpoint, protocol.level)
         )
-        words += _assignment_words(answer)
+        if against == OTHERS and (assigned := comparison.verdict.assignment) is not None:
+            words.append(
+                f"Of all {assigned.n} ways to assign descriptors to models {100 * assigned.p:.0f} % do as well as this "
+                "one or better."
+            )
         if answer.outcome == NOT_SHOWN:
             words.append(_nothing_shown(answer, protocol))
     return " ".join(words)
-
-
-def _assignment_words(answer: Answer) -> Iterator[str]:
-    assigned = None if answer.comparison is None else answer.comparison.verdict.assignment
-    if answer.question.against == OTHERS and assigned is not None:
-        yield (
-            f"Of all {assigned.n} ways to assign descriptors to models {100 * assigned.p:.0f} % do as well as this one "
-            "or better."
-        )
 
 
 def _nothing_shown(answer: Answer, protocol: Protocol) -> str:

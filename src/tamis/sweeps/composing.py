@@ -155,9 +155,8 @@ class Composer:
         around = {name: _closure(name, named) for name in nodes}
         keys = {name: json.dumps([name, *(texts[one] for one in around[name])]) for name in nodes}
         new = [name for name, key in keys.items() if key not in self._nodes]
-        if any(
-            name == "seed" or not isinstance(nodes[name], dict) for name in new
-        ):  # not checked node by node
+        alone = [name for name in new if name != "seed" and isinstance(nodes[name], dict)]
+        if alone != new:  # the others are checked in the whole
             whole = resolved(OmegaConf.create(dict(nodes)))
             self._nodes |= {keys[name]: value for name, value in whole.items()}
         else:

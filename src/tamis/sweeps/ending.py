@@ -7,28 +7,29 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
+from tamis.analysis.arms import results_of
 from tamis.analysis.averages import AVERAGE
-from tamis.analysis.points import points_of, write_table
+from tamis.analysis.trials import trials_of
 from tamis.core.errors import TamisError
-from tamis.records.record import COMPLETE, TrialRecord
-from tamis.report.curves import draw_curves
+from tamis.records.record import COMPLETE, Status
+from tamis.report.curves import draw_curves, write_table
 from tamis.report.tables import print_sweep
 from tamis.sweeps.folder import SweepFolder
 
 
-def print_end(folder: SweepFolder, config: DictConfig) -> dict[str, TrialRecord]:
-    """Write ``results.csv`` and ``errors.png``, print the sweep's table, and return the records by name."""
-    records = {name: record for name in folder.names() if (record := folder.record(name)) is not None}
-    points = list(points_of(list(records.values())))
+def print_end(folder: SweepFolder, config: DictConfig) -> dict[str, Status]:
+    """Write ``results.csv`` and ``errors.png``, print the sweep's table, and return the statuses by name."""
+    records = {name: record for name in folder.names() if (record := folder.record(name))}
+    points = results_of(trials_of({folder.path / name: record for name, record in records.items()})).points
     if points:
-        write_table(points, folder.path / "results.csv")
-        draws = len({(point.seed_split, point.seed_select) for point in points})
+        write_table([*records.values()], folder.path / "results.csv")
+        draws = len({point.seeds[:2] for point in points})
         title = f"{AVERAGE} and range over {draws} seeds" if draws > 1 else "1 seed: no verdict"
         draw_curves(points, folder.path / "errors.png", f"test errors, {title}")
-    print_sweep(records, folder.path, None if config.tracking is None else config.tracking.uri)
+    print_sweep(records, points, folder.path, None if config.tracking is None else config.tracking.uri)
     if any(record.status == COMPLETE for record in records.values()):
         say_next(folder.path)
-    return records
+    return {name: record.status for name, record in records.items()}
 
 
 def refuse_failures(n_failed: int, n: int) -> None:

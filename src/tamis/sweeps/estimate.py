@@ -48,13 +48,10 @@ class Measured:
 class Estimate:
     """What the trials of a sweep that are not done will need.
 
-    n: how many; n_like: how many of them have no stage of which nothing is known; seconds: of the workers, all stages
-    that are known; size: bytes, all trials, as far as sizes are known; unknown: stage and what of -> number of trials
-    in which it is missing from ``seconds``.
+    seconds: of the workers, all stages that are known; size: bytes, all trials, as far as sizes are known;
+    unknown: stage and what of -> number of trials in which it is missing from ``seconds``.
     """
 
-    n: int
-    n_like: int
     seconds: float
     size: float
     unknown: Mapping[str, int] = field(default_factory=dict)
@@ -102,7 +99,7 @@ def estimate(jobs: Sequence[Job], measured: Sequence[Measured]) -> Estimate:
             for key in _keys(stage, about):
                 alike.setdefault(key, []).append(seconds / points if stage in BY_POINT else seconds)
     typical = {key: (median if json.loads(key)[0] in ONCE else fmean)(found) for key, found in alike.items()}
-    total, n_like, unknown = 0.0, 0, Counter[str]()
+    total, unknown = 0.0, Counter[str]()
     for job in jobs:
         about, points = _about(job.config), _n_points(job.config)
         missing = []
@@ -112,10 +109,9 @@ def estimate(jobs: Sequence[Job], measured: Sequence[Measured]) -> Estimate:
                 total += known[0] * (points if stage in BY_POINT else 1)
             else:
                 missing.append(stage)
-        n_like += not missing
         unknown.update(f"{stage} of {_what(stage, about)}" for stage in missing if stage not in ONCE)
     size = fmean(one.size for one in measured) * len(jobs) if measured else 0.0
-    return Estimate(len(jobs), n_like, total, size, dict(unknown))
+    return Estimate(total, size, dict(unknown))
 
 
 def _stages(config: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from hydra.plugins.launcher import Launcher
 from rich.console import Console
 
 from tamis.core.messages import in_one_line
+from tamis.core.names import quoted
 from tamis.core.progress import progress, told_if_slow
 from tamis.records.record import FAILED, TrialRecord
 from tamis.report.curves import leave_curve
@@ -112,7 +114,7 @@ def _needs(job: Job) -> dict[str, str]:
 
 def _through_hydra(jobs: Sequence[Job], folder: SweepFolder, launcher: Launcher) -> Iterator[Job]:
     """The jobs after a launcher of Hydra's, such as joblib or submitit, has run them all."""
-    place = f"hydra.sweep.dir={json.dumps(str(folder.path))}"
+    place = f"hydra.sweep.dir={quoted(str(folder.path))}"
     lines = [[*job.overrides, place, f"hydra.sweep.subdir={job.name}"] for job in jobs]
     for job, returned in zip(jobs, launcher.launch(lines, initial_job_idx=0), strict=True):
         if folder.record(job.name) is None:
@@ -128,7 +130,8 @@ class Teller:
         self.n, self.console = n, console
         self.counts: Counter[str] = Counter()
         self.reasons: set[str] = set()
-        self.start = self.told = time.monotonic()
+        self.told = time.monotonic()
+        self.first: float | None = None
 
     def tell(self, job: Job, record: TrialRecord | None) -> None:
         """Count a trial that has ended."""
@@ -139,9 +142,12 @@ class Teller:
                 self.console.print(f"{job.name} failed: {in_one_line(record.reason)}", markup=False)
             self.reasons.add(record.reason)
         now, done = time.monotonic(), self.counts.total()
-        if now - self.told > TELL_EVERY_S and done < self.n:
+        if self.first is None:  # the first trial waits for rows, which others share
+            self.first = now
+        elif now - self.told > TELL_EVERY_S and done < self.n:
             self.told = now
-            left = (self.n - done) * (now - self.start) / done / 60
-            self.console.print(
-                f"{done} of {self.n} trials, {self.counts[FAILED]} failed; about {left:.0f} min left"
+            left = (self.n - done) * (now - self.first) / (done - 1) / 60
+            said = (
+                f"{done} of {self.n} trials, {self.counts[FAILED]} failed; about {math.ceil(left)} min left"
             )
+            self.console.print(said)

@@ -8,7 +8,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from tamis.analysis.protocol import PROTOCOL_FILE, protocol_of
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
 from tamis.core.locks import LOCK_FILE
+from tamis.core.messages import listed
 from tamis.core.secrets import redacted
-from tamis.records.record import FAILED, INTERRUPTED, RECORD_FILE, RUNNING, TrialRecord, read_record
+from tamis.parts import build_part
+from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.sweeps.job import Job, differences, identity
 from tamis.sweeps.running import RUNNING_FOLDER
 
@@ -91,9 +93,9 @@ class SweepFolder:
         TamisError : something in the protocol is not allowed, or the folder has another one already: it is fixed
         before the first trial.
         """
-        known = self.sweep()
-        if known is None:
-            write_atomically(self.path / SWEEP_FILE, json.dumps(redacted(asdict(sweep)), indent=1).encode())
+        if (known := self.sweep()) is not None:
+            sweep = replace(known, command=sweep.command)
+        write_atomically(self.path / SWEEP_FILE, json.dumps(redacted(asdict(sweep)), indent=1).encode())
         if protocol is not None:
             protocol_of(protocol, "protocol")
             path, text = self.path / PROTOCOL_FILE, yaml.safe_dump(dict(protocol), sort_keys=False)
@@ -103,37 +105,54 @@ class SweepFolder:
                     "Choose another hydra.sweep.dir"
                 )
             write_atomically(path, text.encode())
-        return known or sweep
+        return sweep
 
     def record(self, name: str) -> TrialRecord | None:
         """The record of a trial; None where it has none."""
         folder = self.path / name
         return read_record(folder) if (folder / RECORD_FILE).exists() else None
 
+    def known(self, job: Job) -> Job:
+        """The job under the name that it has in this folder; an earlier command may have had other overrides."""
+        there = [name for name in (job.name, *job.other_names) if (self.path / name).exists()]
+        return replace(job, name=there[0]) if there else job
+
     def done(self, jobs: Iterable[Job], retry_failed: bool = False) -> dict[str, str]:
         """Name -> status of the jobs that need not be run.
 
         Raises
         ------
-        TamisError : the record of a job was made with another configuration; tells the difference.
+        TamisError : the record of a job was made with another configuration or other data; tells the difference.
         """
-        found = {}
+        found, data = {}, dict[str, tuple[Job, str]]()
         for job in jobs:
             if (record := self.record(job.name)) is None:
                 continue
-            if record.status in (RUNNING, INTERRUPTED) or (retry_failed and record.status == FAILED):
+            if not record.status.has_ended or (retry_failed and record.status == FAILED):
                 continue
             before = identity(record.config)
             if unlike := differences(before, json.loads(json.dumps(identity(job.config)))):
-                more = (
-                    "" if len(unlike) <= MOST_DIFFERENCES else f", and {len(unlike) - MOST_DIFFERENCES} more"
-                )
                 raise TamisError(
                     f"{self.path / job.name} was run with other settings than this command gives "
-                    f"({'; '.join(unlike[:MOST_DIFFERENCES])}{more}); choose another hydra.sweep.dir, or set them back"
+                    f"({listed(unlike, MOST_DIFFERENCES)}); choose another hydra.sweep.dir, or set them back"
                 )
             found[job.name] = str(record.status)
+            if record.dataset.fingerprint:
+                data[json.dumps(job.config["dataset"], sort_keys=True)] = job, record.dataset.fingerprint
+        for job, fingerprint in data.values():
+            self._check_data(job, fingerprint)
         return found
+
+    def _check_data(self, job: Job, fingerprint: str) -> None:
+        try:
+            now = build_part("dataset", job.config["dataset"]).load().fingerprint
+        except TamisError:  # data that cannot be read now are told by the trials that need them
+            return
+        if now != fingerprint:
+            raise TamisError(
+                f"the data of {self.path / job.name} have changed since (fingerprint {fingerprint[:12]}, now "
+                f"{now[:12]}); choose another hydra.sweep.dir, or set them back"
+            )
 
     def names(self) -> list[str]:
         """Trials that have a record, 2 before 10; those of repeats as ``7/0``."""

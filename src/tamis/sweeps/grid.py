@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from tamis.core.secrets import redacted
 from tamis.records.record import FAILED
 from tamis.sweeps.composing import Composer
 from tamis.sweeps.dry_run import describe
@@ -65,8 +64,8 @@ class Grid:
         TamisError : the sweep is not understood, or trials of it failed. HydraException : from Hydra, the same.
         """
         folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
-        jobs = composed(self.trials(plan_of(config), given, typed))
-        about = Sweep(title_of(config, folder.path), redacted([one.input_line for one in typed]))
+        jobs = [folder.known(job) for job in composed(self.trials(plan_of(config), given, typed))]
+        about = Sweep(title_of(config, folder.path), [str(one.input_line) for one in typed])
         if self.dry_run:
             describe(jobs, folder, about, self.measured, launcher)
             return
@@ -74,14 +73,14 @@ class Grid:
             sweep = folder.begin(about, _plain(config.get("protocol")))
             done = folder.done(jobs, self.retry_failed)
             left = [job for job in jobs if job.name not in done]
-            if done:
-                Console(highlight=False).print(
-                    f"{len(done)} of {len(jobs)} trials are done already", markup=False
-                )
+            told = f", {len(done)} of them done already" if done else ""
+            Console(highlight=False, soft_wrap=True).print(
+                f"{len(jobs)} trials{told}; {folder.path}", markup=False
+            )
             with Publisher(instantiate(config.tracking), folder, sweep) as publisher:
                 run_jobs(left, folder, launcher, publisher)
-                records = print_end(folder, config)
-        refuse_failures(sum(record.status == FAILED for record in records.values()), len(records))
+                statuses = print_end(folder, config)
+        refuse_failures(sum(statuses.get(job.name) == FAILED for job in jobs), len(jobs))
 
     def trials(self, plan: Plan | None, given: Sequence[Override], typed: Sequence[Override]) -> list[Listed]:
         """Block and overrides of every trial.
@@ -135,9 +134,11 @@ def composed(trials: Sequence[Listed]) -> list[Job]:
         own = [line for line in lines if line not in common]
         config = composer.config(tuple((key, text) for key, _, text in (line.partition("=") for line in own)))
         same = json.dumps(identity(config), sort_keys=True)
-        if same not in jobs:
-            labels = {"block": block} if block else {}
-            jobs[same] = Job(name_of(config, lines), tuple(redacted(list(lines))), config, labels)
+        name = name_of(config, lines)
+        if same in jobs:
+            jobs[same] = replace(jobs[same], other_names=(*jobs[same].other_names, name))
+        else:
+            jobs[same] = Job(name, tuple(lines), config, {"block": block} if block else {})
     return list(jobs.values())
 
 

@@ -22,13 +22,15 @@ class Job:
     """A trial of a sweep.
 
     name: of its folder below the sweep's; overrides: what one would type behind ``tamis``; config: resolved and plain,
-    with the choices of each group; labels: what the record keeps beside it, such as the block of a plan.
+    with the choices of each group; labels: what the record keeps beside it, such as the block of a plan;
+    other_names: those that other overrides of the command give the same trial.
     """
 
     name: str
     overrides: tuple[str, ...]
     config: Mapping[str, Any]
     labels: Mapping[str, str] = field(default_factory=dict)
+    other_names: tuple[str, ...] = ()
 
     @property
     def shares(self) -> str:

@@ -9,15 +9,15 @@ import shlex
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
-from contextlib import ExitStack, closing, contextmanager
+from concurrent.futures import CancelledError, Future
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Thread, Timer
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, Queue, SpecCluster, Worker, WorkerPlugin
+from distributed import Client, KilledWorker, LocalCluster, Queue, SpecCluster, Worker, WorkerPlugin
 from distributed.core import Status
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -71,22 +71,24 @@ class OnDask(Workers):
         with closing(Queue(f"questions-{uuid.uuid4().hex}", client=self._client)) as questions:
 
             def answer() -> None:
-                while (question := questions.get()) is not None:
-                    name, value, step = question
-                    try:
-                        stop = listen(value, step)
-                    except Exception as error:
-                        log.warning("the stopper gave no answer (%s); the trial goes on", error)
-                        stop = False
-                    Queue(name, client=self._client).put(stop)
+                with suppress(OSError):  # the scheduler is gone
+                    while (question := questions.get()) is not None:
+                        name, value, step = question
+                        try:
+                            stop = listen(value, step)
+                        except Exception as error:
+                            log.warning("the stopper gave no answer (%s); the trial goes on", error)
+                            stop = False
+                        Queue(name, client=self._client).put(stop)
 
             thread = Thread(target=answer, daemon=True)
             thread.start()
             try:
                 yield partial(_ask, questions.name, ANSWER_S)
             finally:
-                questions.put(None)
-                thread.join()
+                with suppress(OSError):
+                    questions.put(None)
+                    thread.join()
 
 
 def _ask(questions: str, longest_s: float, value: float, step: int) -> bool:
@@ -164,7 +166,23 @@ def dask_workers(
         timer.daemon = True
         timer.start()
         stack.callback(timer.cancel)
+        stack.enter_context(_told_if_gone())
         yield OnDask(client, adapt["maximum"] if adapt else None)
+
+
+@contextmanager
+def _told_if_gone() -> Iterator[None]:
+    try:
+        yield
+    except CancelledError as error:
+        raise TamisError(
+            "Dask's scheduler is gone, and the workers with it; trials that have ended are kept, and the same command "
+            "goes on with the others"
+        ) from error
+    except KilledWorker as error:
+        raise TamisError(
+            f"workers die before a trial begins ({error}); their logs are in hydra.launcher.cluster.log_directory"
+        ) from error
 
 
 @contextmanager

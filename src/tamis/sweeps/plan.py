@@ -184,6 +184,4 @@ def typed(value: Any) -> str:
     text = str(value)
     if PLAIN.fullmatch(text):
         return text
-    return (
-        "'" + text.replace("'", "\\'") + "'"
-    )  # interpolations, too: Hydra leaves them in quotes as they are
+    return "'" + text.replace("'", "\\'") + "'"  # Hydra leaves interpolations in quotes as they are

@@ -9,11 +9,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
+from typing import TypeGuard
 
 from tamis.analysis.protocol import PROTOCOL_FILE
 from tamis.core.errors import TamisError
 from tamis.core.messages import in_one_line
-from tamis.records.record import RUNNING, SKIPPED
+from tamis.records.record import RUNNING, SKIPPED, TrialRecord
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.tracking.tracker import Tracker
 
@@ -58,6 +59,11 @@ class Publisher:
         if self.tracker is not None:
             self._queue.put(name)
 
+    @property
+    def n_left(self) -> int:
+        """Trials whose run could not be written, since MLflow was away."""
+        return len(self._waiting)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -71,31 +77,26 @@ class Publisher:
         self._thread.join()
 
     def _work(self) -> None:
-        self._make_up()
+        self._waiting.extend(self.folder.names())  # those of earlier starts, which may be there
+        self._try_to_open()
         ends = False
         while not ends:
+            self._write_waiting()
             try:
                 item = self._queue.get(timeout=PAUSE_S if self._waiting else None)
             except Empty:
-                item = ""  # try again what waits
-            if item is None:
-                ends = True
-                self._pause_until = 0.0
-            elif item:
+                continue
+            if item is not None:
                 self._waiting.append(item)
-            self._write_waiting()
+                continue
+            ends = True
+            self._pause_until = 0.0
+        self._write_waiting()
         self._end()
 
-    def _make_up(self) -> None:
-        """Open the run of the sweep, and write what earlier starts left unwritten."""
-        if not self._try_to_open():
-            return
-        self._waiting.extend(self.folder.names())
-        self._write_waiting()
-
     def _try_to_open(self) -> bool:
-        tracker = self.tracker
-        assert tracker is not None
+        if (tracker := self.tracker) is None:
+            return False
         try:
             if not self._parent:
                 parent = tracker.open_parent(self.sweep.id, self.sweep.name, self._tags())
@@ -117,8 +118,7 @@ class Publisher:
             try:
                 self._write(name)
             except Exception as error:
-                assert self.tracker is not None
-                if not self.tracker.answers():
+                if self.tracker is None or not self.tracker.answers():
                     self._pause(error)
                     return
                 self.failed.append(f"{name}: {in_one_line(str(error) or type(error).__name__)}")
@@ -131,18 +131,15 @@ class Publisher:
         except TamisError as error:  # damaged, or from elsewhere
             self.failed.append(str(error))
             return
-        if record is None or record.status in (
-            RUNNING,
-            SKIPPED,
-        ):  # a combination that means nothing is no run
+        if not _has_run(record):
             return
         if record.id in self._written:
             self.n_there += 1
             return
-        assert self.tracker is not None
-        self.tracker.write(record, self.folder.path / name, self._parent)
-        self._written.add(record.id)
-        self.n_new += 1
+        if self.tracker is not None:
+            self.tracker.write(record, self.folder.path / name, self._parent)
+            self._written.add(record.id)
+            self.n_new += 1
 
     def _end(self) -> None:
         if not self._parent or self.tracker is None:
@@ -171,7 +168,12 @@ class Publisher:
 def send_single(tracker: Tracker, folder: Path) -> bool:
     """Write the run of a trial that belongs to no sweep, unless it is there; returns whether it is new."""
     record = SweepFolder(folder.parent).record(folder.name)
-    if record is None or record.status in (RUNNING, SKIPPED) or tracker.has(record.id):
+    if not _has_run(record) or tracker.has(record.id):
         return False
     tracker.write(record, folder)
     return True
+
+
+def _has_run(record: TrialRecord | None) -> TypeGuard[TrialRecord]:
+    """Whether MLflow gets a run of it; a combination that means nothing is none."""
+    return record is not None and record.status not in (RUNNING, SKIPPED)

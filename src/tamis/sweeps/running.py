@@ -16,7 +16,7 @@ from typing import Any
 
 from tamis.core.errors import StoppedError
 from tamis.parts import Parts, build_part
-from tamis.records.record import FAILED, INTERRUPTED, RECORD_FILE, RUNNING, TrialRecord, read_record
+from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.records.versions import versions
 from tamis.sweeps.job import Job
 from tamis.sweeps.workers import Watch, WorkerDiedError
@@ -129,7 +129,7 @@ def _freeze_modules() -> None:
 def _ended(final: Path) -> str | None:
     """The status of a trial that has ended."""
     status = read_record(final).status if (final / RECORD_FILE).exists() else None
-    return None if status in (RUNNING, INTERRUPTED) else status
+    return status if status and status.has_ended else None
 
 
 def _begun(job: Job, folder: Path) -> list[Path]:

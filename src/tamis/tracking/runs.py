@@ -6,8 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from tamis.core.errors import TamisError
-
-SQLITE = "sqlite:///"
+from tamis.tracking.connection import SQLITE
 
 
 def runs_by_folder(uri: str) -> dict[str, tuple[str, str]]:
@@ -26,8 +25,7 @@ def runs_by_folder(uri: str) -> dict[str, tuple[str, str]]:
 def _ask_sqlite(path: Path) -> dict[str, tuple[str, str]]:
     """Read the tags alone: MLflow's own search loads all params and metrics, minutes for ten thousand runs."""
     query = (
-        "select tags.value, runs.experiment_id, runs.run_uuid from tags join runs on runs.run_uuid = "
-        "tags.run_uuid "
+        "select tags.value, runs.experiment_id, runs.run_uuid from tags join runs on runs.run_uuid = tags.run_uuid "
         "where tags.key = 'tamis.folder' and runs.lifecycle_stage = 'active'"
     )
     try:
@@ -36,9 +34,7 @@ def _ask_sqlite(path: Path) -> dict[str, tuple[str, str]]:
             return {folder: (str(experiment), run) for folder, experiment, run in connection.execute(query)}
         finally:
             connection.close()
-    except (
-        sqlite3.Error
-    ):  # not MLflow's, or of a version with other tables: a report without links is a report
+    except sqlite3.Error:  # not MLflow's, or of a version with other tables: a report needs no links
         return {}
 
 

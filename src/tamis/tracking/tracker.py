@@ -103,9 +103,7 @@ class Tracker:
         with self._alone():
             for run in self._search(query):
                 id = run.data.tags.get(ID, "")
-                if (
-                    run.info.status == "RUNNING" or id in found
-                ):  # killed while it was written, or written twice
+                if run.info.status == "RUNNING" or id in found:  # cut while it was written, or written twice
                     self._client.delete_run(run.info.run_id)
                 else:
                     found[id] = run

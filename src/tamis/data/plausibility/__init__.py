@@ -1,7 +1,7 @@
 """Checks whether labels are plausible: fillers, units, signs, free atoms (docs/plausibility.md)."""
 
+from tamis.data.plausibility.distances import is_isolated, set_isolated_apart
 from tamis.data.plausibility.fillers import find_fillers
-from tamis.data.plausibility.isolated import is_isolated, set_isolated_apart
 from tamis.data.plausibility.label_units import UNTYPED, Factors, unit_doubts
 
 __all__ = [

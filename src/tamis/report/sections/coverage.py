@@ -8,12 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from tamis.analysis.arms import NO_DESCRIPTOR, Curve, Seeds
-from tamis.analysis.kept_sets import Map, map_key
-from tamis.core.metrics import MD, OUTSIDE_KEPT
+from tamis.analysis.coverage import Map, map_key
 from tamis.core.names import in_figure
 from tamis.report.context import Context, at_target, file_name
-from tamis.report.document import Paragraph, Part, Picture, Pictures, Row, Table
-from tamis.report.numbers import number
+from tamis.report.document import Paragraph, Part, Picture, Pictures, Row, Table, number
 from tamis.report.style import INK, colour, draw_curve, label, legend, log_axes, panel
 
 MEASURES = {
@@ -21,7 +19,6 @@ MEASURES = {
     "distance": "mean distance to kept environments",
     "entropy": "entropy of the kept environments, nats",
 }
-MD_SPACE = OUTSIDE_KEPT.format("common")
 OF_GROUPS = ("#4a90d9", "#e0713e", "#4fa36a", "#b065b8", "#c2a02e", "#d15c86", "#6d7f92", "#8a6a4f")
 """Colours of groups of structures; arms have theirs."""
 Measured = tuple[Curve, list[Mapping[str, float]]]
@@ -37,7 +34,12 @@ def coverage(
         return
     rows: list[Row] = []
     for arm, some in measured.items():
-        found = [values[near[0]] for c, values in some if (near := at_target(c, fraction)) is not None]
+        found = [
+            v
+            for c, values in some
+            for p, v in zip(c.points, values, strict=True)
+            if p is at_target(c, fraction)
+        ]
         if found:
             means = [number(float(np.mean([one[m] for one in found]))) for m in MEASURES]
             rows.append([arm, *means, str(len(found))])
@@ -70,34 +72,16 @@ def maps(
         plane = context.kept_sets.maps.get(map_key(curve.trial))
         found = at_target(curve, fraction)
         if curve.descriptor != NO_DESCRIPTOR and curve.arm not in pictures and plane and found:
-            trial, i = curve.source[found[0]]
-            pictures[curve.arm] = _map(plane, trial.kept(i), groups, curve.arm, name)
+            pictures[curve.arm] = _map(plane, found.kept, groups, curve.arm, name)
     if pictures:
         yield Pictures([pictures[arm] for arm in arms if arm in pictures])
-
-
-def outside_in_md(curves: Sequence[Curve], arms: Sequence[str], name: str) -> Iterator[Table]:
-    """Part of MD outside the kept environments, in the same space; nothing without MD."""
-    rows: list[Row] = []
-    for arm in arms:
-        values = [p[MD_SPACE] for c in curves if c.arm == arm for p in c.points if MD_SPACE in p]
-        if values:
-            rows.append([arm, number(float(np.mean(values))), str(len(values))])
-    if rows:
-        yield Table(
-            name=file_name("outside", name),
-            title=f"{name}: part of the environments in MD that lie outside the kept ones, in the common space",
-            columns=["chosen with", MD_SPACE.removeprefix(MD), "runs"],
-            rows=rows,
-            notes="Means over all models, splits and budgets at which it was measured.",
-        )
 
 
 def _measured(curves: Sequence[Curve], context: Context) -> list[Measured]:
     """One curve a seed (what is kept does not depend on the model), with the measures of its points."""
     found: dict[Seeds, Measured] = {}
     for curve in curves:
-        by_point = [(context.kept_sets.measures.get(trial.folder, {}), i) for trial, i in curve.source]
+        by_point = [(context.kept_sets.measures.get(p.trial.folder, {}), p.number) for p in curve.points]
         if curve.seeds not in found and all(i < len(one.get(m, ())) for one, i in by_point for m in MEASURES):
             found[curve.seeds] = (curve, [{m: one[m][i] for m in MEASURES} for one, i in by_point])
     return list(found.values())

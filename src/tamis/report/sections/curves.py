@@ -1,33 +1,36 @@
-"""Learning curves and what they save."""
+"""Learning curves, what they save, and errors by group of test structures."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
 
-from tamis.analysis.arms import BASELINES
+from tamis.analysis.arms import BASELINES, Point
+from tamis.analysis.averages import AVERAGE, geometric_mean
 from tamis.analysis.comparison import Comparison
 from tamis.analysis.contrasts import FEWEST_SEEDS
-from tamis.report.context import Context, file_name
-from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table
-from tamis.report.numbers import count
+from tamis.core.metrics import FORCE_MAE, TEST, error
+from tamis.report.context import Context, at_target, file_name, target_of
+from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table, count, number
 from tamis.report.style import colour, draw_curve, label, legend, log_axes, panel
 from tamis.report.words import factor_words
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5)
 """At which data-efficiency factors are given."""
+ERROR = error(TEST, FORCE_MAE)
 FORCE, ENERGY = ("force", "test force MAE (eV/Å)"), ("energy", "test energy MAE (meV/atom)")
 
 
 def section(context: Context) -> Section:
-    """Curves of forces and energies, model by model, and data-efficiency factors."""
+    """Curves of forces and energies, model by model, data-efficiency factors, and errors by group."""
     parts: list[Part] = []
     for ground, comparison in context.forces.items():
         parts += [Paragraph(_about(comparison)), Pictures(list(_pictures(comparison, *FORCE, context)))]
         if ground in context.energies:
             parts.append(Pictures(list(_pictures(context.energies[ground], *ENERGY, context))))
-        parts += _efficiency(comparison)
+        parts += [*_efficiency(comparison), *_groups(comparison)]
     return Section("Learning curves and data efficiency", parts)
 
 
@@ -97,3 +100,26 @@ def _efficiency(comparison: Comparison) -> Iterator[Table]:
                 notes=f"How many times as many atoms chosen by {baseline} give the same test force error (95 % "
                 f"interval); ≥ and ≤: the curve of {baseline} ends there. It counts as its lowest value so far.",
             )
+
+
+def _groups(comparison: Comparison) -> Iterator[Table]:
+    fraction = target_of(comparison.curves)
+    if fraction is None:
+        return
+    points = [found for curve in comparison.curves if (found := at_target(curve, fraction)) is not None]
+    groups = sorted({name for p in points for name in p.metrics if name.startswith(f"{ERROR}/")})
+    by_arm: dict[tuple[str, str, str], list[Point]] = defaultdict(list)
+    for p in points:
+        by_arm[p.model, p.pruner, p.arm].append(p)
+    rows: list[Row] = []
+    for (model, _, arm), mine in sorted(by_arm.items()):
+        means = [geometric_mean(p.metrics[m] for p in mine if m in p.metrics) for m in (ERROR, *groups)]
+        rows.append([model, Cell(arm, mark=mine[0].own), *map(number, means), str(len(mine))])
+    yield Table(
+        name=file_name("groups-errors", comparison.ground.name),
+        title=f"{comparison.ground.name}: test force MAE (eV/Å) by group of test structures at the budget nearest to "
+        f"{100 * fraction:.0f} % of the atoms",
+        columns=["model", "chosen with", "all", *(m.removeprefix(f"{ERROR}/") for m in groups), "splits"],
+        rows=rows,
+        notes=f"{AVERAGE.capitalize()}s over splits.",
+    )

@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from tamis.analysis.arms import BASELINES, RANDOM, Curve, Ground
-from tamis.analysis.matrix import Matrix
+from tamis.analysis.arms import Ground, Point
 from tamis.analysis.trials import Metrics
-from tamis.analysis.whole_pool import Measured, less_whole_pool
-from tamis.core.metrics import (
-    DIFFUSION_ERROR,
-    FORCE_MAE,
-    FRACTION_OF_ATOMS,
-    MD,
-    MD_FAILURES,
-    MD_VOLUME_ERROR,
-    NVE_DRIFT,
-    OUTSIDE_KEPT,
-    PROPERTIES,
-    STABLE_FRACTION,
-    TEST,
-    error,
-    is_property_error,
-    property_of_error,
-    unit_of,
-)
+from tamis.core import metrics as names
 from tamis.core.names import in_figure
 from tamis.report.context import Context, file_name
-from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table
-from tamis.report.matrix import heat_map
-from tamis.report.numbers import number
+from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table, number
 from tamis.report.style import colour, label, legend, log_axes, panel
 
-FORCE = error(TEST, FORCE_MAE)
+FORCE = names.error(names.TEST, names.FORCE_MAE)
 DYNAMICS = (
-    *(STABLE_FRACTION, MD_FAILURES, NVE_DRIFT, DIFFUSION_ERROR, MD_VOLUME_ERROR),
-    OUTSIDE_KEPT.format("common"),
+    *(
+        names.STABLE_FRACTION,
+        names.MD_FAILURES,
+        names.NVE_DRIFT,
+        names.DIFFUSION_ERROR,
+        names.MD_VOLUME_ERROR,
+    ),
+    names.OUTSIDE_KEPT.format("common"),
 )
+SHOWN = (
+    names.LATTICE_CONSTANT,
+    names.C11,
+    names.C12,
+    names.C44,
+    names.BULK_MODULUS,
+    names.VACANCY_FORMATION,
+    names.VACANCY_MIGRATION,
+)
+"""Properties that a pruned set may spoil; the others are in properties.json."""
 WHOLE = (
     "properties less those of the potential trained on the whole pool",
     "Of the same model and split, medians over splits: what pruning changed, whatever the model is worth; empty: could "
@@ -47,7 +44,7 @@ WHOLE = (
 )
 REFERENCE = (
     "errors of properties",
-    "Medians over splits of value less reference; empty: could not be measured (see problems).",
+    "Medians over splits of value less reference; empty: could not be measured (see what is missing).",
 )
 NO_WHOLE = (
     "no potential of a smaller set has one of the whole pool beside it, of the same model and split, with properties "
@@ -59,20 +56,19 @@ def section(context: Context) -> Section:
     """Properties and MD of each data set, if they were measured."""
     parts: list[Part] = []
     for ground in context.results.grounds:
-        curves = context.results.at(ground)
-        first = context.forces[ground].pruner if ground in context.forces else ""
-        parts += _properties(ground, _having(curves, PROPERTIES), first)
-        parts += _dynamics(ground, _having(curves, MD), first, context)
+        points = [point for curve in context.results.at(ground) for point in curve.points]
+        parts += _properties(ground, _having(points, names.PROPERTIES))
+        parts += _dynamics(ground, _having(points, names.MD), context)
     if not any(isinstance(part, Table) for part in parts):
         parts = [Paragraph("No trial measured properties or MD (evaluation=quick or full does).")]
     return Section("Properties and stability", parts)
 
 
-def _having(curves: Sequence[Curve], beginning: str) -> list[Measured]:
-    return [(c, p) for c in curves for p in c.points if any(name.startswith(beginning) for name in p)]
+def _having(points: Sequence[Point], beginning: str) -> list[Point]:
+    return [p for p in points if any(name.startswith(beginning) for name in p.metrics)]
 
 
-def _properties(ground: Ground, measured: Sequence[Measured], first: str) -> Iterator[Part]:
+def _properties(ground: Ground, measured: Sequence[Point]) -> Iterator[Part]:
     """Differences to the potential of the whole pool first: pruning made these. Then errors against references."""
     if not measured:
         yield Paragraph(f"{ground.name}: properties were not measured.")
@@ -81,110 +77,99 @@ def _properties(ground: Ground, measured: Sequence[Measured], first: str) -> Ite
         yield _property_table(ground, pruned, "properties-less-whole-pool", *WHOLE)
     else:
         yield Paragraph(f"{ground.name}: {NO_WHOLE}")
-    if not _errors_of(measured):
+    if _errors_of(measured):
+        yield _property_table(ground, measured, "properties", *REFERENCE)
+    else:
         yield Paragraph(f"{ground.name}: properties were measured, but no reference is known for them.")
-        return
-    yield _property_table(ground, measured, "properties", *REFERENCE)
-    for kept, matrix in _matrices(measured, first, _mean_size):
-        if RANDOM in matrix.columns:
-            relative = matrix.values / matrix.values[:, [matrix.columns.index(RANDOM)]]
-            matrix = Matrix(matrix.rows, matrix.columns, relative, matrix.own)
-            title = f"{ground.name}: property errors relative to random, {kept} % of atoms"
-            yield from _picture(matrix, file_name("matrix-properties", str(kept), ground.name), title, 1.0)
 
 
-def _errors_of(measured: Sequence[Measured]) -> list[str]:
-    return sorted({n for _, p in measured for n in p if is_property_error(n)})
+def less_whole_pool(measured: Sequence[Point]) -> list[Point]:
+    """Measurements of smaller sets, with differences to the whole pool's potential in place of errors.
+
+    They have the names and units of errors: the potential of the whole pool stands where a reference would. A point
+    without such a potential, of the same ground, model and split, is left out. measured : any number of grounds.
+    """
+    whole: dict[tuple[Ground, str, int], Metrics] = {}
+    for point in measured:
+        if point.metrics[names.FRACTION_OF_STRUCTURES] == 1.0:
+            whole.setdefault((point.ground, point.model, point.seeds[0]), point.metrics)
+    found: list[Point] = []
+    for point in measured:
+        reference = whole.get((point.ground, point.model, point.seeds[0]))
+        is_smaller = point.metrics[names.FRACTION_OF_STRUCTURES] < 1.0
+        if reference and is_smaller and (differences := _differences(point.metrics, reference)):
+            sizes = {name: point.metrics[name] for name in names.SIZES}
+            found.append(replace(point, metrics=sizes | differences))
+    return found
 
 
-def _mean_size(point: Metrics) -> float:
-    """Mean size of the properties' errors that are in percent."""
-    errors = [abs(v) for n, v in point.items() if is_property_error(n) and unit_of(n) == "%"]
-    return float(np.mean(errors)) if errors else np.nan
+def _differences(values: Metrics, reference: Metrics) -> dict[str, float]:
+    found = {}
+    for name in SHOWN:
+        key = names.measured_property(name)
+        if key in values and reference.get(key, 0.0) != 0.0:
+            error = names.property_error(name, values[key], reference[key])
+            if error is not None:
+                found[names.measured_property(error[0])] = error[1]
+    return found
 
 
-def _property_table(ground: Ground, measured: Sequence[Measured], name: str, title: str, notes: str) -> Table:
-    names = _errors_of(measured)
-    shown = [f"{property_of_error(n)}, {unit_of(n)}" for n in names]
+def _errors_of(measured: Sequence[Point]) -> list[str]:
+    return sorted({name for p in measured for name in p.metrics if names.is_property_error(name)})
+
+
+def _property_table(ground: Ground, measured: Sequence[Point], name: str, title: str, notes: str) -> Table:
+    chosen = _errors_of(measured)
+    shown = [f"{names.property_of_error(n)}, {names.unit_of(n)}" for n in chosen]
     return Table(
         name=file_name(name, ground.name),
         title=f"{ground.name}: {title}",
         columns=["model", "chosen with", "pruner", "% of atoms", *shown, "mean size, %", "splits"],
-        rows=list(_rows(measured, names, with_size=True)),
+        rows=list(_rows(measured, chosen, with_size=True)),
         notes=notes,
     )
 
 
-def _dynamics(ground: Ground, measured: Sequence[Measured], first: str, context: Context) -> Iterator[Part]:
-    names = [name for name in DYNAMICS if any(name in p for _, p in measured)]
-    if not names:
+def _dynamics(ground: Ground, measured: Sequence[Point], context: Context) -> Iterator[Part]:
+    chosen = [name for name in DYNAMICS if any(name in p.metrics for p in measured)]
+    if not chosen:
         yield Paragraph(f"{ground.name}: stability in MD was not measured.")
         return
-    shown = [name.removeprefix(MD) for name in names]
+    shown = [name.removeprefix(names.MD) for name in chosen]
     yield Table(
         name=file_name("dynamics", ground.name),
         title=f"{ground.name}: molecular dynamics",
         columns=["model", "chosen with", "pruner", "% of atoms", *shown, "splits"],
-        rows=list(_rows(measured, names)),
-        notes="Medians over splits. Thresholds of stability come from the full pool, never from what was kept.",
+        rows=list(_rows(measured, chosen)),
+        notes="Medians over splits. Thresholds of stability come from the full pool, never from what was kept. "
+        "Environments outside of the kept ones are counted in the common space.",
     )
-    for kept, matrix in _matrices(measured, first, lambda point: point.get(STABLE_FRACTION, np.nan)):
-        title = f"{ground.name}: survived part of MD, {kept} % of atoms"
-        yield from _picture(matrix, file_name("matrix-stability", str(kept), ground.name), title, None)
     yield Pictures(list(_trade_off(ground, measured, context)))
 
 
-def _rows(measured: Sequence[Measured], names: Sequence[str], with_size: bool = False) -> Iterator[Row]:
+def _rows(measured: Sequence[Point], chosen: Sequence[str], with_size: bool = False) -> Iterator[Row]:
     """A row for each model, arm, pruner and budget (to the percent of the pool's atoms)."""
-    groups: dict[tuple[str, str, str, int], list[Measured]] = defaultdict(list)
-    for curve, point in measured:
-        groups[curve.model, curve.arm, curve.pruner, _percent(point)].append((curve, point))
+    groups: dict[tuple[str, str, str, int], list[Point]] = defaultdict(list)
+    for p in measured:
+        groups[p.model, p.arm, p.pruner, round(100 * p.fraction)].append(p)
     for (model, arm, pruner, kept), mine in sorted(groups.items()):
-        values = [[p[n] for _, p in mine if n in p] for n in names]
-        cells = [number(float(np.median(v)) if v else np.nan) for v in values]
+        values = {name: [p.metrics[name] for p in mine if name in p.metrics] for name in chosen}
+        cells = [number(float(np.median(some)) if some else np.nan) for some in values.values()]
         if with_size:
-            sizes = [
-                abs(x) for n, some in zip(names, values, strict=True) if n.endswith("_percent") for x in some
-            ]
+            sizes = [abs(x) for name, some in values.items() if names.unit_of(name) == "%" for x in some]
             cells.append(number(float(np.mean(sizes)) if sizes else np.nan))
-        yield [model, Cell(arm, mark=mine[0][0].own), pruner, str(kept), *cells, str(len(mine))]
+        yield [model, Cell(arm, mark=mine[0].own), pruner, str(kept), *cells, str(len(mine))]
 
 
-def _percent(point: Metrics) -> int:
-    return round(100 * point[FRACTION_OF_ATOMS])
-
-
-def _matrices(
-    measured: Sequence[Measured], first: str, value: Callable[[Metrics], float]
-) -> Iterator[tuple[int, Matrix]]:
-    """Percent of the pool's atoms and medians over splits at this budget, of the first pruner and the baselines."""
-    budgets: dict[int, dict[tuple[str, str], list[Measured]]] = defaultdict(lambda: defaultdict(list))
-    for curve, point in measured:
-        if curve.pruner == first or curve.arm in BASELINES:
-            budgets[_percent(point)][curve.model, curve.arm].append((curve, point))
-    for kept, groups in sorted(budgets.items()):
-        cells = {}
-        for key, mine in groups.items():
-            numbers = [found for _, point in mine if np.isfinite(found := value(point))]
-            cells[key] = (float(np.median(numbers)) if numbers else np.nan, any(c.own for c, _ in mine))
-        yield kept, Matrix.of(cells)
-
-
-def _picture(matrix: Matrix, name: str, title: str, centre: float | None) -> Iterator[Pictures]:
-    if np.isfinite(matrix.values).any() and len(matrix.columns) > 1:
-        yield Pictures([heat_map(matrix, name, title, centre)])
-
-
-def _trade_off(ground: Ground, measured: Sequence[Measured], context: Context) -> Iterator[Picture]:
-    for model in sorted({curve.model for curve, _ in measured}):
-        mine = [(c, p) for c, p in measured if c.model == model and STABLE_FRACTION in p and FORCE in p]
-        if not mine:
-            continue
+def _trade_off(ground: Ground, measured: Sequence[Point], context: Context) -> Iterator[Picture]:
+    both = [p for p in measured if names.STABLE_FRACTION in p.metrics and FORCE in p.metrics]
+    for model in sorted({p.model for p in both}):
         figure, ax = panel(f"{model}, {ground.name}")
-        for arm in sorted({c.arm for c, _ in mine}):
-            some = [(p[FORCE], p[STABLE_FRACTION]) for c, p in mine if c.arm == arm]
+        for arm in sorted({p.arm for p in both if p.model == model}):
+            mine = [p.metrics for p in both if (p.model, p.arm) == (model, arm)]
+            x, y = ([metrics[name] for metrics in mine] for name in (FORCE, names.STABLE_FRACTION))
             tint = colour(arm, context.colours())
-            ax.plot(*np.transpose(some), "o", ms=5, alpha=0.8, color=tint, label=in_figure(arm))
+            ax.plot(x, y, "o", ms=5, alpha=0.8, color=tint, label=in_figure(arm))
         log_axes(ax, "x")
         ax.set_ylim(-0.03, 1.03)
         label(ax, "test force MAE (eV/Å)", "survived part of the MD steps")

@@ -10,12 +10,9 @@ import numpy as np
 
 from tamis.analysis.arms import BASELINES, FAMILIES, Curve, Seeds, in_order
 from tamis.analysis.comparison import Comparison
-from tamis.analysis.matrix import Matrix
 from tamis.report.context import Context, at_target, file_name, target_of
-from tamis.report.document import Part, Picture, Pictures, Row, Section, Table
-from tamis.report.matrix import heat_map
-from tamis.report.numbers import number
-from tamis.report.sections.coverage import coverage, maps, outside_in_md
+from tamis.report.document import Part, Picture, Pictures, Row, Section, Table, number
+from tamis.report.sections.coverage import coverage, maps
 from tamis.report.style import INK, label, panel
 
 Sets = Mapping[str, Mapping[Seeds, frozenset[str]]]
@@ -49,13 +46,10 @@ def _ground(comparison: Comparison, context: Context) -> Iterator[Part]:
             notes="Structures that both keep by structures that either keeps, same split, mean over splits; on the "
             f"diagonal: between different splits. Two random sets of this size: {_by_chance(curves, sets):.2f}.",
         )
-        matrix = Matrix(arms, arms, overlap, np.zeros(overlap.shape, dtype=np.bool_))
-        picture = heat_map(matrix, file_name("overlap", name), f"{name}: overlap {where}", axes=("", ""))
-        yield Pictures([picture, _frequency(sets, arms, groups, name, where)])
+        yield Pictures([_frequency(sets, arms, groups, name, where)])
     yield _shares(sets, arms, curves, groups, name, where)
     yield from coverage(curves, arms, fraction, name, context)
     yield from maps(curves, arms, fraction, groups, name, context)
-    yield from outside_in_md(curves, arms, name)
 
 
 def _sets(curves: Sequence[Curve], fraction: float) -> Sets:
@@ -65,8 +59,7 @@ def _sets(curves: Sequence[Curve], fraction: float) -> Sets:
         mine = sets.setdefault(curve.arm, {})
         found = at_target(curve, fraction) if curve.seeds not in mine else None
         if found is not None:
-            trial, i = curve.source[found[0]]
-            mine[curve.seeds] = frozenset(trial.kept(i))
+            mine[curve.seeds] = frozenset(found.kept)
     return {arm: by_seed for arm, by_seed in sets.items() if by_seed}
 
 

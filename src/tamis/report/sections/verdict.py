@@ -12,8 +12,7 @@ from tamis.analysis.protocol import OTHERS, Protocol
 from tamis.analysis.trials import UNREADABLE
 from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, STOPPED
 from tamis.report.context import Context
-from tamis.report.document import Paragraph, Section
-from tamis.report.numbers import count, number
+from tamis.report.document import Paragraph, Section, count, number
 from tamis.report.words import answer_words, baseline_words, caveats, description
 
 QUESTION = (

@@ -67,14 +67,17 @@ def run_search(
         composer.config(_pairs([*job, *settings.repeats[-1]]))
     definition = definition_of(settings, space, composer.config(()))
     folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
-    about = Sweep(f"search {settings.study_name}", redacted(list(typed)), settings.study_name)
+    about = Sweep(f"search {settings.study_name}", list(typed), settings.study_name)
     with folder.alone(), workers_of(launcher) as workers:
         if workers is None:
             raise TamisError("a search needs hydra/launcher=basic, dask or dask_*, which have workers")
         with Publisher(instantiate(config.tracking), folder, folder.begin(about, None)) as publisher:
             try:
                 search = _open(settings, space, definition, workers, composer, publisher)
-                search.run()
+                try:
+                    search.run()
+                finally:  # after Ctrl-C, too
+                    leave_table(search.study, folder.path)
             except Exception as error:
                 if isinstance(error, TamisError) or not (reason := storage_failure(error)):
                     raise
@@ -82,7 +85,6 @@ def run_search(
                     f"the storage of study {settings.study_name} failed ({reason}); the records are kept: when that is "
                     "mended, the same command goes on with them"
                 ) from error
-            leave_table(search.study, folder.path)
             if settings.plots:
                 leave_plots(search.study, folder.path)
     _say_end(search)
@@ -137,9 +139,7 @@ def _open(
     study = open_study(settings, space, definition, storage, folder.path)
     n_begun = sum(one.state != TrialState.WAITING for one in study.get_trials(deepcopy=False))
     stream = [n_begun] if n_begun else []
-    if (
-        settings.storage is not None
-    ):  # commands that begin together on one study must not draw the same points
+    if settings.storage is not None:  # commands that begin together must not draw the same points
         stream.append(crc32(str(folder.path).encode()))
     study.sampler = make_sampler(settings.sampler, space, stream)
     study.pruner = make_stopper(settings.stopper)

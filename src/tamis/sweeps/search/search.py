@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,6 +59,7 @@ class Search:
     publish: Callable[[str], None]
     objectives: Sequence[str]
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
+    _errors: list[Exception] = field(default_factory=list)
 
     def run(self) -> None:
         """Work until the study has its trials.
@@ -67,6 +69,7 @@ class Search:
         TamisError : too many trials failed, or none is complete in the end.
         """
         self._settle()
+        ask_in_turn(self.study)
         while (left := self._left()) > 0:
             before = len(ended(self.study))
             self.study.optimize(
@@ -76,6 +79,8 @@ class Search:
                 catch=(FailedTrialError,),
                 callbacks=[self._after],
             )
+            if self._errors:
+                raise self._errors[0]
             if len(ended(self.study)) < before + left and self._left() > 0:
                 self.study.set_user_attr(EXHAUSTED, True)  # a grid stops when it is used up
         if not any(trial.state == TrialState.COMPLETE for trial in counted(self.study)):
@@ -136,18 +141,32 @@ class Search:
     def _outcome(self, records: Sequence[TrialRecord]) -> Outcome | None:
         return outcome_of(records, self.objectives, len(self.settings.repeats))
 
+    @contextmanager
+    def _ending_the_search(self) -> Iterator[None]:
+        """End the search after an error, which Optuna does not hand on if no trial is left to begin."""
+        try:
+            yield
+        except (TrialPruned, FailedTrialError):
+            raise
+        except Exception as error:
+            self._errors.append(error)
+            self.study.stop()
+            raise
+
     def _objective(self, trial: Trial) -> tuple[float, ...]:
         """Run a trial's jobs, and return the values of its objectives."""
+        with self._ending_the_search():
+            return self._values(trial)
+
+    def _values(self, trial: Trial) -> tuple[float, ...]:
         try:
             trial.set_user_attr(SWEEP, {"folder": str(self.folder.path), "id": self.sweep.id})
             outcome = self._run(trial)
-        except KeyboardInterrupt:
+        except (HydraException, OmegaConfBaseException, TamisError) as error:
+            outcome = Outcome(TrialState.FAIL, reason=explain(error))
+        except (KeyboardInterrupt, OSError, CancelledError):  # the trial is not to blame
             run_again(self.study, self.study.trials[trial.number])
             raise
-        except (HydraException, OmegaConfBaseException) as error:
-            outcome = Outcome(TrialState.FAIL, reason=explain(error))
-        except TamisError as error:
-            outcome = Outcome(TrialState.FAIL, reason=str(error))
         outcome.describe(trial, self._rules)
         if outcome.state == TrialState.PRUNED:
             raise TrialPruned(outcome.reason)
@@ -205,18 +224,34 @@ class Search:
         future.result()
 
     def _after(self, study: Study, trial: FrozenTrial) -> None:
-        """Publish and show a trial; end the search where it has all trials, or too many failed."""
+        """Publish and show a trial; end the search where it has all trials."""
+        with self._ending_the_search():
+            self._tell(trial)
+        if self._left() <= 0:
+            study.stop()
+
+    def _tell(self, trial: FrozenTrial) -> None:
+        """Publish and show a trial; raises TamisError where too many failed."""
         for name in self._names(trial.number):
             self.publish(name)
         result = ", ".join(f"{value:.6g}" for value in trial.values or ()) or trial.user_attrs.get(ERROR, "")
         keys = " ".join(f"{key}={as_text(value)}" for key, value in trial.params.items())
         line = f"trial {trial.number} {trial.state.name.lower()}: {result}  [{keys}]"
         Console(highlight=False, soft_wrap=True).print(line, markup=False)
-        n = len(ended(study))
+        n = len(ended(self.study))
         if n >= ENOUGH and self.n_failed > self.settings.max_failure_rate * n:
             raise TamisError(
                 f"more trials failed than hydra.sweeper.max_failure_rate={self.settings.max_failure_rate:g} allows: "
                 f"{self.tally()}"
             )
-        if self._left() <= 0:
-            study.stop()
+
+
+def ask_in_turn(study: Study) -> None:
+    """Let one thread at a time ask the study for a trial: SQLite gives a waiting trial to all that ask at once."""
+    turn, ask = threading.Lock(), study.ask
+
+    def asking() -> Trial:
+        with turn:
+            return ask()
+
+    study.ask = asking  # type: ignore[method-assign,assignment] # Optuna's loop has no other place for it

@@ -78,9 +78,7 @@ def open_storage(address: str, retries: int = 0) -> BaseStorage:
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=retries),
             )
         )
-    except (
-        Exception
-    ) as error:  # SQLAlchemy's, those of each driver, of the journal's lines and of the file system
+    except Exception as error:  # of SQLAlchemy, a driver, the journal's lines or the file system
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise TamisError(
             f"hydra.sweeper.storage={redacted(address)} cannot be opened ({redacted(reason)}); is the server running, "
