@@ -70,13 +70,7 @@ def main() -> None:
 
 def search(sampler: str, seed: int, total: int, folder: Path, root: Path, store: Path) -> None:
     """Go on with a search until it has ``total`` trials, one at a time."""
-    command = [
-        sys.executable,
-        "-m",
-        "tamis.cli",
-        "-m",
-        f"hydra.searchpath=[file://{Path(__file__).parent}/conf]",
-    ]
+    command = [sys.executable, "-m", "tamis.cli", "--config-dir", f"{Path(__file__).parent}/conf", "-m"]
     command += ["search=real", f"hydra/sweeper/sampler={sampler}", f"hydra.sweeper.sampler.seed={seed}"]
     command += [f"hydra.sweeper.n_trials={total}", f"hydra.sweep.dir={folder}", "hydra/launcher=basic"]
     command += [*dataset_overrides(root, "Si"), f"store.root={store.absolute()}", "tracking=null"]
