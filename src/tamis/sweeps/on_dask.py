@@ -58,7 +58,7 @@ class OnDask(Workers):
 
     @property
     def n(self) -> int:
-        """As many as there may be workers: a queue starts them as trials are handed in."""
+        """As many as there may be workers: a queue starts them as trials are submitted."""
         return self._most or max(1, sum(self._client.nthreads().values()))
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
