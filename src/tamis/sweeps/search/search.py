@@ -69,7 +69,6 @@ class Search:
         TamisError : too many trials failed, or none is complete in the end.
         """
         self._settle()
-        ask_in_turn(self.study)
         while (left := self._left()) > 0:
             before = len(ended(self.study))
             self.study.optimize(
@@ -244,14 +243,3 @@ class Search:
                 f"more trials failed than hydra.sweeper.max_failure_rate={self.settings.max_failure_rate:g} allows: "
                 f"{self.tally()}"
             )
-
-
-def ask_in_turn(study: Study) -> None:
-    """Let one thread at a time ask the study for a trial: SQLite gives a waiting trial to all that ask at once."""
-    turn, ask = threading.Lock(), study.ask
-
-    def asking() -> Trial:
-        with turn:
-            return ask()
-
-    study.ask = asking  # type: ignore[method-assign,assignment] # Optuna's loop has no other place for it
