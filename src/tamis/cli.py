@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from tamis.commands import COMMANDS
+from tamis.commands import COMMANDS, FLAGS
 from tamis.core.suggestions import suggest
 from tamis.core.threads import decide
 
@@ -21,8 +21,6 @@ tamis prunes the training set of an interatomic potential, retrains, and measure
 {commands}
 tamis COMMAND --help says more of each. What follows is Hydra's page: groups, choices and today's configuration.
 """
-FLAGS = {"--dry-run": "hydra.sweeper.dry_run=true", "--retry-failed": "hydra.sweeper.retry_failed=true"}
-"""Short forms of settings of a sweep."""
 
 
 def main() -> None:

@@ -54,9 +54,9 @@ def read_all(study: Path, folder: Path) -> None:
     from tamis.sweeps.estimate import estimate, measurements
 
     trials = read_trials(find_trials([study]))
-    curves = results_of(trials).curves
+    points = results_of(trials).points
     steps: tuple[Callable[[], Any], ...] = (
-        lambda: pick(weigh(curves, Wish(5.0, 1.0, 1.0, 5.0, 0.02))),
+        lambda: pick(weigh(points, Wish(5.0, 1.0, 1.0, 5.0, 0.02))),
         lambda: to_html(compare_runs([folder, study / "snap-random-1"], Links())),
         lambda: records_of(folder),
         lambda: estimate([], measurements([study])),

@@ -16,6 +16,7 @@ from tamis.core.secrets import RedactingFormatter, redacted
 from tamis.records.record import COMPLETE, FAILED, TrialRecord
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.grid import composed
+from tamis.sweeps.running import leave_failure
 from tamis.tracking import Tracker
 
 SECRET = "Xy7-hidden.word"
@@ -139,12 +140,15 @@ def test_a_cut_does_not_show_what_was_hidden():
     assert SECRET[:5] not in in_one_line(text)
 
 
-def test_a_job_keeps_none():
-    """What was typed is in every record."""
+def test_the_record_of_a_job_holds_none(tmp_path):
+    """A job has what was typed, since launchers of Hydra's need it; its record hides it."""
     register_resolvers()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         (job,) = composed([("", ("pruner=random", f"tracking.uri=http://me:{SECRET}@host"))])
-    assert SECRET not in str(job) and job.overrides[0] == "pruner=random"
+    leave_failure(job, tmp_path, f"no http://me:{SECRET}@host")
+    text = (tmp_path / job.name / "record.json").read_text()
+    assert SECRET not in text and SECRET not in str(job.config) and SECRET not in job.name
+    assert json.loads(text)["overrides"] == ["pruner=random", "tracking.uri=http://me:***@host"]
 
 
 def test_an_optuna_study_gets_none(tmp_path):

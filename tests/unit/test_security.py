@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 from tests.composing import composed
 from tests.report_folders import write_trial
 
+from tamis.analysis.arms import results_of
 from tamis.analysis.trials import read_trials
 from tamis.bases.gap.files import read_gap_xml
 from tamis.commands.pick_files import retrain
@@ -142,7 +143,7 @@ def test_a_record_from_elsewhere_runs_nothing(trap, tmp_path):
     assert trial.status == "complete"
     (tmp_path / "out").mkdir()
     with pytest.raises(TamisError, match="no class of tamis"):
-        retrain(trial, 0, tmp_path / "out")
+        retrain(results_of([trial]).points[0], tmp_path / "out")
     assert any("no class of tamis" in problem for problem in describe([trial]).problems)
     with pytest.raises(TamisError, match="dataset._target_ is .*no class of tamis"):
         check_trusted(read_record(place).config, "record.json")

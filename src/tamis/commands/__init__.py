@@ -11,3 +11,5 @@ COMMANDS = {
     "completion": "tab completion for bash and zsh",
 }
 """Subcommand -> what it does; each is the module ``tamis.commands.<name>``."""
+FLAGS = {"--dry-run": "hydra.sweeper.dry_run=true", "--retry-failed": "hydra.sweeper.retry_failed=true"}
+"""Short forms of settings of a sweep."""
