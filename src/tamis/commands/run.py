@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from tamis.commands import FLAGS
 from tamis.commands.endings import in_a_sentence, prepare
 from tamis.core.conf_folder import config_folder
 from tamis.core.messages import in_one_line, print_failure
@@ -66,9 +67,9 @@ def no_single_trial(config: DictConfig, sweeper: DictConfig, folder: Path) -> st
     """Why the command cannot run as one trial; empty where it can."""
     is_sweep = config.get("plan") is not None or "study_name" in sweeper
     if is_sweep or sweeper.get("params") or sweeper.get("together"):
-        return (
-            f"this is a sweep of many trials; add -m: tamis -m {' '.join(sys.orig_argv[1 - len(sys.argv) :])}"
-        )
+        short = {setting: flag for flag, setting in FLAGS.items()}
+        typed = " ".join(short.get(word, word) for word in sys.argv[1:])
+        return f"this is a sweep of many trials; add -m: tamis -m {typed}"
     if (folder / "record.json").exists():
         return f"{folder} holds the record of another trial; choose another hydra.run.dir"
     return ""
