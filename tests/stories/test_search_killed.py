@@ -55,7 +55,7 @@ def check_folders(place: Path, study) -> None:
 @pytest.mark.parametrize(
     ("launcher", "n_trials", "n_parents", "n_workers"),
     [
-        ("dask", 8, 2, 3),
+        pytest.param("dask", 8, 2, 3, marks=pytest.mark.slow),
         pytest.param("dask", 60, 20, 40, marks=pytest.mark.slow),
         pytest.param("basic", 60, 20, 0, marks=pytest.mark.slow),
     ],
