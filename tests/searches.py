@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import os
 import subprocess
 import sys
@@ -12,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import optuna
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.trial import TrialState
+from tests import typed
 
 from tamis.core.errors import TamisError
 from tamis.records.record import COMPLETE, FAILED, SKIPPED, STOPPED, TrialRecord
@@ -203,24 +200,5 @@ def tamis(folder: Path, *overrides: str, output: Any = subprocess.PIPE) -> subpr
 
 def tamis_here(folder: Path, *overrides: str) -> tuple[int, str]:
     """The same in this process, on the basic launcher, which saves the imports; returns the status and what is said."""
-    from tamis.commands.run import main
-
-    said = io.StringIO()
-    handlers, level = logging.root.handlers[:], logging.root.level
-    words = ["tamis", "-m", *QUICK, "hydra/launcher=basic", *overrides]
-    with (
-        contextlib.chdir(folder),
-        mock.patch.dict(os.environ),
-        mock.patch.object(sys, "argv", words),
-        contextlib.redirect_stdout(said),
-        contextlib.redirect_stderr(said),
-    ):
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        finally:
-            logging.root.handlers[:] = handlers
-            logging.root.setLevel(level)
-    return status, " ".join(said.getvalue().split())
+    done = typed.tamis_here(folder, "-m", *QUICK, *overrides)
+    return done.returncode, " ".join((done.stdout + done.stderr).split())

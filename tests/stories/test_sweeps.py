@@ -134,6 +134,9 @@ def test_a_plan_knows_its_time_and_runs_what_is_left(place):
     done = tamis_here(place, "-m", *PLAN, *HERE, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "primary" in done.stdout and "4 trials" in done.stdout and "h of one core" in done.stdout
+    assert (next((place / "multirun").glob("study_quick-*")) / "protocol.yaml").exists(), (
+        "fixed before the first trial"
+    )
     measured = len(records(next((place / "multirun").glob("study_quick-*"))))
     assert 0 < measured < 4 and f"{measured} trials are run to measure it" in done.stdout
     done = tamis_here(place, "-m", *PLAN, *HERE)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.plugins.launcher import Launcher
 from rich.console import Console
@@ -17,11 +18,17 @@ from tamis.sweeps.publish import Publisher
 
 
 def describe(
-    jobs: Sequence[Job], folder: SweepFolder, sweep: Sweep, measured: Sequence[str], launcher: Launcher
+    jobs: Sequence[Job],
+    folder: SweepFolder,
+    sweep: Sweep,
+    protocol: Mapping[str, Any] | None,
+    measured: Sequence[str],
+    launcher: Launcher,
 ) -> None:
     """Print the number of trials, and time and disk that the rest will need.
 
-    Where no time is known of a stage, a few trials are run to measure it; they count as done afterwards.
+    Where no time is known of a stage, a few trials are run to measure it. They count as done afterwards, so the
+    protocol is left in the folder before them.
     """
     console = Console(highlight=False, soft_wrap=True)
     done = folder.done(jobs)
@@ -37,7 +44,7 @@ def describe(
     if first := to_measure(left, measurements(places)):
         console.print(f"no time is known of some stages: {len(first)} trials are run to measure it, and kept")
         with folder.alone():
-            run_jobs(first, folder, launcher, Publisher(None, folder, folder.begin(sweep, None)))
+            run_jobs(first, folder, launcher, Publisher(None, folder, folder.begin(sweep, protocol)))
         left = [job for job in left if job not in first]
     expected = estimate(left, measurements(places))
     console.print(f"{len(jobs)} trials, {len(left)} to run")

@@ -86,16 +86,13 @@ class SweepFolder:
             raise TamisError(f"{self.path / SWEEP_FILE} is damaged ({error}); remove it") from error
 
     def begin(self, sweep: Sweep, protocol: Mapping[str, Any] | None) -> Sweep:
-        """Say what the sweep is called, unless an earlier start has; leave the protocol beside it.
+        """Write what was typed beside the name that the sweep got at its first start, and leave the protocol there.
 
         Raises
         ------
         TamisError : something in the protocol is not allowed, or the folder has another one already: it is fixed
         before the first trial.
         """
-        if (known := self.sweep()) is not None:
-            sweep = replace(known, command=sweep.command)
-        write_atomically(self.path / SWEEP_FILE, json.dumps(redacted(asdict(sweep)), indent=1).encode())
         if protocol is not None:
             protocol_of(protocol, "protocol")
             path, text = self.path / PROTOCOL_FILE, yaml.safe_dump(dict(protocol), sort_keys=False)
@@ -105,6 +102,9 @@ class SweepFolder:
                     "Choose another hydra.sweep.dir"
                 )
             write_atomically(path, text.encode())
+        if (known := self.sweep()) is not None:
+            sweep = replace(known, command=sweep.command)
+        write_atomically(self.path / SWEEP_FILE, json.dumps(redacted(asdict(sweep)), indent=1).encode())
         return sweep
 
     def record(self, name: str) -> TrialRecord | None:

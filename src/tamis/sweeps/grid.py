@@ -66,11 +66,12 @@ class Grid:
         folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
         jobs = [folder.known(job) for job in composed(self.trials(plan_of(config), given, typed))]
         about = Sweep(title_of(config, folder.path), [str(one.input_line) for one in typed])
+        protocol = _plain(config.get("protocol"))
         if self.dry_run:
-            describe(jobs, folder, about, self.measured, launcher)
+            describe(jobs, folder, about, protocol, self.measured, launcher)
             return
         with folder.alone():
-            sweep = folder.begin(about, _plain(config.get("protocol")))
+            sweep = folder.begin(about, protocol)
             done = folder.done(jobs, self.retry_failed)
             left = [job for job in jobs if job.name not in done]
             told = f", {len(done)} of them done already" if done else ""

@@ -32,12 +32,6 @@ class Job:
     labels: Mapping[str, str] = field(default_factory=dict)
     other_names: tuple[str, ...] = ()
 
-    @property
-    def shares(self) -> str:
-        """Equal for jobs that have the data set, its split and the latent space in common."""
-        parts = ("dataset", "descriptor", "pruner", "seed", "validation_fraction")
-        return json.dumps([self.config[part] for part in parts], sort_keys=True)
-
 
 def told(overrides: Sequence[str]) -> list[str]:
     """The overrides that may change a result; none of them can hold a password."""
