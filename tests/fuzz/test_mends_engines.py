@@ -24,7 +24,7 @@ from tamis.bases.snap import SnapBasis, read_snap
 from tamis.bases.soap import CLOSEST, SoapBasis
 from tamis.core.errors import TamisError
 from tamis.core.geometry import neighbours_within
-from tamis.data.sources.formats import read_frames
+from tamis.data.readers.formats import read_frames, reader_of
 from tamis.engines.lammps import Box, start_lammps
 from tamis.models.trainers.gap_fit import read_gap
 from tamis.models.trainers.pacemaker import POTENTIAL, load_ace, read_ace
@@ -256,7 +256,7 @@ def test_an_xyz_file_that_speaks_of_a_billion_atoms(tmp_path, name, file_format)
     """ASE looked for each of them behind the end of the file."""
     path = tmp_path / name
     ase.io.write(path, made(2), format="extxyz")
-    assert len(list(read_frames(path, file_format))) == 2
+    assert len(list(read_frames(path, reader_of(path, file_format)))) == 2
     packed = gzip if name.endswith("gz") else io
     with packed.open(path, "rb") as file:
         good = file.read()
@@ -265,4 +265,4 @@ def test_an_xyz_file_that_speaks_of_a_billion_atoms(tmp_path, name, file_format)
         with packed.open(path, "wb") as file:
             file.write(data)
         with pytest.raises(TamisError, match=f"{name}, frame {frame} or later, cannot be read .it says"):
-            list(read_frames(path, file_format))
+            list(read_frames(path, reader_of(path, file_format)))

@@ -1,4 +1,4 @@
-"""A grid whose command and workers are killed again and again: every trial once, none lost, one parent in MLflow."""
+"""A grid and a plan whose command and workers are killed again and again: nothing is lost, nothing done twice."""
 
 import random
 import subprocess
@@ -14,23 +14,37 @@ from tamis.records.record import COMPLETE, read_record
 from tamis.sweeps.running import RUNNING_FOLDER
 
 GRID = ("dataset=sw_silicon", "model=snap", "model.basis.twojmax=4", "pruner=random,stratified")
+PLAN = (
+    "experiment=study_quick",
+    "model=snap",
+    "model.basis.twojmax=4",
+    "pruner=random,stratified",
+    "hydra.sweeper.blocks=[primary]",
+    "budget.fractions=[0.3,1.0]",
+)
 PLACES = (
     "store.root=store",
     "dataset.cache=data",
-    "hydra.sweep.dir=grid",
+    "hydra.sweep.dir=sweep",
     "hydra.launcher.cluster.n_workers=2",
 )
+LONGEST_S = 0.4
+"""Between the beginning of some work and a kill; a trial takes about as long."""
 
 
-def command(n_trials: int) -> list[str]:
-    seeds = ",".join(str(i) for i in range(n_trials // 2))
-    return [sys.executable, "-m", "tamis.cli", "-m", *GRID, f"seed.select={seeds}", *PLACES]
+def command(kind: str, n_trials: int) -> list[str]:
+    """Half of the trials have the random pruner."""
+    if kind == "plan":
+        typed = (*PLAN, f"plan.blocks.primary.seeds={n_trials // 2}")
+    else:
+        typed = (*GRID, f"seed.select={','.join(map(str, range(n_trials // 2)))}")
+    return [sys.executable, "-m", "tamis.cli", "-m", *typed, *PLACES]
 
 
-def start(place: Path, n_trials: int) -> subprocess.Popen[str]:
+def start(place: Path, kind: str, n_trials: int) -> subprocess.Popen[str]:
     with (place / "told.txt").open("a") as told:
         return subprocess.Popen(
-            command(n_trials),
+            command(kind, n_trials),
             cwd=place,
             stdout=told,
             stderr=subprocess.STDOUT,
@@ -40,24 +54,32 @@ def start(place: Path, n_trials: int) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(
-    ("n_parents", "n_workers", "n_trials"), [(3, 5, 12), pytest.param(20, 40, 60, marks=pytest.mark.slow)]
+    ("kind", "n_parents", "n_workers", "n_trials"),
+    [
+        ("grid", 2, 4, 30),
+        pytest.param("grid", 20, 40, 60, marks=pytest.mark.slow),
+        pytest.param("plan", 20, 40, 60, marks=pytest.mark.slow),
+    ],
 )
-def test_killed_at_any_moment_nothing_is_lost_and_nothing_twice(tmp_path, n_parents, n_workers, n_trials):
-    grid, rng = tmp_path / "grid", random.Random(n_trials)
+def test_killed_at_any_moment_nothing_is_lost_and_nothing_twice(
+    tmp_path, kind, n_parents, n_workers, n_trials
+):
+    folder, rng = tmp_path / "sweep", random.Random(n_trials)
     made = killed_until_whole(
-        lambda: start(tmp_path, n_trials), grid, n_parents, n_workers, rng, 0.03 * n_trials
+        lambda: start(tmp_path, kind, n_trials), folder, n_parents, n_workers, rng, LONGEST_S
     )
-    assert made.total() >= 0.8 * (n_parents + n_workers), made
-    found = {path.parent.name: read_record(path.parent) for path in grid.glob("*/record.json")}
+    assert made["parent"] and made["worker"], made
+    assert n_trials < 60 or made.total() >= 0.8 * (n_parents + n_workers), made
+    found = {path.parent.name: read_record(path.parent) for path in folder.glob("*/record.json")}
     assert len(found) == n_trials
     assert {(one.status, one.reason) for one in found.values()} == {(COMPLETE, "")}
-    assert not list(grid.glob(f"{RUNNING_FOLDER}/*")) and not list(grid.glob("*/earlier_*"))
+    assert not list(folder.glob(f"{RUNNING_FOLDER}/*")) and not list(folder.glob("*/earlier_*"))
     runs = logged(tmp_path)
-    assert sorted(runs) == ["grid", *sorted(found)]  # one parent
+    assert sorted(runs) == sorted(["sweep", *found])  # one parent
 
 
 def logged(place: Path) -> list[str]:
-    """Names of the trials that have a run in MLflow, once for each run; of the parent that of the grid."""
+    """Names of the trials that have a run in MLflow, once for each run; of the parent that of the sweep."""
     client = MlflowClient(f"sqlite:///{place}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("tamis")
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
@@ -66,8 +88,8 @@ def logged(place: Path) -> list[str]:
 
 
 def test_the_workers_of_a_killed_command_end_at_once(tmp_path):
-    parent = start(tmp_path, 12)
-    assert wait_for_work(parent, tmp_path / "grid", True)
+    parent = start(tmp_path, "grid", 12)
+    assert wait_for_work(parent, tmp_path / "sweep", True)
     left = workers(parent)
     parent.kill()
     parent.wait()

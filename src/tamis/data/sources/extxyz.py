@@ -18,8 +18,8 @@ from tamis.data.dataset import Dataset, draw_test, has_blocks
 from tamis.data.dealing import named
 from tamis.data.file_units import FileUnits
 from tamis.data.plausibility import Factors
+from tamis.data.readers.formats import matching, read_frames, reader_of
 from tamis.data.sources.base import Source, refuse_unknown_ids
-from tamis.data.sources.formats import matching, read_frames, refuse_own_units
 from tamis.data.sources.keys import AUTO, USUAL, choose_keys
 from tamis.data.sources.labels import labelled
 from tamis.data.sources.read_as import describe
@@ -153,7 +153,11 @@ class Extxyz(Source):
         """Ids and structures as in the files, in order."""
         found = []
         for path in paths:
-            if not self.file_units.are_ours:
-                refuse_own_units(path, self.format)
-            found += [(f"{path}#{i}", atoms) for i, atoms in enumerate(read_frames(path, self.format))]
+            reader = reader_of(path, self.format)
+            if reader.converts and not self.file_units.are_ours:
+                raise TamisError(
+                    f"{path} is of the format {reader.name}, whose units are known and converted to eV and Å; leave "
+                    "dataset.units out"
+                )
+            found += [(f"{path}#{i}", atoms) for i, atoms in enumerate(read_frames(path, reader))]
         return found

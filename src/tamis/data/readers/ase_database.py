@@ -12,7 +12,7 @@ from ase import Atoms
 from tamis.core.errors import TamisError
 
 
-def read_database(path: Path, file_format: str | None) -> Iterator[Atoms]:
+def read_database(path: Path, kind: str) -> Iterator[Atoms]:
     """The rows in the order of their numbers.
 
     Key-value pairs and data stand among the keys of a structure: data with one entry an atom among its columns. Data
@@ -30,7 +30,7 @@ def read_database(path: Path, file_format: str | None) -> Iterator[Atoms]:
         raise TamisError(f"{path} is a compressed database, which is not read; unpack it and name {plain}")
 
     known = path.suffix in (".db", ".json", ".aselmdb")
-    with ase.db.connect(path, "extract_from_name" if known else file_format, serial=True) as database:
+    with ase.db.connect(path, "extract_from_name" if known else kind, serial=True) as database:
         for row in database.select():
             atoms = row.toatoms()
             atoms.info.update(row.key_value_pairs)

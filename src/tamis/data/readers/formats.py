@@ -1,0 +1,137 @@
+"""Which reader takes a file.
+
+A reader of another format is a file beside this one, and a line in ``READERS``. What no reader recognises is left to
+ASE, which knows a hundred formats more.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from ase import Atoms
+
+from tamis.core.errors import TamisError
+from tamis.core.suggestions import suggest
+from tamis.data.readers.ase_database import read_database
+from tamis.data.readers.reader import Reader
+from tamis.data.readers.xyz import read_xyz
+
+HEAD = 4096
+"""Bytes at the beginning of a file by which formats are recognised."""
+
+READERS: tuple[Reader, ...] = (
+    Reader("extxyz", "ASE, QUIP, MACE and many others", read_xyz),
+    Reader("xyz", "any program that writes XYZ", partial(read_xyz, extended=False)),
+    Reader("db", "ASE databases (SQLite)", partial(read_database, kind="db")),
+    Reader("json", "ASE databases (JSON)", partial(read_database, kind="json")),
+)
+"""In the order in which they are asked; ASE recognises what has no ``recognises``."""
+WITHOUT_UNITS = ("traj", "bundletrajectory")
+"""Formats that ASE reads and that keep numbers as their program had them; it converts the units of all others."""
+
+
+def reader_of(path: Path, name: str | None) -> Reader:
+    """The reader of a file or folder.
+
+    Parameters
+    ----------
+    name : of the format, as the user typed it; None: it is recognised.
+
+    Raises
+    ------
+    TamisError : no reader has this name, or none recognises the file; tells what could be read.
+    """
+    known = {reader.name: reader for reader in READERS}
+    if name is None:
+        head = first_bytes(path)
+        for reader in READERS:
+            if reader.recognises is not None and reader.recognises(path, head):
+                return reader
+        name = _name_by_ase(path)
+    if name in known:
+        return known[name]
+    return _reader_of_ase(name)
+
+
+def read_frames(path: Path, reader: Reader) -> Iterator[Atoms]:
+    """The structures of one file, in order.
+
+    Raises
+    ------
+    TamisError : the file or one of its frames cannot be read; names the format and the frame.
+    """
+    count = 0
+    try:
+        for atoms in reader.read(path):
+            yield atoms
+            count += 1
+    except TamisError:
+        raise
+    except Exception as error:  # readers raise whatever a damaged line leads to
+        raise TamisError(
+            f"{path}, frame {count} or later, cannot be read as {reader.name} ({type(error).__name__}: {error}); is "
+            "the file truncated? correct it, or set dataset.format"
+        ) from error
+    if count == 0:
+        raise TamisError(f"{path} holds no structure; remove it from dataset.train or dataset.test")
+
+
+def first_bytes(path: Path) -> bytes:
+    """The beginning of a file's content, unpacked; nothing of a folder, or where it cannot be read."""
+    from ase.io.formats import open_with_compression
+
+    if path.is_dir():
+        return b""
+    try:
+        with open_with_compression(str(path), "rb") as file:
+            return bytes(file.read(HEAD))
+    except Exception:  # whoever reads the file meets the same, and tells
+        return b""
+
+
+def _name_by_ase(path: Path) -> str:
+    from ase.io.formats import UnknownFileTypeError, filetype
+
+    try:
+        return str(filetype(str(path)))
+    except UnknownFileTypeError:
+        raise TamisError(
+            f"the format of {path} is not recognised; set dataset.format to {', '.join(r.name for r in READERS)}, or "
+            "to another that ASE reads (ase info --formats)"
+        ) from None
+    except Exception as error:  # a file that cannot be opened, or is damaged where ASE looks
+        raise TamisError(f"{path} cannot be read ({error}); correct it, or set dataset.format") from error
+
+
+def _reader_of_ase(name: str) -> Reader:
+    from ase.io import iread
+    from ase.io.formats import ioformats
+
+    if name not in ioformats or not ioformats[name].can_read:
+        names = [reader.name for reader in READERS]
+        raise TamisError(
+            f"dataset.format is {name}; {suggest(name, [*names, *ioformats])}known are {', '.join(names)}, and those "
+            "that ASE reads (ase info --formats)"
+        )
+    return Reader(
+        name,
+        ioformats[name].description,
+        lambda path: iter(iread(path, index=":", format=name)),
+        converts=name not in WITHOUT_UNITS,
+    )
+
+
+def matching(patterns: tuple[str, ...]) -> list[Path]:
+    """The files and folders that ``patterns`` name, each once, sorted within a pattern."""
+    paths: dict[Path, None] = {}
+    for pattern in patterns:
+        found = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (Path.glob refuses absolute patterns)
+        if not found:
+            raise TamisError(
+                f"no file matches {pattern} (in {Path.cwd()}); correct dataset.train or dataset.test"
+            )
+        paths.update(dict.fromkeys(map(Path, found)))
+    return list(paths)
