@@ -38,14 +38,17 @@ def under_way(folder: Path) -> Counter[str]:
     return Counter({name: n for name, n in begun.items() if not (folder / name).exists()})
 
 
+def may_die(folder: Path) -> bool:
+    """Whether no job would have died too often if its worker died now."""
+    return max(under_way(folder).values(), default=0) <= ALLOWED_DEATHS
+
+
 def wait_for_work(parent: subprocess.Popen[str], folder: Path, needs_worker: bool) -> bool:
     """Wait until a job was begun, and none would fail if it were killed; False when the command has ended."""
     ends = time.monotonic() + PATIENCE_S
     while parent.poll() is None:
         assert time.monotonic() < ends
-        begun = under_way(folder)
-        may_die = bool(begun) and max(begun.values()) <= ALLOWED_DEATHS
-        if may_die and (workers(parent) or not needs_worker):
+        if under_way(folder) and may_die(folder) and (workers(parent) or not needs_worker):
             return True
         time.sleep(0.02)
     return False
@@ -75,10 +78,13 @@ def killed_until_whole(
     for kind in kills:
         if kind == "parent" and rng.random() < 0.3:  # whatever it does at its start
             time.sleep(rng.uniform(0, 5))
-        elif not wait_for_work(parent, folder, kind == "worker"):
-            break
         else:
-            time.sleep(rng.uniform(0, longest_s))
+            while works := wait_for_work(parent, folder, kind == "worker"):
+                time.sleep(rng.uniform(0, longest_s))
+                if kind == "parent" or may_die(folder):
+                    break
+            if not works:
+                break
         if kind == "worker" and (found := workers(parent)):
             with suppress(psutil.NoSuchProcess):
                 rng.choice(found).send_signal(signal.SIGKILL)
