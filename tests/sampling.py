@@ -1,6 +1,7 @@
 """Samples of crystals, and calculators that are wrong on purpose; child processes import them from here."""
 
 import ctypes
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -124,3 +125,7 @@ def slowly(pause: float) -> Iterator[float]:
     for _ in range(4):
         time.sleep(pause)
         yield pause
+
+
+def process_id(_: None) -> Iterator[int]:
+    yield os.getpid()

@@ -1,5 +1,12 @@
 """What hangs, crashes or fails in a process of its own leaves what it had found."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
 import pytest
 from tests import sampling
 
@@ -45,3 +52,31 @@ def test_the_limit_is_for_each_result():
         list(run_isolated(sampling.slowly, 2.0, 0.5))
     # 4 results within 1.2 s and more, each well within its own time
     assert collected(sampling.slowly, 0.3, 5.0) == ([0.3] * 4, "")
+
+
+def test_a_process_is_used_again_unless_something_went_wrong_in_it():
+    first = list(run_isolated(sampling.process_id, None, 60.0))
+    assert first == list(run_isolated(sampling.process_id, None, 60.0)) != [os.getpid()]
+    for function, limit_s in ((sampling.hang, 0.5), (sampling.crash_later, 60.0), (sampling.fail, 60.0)):
+        before = list(run_isolated(sampling.process_id, None, 60.0))
+        collected(function, 3, limit_s)
+        assert list(run_isolated(sampling.process_id, None, 60.0)) != before
+        assert not psutil.pid_exists(before[0])
+
+
+def test_an_idle_process_that_was_killed_is_replaced():
+    (pid,) = run_isolated(sampling.process_id, None, 60.0)
+    os.kill(pid, signal.SIGKILL)
+    while psutil.pid_exists(pid):
+        time.sleep(0.01)
+    assert collected(sampling.count, 2, 60.0) == ([0, 1], "")
+
+
+def test_an_idle_process_ends_with_its_parent():
+    code = "from tamis.evaluation.isolate import run_isolated; from tests import sampling; import os; "
+    code += "print(*run_isolated(sampling.process_id, None, 60.0), flush=True); os.kill(os.getpid(), 9)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(int(done.stdout)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(int(done.stdout))
