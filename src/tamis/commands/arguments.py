@@ -40,7 +40,9 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
 def add_tracking(parser: argparse.ArgumentParser) -> None:
     """Addresses of MLflow, for links to the trials' runs."""
     parser.add_argument("--tracking", metavar="URI", help="of MLflow; default: that of the configuration")
-    parser.add_argument("--ui", metavar="URL", help="where mlflow ui runs; default: port 5000 of this machine")
+    parser.add_argument(
+        "--ui", metavar="URL", help="where mlflow ui runs; default: port 5000 of this machine"
+    )
 
 
 def links_of(arguments: argparse.Namespace) -> Links:
