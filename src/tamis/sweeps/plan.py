@@ -104,9 +104,7 @@ class Plan:
                 f"{where} sets {', '.join(seeded)}; say how many seeds there are with {where}.seeds"
             )
 
-    def trials(
-        self, blocks: Sequence[str] = (), only: Mapping[str, Sequence[str]] | None = None
-    ) -> Iterator[Planned]:
+    def trials(self, only: Mapping[str, Sequence[str]] | None = None) -> Iterator[Planned]:
         """Every trial, in the order in which they are best run.
 
         Chunks of seeds come first, then blocks, then data sets, then seeds, then sets, then what else varies:
@@ -115,19 +113,17 @@ class Plan:
 
         Parameters
         ----------
-        blocks : names of the blocks that are wanted; none: all. only : key -> the values that are wanted of it.
+        only : key -> the values that are wanted of it.
 
         Raises
         ------
-        TamisError : a block or a value that the plan does not have.
+        TamisError : a value that the plan does not have.
         """
-        if unknown := [name for name in blocks if name not in self.blocks]:
-            raise TamisError(f"the plan has no block {unknown[0]}; it has {', '.join(self.blocks)}")
         wanted = {key: set(values) for key, values in (only or {}).items()}
         self._check_values(wanted)
         most = max(self.block(name).seeds for name in self.blocks)
         for start in range(0, most, self.chunk):
-            for name in blocks or self.blocks:
+            for name in self.blocks:
                 for pairs, seed in self._chunk(name, start):
                     if all(dict(pairs).get(key) in values for key, values in wanted.items()):
                         yield name, (*(f"{key}={value}" for key, value in pairs), *seeds_of(seed))
