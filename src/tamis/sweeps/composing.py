@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tamis.core.conf_folder import config_folder
 from tamis.core.config_check import check_config
 from tamis.core.errors import TamisError
-from tamis.parts import GROUPS, NO_TRIAL, effective, resolved
+from tamis.parts import GROUPS, NO_TRIAL, check_settings, effective, plain, resolved
 
 Overrides = tuple[tuple[str, str], ...]
 
@@ -154,17 +154,15 @@ class Composer:
         named = {name: _named(node, nodes) for name, node in nodes.items()}
         around = {name: _closure(name, named) for name in nodes}
         keys = {name: json.dumps([name, *(texts[one] for one in around[name])]) for name in nodes}
-        new = [name for name, key in keys.items() if key not in self._nodes]
-        alone = [name for name in new if name != "seed" and isinstance(nodes[name], dict)]
-        if alone != new:  # the others are checked in the whole
-            whole = resolved(OmegaConf.create(dict(nodes)))
-            self._nodes |= {keys[name]: value for name, value in whole.items()}
-        else:
-            for name in new:
+        for name, key in keys.items():
+            if key not in self._nodes:
                 config = OmegaConf.create({one: nodes[one] for one in around[name]})
-                check_config(config[name], f"{name}.")
-                self._nodes[keys[name]] = OmegaConf.to_container(config[name], resolve=True)
-        return {name: self._nodes[key] for name, key in keys.items()}
+                if isinstance(config[name], DictConfig):
+                    check_config(config[name], f"{name}.")
+                self._nodes[key] = plain(config, resolve=True)[name]
+        found = {name: self._nodes[key] for name, key in keys.items()}
+        check_settings(found)
+        return found
 
 
 def composed_whole(overrides: Sequence[str]) -> dict[str, Any]:
