@@ -153,7 +153,9 @@ def check_settings(config: Mapping[str, Any]) -> None:
             Whole().apply(name, value)
     named = config.get("objective")
     objectives = [named] if isinstance(named, str) else named
-    if not isinstance(objectives, Sequence) or not all(isinstance(one, str) and one for one in objectives or [0]):
+    if not isinstance(objectives, Sequence) or not all(
+        isinstance(one, str) and one for one in objectives or [0]
+    ):
         raise TamisError(f"objective is {named!r}; the name of a metric is needed, or a list of names")
     for objective in objectives:
         if is_of_test(objective):

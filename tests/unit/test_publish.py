@@ -20,6 +20,7 @@ from tamis.records.record import COMPLETE, FAILED, RECORD_FILE, RUNNING, SKIPPED
 from tamis.sweeps import publish
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.publish import Publisher, send_single
+from tamis.sweeps.running import set_aside
 from tamis.tracking import Tracker
 from tamis.tracking.content import ID
 
@@ -352,3 +353,21 @@ def test_a_database_is_whole_or_not_there_whenever_its_maker_is_killed(tmp_path)
     tracker = Tracker(uri, tmp_path, "tamis")
     assert not tracker.children(tracker.open_parent("a", "a", {}))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.lock"]
+
+
+def test_runs_of_trials_that_are_run_again_elsewhere_are_deleted(sweep, trackers):
+    """A search repeats a trial that was cut under another number; what tamis sync sent of it meanwhile goes."""
+    published(sweep, trackers[0])
+    set_aside(sweep.path / "1")
+    assert published(sweep, trackers[0]) == (0, 2, 0)
+    check(sweep, trackers[0])
+
+
+def test_records_that_were_read_before_are_not_read_again(sweep, trackers, monkeypatch):
+    published(sweep, trackers[0])
+    known = {name: sweep.record(name).id for name in ("0", "1", "2")}
+    read = []
+    monkeypatch.setattr(SweepFolder, "record", lambda self, name: read.append(name))
+    with Publisher(trackers[0], sweep, sweep.sweep(), known) as publisher:
+        pass
+    assert publisher.n_there == 3 and read == ["3", "4"]

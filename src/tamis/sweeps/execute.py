@@ -26,7 +26,7 @@ from tamis.report.curves import leave_curve
 from tamis.sweeps.folder import SweepFolder
 from tamis.sweeps.job import Job
 from tamis.sweeps.publish import Publisher
-from tamis.sweeps.running import leave_failure, make_rows, run_job, set_aside
+from tamis.sweeps.running import leave_failure, make_rows, run_job
 from tamis.sweeps.workers import InThisProcess, WorkerDiedError, Workers, workers_of
 
 MOST_REASONS = 5
@@ -38,9 +38,6 @@ def run_jobs(jobs: Sequence[Job], folder: SweepFolder, launcher: Launcher, publi
     """Run ``jobs`` wherever the launcher runs them; each leaves its folder, and is published."""
     if not jobs:
         return
-    for job in jobs:
-        if folder.record(job.name) is not None:  # one that failed, or was cut
-            set_aside(folder.path / job.name)
     teller = Teller(len(jobs), Console(highlight=False, soft_wrap=True))
     with workers_of(launcher) as workers, progress("trials", len(jobs)) as advance:
         ended = (

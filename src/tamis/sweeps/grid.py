@@ -26,6 +26,7 @@ from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job, identity, name_of
 from tamis.sweeps.plan import Plan
 from tamis.sweeps.publish import Publisher
+from tamis.sweeps.running import set_aside
 
 BASE = ("store.remember=true",)
 """Overrides of every trial of a sweep: trials of one process share what they read."""
@@ -80,7 +81,9 @@ class Grid:
             Console(highlight=False, soft_wrap=True).print(
                 f"{len(jobs)} trials{told}; {folder.path}", markup=False
             )
-            with Publisher(instantiate(config.tracking), folder, sweep) as publisher:
+            for job in left:
+                set_aside(folder.path / job.name)
+            with Publisher(instantiate(config.tracking), folder, sweep, done) as publisher:
                 run_jobs(left, folder, launcher, publisher)
                 statuses = print_end(folder, config)
         refuse_failures(sum(statuses.get(job.name) == FAILED for job in jobs), len(jobs))

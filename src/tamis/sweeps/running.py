@@ -9,6 +9,7 @@ import logging
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache, lru_cache
 from itertools import count
 from pathlib import Path
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 RUNNING_FOLDER = ".running"
 """Below a sweep's folder: the trials that have not ended. Whoever begins to run a sweep there removes it first."""
+EARLIER_FILES = "earlier_*.json"
+"""Records of failures of a trial that was run again, beside its record."""
 ALLOWED_DEATHS = 3
 """So often a trial is begun again after its process died."""
 
@@ -92,15 +95,16 @@ def leave_failure(job: Job, folder: Path, reason: str) -> None:
 
 
 def set_aside(final: Path) -> None:
-    """Make an earlier record of a failed trial's record: the trial has not ended then, and is run again."""
-    number = 1 + sum(1 for _ in final.glob("earlier_*.json"))
-    (final / RECORD_FILE).rename(final / f"earlier_{number}.json")
+    """Make an earlier record of a trial's record, where it has one: the trial has not ended then, and is run again."""
+    number = 1 + sum(1 for _ in final.glob(EARLIER_FILES))
+    with suppress(FileNotFoundError):
+        (final / RECORD_FILE).rename(final / EARLIER_FILES.replace("*", str(number)))
 
 
 def put_in_place(place: Path, final: Path) -> None:
     """Rename ``place`` to ``final``, unless a trial has ended there; records of earlier failures stay."""
     final.parent.mkdir(parents=True, exist_ok=True)
-    for earlier in final.glob("earlier_*.json"):
+    for earlier in final.glob(EARLIER_FILES):
         shutil.copy(earlier, place)
     if _ended(final) is None:
         shutil.rmtree(final, ignore_errors=True)
