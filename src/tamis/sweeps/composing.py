@@ -64,6 +64,7 @@ class Composer:
 
     def __init__(self, fixed: Sequence[str]) -> None:
         self.fixed = fixed
+        self._parser = OverridesParser.create()
         self._parts: dict[Overrides, Part] = {}
         self._values: dict[tuple[str, str], Any] = {}
         self._nodes: dict[str, Any] = {}
@@ -129,7 +130,7 @@ class Composer:
 
     def _value(self, key: str, text: str) -> Any:
         if (key, text) not in self._values:
-            (override,) = OverridesParser.create().parse_overrides([f"{key}={text}"])
+            (override,) = self._parser.parse_overrides([f"{key}={text}"])
             if override.is_sweep_override():
                 raise UnsuitedError(key)
             self._values[key, text] = override.value()
