@@ -13,12 +13,10 @@ from tamis.core.locks import alone_in
 from tamis.core.names import LONGEST_KEY, cut_short, printable
 from tamis.core.secrets import redacted
 from tamis.records.record import RECORD_FILE, TrialRecord
-from tamis.tracking.batches import send_all
 from tamis.tracking.connection import alone_at, client_of, experiment_id
 from tamis.tracking.content import (
     ENDED,
     ID,
-    LEFT_OUT,
     PARENT,
     as_tags,
     in_ms,
@@ -34,6 +32,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 log = logging.getLogger(__name__)
+MOST_PARAMS, MOST_METRICS = 100, 1000
+"""What MLflow takes in one call."""
 
 
 @dataclass(frozen=True)
@@ -153,33 +153,22 @@ class Tracker:
 
     def _fill(self, run_id: str, record: TrialRecord, folder: Path) -> None:
         client, params, metrics = self._client, params_of(record), metrics_of(record, self.by_group)
-        left_out = [p.key for p in send_all(params, lambda some: client.log_batch(run_id, params=some))]
-        left_out += [m.key for m in send_all(metrics, lambda some: client.log_batch(run_id, metrics=some))]
+        for i in range(0, len(params), MOST_PARAMS):
+            client.log_batch(run_id, params=params[i : i + MOST_PARAMS])
+        for i in range(0, len(metrics), MOST_METRICS):
+            client.log_batch(run_id, metrics=metrics[i : i + MOST_METRICS])
         if self.artifacts:
-            left_out += self._send_files(run_id, folder)
-        if left_out:
-            names = ", ".join(sorted(set(left_out)))
-            log.warning("MLflow does not take %s of %s; the rest is logged", names, folder)
-            for name, value in as_tags({LEFT_OUT: names}).items():
-                client.set_tag(run_id, name, value)
+            self._send_files(run_id, folder)
         client.set_terminated(run_id, ENDED.get(record.status, "FAILED"))
 
-    def _send_files(self, run_id: str, folder: Path) -> list[str]:
-        """Send what is in the folder, but for links, which may lead anywhere; returns the files that MLflow refuses."""
-        files: list[Path] = []
+    def _send_files(self, run_id: str, folder: Path) -> None:
+        """Send what is in the folder, but for links, which may lead anywhere."""
         for path in sorted(folder.rglob("*")):
             if path.is_symlink():
                 log.warning("%s is a link and is not sent to MLflow", path)
             elif path.is_file() and not path.name.startswith("."):  # scratch files and locks
-                files.append(path)
-        refused = [
-            path for path in files if send_all([path], lambda one: self._send_file(run_id, one[0], folder))
-        ]
-        return [printable(str(path.relative_to(folder))) for path in refused]
-
-    def _send_file(self, run_id: str, path: Path, folder: Path) -> None:
-        place = path.parent.relative_to(folder)
-        self._client.log_artifact(run_id, str(path), place.as_posix() if place.parts else None)
+                place = path.parent.relative_to(folder)
+                self._client.log_artifact(run_id, str(path), place.as_posix() if place.parts else None)
 
     def _with_id(self, id: str) -> list[Run]:
         """Runs of a record or sweep, the oldest first."""
