@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 from tamis.core.errors import TamisError
@@ -90,16 +91,13 @@ class Plan:
                     f"{where}.sets has {chosen}, which is no set; {suggest(chosen, self.sets)}"
                     f"plan.sets has {', '.join(self.sets)}"
                 )
-        keys = [
-            *block.product,
-            *({key for entry in self.sets[chosen] for key in entry} for chosen in block.sets),
-        ]
-        flat = [key for one in keys for key in ([one] if isinstance(one, str) else one)]
-        if twice := sorted({key for key in flat if flat.count(key) > 1}):
+        of_sets = ({key for entry in self.sets[chosen] for key in entry} for chosen in block.sets)
+        keys = Counter(chain(block.product, *of_sets))
+        if twice := sorted(key for key, n in keys.items() if n > 1):
             raise TamisError(
                 f"{where} sets {', '.join(twice)} twice; once is allowed, in product or in one of its sets"
             )
-        if seeded := [key for key in flat if key.partition(".")[0] == "seed"]:
+        if seeded := [key for key in keys if key.partition(".")[0] == "seed"]:
             raise TamisError(
                 f"{where} sets {', '.join(seeded)}; say how many seeds there are with {where}.seeds"
             )

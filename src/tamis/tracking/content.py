@@ -86,14 +86,11 @@ def metrics_of(record: TrialRecord, by_group: bool) -> list[Metric]:
     """The points of a learning curve, or the metrics once; the step is the number of kept structures."""
     from mlflow.entities import Metric
 
-    now, keys = in_ms(record.started), _keys(record)
-    return [Metric(keys[name], value, now, step) for name, value, step in _points(record, by_group)]
-
-
-def _keys(record: TrialRecord) -> dict[str, str]:
-    """What each metric is called in MLflow: groups of structures have the names that a user gave them."""
-    points = (point.metrics for point in record.curve)
-    return mlflow_keys(dict.fromkeys(name for some in (record.measured, *points) for name in some))
+    now, points = in_ms(record.started), list(_points(record, by_group))
+    keys = mlflow_keys(
+        dict.fromkeys(name for name, _, _ in points)
+    )  # groups have the names that a user gave them
+    return [Metric(keys[name], value, now, step) for name, value, step in points]
 
 
 def _points(record: TrialRecord, by_group: bool) -> Iterator[tuple[str, float, int]]:
