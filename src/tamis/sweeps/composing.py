@@ -32,9 +32,13 @@ Overrides = tuple[tuple[str, str], ...]
 
 KEY = re.compile(r"\w+(\.\w+)*")
 """What a plain override sets: no package, no list index, nothing added or deleted."""
+WHOLE = re.compile(r"0|-?[1-9]\d*")
+"""What Hydra reads as a whole number, at least."""
 ANYTHING = re.compile(r"\$\{(?!tamis\.(?:times|by|of_data):)[^:{}]*(?::|\$\{)")
 """An interpolation that may name any node: by a resolver that need not be a function of its arguments, or a name that
 is itself worked out."""
+SPECIAL = re.compile(r"\$\{|\?\?\?|_target_")
+"""In a node as JSON: it has to be worked out, to be given, or to be checked."""
 OVERRIDE = re.compile(r"^\s*-\s*override\s+/?(\w+)", re.MULTILINE)
 """In a choice's defaults list: it chooses in another group."""
 
@@ -129,6 +133,8 @@ class Composer:
         return True
 
     def _value(self, key: str, text: str) -> Any:
+        if WHOLE.fullmatch(text):  # a seed, say: Hydra's parser takes a millisecond
+            return int(text)
         if (key, text) not in self._values:
             (override,) = self._parser.parse_overrides([f"{key}={text}"])
             if override.is_sweep_override():
@@ -156,7 +162,9 @@ class Composer:
         around = {name: _closure(name, named) for name in nodes}
         keys = {name: json.dumps([name, *(texts[one] for one in around[name])]) for name in nodes}
         for name, key in keys.items():
-            if key not in self._nodes:
+            if key not in self._nodes and not SPECIAL.search(texts[name]):
+                self._nodes[key] = nodes[name]
+            elif key not in self._nodes:
                 config = OmegaConf.create({one: nodes[one] for one in around[name]})
                 if isinstance(config[name], DictConfig):
                     check_config(config[name], f"{name}.")
