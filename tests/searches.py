@@ -140,6 +140,7 @@ class Toy:
         before, module.run_job = module.run_job, self.run_job
         try:
             with self.folder.alone() if alone else nullcontext():
+                self.search.settle()
                 self.search.run()
         finally:
             module.run_job = before

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from tamis.commands import COMMANDS, FLAGS
+from tamis.commands.endings import in_a_sentence
+from tamis.core.conf_folder import config_folder
 from tamis.core.suggestions import suggest
 from tamis.core.threads import decide
 
@@ -19,7 +21,10 @@ tamis prunes the training set of an interatomic potential, retrains, and measure
   tamis -m experiment=demo                                         a planned sweep (--dry-run: measures a few trials)
   tamis -m search=fraction                                         a search by Optuna
 {commands}
-tamis COMMAND --help says more of each. What follows is Hydra's page: groups, choices and today's configuration.
+tamis COMMAND --help says more of each. Choices of each group, typed as group=choice:
+
+{groups}
+tamis --cfg job shows the configuration, whose values are typed as key=value; tamis --hydra-help the flags of Hydra.
 """
 
 
@@ -30,9 +35,9 @@ def main() -> None:
     if words and words[0] in COMMANDS:
         sys.exit(_run(words[0], words[1:]))
     if words in (["--help"], ["-h"]):
-        lines = "\n".join(f"  tamis {name:<12} {what}" for name, what in COMMANDS.items())
-        with importlib.import_module("tamis.commands.endings").in_a_sentence():
-            print(HELP.format(commands=lines), flush=True)
+        with in_a_sentence():
+            print(_help(), flush=True)
+        return
     if words and words[0].isidentifier():
         hint = suggest(words[0], COMMANDS)
         sys.exit(
@@ -42,8 +47,19 @@ def main() -> None:
     importlib.import_module("tamis.commands.run").main()
 
 
+def _help() -> str:
+    """Commands and choices, without the seconds that Hydra takes for its page."""
+    folder = config_folder()
+    choices: dict[str, list[str]] = {}
+    for path in sorted(folder.glob("*/**/*.yaml")):
+        choices.setdefault(str(path.parent.relative_to(folder)), []).append(path.stem)
+    return HELP.format(
+        commands="\n".join(f"  tamis {name:<12} {what}" for name, what in COMMANDS.items()),
+        groups="\n".join(f"  {group:<22} {', '.join(names)}" for group, names in choices.items()),
+    )
+
+
 def _run(name: str, words: Sequence[str]) -> int:
-    endings = importlib.import_module("tamis.commands.endings")
     module = importlib.import_module(f"tamis.commands.{name}")
     parser = argparse.ArgumentParser(
         prog=f"tamis {name}",
@@ -51,7 +67,7 @@ def _run(name: str, words: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    with endings.in_a_sentence():
+    with in_a_sentence():
         return int(module.run(parser.parse_args(words)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -126,14 +126,6 @@ def effective(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"descriptor": descriptor, "choices": config.get("choices", {}) | {"descriptor": "none"}}
 
 
-def objectives(config: DictConfig) -> list[str]:
-    """Names of the metrics that a sweeper gets back: one, or a list."""
-    named = config.get("objective")
-    if not named or not fits(named, tuple[str, ...]):
-        raise TamisError(f"objective is {named!r}; the name of a metric is needed, or a list of names")
-    return [named] if isinstance(named, str) else [str(name) for name in named]
-
-
 def plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
     """Dictionaries and lists, with interpolations worked out or as they stand."""
     return cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
@@ -145,13 +137,27 @@ def check_trial(config: DictConfig) -> None:
         if not isinstance(config.get(name), DictConfig) or "_target_" not in config[name]:
             raise TamisError(f"{name} is {config.get(name)!r}; one of its choices is needed, as {name}=...")
     check_config(config)
+    check_settings(config)
+
+
+def check_settings(config: Mapping[str, Any]) -> None:
+    """The values that belong to no part; raises TamisError."""
     for name, kind in SETTINGS.items():
-        value = OmegaConf.select(config, name)
+        node, _, key = name.partition(".")
+        value = config.get(node)
+        if key:
+            value = value.get(key) if isinstance(value, Mapping) else None
         if not fits(value, kind):
             raise TamisError(f"{name} is {value!r}; {EXPECTED[kind]} is needed")
         if kind is int:
             Whole().apply(name, value)
-    for objective in objectives(config):
+    named = config.get("objective")
+    objectives = [named] if isinstance(named, str) else named
+    if not isinstance(objectives, Sequence) or not all(
+        isinstance(one, str) and one for one in objectives or [0]
+    ):
+        raise TamisError(f"objective is {named!r}; the name of a metric is needed, or a list of names")
+    for objective in objectives:
         if is_of_test(objective):
             raise TamisError(
                 f"objective={objective}: the test set decides nothing; take a validation/ metric"

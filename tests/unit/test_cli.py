@@ -1,6 +1,7 @@
 """One command: its subcommands, its help, its short forms."""
 
 import importlib
+import re
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -37,10 +38,24 @@ def test_every_subcommand_has_help_and_says_what_it_does(name):
     assert parser.format_help()
 
 
-def test_help_begins_with_what_one_can_do(typed, capsys):
-    assert typed("--help") == ["--help"]
+def test_help_says_what_one_can_do_and_choose(typed, capsys):
+    assert typed("--help") == []
     said = capsys.readouterr().out
     assert all(f"tamis {name}" in said for name in COMMANDS) and "tamis -m" in said
+    assert re.search(r"model +ace, chimes, gap", said) and re.search(
+        r"evaluation/dynamics +full, quick", said
+    )
+
+
+@pytest.mark.parametrize("words", [["--help"], ["report", "--help"]])
+def test_help_does_not_wait_for_large_libraries(words):
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print(sorted({'numpy', 'hydra', 'omegaconf', 'rich'} & sys.modules.keys())))\n"
+        "from tamis.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
 
 
 def test_short_forms_are_settings_of_the_sweep(typed):

@@ -108,6 +108,8 @@ def test_hydra_composes_each_choice_once(plan, counted):
 
 
 AWKWARD = {
+    "whole numbers, as Hydra reads them": [("seed.split", "0"), ("seed.select", "-7"), ("seed.fit", "12")],
+    "what only looks like one": [("model.n_folds", "3"), ("seed.fit", "0012")],
     "a choice that chooses in another group": [("pruner", "random")],
     "and is contradicted, by what would be chosen without it": [("pruner", "random"), ("descriptor", "snap")],
     "in two groups": [("budget", "curve"), ("pruner", "keep_all"), ("model", "ace")],

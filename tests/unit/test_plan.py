@@ -107,7 +107,8 @@ def jobs_of(plan: Plan | None, *overrides: str, **more) -> list[Job]:
     grid, parser = Grid(**PLAIN | more), OverridesParser.create()
     given = parser.parse_overrides([f"{key}={value}" for key, value in grid.params.items()])
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        return composed_jobs(grid.trials(plan, given, parser.parse_overrides(list(overrides))))
+        trials = grid.trials(plan, given, parser.parse_overrides(list(overrides)))
+        return composed_jobs(trials, grid.blocks)
 
 
 def test_a_trial_is_what_the_command_line_would_run():
@@ -271,8 +272,7 @@ def test_matched_cutoffs_are_equal():
 
 
 def test_a_part_of_a_plan_is_chosen():
-    assert {block for block, _ in listed(PLAN, ["small"])} == {"small"}
-    part = listed(PLAN, (), {"model": ["ace", "gap"], "dataset.element": ["Mo"]})
+    part = listed(PLAN, {"model": ["ace", "gap"], "dataset.element": ["Mo"]})
     assert {pairs["model"] for _, pairs in part} == {"ace"} and len(part) == 10
 
 
@@ -283,15 +283,15 @@ def test_what_is_typed_chooses_a_part_of_a_plan():
 
 
 @pytest.mark.parametrize(
-    ("blocks", "only", "words"),
+    ("blocks", "typed_too", "words"),
     [
-        (["big"], {}, "no block big; it has large, small"),
-        ([], {"model": ["cae"]}, "no model=cae; it varies model over ace, gap, snap"),
+        (["big"], (), "no block big; it has a"),
+        ([], ("pruner=cur",), "no pruner=cur; it varies pruner over fps, random"),
     ],
 )
-def test_a_part_that_is_not_there_is_told(blocks, only, words):
+def test_a_part_that_is_not_there_is_told(blocks, typed_too, words):
     with pytest.raises(TamisError, match=words):
-        list(PLAN.trials(blocks, only))
+        jobs_of(FEW, *typed_too, blocks=blocks)
 
 
 def test_identity_leaves_its_argument_alone():
@@ -299,3 +299,15 @@ def test_identity_leaves_its_argument_alone():
     before = str(config)
     identity(config)
     assert str(config) == before
+
+
+def test_blocks_that_are_run_one_after_the_other_share_their_trials():
+    """A trial of two blocks is the same trial, whichever is asked for, and however each says it."""
+    sets = {"a": [{"pruner": "random", "descriptor": "soap"}], "b": [{"pruner": "random"}]}
+    block = {"seeds": 2, "product": {"model": ["snap"]}}
+    plan = Plan(sets, {"a": block | {"sets": ["a"]}, "b": block | {"seeds": 3, "sets": ["b"]}}, chunk=5)
+    whole = {job.name: job for job in jobs_of(plan)}
+    parts = {name: jobs_of(plan, blocks=[name]) for name in ("a", "b")}
+    assert [job.name for job in parts["a"]] == [job.name for job in parts["b"]][:2]
+    assert {job.name for one in parts.values() for job in one} == whole.keys() and len(whole) == 3
+    assert all(job == whole[job.name] for one in parts.values() for job in one)

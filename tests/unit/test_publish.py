@@ -1,6 +1,5 @@
 """Records reach MLflow once each, whatever was there, half there, or there twice."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from tamis.records.record import COMPLETE, FAILED, RECORD_FILE, RUNNING, SKIPPED
 from tamis.sweeps import publish
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.publish import Publisher, send_single
+from tamis.sweeps.running import set_aside
 from tamis.tracking import Tracker
 from tamis.tracking.content import ID
 
@@ -299,23 +299,8 @@ def test_each_group_has_its_metric_whatever_it_is_called(trackers, tmp_path):
     assert sorted(found.values()) == list(range(len(GROUPS)))
     assert run.data.metrics["error"] == 0.0
     assert sum(key.startswith("per_group.") for key in run.data.params) == len(GROUPS)
-    assert json.loads(run.data.tags["tamis.names"])["surface:28110:29"] == "surface(110)"
+    assert run.data.metrics["test/force_mae_eV_per_A/surface:28110:29"] == 0.0
     assert not send_single(trackers[0], folder)
-
-
-def test_what_mlflow_refuses_costs_nothing_else(trackers, tmp_path, monkeypatch, caplog):
-    one = record(0)
-    one.metrics["bad"] = 1.0
-    one.save(tmp_path / "7")
-    monkeypatch.setattr(
-        "tamis.tracking.content.mlflow_keys", lambda names: {n: n.replace("bad", "(bad)") for n in names}
-    )
-    trackers[0].write(one, tmp_path / "7")
-    (run,) = runs(trackers[0])
-    assert run.info.status == "FINISHED"
-    assert run.data.metrics == {"error": 0.0}
-    assert run.data.tags["tamis.left_out"] == "(bad)"
-    assert "(bad)" in caplog.text
 
 
 def test_more_parameters_than_one_call_takes(trackers, tmp_path):
@@ -352,3 +337,21 @@ def test_a_database_is_whole_or_not_there_whenever_its_maker_is_killed(tmp_path)
     tracker = Tracker(uri, tmp_path, "tamis")
     assert not tracker.children(tracker.open_parent("a", "a", {}))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.lock"]
+
+
+def test_runs_of_trials_that_are_run_again_elsewhere_are_deleted(sweep, trackers):
+    """A search repeats a trial that was cut under another number; what tamis sync sent of it meanwhile goes."""
+    published(sweep, trackers[0])
+    set_aside(sweep.path / "1")
+    assert published(sweep, trackers[0]) == (0, 2, 0)
+    check(sweep, trackers[0])
+
+
+def test_records_that_were_read_before_are_not_read_again(sweep, trackers, monkeypatch):
+    published(sweep, trackers[0])
+    known = {name: sweep.record(name).id for name in ("0", "1", "2")}
+    read = []
+    monkeypatch.setattr(SweepFolder, "record", lambda self, name: read.append(name))
+    with Publisher(trackers[0], sweep, sweep.sweep(), known) as publisher:
+        pass
+    assert publisher.n_there == 3 and read == ["3", "4"]

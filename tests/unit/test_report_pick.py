@@ -1,6 +1,7 @@
 """Picking the smallest training set that is good enough, and comparing runs."""
 
 import json
+import re
 from pathlib import Path
 
 import ase.io
@@ -15,7 +16,7 @@ from tamis.analysis.trials import find_trials, read_trials
 from tamis.commands import compare
 from tamis.commands import pick as pick_command
 from tamis.commands.compare import compare_runs
-from tamis.commands.pick import Wish, pick, typical, weigh, write_pick
+from tamis.commands.pick import Wish, on_one_ground, pick, typical, weigh, write_pick
 from tamis.core.errors import TamisError
 from tamis.parts import NO_TRIAL
 from tamis.records.record import read_record
@@ -178,11 +179,24 @@ def test_a_set_that_comes_out_otherwise_than_it_was_is_refused(curve, tmp_path):
         write_pick(pick(found), found, WISH, tmp_path / "picked")
 
 
-def test_the_command_refuses_several_data_sets(tmp_path, capsys):
-    write_trial(tmp_path / "0")
-    write_trial(tmp_path / "1", element="Mo")
+def test_one_of_several_data_sets_and_settings_is_chosen(tmp_path, capsys):
+    """The usual setting has the name of its data set alone, which others have in theirs."""
+    whole_and_half(tmp_path / "usual", 1.04)
+    write_trial(tmp_path / "matched", model_r_cut=4.0, fractions=(1.0,))
+    write_trial(tmp_path / "other", element="Mo", fractions=(1.0,))
     assert typed(pick_command, tmp_path) == 1
-    assert "several data sets (mlearn Mo; mlearn Si)" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    names = re.findall(r"--data '?(.+?)'?$", said, re.M)
+    assert "of 3 data sets or settings" in said and {"mlearn Mo", "mlearn Si"} < set(names)
+    points = results_of(read_trials(find_trials([tmp_path]))).points
+    for name in names:
+        assert {point.ground.name for point in on_one_ground(points, name)} == {name}
+    assert {point.ground.name for point in on_one_ground(points, "r_cut")} == set(names) - {
+        "mlearn Mo",
+        "mlearn Si",
+    }
+    assert typed(pick_command, tmp_path, "--data", "mlearn") == 1
+    assert "--data 'mlearn' fits 3 of them" in capsys.readouterr().err
 
 
 # comparing

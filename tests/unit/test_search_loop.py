@@ -1,6 +1,7 @@
 """The loop of a search: what Optuna is told, what is run again, what ends it; trials compute a number at once."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -234,6 +235,16 @@ def test_a_record_that_was_left_is_told(tmp_path):
     assert len(study.trials) == 12
 
 
+def test_jobs_of_a_trial_that_is_run_again_count_no_more(tmp_path):
+    """One of two jobs had ended: its record is set aside, so that MLflow has no run of it beside the repetition."""
+    killed(tmp_path, 3, repeat={"draw": [10, 20]})
+    shutil.copytree(tmp_path / "0" / "0", tmp_path / "3" / "0")
+    toy = Toy(tmp_path, repeat={"draw": [10, 20]})
+    toy.search.settle()
+    assert "3/0" not in toy.folder.names() and (tmp_path / "3/0/earlier_1.json").exists()
+    check_whole(toy.run(), 12)
+
+
 def test_a_trial_that_kills_its_command_again_and_again_fails(tmp_path):
     numbers = [0]
     for _ in range(3):
@@ -331,6 +342,7 @@ def test_commands_that_share_a_study_stop_at_the_total(tmp_path, storage, monkey
     def work(name: str) -> None:
         toy = Toy(tmp_path / name, storage=storage, n_trials=30, stream=[ord(name)])
         with toy.folder.alone():
+            toy.search.settle()
             toy.search.run()
 
     open_first = Toy(tmp_path / "c", storage=storage, n_trials=30)

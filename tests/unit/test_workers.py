@@ -1,7 +1,7 @@
 """Workers of sweeps: what a job leaves, also where its process dies, and what launchers hand in."""
 
 import os
-from concurrent.futures import as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,16 @@ from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
 from tamis.core.resolvers import register_resolvers
 from tamis.records.record import COMPLETE, FAILED, read_record
+from tamis.sweeps import execute
 from tamis.sweeps.composing import Composer
+from tamis.sweeps.execute import run_jobs
+from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job
 from tamis.sweeps.on_dask import _ask
+from tamis.sweeps.publish import Publisher
 from tamis.sweeps.running import ALLOWED_DEATHS, RUNNING_FOLDER, leave_failure, run_job, set_aside
-from tamis.sweeps.workers import InThisProcess, WorkerDiedError, workers_of
+from tamis.sweeps.waiting import Rows, Waiting
+from tamis.sweeps.workers import InThisProcess, WorkerDiedError, Workers, workers_of
 
 QUEUES = {
     "dask_slurm": ("sbatch", "#SBATCH --mem="),
@@ -104,6 +109,69 @@ def test_only_launchers_with_workers_have_them():
 
     with workers_of(Elsewhere()) as workers:
         assert workers is None
+
+
+def jobs_of(config: dict, n: int, prefix: str = "job", **more) -> list[Job]:
+    return [
+        Job(f"{prefix}{i}", (), {**config, "seed": {**config["seed"], "select": i}} | more) for i in range(n)
+    ]
+
+
+class Threads(Workers):
+    """Two workers in threads of this process, which count what is under way."""
+
+    n = 2
+
+    def __init__(self) -> None:
+        self.pool, self.under_way, self.most = ThreadPoolExecutor(self.n), 0, 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        return self.pool.submit(fn, *args, **kwargs)
+
+    def listening(self, listen):
+        raise NotImplementedError
+
+
+def test_a_few_jobs_are_under_way_for_each_worker_and_the_others_wait(config, tmp_path):
+    workers, jobs = Threads(), jobs_of(config, 12, validation_fraction=1.5)  # which fails at once
+    ended = []
+    for job in execute._ended(jobs, tmp_path, workers):
+        workers.under_way -= 1
+        ended.append(job.name)
+    assert sorted(ended) == sorted(job.name for job in jobs)
+    assert workers.n < workers.most <= execute.AHEAD * workers.n + 1, (
+        "and the rows, which are counted as well"
+    )
+
+
+def test_rows_come_before_the_trials_that_need_them(config):
+    other = {**config["model"], "n_folds": 3}
+    waiting = Waiting([*jobs_of(config, 2, "a"), *jobs_of(config, 1, "b", model=other)])
+    first, second = waiting.next(5)
+    assert isinstance(first, Rows) and isinstance(second, Rows) and not waiting.next(1)
+    assert waiting.made(second, well=True) == [] and [job.name for job in waiting.next(5)] == ["b0"]
+    assert [job.name for job in waiting.made(first, well=False)] == ["a0", "a1"] and not waiting
+
+
+@pytest.mark.slow
+def test_rows_that_kill_their_workers_are_begun_a_few_times_and_their_trials_fail(config, tmp_path):
+    notes = tmp_path / "notes"
+    deadly = {"_target_": "tests.deadly.Deadly", "notes": str(notes), "elements": ["Si"]}
+    jobs = [*jobs_of(config, 2, "good"), *jobs_of(config, 3, "bad", dataset=deadly)]
+    folder = SweepFolder(tmp_path / "sweep")
+    folder.path.mkdir()
+    local = launcher("dask", tmp_path, "hydra.launcher.cluster.n_workers=1")
+    with Publisher(None, folder, Sweep("deadly")) as publisher:
+        run_jobs(jobs, folder, local, publisher)
+    records = {job.name: folder.record(job.name) for job in jobs}
+    assert {name: one.status for name, one in records.items()} == {
+        **dict.fromkeys(("good0", "good1"), COMPLETE),
+        **dict.fromkeys(("bad0", "bad1", "bad2"), FAILED),
+    }
+    assert "died 4 times" in records["bad2"].reason
+    assert len(notes.read_text().splitlines()) == ALLOWED_DEATHS + 1
 
 
 def die_unless_told(path: Path) -> int:

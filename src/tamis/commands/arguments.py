@@ -10,12 +10,13 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from omegaconf import OmegaConf
+from typing import TYPE_CHECKING
 
 from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
-from tamis.report.links import UI
+
+if TYPE_CHECKING:
+    from tamis.report.links import Links
 
 
 def set_help(parser: argparse.ArgumentParser, description: str, *examples: str) -> None:
@@ -38,9 +39,20 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
 
 def add_tracking(parser: argparse.ArgumentParser) -> None:
     """Addresses of MLflow, for links to the trials' runs."""
-    uri = OmegaConf.load(config_folder() / "config.yaml").tracking.uri
-    parser.add_argument("--tracking", default=uri, metavar="URI", help="of MLflow; default: %(default)s")
-    parser.add_argument("--ui", default=UI, metavar="URL", help="where mlflow ui runs; default: %(default)s")
+    parser.add_argument("--tracking", metavar="URI", help="of MLflow; default: that of the configuration")
+    parser.add_argument(
+        "--ui", metavar="URL", help="where mlflow ui runs; default: port 5000 of this machine"
+    )
+
+
+def links_of(arguments: argparse.Namespace) -> Links:
+    """The runs that ``add_tracking``'s arguments lead to."""
+    from omegaconf import OmegaConf  # help is shown without
+
+    from tamis.report.links import UI, read_links
+
+    uri = arguments.tracking or OmegaConf.load(config_folder() / "config.yaml").tracking.uri
+    return read_links(uri, arguments.ui or UI)
 
 
 def percent(text: str) -> float:

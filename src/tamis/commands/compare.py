@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from tamis.commands.arguments import add_tracking, new_name, set_help
+from tamis.commands.arguments import add_tracking, links_of, new_name, set_help
 from tamis.core import metrics as named
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
@@ -15,7 +15,7 @@ from tamis.core.flatten import flatten
 from tamis.records.record import RECORD_FILE, TrialRecord, read_record
 from tamis.report.document import Cell, Document, Paragraph, Row, Section, Table, number
 from tamis.report.html import to_html
-from tamis.report.links import Links, read_links
+from tamis.report.links import Links
 from tamis.report.terminal import console_of, show
 from tamis.tracking.content import NO_PARAMS
 
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print and write the page; returns the exit status."""
-    links = read_links(arguments.tracking, arguments.ui)
+    links = links_of(arguments)
     document = compare_runs([_folder(one, links) for one in arguments.runs], links)
     out = new_name(arguments.out)
     write_atomically(out, to_html(document).encode())

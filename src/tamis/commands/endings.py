@@ -8,14 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
-from tamis.core.config_errors import explain, raised_by_hydra
-from tamis.core.errors import TamisError
 from tamis.core.interrupts import remember_interrupts
 from tamis.core.messages import print_failure
-from tamis.core.names import said_of
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
@@ -30,20 +24,12 @@ def in_a_sentence(interrupted: str = "nothing that was there is changed") -> Ite
     except BrokenPipeError:  # whoever reads the output, such as head, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (HydraException, OmegaConfBaseException, TamisError, OSError) as error:
-        print_failure(explain(error))
-        sys.exit(1)
     except Exception as error:
-        if reason := said_of(error):
-            print_failure(reason)
-            sys.exit(1)
-        if isinstance(error.__cause__, OSError):  # logging says "Unable to configure handler" for a full disk
-            print_failure(explain(error.__cause__))
-            sys.exit(1)
-        if not raised_by_hydra(error):
+        from tamis.core.config_errors import sentence  # hydra, which most commands do without
+
+        if not (reason := sentence(error)):
             raise
-        reason = str(error) or type(error).__name__
-        print_failure(f"what was typed is not understood ({reason}); write group=choice and key=value")
+        print_failure(reason)
         sys.exit(1)
     except KeyboardInterrupt:
         print_failure(f"interrupted; {interrupted}")

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from rich.console import Console
@@ -49,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         help_text = f"{what}; default: %(default)s"
         parser.add_argument(f"--{name}", type=kind, default=default, metavar="NUMBER", help=help_text)
+    parser.add_argument(
+        "--data",
+        default="",
+        metavar="NAME",
+        help="data set and setting, or a part of that, if there are several",
+    )
     parser.add_argument("--model", default="", help="name of a model; default: the best of all")
     parser.add_argument(
         "--out", type=Path, default=Path("picked"), metavar="DIR", help="new folder; default: %(default)s"
@@ -117,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Pick and write; returns the exit status."""
     wish = Wish(**{one.name: getattr(arguments, one.name) for one in fields(Wish)})
     points = results_of(read_trials(find_trials(arguments.folders))).points
-    _check_ground(points)
+    points = on_one_ground(points, arguments.data)
     candidates = weigh([p for p in points if arguments.model in ("", p.model)], wish)
     out = new_name(arguments.out)
     text = write_pick(pick(candidates), candidates, wish, out)
@@ -127,14 +134,28 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_ground(points: Sequence[Point]) -> None:
+def on_one_ground(points: Sequence[Point], wanted: str) -> list[Point]:
+    """The points of the data set and setting that is called ``wanted``, or alone has that in its name; "": of the only.
+
+    Raises
+    ------
+    TamisError : there is none, or there are several.
+    """
     grounds = sorted({point.ground.name for point in points})
     if not grounds:
         raise TamisError("no trial is complete: there is nothing to pick from")
-    if len(grounds) > 1:
-        raise TamisError(
-            f"the trials are of several data sets ({'; '.join(grounds)}); give the folders of one"
+    found = [wanted] if wanted in grounds else [name for name in grounds if wanted in name]
+    if len(found) != 1:
+        which = (
+            f"--data {wanted!r} fits {len(found)} of them"
+            if wanted
+            else "errors on one say nothing of another"
         )
+        listed = "".join(f"\n  --data {quote(name)}" for name in grounds)
+        raise TamisError(
+            f"the trials are of {len(grounds)} data sets or settings, and {which}; choose one:{listed}"
+        )
+    return [point for point in points if point.ground.name == found[0]]
 
 
 def weigh(points: Sequence[Point], wish: Wish) -> list[Candidate]:

@@ -6,23 +6,14 @@ import argparse
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+from tamis.commands.arguments import add_folders, add_tracking, appears_whole, links_of, new_name, set_help
 
-from tamis.analysis.arms import results_of
-from tamis.analysis.coverage import KeptSets
-from tamis.analysis.protocol import read_protocol
-from tamis.analysis.trials import find_trials, read_trials
-from tamis.commands.arguments import add_folders, add_tracking, appears_whole, new_name, set_help
-from tamis.commands.selections import describe
-from tamis.report.context import Context, context_of
-from tamis.report.document import Document
-from tamis.report.files import write_document
-from tamis.report.links import Links, read_links
-from tamis.report.sections import curves, descriptors, front, physics, selections, trials, verdict
-from tamis.report.words import answer_words, description
-
-SECTIONS = (verdict, descriptors, curves, selections, physics, front, trials)
+if TYPE_CHECKING:
+    from tamis.report.context import Context
+    from tamis.report.document import Document
+    from tamis.report.links import Links
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,8 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make and write the report; returns the exit status."""
+    from rich.console import Console  # these take seconds, and help is shown without
+
+    from tamis.report.files import write_document
+
     out = new_name(arguments.out or arguments.folders[0] / "report")
-    links = read_links(arguments.tracking, arguments.ui)
+    links = links_of(arguments)
     console = Console(soft_wrap=True, highlight=False)
     context, document = make_report(arguments.folders, links, arguments.title, not arguments.no_coverage)
     with appears_whole(out) as scratch:
@@ -61,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _answers(context: Context) -> list[str]:
     """The answers of the protocol, or else how own and others compare, for the terminal."""
+    from tamis.report.words import answer_words, description
+
     if context.protocol is not None:
         return [answer_words(answer, context.protocol) for answer in context.answers]
     return [next(iter(description(comparison))) for comparison in context.forces.values()]
@@ -70,14 +67,24 @@ def make_report(
     folders: Sequence[Path], links: Links, title: str = "", with_coverage: bool = False
 ) -> tuple[Context, Document]:
     """Read the trials below ``folders`` and put their report together."""
+    from tamis.analysis.arms import results_of
+    from tamis.analysis.coverage import KeptSets
+    from tamis.analysis.protocol import read_protocol
+    from tamis.analysis.trials import find_trials, read_trials
+    from tamis.commands.selections import describe
+    from tamis.report.context import context_of
+    from tamis.report.document import Document
+    from tamis.report.sections import curves, descriptors, front, physics, selections, trials, verdict
+
     found = read_trials(find_trials(folders))
     protocol = read_protocol(folders)
     kept_sets = describe(found) if with_coverage else KeptSets()
     context = context_of(results_of(found), links, protocol, kept_sets)
+    sections = (verdict, descriptors, curves, selections, physics, front, trials)
     today = f"{datetime.now():%Y-%m-%d %H:%M}"
     document = Document(
         title or f"Training sets pruned in descriptor space: {', '.join(f.resolve().name for f in folders)}",
         f"Made on {today} from {len(found)} trials in {', '.join(map(str, folders))}.",
-        [module.section(context) for module in SECTIONS],
+        [module.section(context) for module in sections],
     )
     return context, document

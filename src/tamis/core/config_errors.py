@@ -8,9 +8,23 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from tamis.core.errors import DataError
-from tamis.core.names import printable
+from tamis.core.errors import DataError, TamisError
+from tamis.core.names import printable, said_of
 from tamis.core.suggestions import suggest, unknown_setting
+
+
+def sentence(error: Exception) -> str:
+    """What a user is told of an error; empty where it is a fault of the program, which needs its traceback."""
+    if isinstance(error, HydraException | OmegaConfBaseException | TamisError | OSError):
+        return explain(error)
+    if reason := said_of(error):
+        return reason
+    if isinstance(error.__cause__, OSError):  # logging says "Unable to configure handler" for a full disk
+        return explain(error.__cause__)
+    if not raised_by_hydra(error):
+        return ""
+    reason = str(error) or type(error).__name__
+    return f"what was typed is not understood ({reason}); write group=choice and key=value"
 
 
 def explain(error: Exception) -> str:

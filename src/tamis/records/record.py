@@ -245,12 +245,13 @@ def read_record_file(path: Path) -> TrialRecord:
     except OSError as error:
         raise TamisError(f"cannot read {path} ({error.strerror}); name the folder of a trial") from error
     from pydantic import ValidationError
+    from pydantic_core import from_json
 
     try:
         record: TrialRecord = _adapter(TrialRecord).validate_json(data)
         if record.status == COMPLETE:
             _adapter(_Complete).validate_json(data)
-        missing = {one.name for one in fields(TrialRecord)} - json.loads(data).keys()
+        missing = {one.name for one in fields(TrialRecord)} - from_json(data, cache_strings="keys").keys()
         wrong = f"it has no {', '.join(sorted(missing))}" if missing else ""
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tamis.analysis.arms import BASELINES, Point, results_of
 from tamis.analysis.averages import average
@@ -22,31 +23,46 @@ if TYPE_CHECKING:
 QUANTITIES = {ENERGY_MAE: "energy MAE (meV/atom)", FORCE_MAE: "force MAE (eV/Å)"}
 SIZE = (5.2, 3.8)
 """Inches of a panel."""
+CHOICES = ("model", "pruner", "descriptor")
 HAVE_A_COLUMN = ("model=", "pruner=", "descriptor=", "budget=", "budget.", "seed.")
+Names = tuple[str, ...]
 
 
-def write_table(records: Sequence[TrialRecord], path: Path) -> None:
-    """One CSV line a point of a complete trial: choices, what else was varied, seeds, and all metrics."""
-    everywhere = set.intersection(*(set(record.overrides) for record in records))
-    complete = [record for record in records if record.status == COMPLETE]
-    names = sorted({name for record in complete for point in record.curve for name in point.metrics})
-    text = io.StringIO()
-    writer = csv.writer(text)
-    choices = ("model", "pruner", "descriptor")
-    writer.writerow([*choices, "own", "setting", "budget", "seed.split", "seed.select", *names])
-    for record in complete:
-        seed = record.config["seed"]
-        varied = [o for o in record.overrides if o not in everywhere and not o.startswith(HAVE_A_COLUMN)]
-        words = [
-            *(record.config["choices"][one] for one in choices),
-            bool(record.own),
-            " ".join(sorted(varied)),
-        ]
-        budget = json.dumps(record.config["budget"], sort_keys=True)
+class PointTable:
+    """One CSV line a point of a complete trial: choices, what else was varied, seeds, and all metrics.
+
+    Of each record it keeps the numbers alone, and the names of the metrics once for all points that have the same.
+    """
+
+    def __init__(self) -> None:
+        self._everywhere: set[str] | None = None
+        self._lines: list[tuple[list[Any], list[str], list[Any], Names, array[float]]] = []
+        self._names: dict[Names, Names] = {}
+
+    def add(self, record: TrialRecord) -> None:
+        """Add the points of a trial, if it is complete."""
+        typed = set(record.overrides)
+        self._everywhere = typed if self._everywhere is None else self._everywhere & typed
+        if record.status != COMPLETE:
+            return
+        seed, budget = record.config["seed"], json.dumps(record.config["budget"], sort_keys=True)
+        first = [*(record.config["choices"][one] for one in CHOICES), bool(record.own)]
+        varied = sorted(one for one in record.overrides if not one.startswith(HAVE_A_COLUMN))
         for i, point in enumerate(record.curve):
-            numbers = [point.metrics.get(name, "") for name in names]
-            writer.writerow([*words, f"{budget}, point {i}", seed["split"], seed["select"], *numbers])
-    write_atomically(path, text.getvalue().encode())
+            names = self._names.setdefault(tuple(point.metrics), tuple(point.metrics))
+            last = [f"{budget}, point {i}", seed["split"], seed["select"]]
+            self._lines.append((first, varied, last, names, array("d", point.metrics.values())))
+
+    def write(self, path: Path) -> None:
+        """Write the table, with a column for each metric that a point has."""
+        every, text = sorted({name for names in self._names for name in names}), io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow([*CHOICES, "own", "setting", "budget", "seed.split", "seed.select", *every])
+        for first, varied, last, names, values in self._lines:
+            setting = " ".join(one for one in varied if one not in (self._everywhere or ()))
+            metrics = dict(zip(names, values, strict=True))
+            writer.writerow([*first, setting, *last, *(metrics.get(name, "") for name in every)])
+        write_atomically(path, text.getvalue().encode())
 
 
 def draw_curves(points: Sequence[Point], path: Path, title: str) -> None:
@@ -93,6 +109,8 @@ def _draw_panel(ax: Axes, points: Sequence[Point], name: str, names: Sequence[st
 def leave_curve(record: TrialRecord, folder: Path) -> None:
     """Write a table and a figure of a learning curve into a trial's folder, where the trial is one."""
     if len(record.curve) > 1 and record.status == COMPLETE:
-        write_table([record], folder / "curve.csv")
+        table = PointTable()
+        table.add(record)
+        table.write(folder / "curve.csv")
         points = results_of(trials_of({folder: record})).points
         draw_curves(points, folder / "curve.png", "test errors against atoms kept")

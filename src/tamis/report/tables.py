@@ -13,6 +13,7 @@ from rich.markup import escape
 from tamis.analysis.arms import BASELINES, Ground, Point
 from tamis.analysis.averages import AVERAGE, alike, average
 from tamis.analysis.matrix import Matrix, matrices
+from tamis.analysis.trials import Trial
 from tamis.core import metrics as names
 from tamis.core.messages import in_one_line, print_failure
 from tamis.core.names import printable
@@ -143,16 +144,16 @@ def _value_of_error(error: str | None, metrics: Mapping[str, float]) -> str:
 
 
 def print_sweep(
-    records: Mapping[str, TrialRecord], points: Sequence[Point], folder: Path, tracking_uri: str | None
+    trials: Mapping[str, Trial], points: Sequence[Point], folder: Path, tracking_uri: str | None
 ) -> None:
     """Results of a sweep: one row a combination of choices and budget, averaged over seeds.
 
-    records : by the name of the trial's folder. points : of all of them.
+    trials : by the name of the folder. points : of all of them.
     tracking_uri : None where nothing went to MLflow.
     """
     console = console_of()
-    counts = Counter(record.status for record in records.values())
-    for read_as in sorted({record.dataset.read_as for record in records.values()} - {""}):
+    counts = Counter(trial.status for trial in trials.values())
+    for read_as in sorted({trial.dataset.read_as for trial in trials.values()} - {""}):
         console.print(f"data: {escape(printable(read_as))}", highlight=False, soft_wrap=True)
     if points:
         table = sweep_table(points)
@@ -161,7 +162,7 @@ def print_sweep(
             show(matrix_table(matrix, about), console)
     present = [status for status in (COMPLETE, FAILED, INTERRUPTED, SKIPPED, RUNNING) if counts[status]]
     console.print(", ".join(_coloured(s, f"{counts[s]} {s}") for s in present), highlight=False)
-    for reason, failed in _failures(records).items():
+    for reason, failed in _failures(trials).items():
         shown = f"{', '.join(failed[:5])}{', ...' if len(failed) > 5 else ''}"
         console.print(f"  failed ({shown}): {escape(reason)}", highlight=False, soft_wrap=True)
     files = " (results.csv, errors.png)" if counts[COMPLETE] else ""
@@ -172,12 +173,12 @@ def print_sweep(
         console.print(f"browse: {escape(command)}", highlight=False, soft_wrap=True)
 
 
-def _failures(records: Mapping[str, TrialRecord]) -> dict[str, list[str]]:
+def _failures(trials: Mapping[str, Trial]) -> dict[str, list[str]]:
     """Reasons, each with the names of the trials that failed for it; those of the most trials first, at most five."""
     found: dict[str, list[str]] = {}
-    for name, record in records.items():
-        if record.status == FAILED:
-            found.setdefault(in_one_line(record.reason), []).append(name)
+    for name, trial in trials.items():
+        if trial.status == FAILED:
+            found.setdefault(in_one_line(trial.reason), []).append(name)
     return dict(sorted(found.items(), key=lambda item: -len(item[1]))[:5])
 
 

@@ -26,15 +26,19 @@ from omegaconf.errors import OmegaConfBaseException
 from tamis.core.conf_folder import config_folder
 from tamis.core.config_check import check_config
 from tamis.core.errors import TamisError
-from tamis.parts import GROUPS, NO_TRIAL, effective, resolved
+from tamis.parts import GROUPS, NO_TRIAL, check_settings, effective, plain, resolved
 
 Overrides = tuple[tuple[str, str], ...]
 
 KEY = re.compile(r"\w+(\.\w+)*")
 """What a plain override sets: no package, no list index, nothing added or deleted."""
+WHOLE = re.compile(r"0|-?[1-9]\d*")
+"""What Hydra reads as a whole number, at least."""
 ANYTHING = re.compile(r"\$\{(?!tamis\.(?:times|by|of_data):)[^:{}]*(?::|\$\{)")
 """An interpolation that may name any node: by a resolver that need not be a function of its arguments, or a name that
 is itself worked out."""
+SPECIAL = re.compile(r"\$\{|\?\?\?|_target_")
+"""In a node as JSON: it has to be worked out, to be given, or to be checked."""
 OVERRIDE = re.compile(r"^\s*-\s*override\s+/?(\w+)", re.MULTILINE)
 """In a choice's defaults list: it chooses in another group."""
 
@@ -64,6 +68,7 @@ class Composer:
 
     def __init__(self, fixed: Sequence[str]) -> None:
         self.fixed = fixed
+        self._parser = OverridesParser.create()
         self._parts: dict[Overrides, Part] = {}
         self._values: dict[tuple[str, str], Any] = {}
         self._nodes: dict[str, Any] = {}
@@ -128,8 +133,10 @@ class Composer:
         return True
 
     def _value(self, key: str, text: str) -> Any:
+        if WHOLE.fullmatch(text):  # a seed, say: Hydra's parser takes a millisecond
+            return int(text)
         if (key, text) not in self._values:
-            (override,) = OverridesParser.create().parse_overrides([f"{key}={text}"])
+            (override,) = self._parser.parse_overrides([f"{key}={text}"])
             if override.is_sweep_override():
                 raise UnsuitedError(key)
             self._values[key, text] = override.value()
@@ -154,17 +161,17 @@ class Composer:
         named = {name: _named(node, nodes) for name, node in nodes.items()}
         around = {name: _closure(name, named) for name in nodes}
         keys = {name: json.dumps([name, *(texts[one] for one in around[name])]) for name in nodes}
-        new = [name for name, key in keys.items() if key not in self._nodes]
-        alone = [name for name in new if name != "seed" and isinstance(nodes[name], dict)]
-        if alone != new:  # the others are checked in the whole
-            whole = resolved(OmegaConf.create(dict(nodes)))
-            self._nodes |= {keys[name]: value for name, value in whole.items()}
-        else:
-            for name in new:
+        for name, key in keys.items():
+            if key not in self._nodes and not SPECIAL.search(texts[name]):
+                self._nodes[key] = nodes[name]
+            elif key not in self._nodes:
                 config = OmegaConf.create({one: nodes[one] for one in around[name]})
-                check_config(config[name], f"{name}.")
-                self._nodes[keys[name]] = OmegaConf.to_container(config[name], resolve=True)
-        return {name: self._nodes[key] for name, key in keys.items()}
+                if isinstance(config[name], DictConfig):
+                    check_config(config[name], f"{name}.")
+                self._nodes[key] = plain(config, resolve=True)[name]
+        found = {name: self._nodes[key] for name, key in keys.items()}
+        check_settings(found)
+        return found
 
 
 def composed_whole(overrides: Sequence[str]) -> dict[str, Any]:

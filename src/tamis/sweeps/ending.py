@@ -9,27 +9,32 @@ from rich.console import Console
 
 from tamis.analysis.arms import results_of
 from tamis.analysis.averages import AVERAGE
-from tamis.analysis.trials import trials_of
+from tamis.analysis.trials import Shared, Trial, trial_of
 from tamis.core.errors import TamisError
-from tamis.records.record import COMPLETE, Status
-from tamis.report.curves import draw_curves, write_table
+from tamis.records.record import COMPLETE
+from tamis.report.curves import PointTable, draw_curves
 from tamis.report.tables import print_sweep
 from tamis.sweeps.folder import SweepFolder
 
 
-def print_end(folder: SweepFolder, config: DictConfig) -> dict[str, Status]:
+def print_end(folder: SweepFolder, config: DictConfig) -> dict[str, str]:
     """Write ``results.csv`` and ``errors.png``, print the sweep's table, and return the statuses by name."""
-    records = {name: record for name in folder.names() if (record := folder.record(name))}
-    points = results_of(trials_of({folder.path / name: record for name, record in records.items()})).points
+    trials: dict[str, Trial] = {}
+    shared, table = Shared(), PointTable()
+    for name in folder.names():  # ten thousand records as a whole take a gigabyte
+        if (record := folder.record(name)) is not None:
+            trials[name] = trial_of(record, folder.path / name, shared)
+            table.add(record)
+    points = results_of([*trials.values()]).points
     if points:
-        write_table([*records.values()], folder.path / "results.csv")
+        table.write(folder.path / "results.csv")
         draws = len({point.seeds[:2] for point in points})
         title = f"{AVERAGE} and range over {draws} seeds" if draws > 1 else "1 seed: no verdict"
         draw_curves(points, folder.path / "errors.png", f"test errors, {title}")
-    print_sweep(records, points, folder.path, None if config.tracking is None else config.tracking.uri)
-    if any(record.status == COMPLETE for record in records.values()):
+    print_sweep(trials, points, folder.path, None if config.tracking is None else config.tracking.uri)
+    if any(trial.status == COMPLETE for trial in trials.values()):
         say_next(folder.path)
-    return {name: record.status for name, record in records.items()}
+    return {name: trial.status for name, trial in trials.items()}
 
 
 def refuse_failures(n_failed: int, n: int) -> None:

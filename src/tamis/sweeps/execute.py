@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from itertools import compress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -22,13 +20,15 @@ from tamis.core.messages import in_one_line
 from tamis.core.names import quoted
 from tamis.core.progress import progress, told_if_slow
 from tamis.records.record import FAILED, TrialRecord
-from tamis.report.curves import leave_curve
 from tamis.sweeps.folder import SweepFolder
 from tamis.sweeps.job import Job
 from tamis.sweeps.publish import Publisher
-from tamis.sweeps.running import leave_failure, make_rows, run_job, set_aside
+from tamis.sweeps.running import leave_failure, make_rows, run_job
+from tamis.sweeps.waiting import Rows, Waiting
 from tamis.sweeps.workers import InThisProcess, WorkerDiedError, Workers, workers_of
 
+AHEAD = 2
+"""Jobs under way for each worker: while one runs, the next is there."""
 MOST_REASONS = 5
 """Different reasons of failures that are told while a sweep runs; all are in the records."""
 TELL_EVERY_S = 60.0
@@ -38,78 +38,56 @@ def run_jobs(jobs: Sequence[Job], folder: SweepFolder, launcher: Launcher, publi
     """Run ``jobs`` wherever the launcher runs them; each leaves its folder, and is published."""
     if not jobs:
         return
-    for job in jobs:
-        if folder.record(job.name) is not None:  # one that failed, or was cut
-            set_aside(folder.path / job.name)
     teller = Teller(len(jobs), Console(highlight=False, soft_wrap=True))
     with workers_of(launcher) as workers, progress("trials", len(jobs)) as advance:
         ended = (
             _through_hydra(jobs, folder, launcher) if workers is None else _ended(jobs, folder.path, workers)
         )
         for job in ended:
-            record = folder.record(job.name)
-            if record is not None and job.config["artifacts"]:
-                leave_curve(record, folder.path / job.name)
             publisher.publish(job.name)
-            teller.tell(job, record)
+            teller.tell(job, folder.record(job.name))
             advance(1)
 
 
 def _ended(jobs: Sequence[Job], folder: Path, workers: Workers) -> Iterator[Job]:
-    """The jobs as they end.
+    """The jobs as they end; a few for each worker are under way, the others wait here.
 
     Rows of a model and values of a descriptor are made by one worker before the trials that need them begin: workers
-    would make the same rows at the same time. Trials whose rows are there run meanwhile.
+    would make the same rows at the same time. Trials whose rows are there run meanwhile. Rows that killed each of their
+    workers would kill those of their trials, too, which fail for it.
     """
     if isinstance(workers, InThisProcess):  # runs a job within ``submit``
         for job in jobs:
             workers.submit(run_job, job, folder).result()
             yield job
         return
+    waiting, running = Waiting(jobs), dict[Future[Any], Job | Rows]()
     results: SimpleQueue[Future[Any]] = SimpleQueue()
-    running: dict[Future[Any], Job | str] = {}
-
-    def submit(what: Job | str, future: Future[Any]) -> None:
-        running[future] = what
-        future.add_done_callback(results.put)
-
-    needs = {job.name: _needs(job) for job in jobs}
-    making = {need: (job, part) for job in jobs for part, need in needs[job.name].items()}
-    for need, (job, part) in sorted(making.items(), key=lambda item: item[1][1] != "model"):
-        submit(need, workers.submit(make_rows, job.config, part))
-    waiting = list(jobs)
-    telling = ExitStack()
-    telling.enter_context(told_if_slow("making the rows that trials share", 5.0))
-    while running:
-        future = results.get()
-        what = running.pop(future)
-        if isinstance(what, Job):
-            if isinstance(error := future.exception(), WorkerDiedError):
-                leave_failure(what, folder, str(error))
-            elif error is not None:
+    with ExitStack() as telling:
+        telling.enter_context(told_if_slow("making the rows that trials share", 5.0))
+        while waiting or running:
+            for what in waiting.next(AHEAD * workers.n - len(running)):
+                future = workers.submit(*_call(what, folder))
+                running[future] = what
+                future.add_done_callback(results.put)
+            future = results.get()
+            what, error = running.pop(future), future.exception()
+            if error is not None and not isinstance(error, WorkerDiedError):
                 raise error
-            yield what
-            continue
-        del making[what]  # what rows could not be made is told by their trials
-        if not making:
-            telling.close()
-        ready = [making.keys().isdisjoint(needs[job.name].values()) for job in waiting]
-        for job in compress(waiting, ready):
-            submit(job, workers.submit(run_job, job, folder))
-        waiting = [job for job, is_ready in zip(waiting, ready, strict=True) if not is_ready]
+            ended = [what] if isinstance(what, Job) else waiting.made(what, error is None)
+            for job in ended:
+                if error is not None:
+                    leave_failure(job, folder, str(error))
+                yield job
+            if not waiting.rows:
+                telling.close()
 
 
-def _needs(job: Job) -> dict[str, str]:
-    """What has to be made before a job runs: part of the configuration -> all that its rows depend on.
-
-    Rows of a model hold the values of its own descriptor.
-    """
-    config = job.config
-    where = {name: config[name] for name in ("dataset", "store")}
-    found = {"model": json.dumps([config["model"], where], sort_keys=True)}
-    if config["descriptor"] != config["model"].get("basis") and config["choices"]["descriptor"] != "none":
-        found["descriptor"] = json.dumps([config["descriptor"], where], sort_keys=True)
-    return found
+def _call(what: Job | Rows, folder: Path) -> tuple[Any, ...]:
+    """A function for a worker, and its arguments."""
+    if isinstance(what, Rows):
+        return make_rows, what.config, what.part, what.name, folder
+    return run_job, what, folder
 
 
 def _through_hydra(jobs: Sequence[Job], folder: SweepFolder, launcher: Launcher) -> Iterator[Job]:

@@ -7,7 +7,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ from tamis.core.locks import LOCK_FILE
 from tamis.core.messages import listed
 from tamis.core.secrets import redacted
 from tamis.parts import build_part
-from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record
+from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record, read_record_file
 from tamis.sweeps.job import Job, differences, identity
-from tamis.sweeps.running import RUNNING_FOLDER
+from tamis.sweeps.running import EARLIER_FILES, RUNNING_FOLDER
 
 SWEEP_FILE = "sweep.json"
 MOST_DIFFERENCES = 10
@@ -118,7 +118,7 @@ class SweepFolder:
         return replace(job, name=there[0]) if there else job
 
     def done(self, jobs: Iterable[Job], retry_failed: bool = False) -> dict[str, str]:
-        """Name -> status of the jobs that need not be run.
+        """Name -> record id of the jobs that need not be run.
 
         Raises
         ------
@@ -136,7 +136,7 @@ class SweepFolder:
                     f"{self.path / job.name} was run with other settings than this command gives "
                     f"({listed(unlike, MOST_DIFFERENCES)}); choose another hydra.sweep.dir, or set them back"
                 )
-            found[job.name] = str(record.status)
+            found[job.name] = record.id
             if record.dataset.fingerprint:
                 data[json.dumps(job.config["dataset"], sort_keys=True)] = job, record.dataset.fingerprint
         for job, fingerprint in data.values():
@@ -156,6 +156,18 @@ class SweepFolder:
 
     def names(self) -> list[str]:
         """Trials that have a record, 2 before 10; those of repeats as ``7/0``."""
-        paths = [*self.path.glob(f"[!.]*/{RECORD_FILE}"), *self.path.glob(f"[!.]*/[!.]*/{RECORD_FILE}")]
-        found = [path.parent.relative_to(self.path).as_posix() for path in paths]
+        found = [path.parent.relative_to(self.path).as_posix() for path in self._files(RECORD_FILE)]
         return sorted(found, key=lambda name: [(len(part), part) for part in name.split("/")])
+
+    def earlier_ids(self) -> set[str]:
+        """Ids of the records that were set aside (``running.set_aside``), since their trials are run again."""
+        found = set()
+        for path in self._files(EARLIER_FILES):
+            with suppress(TamisError):
+                found.add(read_record_file(path).id)
+        return found
+
+    def _files(self, name: str) -> Iterator[Path]:
+        """Files of trials, and of repeats."""
+        yield from self.path.glob(f"[!.]*/{name}")
+        yield from self.path.glob(f"[!.]*/[!.]*/{name}")

@@ -16,6 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from tamis.core.errors import TamisError
 from tamis.records.record import FAILED
 from tamis.sweeps.composing import Composer
 from tamis.sweeps.dry_run import describe
@@ -25,6 +26,7 @@ from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job, identity, name_of
 from tamis.sweeps.plan import Plan
 from tamis.sweeps.publish import Publisher
+from tamis.sweeps.running import set_aside
 
 BASE = ("store.remember=true",)
 """Overrides of every trial of a sweep: trials of one process share what they read."""
@@ -64,7 +66,8 @@ class Grid:
         TamisError : the sweep is not understood, or trials of it failed. HydraException : from Hydra, the same.
         """
         folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
-        jobs = [folder.known(job) for job in composed(self.trials(plan_of(config), given, typed))]
+        trials = self.trials(plan_of(config), given, typed)
+        jobs = [folder.known(job) for job in composed(trials, self.blocks)]
         about = Sweep(title_of(config, folder.path), [str(one.input_line) for one in typed])
         protocol = _plain(config.get("protocol"))
         if self.dry_run:
@@ -78,13 +81,15 @@ class Grid:
             Console(highlight=False, soft_wrap=True).print(
                 f"{len(jobs)} trials{told}; {folder.path}", markup=False
             )
-            with Publisher(instantiate(config.tracking), folder, sweep) as publisher:
+            for job in left:
+                set_aside(folder.path / job.name)
+            with Publisher(instantiate(config.tracking), folder, sweep, done) as publisher:
                 run_jobs(left, folder, launcher, publisher)
                 statuses = print_end(folder, config)
         refuse_failures(sum(statuses.get(job.name) == FAILED for job in jobs), len(jobs))
 
     def trials(self, plan: Plan | None, given: Sequence[Override], typed: Sequence[Override]) -> list[Listed]:
-        """Block and overrides of every trial.
+        """Block and overrides of every trial, also of blocks that are not run: they may share trials.
 
         Raises
         ------
@@ -97,10 +102,12 @@ class Grid:
             together = [] if keys & _values(typed).keys() else self.together
             sets = [[f"{key}={value}" for key, value in entry.items()] for entry in together] or [[]]
             return [("", (*one, *more)) for one in product(*lines.values()) for more in sets]
+        if unknown := [name for name in self.blocks if name not in plan.blocks]:
+            raise TamisError(f"the plan has no block {unknown[0]}; it has {', '.join(plan.blocks)}")
         varied = plan.varied()
         only = {key: values[key] for key in values if key in varied}
         rest = list(product(*(texts for key, texts in lines.items() if key not in varied)))
-        return [(block, (*one, *more)) for block, more in plan.trials(self.blocks, only) for one in rest]
+        return [(block, (*one, *more)) for block, more in plan.trials(only) for one in rest]
 
 
 def _values(overrides: Sequence[Override]) -> dict[str, list[str]]:
@@ -118,8 +125,12 @@ def _values(overrides: Sequence[Override]) -> dict[str, list[str]]:
     return found
 
 
-def composed(trials: Sequence[Listed]) -> list[Job]:
+def composed(trials: Sequence[Listed], blocks: Sequence[str] = ()) -> list[Job]:
     """The trials with their configurations; those that would be the same trial are one.
+
+    Parameters
+    ----------
+    blocks : whose trials are wanted; none: all. A trial of several blocks is labelled as one of the first, always.
 
     Raises
     ------
@@ -131,6 +142,7 @@ def composed(trials: Sequence[Listed]) -> list[Job]:
     fixed = [line for line in trials[0][1] if line in common]
     composer = Composer([*BASE, *fixed])
     jobs: dict[str, Job] = {}
+    wanted: dict[str, None] = {}
     for block, lines in trials:
         own = [line for line in lines if line not in common]
         config = composer.config(tuple((key, text) for key, _, text in (line.partition("=") for line in own)))
@@ -140,7 +152,9 @@ def composed(trials: Sequence[Listed]) -> list[Job]:
             jobs[same] = replace(jobs[same], other_names=(*jobs[same].other_names, name))
         else:
             jobs[same] = Job(name, tuple(lines), config, {"block": block} if block else {})
-    return list(jobs.values())
+        if not blocks or block in blocks:
+            wanted[same] = None
+    return [jobs[same] for same in wanted]
 
 
 def plan_of(config: DictConfig) -> Plan | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 from tamis.core.errors import TamisError
@@ -90,23 +91,18 @@ class Plan:
                     f"{where}.sets has {chosen}, which is no set; {suggest(chosen, self.sets)}"
                     f"plan.sets has {', '.join(self.sets)}"
                 )
-        keys = [
-            *block.product,
-            *({key for entry in self.sets[chosen] for key in entry} for chosen in block.sets),
-        ]
-        flat = [key for one in keys for key in ([one] if isinstance(one, str) else one)]
-        if twice := sorted({key for key in flat if flat.count(key) > 1}):
+        of_sets = ({key for entry in self.sets[chosen] for key in entry} for chosen in block.sets)
+        keys = Counter(chain(block.product, *of_sets))
+        if twice := sorted(key for key, n in keys.items() if n > 1):
             raise TamisError(
                 f"{where} sets {', '.join(twice)} twice; once is allowed, in product or in one of its sets"
             )
-        if seeded := [key for key in flat if key.partition(".")[0] == "seed"]:
+        if seeded := [key for key in keys if key.partition(".")[0] == "seed"]:
             raise TamisError(
                 f"{where} sets {', '.join(seeded)}; say how many seeds there are with {where}.seeds"
             )
 
-    def trials(
-        self, blocks: Sequence[str] = (), only: Mapping[str, Sequence[str]] | None = None
-    ) -> Iterator[Planned]:
+    def trials(self, only: Mapping[str, Sequence[str]] | None = None) -> Iterator[Planned]:
         """Every trial, in the order in which they are best run.
 
         Chunks of seeds come first, then blocks, then data sets, then seeds, then sets, then what else varies:
@@ -115,19 +111,17 @@ class Plan:
 
         Parameters
         ----------
-        blocks : names of the blocks that are wanted; none: all. only : key -> the values that are wanted of it.
+        only : key -> the values that are wanted of it.
 
         Raises
         ------
-        TamisError : a block or a value that the plan does not have.
+        TamisError : a value that the plan does not have.
         """
-        if unknown := [name for name in blocks if name not in self.blocks]:
-            raise TamisError(f"the plan has no block {unknown[0]}; it has {', '.join(self.blocks)}")
         wanted = {key: set(values) for key, values in (only or {}).items()}
         self._check_values(wanted)
         most = max(self.block(name).seeds for name in self.blocks)
         for start in range(0, most, self.chunk):
-            for name in blocks or self.blocks:
+            for name in self.blocks:
                 for pairs, seed in self._chunk(name, start):
                     if all(dict(pairs).get(key) in values for key, values in wanted.items()):
                         yield name, (*(f"{key}={value}" for key, value in pairs), *seeds_of(seed))

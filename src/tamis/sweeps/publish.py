@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -28,15 +29,23 @@ FILES = ("results.csv", "errors.png", "best.csv", "search.html", PROTOCOL_FILE)
 class Publisher:
     """Writes the run of each trial under the run of its sweep, each once, whatever was killed before.
 
-    Used as a context manager. When it begins it finds out which records of the folder MLflow does not have, and writes
-    these, too. While MLflow is away trials go on; what is missing is written when it is back, at the next start, or by
-    ``tamis sync``.
+    Used as a context manager. When it begins it deletes the runs of trials that are run again, and writes the records
+    of the folder that MLflow does not have. While MLflow is away trials go on; what is missing is written when it is
+    back, at the next start, or by ``tamis sync``.
 
-    tracker : None: nothing is written.
+    Parameters
+    ----------
+    tracker : None: nothing is written. known : name -> record id of trials that were read before.
     """
 
-    def __init__(self, tracker: Tracker | None, folder: SweepFolder, sweep: Sweep) -> None:
-        self.tracker, self.folder, self.sweep = tracker, folder, sweep
+    def __init__(
+        self,
+        tracker: Tracker | None,
+        folder: SweepFolder,
+        sweep: Sweep,
+        known: Mapping[str, str] | None = None,
+    ) -> None:
+        self.tracker, self.folder, self.sweep, self.known = tracker, folder, sweep, known or {}
         self.n_new = self.n_there = 0
         self.failed: list[str] = []
         self._queue: SimpleQueue[str | None] = SimpleQueue()
@@ -100,7 +109,10 @@ class Publisher:
         try:
             if not self._parent:
                 parent = tracker.open_parent(self.sweep.id, self.sweep.name, self._tags())
-                self._written = tracker.children(parent)
+                runs = tracker.children(parent)
+                for id in self.folder.earlier_ids() & runs.keys():
+                    tracker.delete(runs.pop(id))
+                self._written = set(runs)
                 self._parent = parent
         except Exception as error:
             self._pause(error)
@@ -126,6 +138,9 @@ class Publisher:
             self._waiting.popleft()
 
     def _write(self, name: str) -> None:
+        if self.known.get(name) in self._written:
+            self.n_there += 1
+            return
         try:
             record = self.folder.record(name)
         except TamisError as error:  # damaged, or from elsewhere

@@ -9,6 +9,7 @@ import logging
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache, lru_cache
 from itertools import count
 from pathlib import Path
@@ -18,6 +19,7 @@ from tamis.core.errors import StoppedError
 from tamis.parts import Parts, build_part
 from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.records.versions import versions
+from tamis.report.curves import leave_curve
 from tamis.sweeps.job import Job
 from tamis.sweeps.workers import Watch, WorkerDiedError
 from tamis.trial import run_resolved
@@ -26,8 +28,10 @@ log = logging.getLogger(__name__)
 
 RUNNING_FOLDER = ".running"
 """Below a sweep's folder: the trials that have not ended. Whoever begins to run a sweep there removes it first."""
+EARLIER_FILES = "earlier_*.json"
+"""Records of failures of a trial that was run again, beside its record."""
 ALLOWED_DEATHS = 3
-"""So often a trial is begun again after its process died."""
+"""So often a trial, or the rows that trials share, are begun again after the process died."""
 
 
 def run_job(job: Job, folder: Path, watch: Watch | None = None) -> str:
@@ -45,28 +49,29 @@ def run_job(job: Job, folder: Path, watch: Watch | None = None) -> str:
     final = folder / job.name
     if (status := _ended(final)) is not None:  # Dask asks again where it lost the answer
         return status
-    if (n := len(_begun(job, folder))) > ALLOWED_DEATHS:
-        raise WorkerDiedError(
-            f"its worker process died {n} times; was there too little memory (give workers more, or lower "
-            "store.memory_gib), is their time limit too short, or does an engine crash (run the trial alone)?"
-        )
+    place = _begin(job.name, folder)
     _freeze_modules()
-    place = folder / RUNNING_FOLDER / f"{job.name}.{uuid.uuid4().hex[:8]}"
-    place.mkdir(parents=True)
     number = place.stat().st_ino
     record = run_resolved(job.config, place, job.overrides, shared_parts, _telling(job, watch), job.labels)
     if place.exists() and place.stat().st_ino == number:  # else another command has begun to run the sweep
+        if job.config["artifacts"]:
+            leave_curve(record, place)
         put_in_place(place, final)
     return record.status
 
 
-def make_rows(config: Mapping[str, Any], part: str) -> None:
+def make_rows(config: Mapping[str, Any], part: str, name: str, folder: Path) -> None:
     """Make the rows of the model, or the values of the descriptor, that the store does not have.
 
     Parameters
     ----------
-    config : of a trial. part : "model" or "descriptor".
+    config : of a trial. part : "model" or "descriptor". name : of these rows. folder : of the sweep.
+
+    Raises
+    ------
+    WorkerDiedError : the process died each time they were begun.
     """
+    place = _begin(name, folder)
     try:
         parts = shared_parts(config)
         dataset = parts.source.load()
@@ -76,6 +81,7 @@ def make_rows(config: Mapping[str, Any], part: str) -> None:
             parts.store.lazy_values(parts.descriptor, dataset.structures)
     except Exception as error:
         log.warning("not prepared: %s", error)  # the trials that need it will say why
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def leave_failure(job: Job, folder: Path, reason: str) -> None:
@@ -83,7 +89,7 @@ def leave_failure(job: Job, folder: Path, reason: str) -> None:
     place = folder / RUNNING_FOLDER / f"{job.name}.failed"
     place.mkdir(parents=True, exist_ok=True)
     record = TrialRecord(dict(job.config), list(job.overrides), dict(job.labels), versions())
-    for begun in _begun(job, folder):
+    for begun in _begun(job.name, folder):
         if (begun / RECORD_FILE).exists():
             record = read_record(begun)
     record.status, record.reason = FAILED, reason
@@ -92,15 +98,16 @@ def leave_failure(job: Job, folder: Path, reason: str) -> None:
 
 
 def set_aside(final: Path) -> None:
-    """Make an earlier record of a failed trial's record: the trial has not ended then, and is run again."""
-    number = 1 + sum(1 for _ in final.glob("earlier_*.json"))
-    (final / RECORD_FILE).rename(final / f"earlier_{number}.json")
+    """Make an earlier record of a trial's record, where it has one: the trial has not ended then, and is run again."""
+    number = 1 + sum(1 for _ in final.glob(EARLIER_FILES))
+    with suppress(FileNotFoundError):
+        (final / RECORD_FILE).rename(final / EARLIER_FILES.replace("*", str(number)))
 
 
 def put_in_place(place: Path, final: Path) -> None:
     """Rename ``place`` to ``final``, unless a trial has ended there; records of earlier failures stay."""
     final.parent.mkdir(parents=True, exist_ok=True)
-    for earlier in final.glob("earlier_*.json"):
+    for earlier in final.glob(EARLIER_FILES):
         shutil.copy(earlier, place)
     if _ended(final) is None:
         shutil.rmtree(final, ignore_errors=True)
@@ -132,9 +139,26 @@ def _ended(final: Path) -> str | None:
     return status if status and status.has_ended else None
 
 
-def _begun(job: Job, folder: Path) -> list[Path]:
-    """What is left of a trial where its process died."""
-    return list((folder / RUNNING_FOLDER).glob(f"{glob.escape(job.name)}.*"))
+def _begin(name: str, folder: Path) -> Path:
+    """A new folder to work in, which is left where the process dies.
+
+    Raises
+    ------
+    WorkerDiedError : that happened too often.
+    """
+    if (n := len(_begun(name, folder))) > ALLOWED_DEATHS:
+        raise WorkerDiedError(
+            f"its worker process died {n} times; was there too little memory (give workers more, or lower "
+            "store.memory_gib), is their time limit too short, or does an engine crash (run the trial alone)?"
+        )
+    place = folder / RUNNING_FOLDER / f"{name}.{uuid.uuid4().hex[:8]}"
+    place.mkdir(parents=True)
+    return place
+
+
+def _begun(name: str, folder: Path) -> list[Path]:
+    """What is left of trials and preparations whose process died, and what runs."""
+    return list((folder / RUNNING_FOLDER).glob(f"{glob.escape(name)}.*"))
 
 
 def _telling(job: Job, watch: Watch | None) -> Callable[[TrialRecord], None]:

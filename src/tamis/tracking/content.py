@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +26,6 @@ ID = "tamis.id"
 """Tag of every run: the id of its record or parent, the same on every server."""
 FOLDER = "tamis.folder"
 """Tag with the folder of a trial."""
-NAMES = "tamis.names"
-"""Tag with the groups of structures that are called otherwise in MLflow, as JSON: name there -> group."""
-LEFT_OUT = "tamis.left_out"
-"""Tag with what MLflow did not take."""
 PARENT = "mlflow.parentRunId"
 """MLflow's tag of runs that hang under another."""
 ENDED = {COMPLETE: "FINISHED", STOPPED: "KILLED", INTERRUPTED: "KILLED"}
@@ -65,7 +59,6 @@ def tags_of(record: TrialRecord, folder: Path, parent: str) -> dict[str, str]:
     tags |= {f"tamis.problem.{stage}": reason for stage, reason in record.problems.items()}
     tags |= {f"version.{name}": version for name, version in record.versions.items()}
     tags |= {f"tamis.{name}": label for name, label in record.labels.items()}
-    tags[NAMES] = _renamed(record)
     return as_tags(tags)
 
 
@@ -93,27 +86,11 @@ def metrics_of(record: TrialRecord, by_group: bool) -> list[Metric]:
     """The points of a learning curve, or the metrics once; the step is the number of kept structures."""
     from mlflow.entities import Metric
 
-    now, keys = in_ms(record.started), _keys(record)
-    return [Metric(keys[name], value, now, step) for name, value, step in _points(record, by_group)]
-
-
-def _keys(record: TrialRecord) -> dict[str, str]:
-    """What each metric is called in MLflow: groups of structures have the names that a user gave them."""
-    points = (point.metrics for point in record.curve)
-    return mlflow_keys(dict.fromkeys(name for some in (record.measured, *points) for name in some))
-
-
-def _renamed(record: TrialRecord) -> str:
-    """The tag ``NAMES``, with as many groups as there is room for; empty where all have their own names."""
-    groups = {
-        key.split("/", 2)[-1]: printable(name.split("/", 2)[-1])
-        for name, key in _keys(record).items()
-        if key != name
-    }
-    groups = dict(islice(groups.items(), MAX_TAG_LENGTH // 8))  # an entry has eight characters at least
-    while len(text := json.dumps(groups, ensure_ascii=False)) > MAX_TAG_LENGTH:
-        groups.popitem()
-    return text if groups else ""
+    now, points = in_ms(record.started), list(_points(record, by_group))
+    keys = mlflow_keys(
+        dict.fromkeys(name for name, _, _ in points)
+    )  # groups have the names that a user gave them
+    return [Metric(keys[name], value, now, step) for name, value, step in points]
 
 
 def _points(record: TrialRecord, by_group: bool) -> Iterator[tuple[str, float, int]]:

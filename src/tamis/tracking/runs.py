@@ -1,9 +1,11 @@
-"""Which run in MLflow belongs to the folder of a trial."""
+"""Which runs MLflow has, from their tags alone: its own search loads all metrics, minutes for ten thousand runs."""
 
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from tamis.core.errors import TamisError
 from tamis.tracking.connection import SQLITE
@@ -18,24 +20,37 @@ def runs_by_folder(uri: str) -> dict[str, tuple[str, str]]:
     """
     if not uri.startswith(SQLITE):
         return _ask_server(uri)
-    path = Path(uri.removeprefix(SQLITE))
-    return _ask_sqlite(path) if path.is_file() else {}
-
-
-def _ask_sqlite(path: Path) -> dict[str, tuple[str, str]]:
-    """Read the tags alone: MLflow's own search loads all params and metrics, minutes for ten thousand runs."""
     query = (
         "select tags.value, runs.experiment_id, runs.run_uuid from tags join runs on runs.run_uuid = tags.run_uuid "
         "where tags.key = 'tamis.folder' and runs.lifecycle_stage = 'active'"
     )
+    # not MLflow's, or of a version with other tables: a report needs no links
+    return {folder: (str(experiment), run) for folder, experiment, run in _asked(uri, query) or ()}
+
+
+def children_of(uri: str, parent: str) -> list[tuple[str, str, str]] | None:
+    """Tag ``tamis.id``, run id and status of the runs under a parent; None where only MLflow itself can tell."""
+    query = (
+        "select coalesce(ids.value, ''), runs.run_uuid, runs.status from runs "
+        "join tags as parents on parents.run_uuid = runs.run_uuid and parents.key = 'mlflow.parentRunId' "
+        "left join tags as ids on ids.run_uuid = runs.run_uuid and ids.key = 'tamis.id' "
+        "where parents.value = ? and runs.lifecycle_stage = 'active' order by runs.start_time desc"
+    )
+    return _asked(uri, query, parent) if uri.startswith(SQLITE) else None
+
+
+def _asked(uri: str, query: str, *values: str) -> list[Any] | None:
+    """Rows of a SQLite database, which is only read; None where there is none with such tables."""
+    path = Path(uri.removeprefix(SQLITE))
+    if not path.is_file():
+        return None
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
-        try:
-            return {folder: (str(experiment), run) for folder, experiment, run in connection.execute(query)}
-        finally:
-            connection.close()
-    except sqlite3.Error:  # not MLflow's, or of a version with other tables: a report needs no links
-        return {}
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
+        ) as connection:
+            return connection.execute(query, values).fetchall()
+    except sqlite3.Error:
+        return None
 
 
 def _ask_server(uri: str) -> dict[str, tuple[str, str]]:

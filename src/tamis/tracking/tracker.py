@@ -9,17 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tamis.core.errors import TamisError
 from tamis.core.locks import alone_in
 from tamis.core.names import LONGEST_KEY, cut_short, printable
 from tamis.core.secrets import redacted
-from tamis.records.record import RECORD_FILE, TrialRecord, read_record_file
-from tamis.tracking.batches import send_all
+from tamis.records.record import RECORD_FILE, TrialRecord
 from tamis.tracking.connection import alone_at, client_of, experiment_id
 from tamis.tracking.content import (
     ENDED,
     ID,
-    LEFT_OUT,
     PARENT,
     as_tags,
     in_ms,
@@ -28,14 +25,15 @@ from tamis.tracking.content import (
     run_name,
     tags_of,
 )
+from tamis.tracking.runs import children_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 log = logging.getLogger(__name__)
-EARLIER_RECORDS = "earlier_*.json"
-"""Records of failures of a trial that was run again, beside its record."""
+MOST_PARAMS, MOST_METRICS = 100, 1000
+"""What MLflow takes in one call."""
 
 
 @dataclass(frozen=True)
@@ -96,18 +94,28 @@ class Tracker:
         with self._alone():
             self._client.set_terminated(run_id, status)
 
-    def children(self, parent: str) -> set[str]:
-        """Ids of the records that have a run under ``parent``; runs that were not written to their end are deleted."""
-        query = f"tags.`{PARENT}` = '{parent}'"
-        found: dict[str, Run] = {}
+    def children(self, parent: str) -> dict[str, str]:
+        """Record id -> run id of the runs under ``parent``; those that were not written to their end are deleted."""
+        found: dict[str, str] = {}
         with self._alone():
-            for run in self._search(query):
-                id = run.data.tags.get(ID, "")
-                if run.info.status == "RUNNING" or id in found:  # cut while it was written, or written twice
-                    self._client.delete_run(run.info.run_id)
+            for id, run_id, status in self._below(parent):
+                if status == "RUNNING" or id in found:  # cut while it was written, or written twice
+                    self._client.delete_run(run_id)
                 else:
-                    found[id] = run
-        return set(found)
+                    found[id] = run_id
+        return found
+
+    def _below(self, parent: str) -> Iterable[tuple[str, str, str]]:
+        """Record id, run id and status of each run under ``parent``."""
+        if (found := children_of(self.uri, parent)) is not None:
+            return found
+        runs = self._search(f"tags.`{PARENT}` = '{parent}'")
+        return [(run.data.tags.get(ID, ""), run.info.run_id, run.info.status) for run in runs]
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run."""
+        with self._alone():
+            self._client.delete_run(run_id)
 
     def has(self, id: str) -> bool:
         """Whether a record has a run."""
@@ -122,14 +130,12 @@ class Tracker:
     def write(self, record: TrialRecord, folder: Path, parent: str = "") -> str:
         """Write the run of a record, with the folder's files as artifacts; returns MLflow's id of it.
 
-        Runs of earlier failures of the trial, and a run that was not written to its end, are deleted. Whoever gives a
-        ``parent`` knows that the record has no run (see ``children``): to ask takes as long as to write.
+        A run that was not written to its end is deleted. Whoever gives a ``parent`` knows that the record has none (see
+        ``children``): to ask takes as long as to write.
         """
-        replaced = [*_ids(folder.glob(EARLIER_RECORDS)), *([] if parent else [record.id])]
         with alone_in(folder / RECORD_FILE), self._alone():
-            for id in replaced:
-                for run in self._with_id(id):
-                    self._client.delete_run(run.info.run_id)
+            for run in () if parent else self._with_id(record.id):
+                self._client.delete_run(run.info.run_id)
             run = self._client.create_run(
                 self._experiment_id,
                 start_time=in_ms(record.started),
@@ -147,33 +153,22 @@ class Tracker:
 
     def _fill(self, run_id: str, record: TrialRecord, folder: Path) -> None:
         client, params, metrics = self._client, params_of(record), metrics_of(record, self.by_group)
-        left_out = [p.key for p in send_all(params, lambda some: client.log_batch(run_id, params=some))]
-        left_out += [m.key for m in send_all(metrics, lambda some: client.log_batch(run_id, metrics=some))]
+        for i in range(0, len(params), MOST_PARAMS):
+            client.log_batch(run_id, params=params[i : i + MOST_PARAMS])
+        for i in range(0, len(metrics), MOST_METRICS):
+            client.log_batch(run_id, metrics=metrics[i : i + MOST_METRICS])
         if self.artifacts:
-            left_out += self._send_files(run_id, folder)
-        if left_out:
-            names = ", ".join(sorted(set(left_out)))
-            log.warning("MLflow does not take %s of %s; the rest is logged", names, folder)
-            for name, value in as_tags({LEFT_OUT: names}).items():
-                client.set_tag(run_id, name, value)
+            self._send_files(run_id, folder)
         client.set_terminated(run_id, ENDED.get(record.status, "FAILED"))
 
-    def _send_files(self, run_id: str, folder: Path) -> list[str]:
-        """Send what is in the folder, but for links, which may lead anywhere; returns the files that MLflow refuses."""
-        files: list[Path] = []
+    def _send_files(self, run_id: str, folder: Path) -> None:
+        """Send what is in the folder, but for links, which may lead anywhere."""
         for path in sorted(folder.rglob("*")):
             if path.is_symlink():
                 log.warning("%s is a link and is not sent to MLflow", path)
             elif path.is_file() and not path.name.startswith("."):  # scratch files and locks
-                files.append(path)
-        refused = [
-            path for path in files if send_all([path], lambda one: self._send_file(run_id, one[0], folder))
-        ]
-        return [printable(str(path.relative_to(folder))) for path in refused]
-
-    def _send_file(self, run_id: str, path: Path, folder: Path) -> None:
-        place = path.parent.relative_to(folder)
-        self._client.log_artifact(run_id, str(path), place.as_posix() if place.parts else None)
+                place = path.parent.relative_to(folder)
+                self._client.log_artifact(run_id, str(path), place.as_posix() if place.parts else None)
 
     def _with_id(self, id: str) -> list[Run]:
         """Runs of a record or sweep, the oldest first."""
@@ -187,10 +182,3 @@ class Tracker:
             yield from runs
             if not (page := runs.token):
                 return
-
-
-def _ids(records: Iterable[Path]) -> Iterator[str]:
-    """Ids of the records that can be read."""
-    for path in records:
-        with suppress(TamisError):
-            yield read_record_file(path).id

@@ -71,22 +71,24 @@ def run_search(
     with folder.alone(), workers_of(launcher) as workers:
         if workers is None:
             raise TamisError("a search needs hydra/launcher=basic, dask or dask_*, which have workers")
-        with Publisher(instantiate(config.tracking), folder, folder.begin(about, None)) as publisher:
-            try:
-                search = _open(settings, space, definition, workers, composer, publisher)
+        publisher = Publisher(instantiate(config.tracking), folder, folder.begin(about, None))
+        try:
+            search = _open(settings, space, definition, workers, composer, publisher)
+            search.settle()
+            with publisher:
                 try:
                     search.run()
                 finally:  # after Ctrl-C, too
                     leave_table(search.study, folder.path)
-            except Exception as error:
-                if isinstance(error, TamisError) or not (reason := storage_failure(error)):
-                    raise
-                raise TamisError(
-                    f"the storage of study {settings.study_name} failed ({reason}); the records are kept: when that is "
-                    "mended, the same command goes on with them"
-                ) from error
-            if settings.plots:
-                leave_plots(search.study, folder.path)
+                if settings.plots:
+                    leave_plots(search.study, folder.path)
+        except Exception as error:
+            if isinstance(error, TamisError) or not (reason := storage_failure(error)):
+                raise
+            raise TamisError(
+                f"the storage of study {settings.study_name} failed ({reason}); the records are kept: when that is "
+                "mended, the same command goes on with them"
+            ) from error
     _say_end(search)
     refuse_failures(search.n_failed, len(ended(search.study)))
 

@@ -22,11 +22,11 @@ from tamis.core.interrupts import interrupted
 from tamis.records.record import TrialRecord, read_record
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job
-from tamis.sweeps.running import leave_failure, run_job
+from tamis.sweeps.running import leave_failure, run_job, set_aside
 from tamis.sweeps.search.outcome import ERROR, Outcome, Rule, outcome_of
 from tamis.sweeps.search.settings import SearchSettings
 from tamis.sweeps.search.space import Space, as_text
-from tamis.sweeps.search.studies import EXHAUSTED, SWEEP, counted, ended, is_abandoned, run_again
+from tamis.sweeps.search.studies import EXHAUSTED, SWEEP, counted, ended, history_of, is_abandoned, run_again
 from tamis.sweeps.workers import WorkerDiedError, Workers
 
 ENOUGH = 10
@@ -68,7 +68,6 @@ class Search:
         ------
         TamisError : too many trials failed, or none is complete in the end.
         """
-        self._settle()
         while (left := self._left()) > 0:
             before = len(ended(self.study))
             self.study.optimize(
@@ -106,8 +105,11 @@ class Search:
         room = self.settings.n_trials - (len(trials) - waiting)
         return min(waiting, room) if self.study.user_attrs.get(EXHAUSTED) else room
 
-    def _settle(self) -> None:
-        """Tell Optuna how the trials of commands that are gone ended, or enqueue them again."""
+    def settle(self) -> None:
+        """Tell Optuna how the trials of commands that are gone ended, or enqueue them again.
+
+        Records of trials that are run again are set aside: call it before they are published.
+        """
         is_shared = self.settings.storage is not None
         for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
             if not is_abandoned(trial, self.sweep, is_shared):
@@ -127,6 +129,11 @@ class Search:
             for trial in ended(self.study):
                 if trial.state == TrialState.FAIL:
                     run_again(self.study, trial)
+        trials = self.study.get_trials(deepcopy=False)
+        for number in {one for trial in trials for one in history_of(trial)}:
+            if trials[number].user_attrs.get(SWEEP, {}).get("id") == self.sweep.id:
+                for name in self._names(number):
+                    set_aside(self.folder.path / name)
 
     @property
     def _rules(self) -> list[Rule]:
