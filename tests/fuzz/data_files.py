@@ -18,7 +18,7 @@ from tamis.bases.snap import SnapBasis
 from tamis.core.errors import TamisError
 from tamis.data.dataset import Dataset
 from tamis.data.sources.archive import read_archive, write_archive
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.file import File
 from tamis.data.sources.mlearn import Mlearn
 from tamis.store import Store, make_block, read_block
 
@@ -60,7 +60,7 @@ def run_extxyz(rng: Rng, good: bytes, folder: Path) -> None:
             "block_key": pick(rng, (None, "config_type")),
         }
         file_format = pick(rng, (None, "extxyz", "extxyz"))
-        source = Extxyz(elements=("Si", "Ge"), atom_spacing=2.7, train=str(path), format=file_format, **keys)
+        source = File(elements=("Si", "Ge"), atom_spacing=2.7, train=str(path), format=file_format, **keys)
         compare_with_ase(source.load(), path, file_format)
     finally:
         path.unlink()
@@ -139,7 +139,7 @@ def run_mlearn(rng: Rng, good: list[Any], folder: Path) -> None:
 def prepare_archive(folder: Path) -> tuple[bytes, str]:
     path = folder / "set.npz"
     ase.io.write(folder / "good.xyz", made(4), format="extxyz")
-    dataset = Extxyz(elements=("Si",), atom_spacing=2.7, train=str(folder / "good.xyz")).load()
+    dataset = File(elements=("Si",), atom_spacing=2.7, train=str(folder / "good.xyz")).load()
     write_archive(path, dataset)
     return path.read_bytes(), dataset.fingerprint
 

@@ -48,7 +48,7 @@ def place(silicon, tmp_path_factory) -> Path:
 
 def overrides(place: Path, *more: str) -> list[str]:
     return [
-        *("dataset=extxyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7", "validation_fraction=0.3"),
+        *("dataset=file", "dataset.elements=[Si]", "dataset.atom_spacing=2.7", "validation_fraction=0.3"),
         *(f"dataset.train={place / 'train.xyz'}", f"dataset.test={place / 'test.xyz'}"),
         *("budget=all", "pruner=random", f"store.root={place / 'store'}", "store.n_jobs=1"),
         *("model=upstream_gap_fit", "model.basis.n_max=3", "model.basis.l_max=2", "model.n_sparse=10"),

@@ -18,7 +18,7 @@ from tests.composing import composed
 from tests.labelled_copper import copper
 from tests.vasp_files import KBAR_PER_EV_PER_A3, full, write_outcar, write_vasprun
 
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.file import File
 from tamis.engines.lammps import LammpsCalculator
 from tamis.records.record import COMPLETE
 from tamis.trial import run_trial
@@ -166,7 +166,7 @@ def test_every_row_of_the_table_has_a_check_and_the_other_way_round():
 def test_what_is_read_is_what_the_file_says(tmp_path, name):
     file, write_and_read = CHECKS[name]
     theirs = write_and_read(tmp_path / file)
-    ours = Extxyz(train=str(tmp_path / file)).load()
+    ours = File(train=str(tmp_path / file)).load()
     assert len(ours) == len(theirs) == len(copper())
     for i, reading in enumerate(theirs):
         np.testing.assert_allclose(ours.structures[i].positions, reading.positions, atol=1e-9)
@@ -181,7 +181,7 @@ def test_what_is_read_is_what_the_file_says(tmp_path, name):
 def test_lammps_finds_the_test_errors_from_the_written_potential_and_the_file_alone(tmp_path):
     extxyz(tmp_path / "set.xyz")
     config = composed(
-        "dataset=extxyz",
+        "dataset=file",
         f"dataset.train='{tmp_path / 'set.xyz'}'",
         "dataset.test_fraction=0.25",
         *(

@@ -16,7 +16,7 @@ from tamis.data.checks import check_dataset
 from tamis.data.copies import _agree, copies_of
 from tamis.data.dataset import draw_test, split_dataset
 from tamis.data.dealing import bundles_of, deal_into_folds, hold_out
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.file import File
 from tamis.data.trajectories import correlation, trajectories
 
 
@@ -177,8 +177,8 @@ def test_validation_takes_whole_blocks_where_the_test_did_and_there_are_enough()
     assert len(split_dataset(few, 0.1, rng()).validation) == 4  # structures: a block is too much to give
 
 
-def own_files(path, **options) -> Extxyz:
-    return Extxyz(elements=("Cu",), atom_spacing=2.3, train=(str(path),), **options)
+def own_files(path, **options) -> File:
+    return File(elements=("Cu",), atom_spacing=2.3, train=(str(path),), **options)
 
 
 def written(path, data):

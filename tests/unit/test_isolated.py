@@ -13,7 +13,7 @@ from tamis.data.checks import check_dataset
 from tamis.data.dataset import with_isolated
 from tamis.data.plausibility import set_isolated_apart
 from tamis.data.plausibility.distances import is_isolated
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.file import File
 
 
 def together(*datasets):
@@ -94,7 +94,7 @@ def test_free_atoms_change_neither_the_fingerprint_nor_what_the_checks_say(tmp_p
     for name, dataset in (("without", bonded), ("with", together(bonded, free_atoms()))):
         write_extxyz(tmp_path / f"{name}.xyz", dataset)
         sources.append(
-            Extxyz(
+            File(
                 elements=("Cu",), atom_spacing=2.28, train=str(tmp_path / f"{name}.xyz"), test_fraction=0.0
             )
         )

@@ -15,7 +15,7 @@ from tests.vasp_files import full, write_vasprun
 
 from tamis.data.dataset import Dataset
 from tamis.data.extxyz_writer import quoted, write_extxyz
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.file import File
 
 ORDER = [5, 0, 3]
 
@@ -58,7 +58,7 @@ def decorated() -> list[Atoms]:
 KEYS = {"energy_key": "REF_energy", "forces_key": "REF_forces", "stress_key": "REF_stress"}
 
 
-def kept(source: Extxyz, folder: Path) -> tuple[Dataset, Path]:
+def kept(source: File, folder: Path) -> tuple[Dataset, Path]:
     """Structures ORDER of the data set, and the file that they are written to."""
     part = source.load().subset(ORDER)
     write_extxyz(folder / "kept.extxyz", part)
@@ -89,7 +89,7 @@ def test_every_key_column_and_digit_of_an_extxyz_file_comes_back(tmp_path):
     ase.io.write(path, decorated(), format="extxyz")
     text = path.read_text().replace("energy_weight=2.0", "energy_weight=2.00000000000000123", 1)
     path.write_text(text)
-    _, file = kept(Extxyz(train=str(path), **KEYS), tmp_path)
+    _, file = kept(File(train=str(path), **KEYS), tmp_path)
     original, written = ase.io.read(path, ":"), ase.io.read(file, ":")
     for ours, i in zip(written, ORDER, strict=True):
         assert_equal_frames(ours, original[i], {"tamis_id", "tamis_group"})
@@ -99,8 +99,8 @@ def test_every_key_column_and_digit_of_an_extxyz_file_comes_back(tmp_path):
 def test_the_kept_set_read_with_the_same_keys_is_the_same_set(tmp_path):
     path = tmp_path / "set.xyz"
     ase.io.write(path, decorated(), format="extxyz")
-    before, file = kept(Extxyz(train=str(path), **KEYS), tmp_path)
-    after = Extxyz(train=str(file), test_fraction=0.0, **KEYS).load()
+    before, file = kept(File(train=str(path), **KEYS), tmp_path)
+    after = File(train=str(file), test_fraction=0.0, **KEYS).load()
     for one, other in zip(before.structures, after.structures, strict=True):
         np.testing.assert_array_equal(one.positions, other.positions)
         np.testing.assert_array_equal(one.cell.array, other.cell.array)
@@ -125,8 +125,8 @@ def test_units_are_those_of_the_file(tmp_path):
         atoms.arrays["forces"] = atoms.arrays["forces"] / 27.211386
     ase.io.write(path, frames, format="extxyz")
     units = {"energy": "hartree", "stress": "ev/ang3"}
-    before, file = kept(Extxyz(train=str(path), units=units), tmp_path)
-    after = Extxyz(train=str(file), units=units, test_fraction=0.0).load()
+    before, file = kept(File(train=str(path), units=units), tmp_path)
+    after = File(train=str(file), units=units, test_fraction=0.0).load()
     np.testing.assert_array_equal(before.energies, after.energies)
     assert ase.io.read(file, 0).get_potential_energy() == ase.io.read(path, ORDER[0]).get_potential_energy()
 
@@ -146,8 +146,8 @@ def test_other_formats_become_extxyz_that_reads_the_same(tmp_path):
             )
     write_vasprun(tmp_path / "vasprun.xml", copper(), [0.03] * 12)
     for name in ("set.traj", "set.db", "vasprun.xml"):
-        before, file = kept(Extxyz(train=str(tmp_path / name)), tmp_path)
-        after = Extxyz(train=str(file), test_fraction=0.0).load()
+        before, file = kept(File(train=str(tmp_path / name)), tmp_path)
+        after = File(train=str(file), test_fraction=0.0).load()
         np.testing.assert_array_equal(before.energies, after.energies)
         np.testing.assert_array_equal(before.stresses, after.stresses)
         np.testing.assert_array_equal(np.concatenate(before.forces), np.concatenate(after.forces))
@@ -163,7 +163,7 @@ def test_what_extended_xyz_cannot_hold_is_told(tmp_path, caplog):
             atoms.info = {}
             atoms.calc = SinglePointCalculator(atoms, **results)
             database.write(atoms, data={"wave": np.array([1j, 2j]), "sites": ["a b", "c", "d", "e"]})
-    _, file = kept(Extxyz(train=str(tmp_path / "set.db"), test_fraction=0.0), tmp_path)
+    _, file = kept(File(train=str(tmp_path / "set.db"), test_fraction=0.0), tmp_path)
     assert "extended XYZ cannot hold sites (of 3 structures), wave (of 3 structures)" in caplog.text
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -183,7 +183,7 @@ def test_quoted_texts_are_read_back(text):
 def test_sources_without_frames_have_the_form_of_before(tmp_path):
     from dataclasses import replace
 
-    source = Extxyz(train=written_plain(tmp_path), test_fraction=0.0)
+    source = File(train=written_plain(tmp_path), test_fraction=0.0)
     data = replace(source.load(), frames=())
     write_extxyz(tmp_path / "own.extxyz", data)
     frames = ase.io.read(tmp_path / "own.extxyz", ":")

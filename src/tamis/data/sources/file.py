@@ -29,7 +29,7 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extxyz(Source):
+class File(Source):
     """Structures from files.
 
     train : a file, a glob, or a list of them.
