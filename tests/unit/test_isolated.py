@@ -94,9 +94,7 @@ def test_free_atoms_change_neither_the_fingerprint_nor_what_the_checks_say(tmp_p
     for name, dataset in (("without", bonded), ("with", together(bonded, free_atoms()))):
         write_extxyz(tmp_path / f"{name}.xyz", dataset)
         sources.append(
-            File(
-                elements=("Cu",), atom_spacing=2.28, train=str(tmp_path / f"{name}.xyz"), test_fraction=0.0
-            )
+            File(elements=("Cu",), atom_spacing=2.28, train=str(tmp_path / f"{name}.xyz"), test_fraction=0.0)
         )
     without, loaded = (source.load() for source in sources)
     assert sum("isolated atoms, neither fitted nor tested" in one.message for one in caplog.records) == 1

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from hydra.utils import instantiate
+from tests.composing import composed
 from tests.labelled_copper import copper
 from tests.vasp_files import full
 
+from tamis.core.config_check import check_config
 from tamis.core.errors import TamisError
-from tamis.data.file_units import FileUnits
+from tamis.data.file_units import PRESETS, FileUnits, typed_units
 from tamis.data.sources.file import File
 
 PACK = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
@@ -216,11 +219,6 @@ def test_cell_vectors_that_depend_on_each_other_are_refused_and_the_advice_works
 # advice
 
 
-def no_forces(i: int, atoms: Atoms) -> None:
-    if i == 7:
-        del atoms.calc.results["forces"]
-
-
 def no_energy(i: int, atoms: Atoms) -> None:
     if i == 7:
         del atoms.calc.results["energy"]
@@ -273,7 +271,6 @@ def two_energies(i: int, atoms: Atoms) -> None:
 
 
 SPOILED = {
-    no_forces: "has no forces; .* or leave the structure out",
     no_energy: "has no energy",
     word_for_energy: "energy is 'failed'; numbers are needed",
     broken_tensor: "my_stress needs 6 or 9 numbers",
@@ -300,7 +297,7 @@ def test_a_structure_that_is_refused_can_be_left_out_as_the_message_says(tmp_pat
 
 
 def test_a_structure_that_is_left_out_is_as_good_as_not_there(tmp_path):
-    path = written(tmp_path, no_forces)
+    path = written(tmp_path, no_energy)
     dropped = File(train=path, drop=[f"{path}#7"]).load()
     ase.io.write(tmp_path / "set.xyz", [a for i, a in enumerate(labelled()) if i != 7], format="extxyz")
     without = File(train=path).load()
@@ -310,7 +307,7 @@ def test_a_structure_that_is_left_out_is_as_good_as_not_there(tmp_path):
 
 
 def test_an_id_to_leave_out_that_is_one_off_is_told_first(tmp_path):
-    path = written(tmp_path, no_forces)
+    path = written(tmp_path, no_energy)
     with pytest.raises(TamisError, match=rf"dataset.drop names {path}#12, .* the last is {path}#11"):
         File(train=path, drop=[f"{path}#12"]).load()
 
@@ -332,3 +329,34 @@ def test_advised_tolerances_and_keys_work(tmp_path):
     with pytest.raises(TamisError, match="has Cu, but dataset.elements is Au; add what is missing"):
         File(train=path, energy_key="E", elements=("Au",)).load()
     assert len(File(train=path, energy_key="E", elements=("Au", "Cu")).load()) == 12
+
+
+# units by one word, and on the command line
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ([], {}),
+        (["dataset.units.energy=hartree"], {"energy": "hartree"}),
+        (["dataset.units=atomic"], {"length": "bohr", "energy": "hartree"}),
+        (["dataset.units=real"], {"length": "angstrom", "energy": "kcal/mol"}),
+        (["dataset.units={length: nm}"], {"length": "nm"}),
+    ],
+)
+def test_units_as_the_command_line_gives_them(typed, expected):
+    given = ("dataset=file", "dataset.train=a.xyz", "dataset.elements=[Cu]", "dataset.atom_spacing=2.3")
+    config = composed(*given, *typed)
+    check_config(config.dataset, "dataset.")
+    source = instantiate(config.dataset, _convert_="all")
+    assert typed_units(source.units) == expected
+
+
+def test_presets_are_units_of_length_and_energy_from_which_the_others_follow():
+    assert FileUnits.of("atomic") == FileUnits.of({"length": "bohr", "energy": "hartree"})
+    assert FileUnits.of("atomic").factor("forces") == pytest.approx(HARTREE / BOHR, rel=1e-6)
+    assert FileUnits.of("metal") == FileUnits() and set(PRESETS) > {"metal", "real", "atomic"}
+    with pytest.raises(
+        TamisError, match=r"dataset.units is atomc; did you mean atomic\? choose one of metal \(angstr"
+    ):
+        FileUnits.of("atomc")

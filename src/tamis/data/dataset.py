@@ -43,7 +43,8 @@ class Dataset:
     isolated: free atoms that were set apart; None: there are none. They are written with the kept structures.
     frames: n structures as they were in the files, with every key and column in the files' units, for writing only;
         empty: the source keeps none.
-    read_as: a line for the record on the keys and units of energy, forces and stress.
+    read_as: lines for the record on the keys and units of energy, forces and stress.
+    weights: (n, 3) factors of the squared residuals of energy, forces, stress; None: all 1.
     """
 
     structures: tuple[Atoms, ...]
@@ -60,6 +61,7 @@ class Dataset:
     isolated: Dataset | None = None
     frames: tuple[Atoms, ...] = ()
     read_as: str = ""
+    weights: Array | None = None
 
     def __post_init__(self) -> None:
         n = len(self.structures)
@@ -70,6 +72,10 @@ class Dataset:
             raise TamisError(f"frames has {len(self.frames)} entries for {n} structures")
         if self.stresses.shape != (n, 6):
             raise TamisError(f"stresses must have shape ({n}, 6), got {self.stresses.shape}")
+        if self.weights is not None and self.weights.shape != (n, 3):
+            raise TamisError(
+                f"weights must have shape ({n}, 3) for energy, forces and stress, got {self.weights.shape}"
+            )
         for name in ("groups", "blocks", "ids"):  # they go into files and databases
             object.__setattr__(self, name, tuple(map(printable, getattr(self, name))))
 
@@ -149,6 +155,7 @@ class Dataset:
             ids=tuple(self.ids[i] for i in chosen),
             is_test=self.is_test[chosen],
             frames=tuple(self.frames[i] for i in chosen) if self.frames else (),
+            weights=None if self.weights is None else self.weights[chosen],
         )
         return self.sharing_copies(part, chosen)
 
@@ -180,8 +187,16 @@ def with_isolated(dataset: Dataset) -> Dataset:
         ids=apart.ids + dataset.ids,
         is_test=np.concatenate([apart.is_test, dataset.is_test]),
         frames=apart.frames + dataset.frames,
+        weights=_joined(apart, dataset),
         isolated=None,
     )
+
+
+def _joined(*parts: Dataset) -> Array | None:
+    """The weights of all parts, one after the other; None where none has any."""
+    if all(part.weights is None for part in parts):
+        return None
+    return np.concatenate([np.ones((len(p), 3)) if p.weights is None else p.weights for p in parts])
 
 
 @dataclass(frozen=True, eq=False)
