@@ -68,10 +68,44 @@ class Tolerances(Checked):
     zero_forces: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What the checks say of a data set.
+
+    problems : for which it is refused. hints : at their cause. doubts : on labels that are allowed, hints among them.
+    sound : the structures that can be computed, without free atoms.
+    """
+
+    problems: Sequence[str]
+    hints: Sequence[str]
+    doubts: Sequence[str]
+    sound: Dataset
+
+
 def check_dataset(
     dataset: Dataset, elements: Sequence[str], tolerances: Tolerances | None = None, typed: Factors = UNTYPED
 ) -> tuple[str, ...]:
     """Refuse a data set that would give wrong numbers or crash an engine; log and return doubts.
+
+    Parameters
+    ----------
+    As for ``examine``.
+
+    Raises
+    ------
+    TamisError : lists up to 10 problems, each with the id of its structure, and their number.
+    """
+    found = examine(dataset, elements, tolerances, typed)
+    raise_problems(found.problems, found.hints)
+    for doubt in found.doubts:
+        LOG.warning("%s", doubt)
+    return tuple(found.doubts)
+
+
+def examine(
+    dataset: Dataset, elements: Sequence[str], tolerances: Tolerances | None = None, typed: Factors = UNTYPED
+) -> Findings:
+    """All that is wrong or doubtful with a data set.
 
     Parameters
     ----------
@@ -82,7 +116,7 @@ def check_dataset(
 
     Raises
     ------
-    TamisError : lists up to 10 problems, each with the id of its structure, and their number.
+    TamisError : there is no structure.
     """
     tolerances = tolerances or Tolerances()
     if len(dataset) == 0:
@@ -105,11 +139,8 @@ def check_dataset(
     fillers, filler_doubts = find_fillers(bonded, tolerances.zero_forces)
     problems += impossible_stresses(remaining) + fillers
     units = unit_doubts(bonded, typed)
-    raise_problems(problems, units)
-    doubts = [*doubts_of(bonded, elements, tolerances), *filler_doubts, *units]
-    for doubt in doubts:
-        LOG.warning("%s", doubt)
-    return tuple(doubts)
+    doubts = [*doubts_of(bonded, elements, tolerances), *filler_doubts, *units] if sound else []
+    return Findings(problems, units, doubts, bonded)
 
 
 def raise_problems(problems: Sequence[str], hints: Sequence[str] = ()) -> None:

@@ -21,6 +21,7 @@ from tamis.core.metrics import LATTICE_CONSTANT, MD, PROPERTIES, measured_proper
 from tamis.data.checks import Tolerances, check_dataset
 from tamis.data.crystal import Crystal
 from tamis.data.dataset import Dataset
+from tamis.data.dealing import test_in_words
 from tamis.data.plausibility import UNTYPED, Factors, set_isolated_apart
 from tamis.data.sources.drop import Drop
 from tamis.data.sources.spacing import FAR_OFF, spacing_of
@@ -70,7 +71,7 @@ class Source(Checked, ABC):
     def _files(self) -> Sequence[Path]:
         """The files that ``_read`` reads."""
 
-    def _with_test(self, dataset: Dataset) -> Dataset:
+    def with_test(self, dataset: Dataset) -> Dataset:
         """``dataset`` with its test structures chosen, for sources whose files do not name them."""
         return dataset
 
@@ -145,7 +146,7 @@ def _check_reference(name: str, value: Any) -> None:
 @lru_cache(maxsize=2)
 def _as_read(source: Source, stamps: Hashable) -> Dataset:
     """The structures before the checks."""
-    return source._with_test(source._read())
+    return source.with_test(source._read())
 
 
 @lru_cache(maxsize=2)
@@ -154,7 +155,8 @@ def _checked(
 ) -> Dataset:
     dataset = _as_read(source, stamps)
     for note in dataset.notes:
-        LOG.info("%s", note)
+        LOG.warning("%s", note)
+    LOG.info("test set: %s", test_in_words(dataset.test_kind, int(dataset.is_test.sum()), len(dataset)))
     doubts = check_dataset(
         dataset, elements or source.elements_of_data(), source.tolerances, source.typed_factors
     )

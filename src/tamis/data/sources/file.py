@@ -247,7 +247,7 @@ class File(Source):
         if told:
             yield "; ".join(told)
 
-    def _with_test(self, dataset: Dataset) -> Dataset:
+    def with_test(self, dataset: Dataset) -> Dataset:
         """Without a test file, ``held_out`` or else ``test_fraction`` chooses the test structures."""
         if self.test:
             return dataset
@@ -261,10 +261,7 @@ class File(Source):
                 )
             return dataset.with_test(is_test, "blocks", has_blocks(dataset.blocks))
         drawn = draw_test(dataset, self.test_fraction, self.test_seed)
-        doubts = doubts_of_test(drawn, self.test_fraction)
-        for doubt in doubts:
-            LOG.warning("%s", doubt)
-        return drawn.with_notes(doubts)
+        return drawn.with_notes(doubts_of_test(drawn, self.test_fraction))
 
 
 @dataclass(frozen=True, eq=False)

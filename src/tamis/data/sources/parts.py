@@ -80,7 +80,7 @@ def _read(path: Path, reader: Reader, typed: Mapping[str, str]) -> OneFile:
     if reader.guess is not None and not {"length", "energy"} <= set(typed):
         known, how = reader.guess([atoms for _, atoms in frames])
     elif not known:
-        how = "as nothing says otherwise"
+        how = "assumed, since the file names none"
     if typed:
         how = "as typed" if {"length", "energy"} <= set(typed) else f"as typed, the others {how}"
     return OneFile(path, reader, frames, FileUnits.of({**known, **typed}), how)
