@@ -15,6 +15,7 @@ from tests.vasp_files import full, write_vasprun
 
 from tamis.data.dataset import Dataset
 from tamis.data.extxyz_writer import quoted, write_extxyz
+from tamis.data.kept_set import write_kept
 from tamis.data.sources.file import File
 
 ORDER = [5, 0, 3]
@@ -153,6 +154,54 @@ def test_other_formats_become_extxyz_that_reads_the_same(tmp_path):
         np.testing.assert_array_equal(np.concatenate(before.forces), np.concatenate(after.forces))
         assert before.groups == after.groups
     assert ase.io.read(tmp_path / "kept.extxyz", 0).calc.results["free_energy"] == before.energies[0]
+
+
+@pytest.mark.parametrize("suffix", ["db", "json", "traj"])
+def test_the_format_that_came_in_goes_out(tmp_path, suffix):
+    frames = decorated()
+    for atoms, one in zip(frames, copper(), strict=True):
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=one.info["energy"], forces=one.arrays["forces"], stress=one.info["stress"]
+        )
+        atoms.info = {"config_type": "b c"}
+        del atoms.arrays["REF_forces"]
+    path = tmp_path / f"set.{suffix}"
+    if suffix == "traj":
+        ase.io.write(path, frames)
+    else:
+        with ase.db.connect(path) as database:
+            for i, atoms in enumerate(frames):
+                data = {"weights": np.array([1.0, 2.0]), "mulliken": np.arange(4.0) * i, "energy": 1.0}
+                database.write(
+                    atoms, key_value_pairs={"config_type": "b c", "step": i, "id_of_run": "a7"}, data=data
+                )
+    keys = {"energy_key": "energy"}
+    part = File(train=str(path), **keys).load().subset(ORDER)
+    write_kept(tmp_path, part)
+    assert sorted(p.name for p in tmp_path.glob("*kept*")) == sorted(["kept.extxyz", f"kept.{suffix}"])
+    kept_path = tmp_path / f"kept.{suffix}"
+    again = File(train=str(kept_path), test_fraction=0.0, **keys).load()
+    np.testing.assert_array_equal(part.energies, again.energies)
+    np.testing.assert_array_equal(part.stresses, again.stresses)
+    np.testing.assert_array_equal(np.concatenate(part.forces), np.concatenate(again.forces))
+    assert part.groups == again.groups
+    for ours, theirs in zip(again.frames, part.frames, strict=True):
+        assert_equal_frames(ours, theirs, {"tamis_id", "tamis_group"})
+    assert [frame.info["tamis_id"] for frame in again.frames] == list(part.ids)
+    if suffix != "traj":
+        with ase.db.connect(kept_path) as ours, ase.db.connect(path) as theirs:
+            for row, i in zip(ours.select(), ORDER, strict=True):
+                source = theirs.get(i + 1)
+                own = {name: value for name, value in row.key_value_pairs.items() if "tamis" not in name}
+                assert own == source.key_value_pairs and set(row.data) - {"tamis_id"} == set(source.data)
+
+
+def test_a_set_of_several_formats_goes_out_as_extended_xyz_alone(tmp_path):
+    ase.io.write(tmp_path / "a.traj", ase.io.read(written_plain(tmp_path), "0:6"))
+    ase.io.write(tmp_path / "b.xyz", ase.io.read(tmp_path / "plain.xyz", "6:"), format="extxyz")
+    part = File(train=[str(tmp_path / "a.traj"), str(tmp_path / "b.xyz")]).load().subset(ORDER)
+    write_kept(tmp_path, part)
+    assert [p.name for p in tmp_path.glob("*kept*")] == ["kept.extxyz"]
 
 
 def test_what_extended_xyz_cannot_hold_is_told(tmp_path, caplog):

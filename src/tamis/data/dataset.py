@@ -43,6 +43,7 @@ class Dataset:
     isolated: free atoms that were set apart; None: there are none. They are written with the kept structures.
     frames: n structures as they were in the files, with every key and column in the files' units, for writing only;
         empty: the source keeps none.
+    file_format: name of the format that all of these files have; "": they have several, or there are none.
     read_as: lines for the record on the keys and units of energy, forces and stress.
     weights: (n, 3) factors of the squared residuals of energy, forces, stress; None: all 1.
     """
@@ -60,6 +61,7 @@ class Dataset:
     blocks_whole: bool = False
     isolated: Dataset | None = None
     frames: tuple[Atoms, ...] = ()
+    file_format: str = ""
     read_as: str = ""
     weights: Array | None = None
 

@@ -202,6 +202,7 @@ class File(Source):
             test_kind="file",
             blocks_whole=has_blocks([block for block, test in zip(blocks, is_test, strict=True) if not test]),
             frames=tuple(frame.source for frame in labels),
+            file_format=_only({file.reader.name for file in whole.files}),
             read_as="\n".join(lines),
             weights=None if (weights == 1.0).all() else weights,
         )
@@ -278,6 +279,10 @@ class _Reading:
     def kept(self) -> list[tuple[str, Atoms]]:
         """Ids and structures that are not left out."""
         return list(compress(self.frames, self.is_kept))
+
+
+def _only(names: set[str]) -> str:
+    return next(iter(names)) if len(names) == 1 else ""
 
 
 def _tell_dropped(drop: Drop, count: int) -> None:
