@@ -26,6 +26,8 @@ class Reader:
     units : of the numbers that ``read`` gives, if the user types none; {}: Å and eV.
     guess : finds them from the structures instead, and says how in a few words.
     converts : the format fixes its units, and ``read`` gives Å and eV; units cannot be typed.
+    numbered : atoms come with numbers of kinds, from 0, in the column ``type``, and without elements, which the user
+        names with ``dataset.species``.
     """
 
     name: str
@@ -35,3 +37,4 @@ class Reader:
     units: Units = field(default_factory=dict)
     guess: Callable[[Sequence[Atoms]], tuple[Units, str]] | None = None
     converts: bool = False
+    numbered: bool = False

@@ -44,6 +44,7 @@ class Extxyz(Source):
     group_key : name of the kind of structure; a structure without it belongs to "all". "auto": config_type, where there
         is one; None: not read.
     block_key : name of the trajectory or strain mode; a structure without it is its own block. None: not read.
+    species : elements of the kinds of atoms 0, 1, 2 ... of files that have numbers only, in this order.
     units : of the numbers in the files, see ``tamis.data.file_units.FileUnits``; None: Å, eV, eV/Å, eV/Å³.
     test_fraction : part of every group set aside for testing if there is no ``test``; 0: no test set.
         Whole blocks, where a block has several structures; copies of a structure stay together.
@@ -61,6 +62,7 @@ class Extxyz(Source):
     virial_key: str | None = AUTO
     group_key: str | None = AUTO
     block_key: str | None = None
+    species: Annotated[tuple[str, ...] | None, Texts()] = None
     units: Mapping[str, str | None] | None = field(default=None, hash=False)
     test_fraction: Annotated[float, Between(0, 0.5, say=0.1)] = 0.1
     test_seed: Annotated[int, AtLeast(0)] = 0
@@ -159,5 +161,7 @@ class Extxyz(Source):
                     f"{path} is of the format {reader.name}, whose units are known and converted to eV and Å; leave "
                     "dataset.units out"
                 )
-            found += [(f"{path}#{i}", atoms) for i, atoms in enumerate(read_frames(path, reader))]
+            found += [
+                (f"{path}#{i}", atoms) for i, atoms in enumerate(read_frames(path, reader, self.species))
+            ]
         return found
