@@ -76,8 +76,8 @@ def _check_cell(atoms: Atoms, reach: float) -> None:
             f"{images:.3g} images of the cell lie within r_cut = {reach} Å; at most {MOST_IMAGES} can be treated: "
             "lower r_cut, or take a less flat or skewed cell of the same crystal (ase.build.niggli_reduce)"
         )
-    corners = np.indices((2, 2, 2)).reshape(3, 8).T @ cell
-    bins = float(np.prod(np.maximum(np.ptp(corners, axis=0) / reach, 1.0)))
+    box = np.abs(cell).sum(axis=0)  # from the lowest to the highest corner
+    bins = float(np.prod(np.maximum(box / reach, 1.0)))
     if bins > MOST_BINS:
         raise TamisError(
             f"the box around {volume:.3g} Å³ for {len(atoms)} atoms is {bins:.3g} cubes of r_cut = {reach} Å; at most "
@@ -100,8 +100,9 @@ def occupied_cell(atoms: Atoms, reach: float) -> Array:
 
 def heights(cell: Array) -> Array:
     """Distances between the opposite faces of a cell, (3,), Å."""
-    areas = np.array([np.linalg.norm(np.cross(cell[i - 2], cell[i - 1])) for i in range(3)])
-    return np.asarray(abs(float(np.linalg.det(cell))) / areas)
+    one, other = cell[[1, 2, 0]], cell[[2, 0, 1]]
+    normals = one[:, [1, 2, 0]] * other[:, [2, 0, 1]] - one[:, [2, 0, 1]] * other[:, [1, 2, 0]]
+    return np.asarray(np.abs(cell[0] @ normals[0]) / np.sqrt((normals * normals).sum(axis=1)))
 
 
 def in_vacuum(atoms: Atoms, width: float) -> Atoms:

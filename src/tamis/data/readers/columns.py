@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Words = tuple[str, ...]
+Words = Sequence[str]
 
 MOST_ATOMS = 10**8
 """More lines than any structure has; a header that announces more is damaged."""
@@ -21,10 +22,10 @@ def columns(rows: Sequence[Sequence[str]], n: int) -> list[Words]:
     ------
     ValueError : a row has another number of words.
     """
-    for k, row in enumerate(rows):
-        if len(row) != n:
-            raise ValueError(f"row {k + 1} of a table has {len(row)} columns, expected are {n}")
-    return list(zip(*rows, strict=True)) if rows else [()] * n
+    if wrong := set(map(len, rows)) - {n}:
+        raise ValueError(f"a row of a table has {min(wrong)} columns, expected are {n}")
+    words = list(chain.from_iterable(rows))
+    return [words[k::n] for k in range(n)]
 
 
 def reals(some: Iterable[Words]) -> Array:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from tamis.data.readers.columns import MOST_ATOMS, columns, reals
+from tamis.data.readers.columns import MOST_ATOMS, Words, columns, reals
 
 VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 AXES = ("x", "y", "z")
@@ -85,7 +85,7 @@ def _structure(lines: Iterator[str]) -> Atoms:
     return atoms
 
 
-def _atoms(table: dict[str, tuple[str, ...]], cell: np.ndarray) -> Atoms:
+def _atoms(table: dict[str, Words], cell: np.ndarray) -> Atoms:
     periodic = len(cell) == 3
     direct = "direct_x" in table
     if direct and not periodic:

@@ -16,7 +16,7 @@ from tamis.data.readers.reader import Units
 
 SAMPLE = 50
 """Structures whose distances are looked at."""
-IN_ANGSTROM, IN_BOHR = (0.65, 1.3), (1.45, 2.4)
+IN_ANGSTROM, IN_BOHR = (0.65, 1.35), (1.4, 2.7)
 """Distances of nearest neighbours over the sums of two radii, where lengths are in Å and in bohr."""
 
 
@@ -111,6 +111,6 @@ def guess_units(structures: Sequence[Atoms]) -> tuple[Units, str]:
 
 def _bond(atoms: Atoms) -> float:
     try:
-        return usual_bond(atoms)
+        return usual_bond(atoms, IN_BOHR[1])
     except TamisError:  # the checks say what is wrong with it
         return float("nan")

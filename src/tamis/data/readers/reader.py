@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ase import Atoms
 
@@ -38,3 +39,10 @@ class Reader:
     guess: Callable[[Sequence[Atoms]], tuple[Units, str]] | None = None
     converts: bool = False
     numbered: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """The results of a calculator, which replace it: a calculator of ASE keeps a copy of its atoms."""
+
+    results: Mapping[str, Any]
