@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -45,7 +46,8 @@ def radius(number: int) -> float:
 def usual_bond(atoms: Atoms, farthest: float = FARTHEST_BOND) -> float:
     """Median over the atoms of the distance to the nearest neighbour, over the sum of the two radii.
 
-    Infinity: no neighbour within ``farthest`` of the largest sum of two. Noble gases, which are not bound, do not count.
+    Infinity: no neighbour within ``farthest`` of the largest sum of two. Noble gases, which are
+    not bound, do not count.
 
     Raises
     ------
@@ -103,10 +105,10 @@ def is_isolated(atoms: Atoms) -> bool:
 
 def _are_near(atoms: Atoms) -> bool:
     """Whether two atoms, or an atom and its image in the next cell, are plainly nearer than NO_REACH."""
-    bonds = atoms.positions[:, None] - atoms.positions
-    apart = bonds[~np.eye(len(atoms), dtype=bool)]
-    vectors = np.concatenate([apart, atoms.cell.array[atoms.pbc]])
-    return bool((np.einsum("ij,ij->i", vectors, vectors) < NO_REACH**2).any())
+    if any(math.hypot(*vector) < NO_REACH for vector in atoms.cell.array[atoms.pbc].tolist()):
+        return True
+    bonds = (atoms.positions[:, None] - atoms.positions)[~np.eye(len(atoms), dtype=bool)]
+    return bool((np.einsum("ij,ij->i", bonds, bonds) < NO_REACH**2).any())
 
 
 def _note(apart: Dataset) -> str:
