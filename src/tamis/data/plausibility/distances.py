@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -42,17 +43,18 @@ def radius(number: int) -> float:
     return float(covalent_radii[number])
 
 
-def usual_bond(atoms: Atoms) -> float:
+def usual_bond(atoms: Atoms, farthest: float = FARTHEST_BOND) -> float:
     """Median over the atoms of the distance to the nearest neighbour, over the sum of the two radii.
 
-    Infinity: no neighbour within FARTHEST_BOND. Noble gases, which are not bound, do not count.
+    Infinity: no neighbour within ``farthest`` of the largest sum of two. Noble gases, which are
+    not bound, do not count.
 
     Raises
     ------
     TamisError : a cell in which neighbours cannot be found.
     """
     radii = np.array([radius(int(number)) for number in atoms.numbers])
-    reach = 2.0 * FARTHEST_BOND * float(radii.max())
+    reach = 2.0 * farthest * float(radii.max())
     first, second, distance = neighbours_within(atoms, reach)
     nearest = np.full(len(atoms), np.inf)
     np.minimum.at(nearest, first, distance / (radii[first] + radii[second]))
@@ -90,7 +92,7 @@ def set_isolated_apart(dataset: Dataset) -> Dataset:
 
 def is_isolated(atoms: Atoms) -> bool:
     """Whether all atoms are farther apart than any bond and than NO_REACH."""
-    if not 0 < len(atoms) <= MOST_ATOMS:
+    if not 0 < len(atoms) <= MOST_ATOMS or _are_near(atoms):
         return False
     radii = np.array([radius(int(number)) for number in atoms.numbers])
     reach = max(NO_REACH, 2.0 * BEYOND_BONDS * float(radii.max()))
@@ -99,6 +101,14 @@ def is_isolated(atoms: Atoms) -> bool:
     except TamisError:  # a later check says why it cannot be treated
         return False
     return not (distance < np.maximum(BEYOND_BONDS * (radii[first] + radii[second]), NO_REACH)).any()
+
+
+def _are_near(atoms: Atoms) -> bool:
+    """Whether two atoms, or an atom and its image in the next cell, are plainly nearer than NO_REACH."""
+    if any(math.hypot(*vector) < NO_REACH for vector in atoms.cell.array[atoms.pbc].tolist()):
+        return True
+    bonds = (atoms.positions[:, None] - atoms.positions)[~np.eye(len(atoms), dtype=bool)]
+    return bool((np.einsum("ij,ij->i", bonds, bonds) < NO_REACH**2).any())
 
 
 def _note(apart: Dataset) -> str:

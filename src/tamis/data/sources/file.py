@@ -74,6 +74,7 @@ class File(Source):
     block_from : as ``group_from``, for blocks.
     weight_key : name of a structure's weight in fits. "auto": usual names, of single labels, too; None: not read.
     weights : group -> number, or numbers for energy, forces and stress, by which its weights are multiplied.
+    species : elements of the kinds of atoms 0, 1, 2 ... of files that have numbers only, in this order.
     units : of the numbers in the files, see ``tamis.data.file_units.FileUnits``, or the name of a preset; None, or None
         for one: the format's own.
     test_fraction : part of every group set aside for testing if there is no ``test``; 0: no test set.
@@ -96,6 +97,7 @@ class File(Source):
     block_from: Annotated[str, OneOf(KEY, FILE, FOLDER)] = KEY
     weight_key: str | None = AUTO
     weights: OfGroups | None = field(default=None, hash=False)
+    species: Annotated[tuple[str, ...] | None, Texts()] = None
     units: str | Mapping[str, str | None] | None = field(default=None, hash=False)
     test_fraction: Annotated[float, Between(0, 0.5, say=0.1)] = 0.1
     test_seed: Annotated[int, AtLeast(0)] = 0
@@ -158,7 +160,9 @@ class File(Source):
         found = find(self.train, self.format, self.test or ()), find(self.test or (), self.format)
         drop = Drop.of(self.drop)
         paths = [[path for path in part.files if not drop.has_file(str(path))] for part in found]
-        training, testing = (read_files(part, self.format, typed_units(self.units)) for part in paths)
+        training, testing = (
+            read_files(part, self.format, typed_units(self.units), self.species) for part in paths
+        )
         files = [*training, *testing]
         frames = [frame for file in files for frame in file.frames]
         counts = count_labels(frames)

@@ -11,6 +11,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.data.file_units import FileUnits
+from tamis.data.readers.reader import Results
 
 Array = NDArray[np.float64]
 
@@ -92,13 +93,6 @@ def bare(source: Atoms, angstrom: float) -> Atoms:
         positions if angstrom == 1.0 else positions * angstrom
     )  # shared, and never written to
     return atoms
-
-
-@dataclass(frozen=True, eq=False)
-class Results:
-    """The results of a calculator, which replace it."""
-
-    results: Mapping[str, Any]
 
 
 def without_ballast(source: Atoms) -> Atoms:

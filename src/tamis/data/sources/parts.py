@@ -51,13 +51,16 @@ class Part:
         return listed([printable(str(file.path)) for file in self.files], 3, "more files")
 
 
-def read_files(paths: Sequence[Path], format: str | None, typed: Mapping[str, str]) -> list[OneFile]:
+def read_files(
+    paths: Sequence[Path], format: str | None, typed: Mapping[str, str], species: Sequence[str] | None = None
+) -> list[OneFile]:
     """The structures of each file, in order.
 
     Parameters
     ----------
     format : of the files, as the user typed it; None: it is recognised.
     typed : units that the user typed, as ``tamis.data.file_units.typed_units`` gives them.
+    species : elements of files that have the numbers of their kinds only.
 
     Raises
     ------
@@ -69,11 +72,11 @@ def read_files(paths: Sequence[Path], format: str | None, typed: Mapping[str, st
             f"{paths[0]} is of the format {readers[0].name}, whose units are known and converted to eV and Å; leave "
             "dataset.units out"
         )
-    return [_read(path, reader, typed) for path, reader in zip(paths, readers, strict=True)]
+    return [_read(path, reader, typed, species) for path, reader in zip(paths, readers, strict=True)]
 
 
-def _read(path: Path, reader: Reader, typed: Mapping[str, str]) -> OneFile:
-    frames = [(f"{path}#{i}", atoms) for i, atoms in enumerate(read_frames(path, reader))]
+def _read(path: Path, reader: Reader, typed: Mapping[str, str], species: Sequence[str] | None) -> OneFile:
+    frames = [(f"{path}#{i}", atoms) for i, atoms in enumerate(read_frames(path, reader, species))]
     known, how = reader.units, f"of the format {reader.name}"
     if reader.converts:
         return OneFile(path, reader, frames, FileUnits(), how)
