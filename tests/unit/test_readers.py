@@ -17,6 +17,7 @@ from tests.labelled_copper import copper
 from tests.vasp_files import write_outcar, write_vasprun
 
 from tamis.core.errors import TamisError
+from tamis.data.readers.deepmd import is_deepmd
 from tamis.data.readers.formats import reader_of
 from tamis.data.sources.extxyz import Extxyz
 
@@ -39,7 +40,7 @@ def test_a_system_of_deepmd(tmp_path):
     data = Extxyz(train=str(tmp_path / "cu")).load()
     np.testing.assert_array_equal(data.energies, [a.info["energy"] for a in copper()])
     np.testing.assert_allclose(data.stresses, [a.info["stress"] for a in copper()], rtol=1e-13)
-    assert set(data.groups) == {"all"} and data.ids[11] == f"{tmp_path / 'cu'}#11"
+    assert set(data.groups) == {"cu"} and data.ids[11] == f"{tmp_path / 'cu'}#11"
 
 
 def test_many_systems_are_groups_and_single_precision_is_read(tmp_path):
@@ -52,6 +53,16 @@ def test_many_systems_are_groups_and_single_precision_is_read(tmp_path):
     assert data.groups == ("deep/bulk",) * 6 + ("hot",) * 6
     np.testing.assert_allclose(data.energies, [a.info["energy"] for a in frames], rtol=1e-6)
     assert data.structures[0].positions.dtype == np.float64
+
+
+def test_a_folder_with_other_files_beside_its_systems_is_not_one_of_deepmd(tmp_path):
+    """It would be read without them."""
+    write_system(tmp_path / "cu", list(copper()))
+    (tmp_path / ".hidden").touch()
+    assert is_deepmd(tmp_path, b"")
+    ase.io.write(tmp_path / "more.xyz", copper()[0])
+    assert is_deepmd(tmp_path / "cu", b"") and not is_deepmd(tmp_path, b"")
+    assert not is_deepmd(tmp_path / "cu" / "set.000", b"") and not is_deepmd(tmp_path / "more.xyz", b"")
 
 
 def test_a_system_in_text_files_and_one_without_a_cell(tmp_path):

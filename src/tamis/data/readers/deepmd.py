@@ -21,25 +21,32 @@ GEOMETRY = ("coord", "box", MIXED)
 
 
 def is_deepmd(path: Path, head: bytes) -> bool:
-    """A folder that is a system, or has systems somewhere below."""
-    return path.is_dir() and next(path.rglob(TYPES), None) is not None
+    """A folder that is a system, or has systems somewhere below and no other files."""
+    if not path.is_dir():
+        return False
+    if (path / TYPES).exists():
+        return True
+    systems = {file.parent for file in path.rglob(TYPES)}
+    return bool(systems) and not any(
+        one.is_file() and systems.isdisjoint(one.parents) and not one.name.startswith(".")
+        for one in path.rglob("*")
+    )
 
 
 def read_deepmd(path: Path) -> Iterator[Atoms]:
     """The frames of all systems in and below ``path``, system by system, set by set.
 
-    ``config_type`` is the system's folder, where there are several. The virial has the sign of tamis: minus the stress
-    times the volume.
+    ``config_type`` is the system's folder, from ``path`` on. The virial has the sign of tamis: minus the stress times
+    the volume.
 
     Raises
     ------
     TamisError : files are missing, or their numbers of frames and atoms do not fit each other.
     """
-    systems = sorted(file.parent for file in path.rglob(TYPES))
-    for system in systems:
+    for system in sorted(file.parent for file in path.rglob(TYPES)):
+        name = system.relative_to(path).as_posix() if system != path else path.absolute().name
         for atoms in _frames(system):
-            if len(systems) > 1:
-                atoms.info["config_type"] = system.relative_to(path).as_posix()
+            atoms.info["config_type"] = name
             yield atoms
 
 
