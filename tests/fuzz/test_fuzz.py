@@ -22,6 +22,7 @@ from tamis.records.record import RECORD_FILE, read_record
 
 ROOT = Path(__file__).parents[2]
 FILES = ("extxyz", "mlearn json", "archive", "store block", "checks", "beside records", "record")
+FORMATS = ("pickled", "deepmd", "npz", "schnetpack", "program", "cp2k", "any")
 POTENTIALS = (
     "chimes files",
     "snap files",
@@ -56,6 +57,10 @@ def campaign(folder: Path, n: int, *kinds: str) -> None:
 
 def test_files_at_random(tmp_path):
     campaign(tmp_path, 500, *FILES)
+
+
+def test_formats_of_other_programs_at_random(tmp_path):
+    campaign(tmp_path, 200, *FORMATS)
 
 
 def test_potentials_and_configurations_at_random(tmp_path):

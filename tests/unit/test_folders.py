@@ -40,7 +40,7 @@ def tree(tmp_path, monkeypatch):
     write_vasprun(Path("data/run 1/vasprun.xml"), copper()[6:9], [0.0] * 3)
     write_outcar(Path("data/run 1/OUTCAR"), copper()[6:9], [0.0] * 3)
     write_outcar(Path("data/OUTCAR.2"), copper()[9:12], [0.0] * 3)
-    Path("data/run 1/POSCAR").write_text(Path("data/run 1/OUTCAR").read_text()[:20])
+    ase.io.write("data/run 1/POSCAR", copper()[6], format="vasp")
     Path("data/README.md").write_text("# What this is\n")
     Path("data/.hidden/a.xyz").write_text("no structure")
     return tmp_path

@@ -101,14 +101,19 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (16 hex digits) of geometry, labels, groups and split marks."""
+        """SHA-256 (16 hex digits) of geometry, labels, groups, split marks, and which structures share a block.
+
+        Names of files are left out, and so are ids and the names of blocks, which begin with them: the same set in
+        another file or format is the same set.
+        """
         digest = hashlib.sha256()
         for atoms, forces in zip(self.structures, self.forces, strict=True):
             digest.update(structure_key(atoms).encode())
             digest.update(np.ascontiguousarray(forces, dtype="<f8").tobytes())
         digest.update(np.ascontiguousarray(self.energies, dtype="<f8").tobytes())
         digest.update(np.ascontiguousarray(self.stresses, dtype="<f8").tobytes())
-        digest.update("\0".join((*self.groups, *self.blocks, *self.ids)).encode())
+        numbers = {name: i for i, name in enumerate(dict.fromkeys(self.blocks))}
+        digest.update("\0".join((*self.groups, *(str(numbers[name]) for name in self.blocks))).encode())
         digest.update(np.ascontiguousarray(self.is_test, dtype="u1").tobytes())
         return digest.hexdigest()[:16]
 

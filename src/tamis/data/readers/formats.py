@@ -20,10 +20,18 @@ from tamis.core.errors import TamisError
 from tamis.core.suggestions import suggest
 from tamis.data.readers.ase_database import read_database
 from tamis.data.readers.chimes import is_xyzf, read_xyzf
+from tamis.data.readers.cp2k import is_cp2k, read_cp2k
+from tamis.data.readers.deepmd import is_deepmd, read_deepmd
 from tamis.data.readers.fitsnap import is_fitsnap, read_fitsnap
+from tamis.data.readers.foreign import looks_like, without_labels
 from tamis.data.readers.mtp import is_cfg, read_cfg
 from tamis.data.readers.n2p2 import guess_units, is_input_data, read_input_data
+from tamis.data.readers.npz import is_npz_of_molecules, is_npz_of_one_molecule, read_npz, units_of_md17
+from tamis.data.readers.pacemaker import is_pickle, read_pacemaker
+from tamis.data.readers.packed import first_bytes
 from tamis.data.readers.reader import Reader
+from tamis.data.readers.schnetpack import is_schnetpack, read_schnetpack
+from tamis.data.readers.vasp import is_outcar, is_vasprun, read_by_content
 from tamis.data.readers.xyz import read_xyz
 
 HEAD = 4096
@@ -38,6 +46,16 @@ READERS: tuple[Reader, ...] = (
     Reader("xyzf", "chimes_lsq", read_xyzf, is_xyzf, converts=True),
     Reader("mtp-cfg", "MLIP-2 and MLIP-3 (MTP)", read_cfg, is_cfg, numbered=True),
     Reader("fitsnap", "FitSNAP, JSON", read_fitsnap, is_fitsnap, converts=True),
+    Reader("schnetpack", "schnetpack (SQLite)", read_schnetpack, is_schnetpack, converts=True),
+    Reader("pacemaker", "pacemaker (.pckl.gzip)", read_pacemaker, is_pickle),
+    Reader("deepmd", "DeePMD-kit and dpdata (folders)", read_deepmd, is_deepmd),
+    Reader("npz", "MD17, rMD17, sGDML", read_npz, is_npz_of_one_molecule, guess=units_of_md17),
+    Reader("physnet", "PhysNet (.npz)", read_npz, is_npz_of_molecules),
+    Reader("cp2k", "CP2K trajectories", read_cp2k, is_cp2k, converts=True),
+    Reader(
+        "vasp-xml", "VASP, vasprun.xml", partial(read_by_content, name="vasp-xml"), is_vasprun, converts=True
+    ),
+    Reader("vasp-out", "VASP, OUTCAR", partial(read_by_content, name="vasp-out"), is_outcar, converts=True),
 )
 """In the order in which they are asked; ASE recognises what has no ``recognises``."""
 WITHOUT_UNITS = ("traj", "bundletrajectory")
@@ -57,11 +75,15 @@ def reader_of(path: Path, name: str | None) -> Reader:
     """
     known = {reader.name: reader for reader in READERS}
     if name is None:
-        head = first_bytes(path)
+        head = first_bytes(path, HEAD)
         for reader in READERS:
             if reader.recognises is not None and reader.recognises(path, head):
                 return reader
+        if sentence := looks_like(path, head):
+            raise TamisError(sentence)
         name = _name_by_ase(path)
+        if sentence := without_labels(path, name):
+            raise TamisError(sentence)
     if name in known:
         return known[name]
     return _reader_of_ase(name)
@@ -113,31 +135,21 @@ def _elements(kinds: NDArray[np.intp], path: Path, species: Sequence[str] | None
     return [atomic_numbers[species[kind]] for kind in kinds]
 
 
-def first_bytes(path: Path) -> bytes:
-    """The beginning of a file's content, unpacked; nothing of a folder, or where it cannot be read."""
-    from ase.io.formats import open_with_compression
-
-    if path.is_dir():
-        return b""
-    try:
-        with open_with_compression(str(path), "rb") as file:
-            return bytes(file.read(HEAD))
-    except Exception:  # whoever reads the file meets the same, and tells
-        return b""
-
-
 def _name_by_ase(path: Path) -> str:
-    from ase.io.formats import UnknownFileTypeError, filetype
+    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
     try:
-        return str(filetype(str(path)))
+        name = str(filetype(str(path)))
     except UnknownFileTypeError:
+        name = ""
+    except Exception as error:  # a file that cannot be opened, or is damaged where ASE looks
+        raise TamisError(f"{path} cannot be read ({error}); correct it, or set dataset.format") from error
+    if name not in ioformats or not ioformats[name].can_read:
         raise TamisError(
             f"the format of {path} is not recognised; set dataset.format to {', '.join(r.name for r in READERS)}, or "
             "to another that ASE reads (ase info --formats)"
-        ) from None
-    except Exception as error:  # a file that cannot be opened, or is damaged where ASE looks
-        raise TamisError(f"{path} cannot be read ({error}); correct it, or set dataset.format") from error
+        )
+    return name
 
 
 def _reader_of_ase(name: str) -> Reader:
