@@ -142,7 +142,10 @@ class LinearModel(WeightedModel):
         return gather_rows(design, dataset, self.basis.elements, offsets)
 
     def _losses(self, judged: Sequence[Judged], points: Sequence[Point], judges: Judges) -> Losses:
-        """Squared errors of energies, forces and strain derivatives of held-out parts; infinity: no solution."""
+        """Squared errors of energies, forces and strain derivatives of held-out parts; infinity: no solution.
+
+        By the structures' weights, as in the loss that is minimised.
+        """
         rows, sums = [], []
         for train, parts in judged:
             coefficients = self._solutions(train, [Setting(*point) for point in points])
@@ -150,10 +153,10 @@ class LinearModel(WeightedModel):
             coefficients[:, ~solved] = 0.0
             for part in parts:
                 found = [
-                    term.rows * term.mean_squares(coefficients) if term.rows else np.zeros(len(points))
+                    term.weight * term.mean_squares(coefficients) if term.rows else np.zeros(len(points))
                     for term in part.kinds
                 ]
-                rows.append([float(term.rows) for term in part.kinds])
+                rows.append([term.weight if term.rows else 0.0 for term in part.kinds])
                 sums.append(np.where(solved | (np.array(rows[-1]) == 0.0)[:, None], found, np.inf))
         return Losses(np.array(sums), np.array(rows), judges.score)
 

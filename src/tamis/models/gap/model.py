@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -109,6 +109,7 @@ class GapModel(TunedModel):
 
         Without ``prepare``, or with structures that it has not seen, the candidates are those of ``kept``.
         """
+        kept = with_mean_weights_of_one(kept)
         basis, owned = self._candidates_of(kept, store)
         columns, factor = self._sparse_points(basis, owned, store.memory)
         offsets = free_atom_energies(kept, basis.elements, per_atom=True)
@@ -191,7 +192,7 @@ class GapModel(TunedModel):
                 for i, point in enumerate(points):
                     with suppress(LinAlgError):
                         sums[k, :, i] = held_out_errors(part, own.force, posterior(train, sigmas_at(point)))
-            rows = np.array([[own.energy.rows, own.force.rows] for own in judged], dtype=float)
+            rows = np.array([[own.energy.weight, own.force.weight] for own in judged], dtype=float)
             return Losses(sums, rows, functools.partial(log_errors, judges))
 
         return choose(self.axes, self.widenings, losses)
@@ -203,6 +204,17 @@ class GapModel(TunedModel):
             raise TamisError(
                 f"the fit with {sigmas} has no finite solution ({error}); raise the smallest of model.force_sigmas"
             ) from error
+
+
+def with_mean_weights_of_one(dataset: Dataset) -> Dataset:
+    """Weights of each kind of label over their mean, without those of 0, so that they leave the noise as it is."""
+    if dataset.weights is None:
+        return dataset
+    weights = dataset.label_weights
+    used = weights > 0.0
+    means = np.sum(weights, axis=0) / np.maximum(used.sum(axis=0), 1)
+    scaled = replace(dataset, weights=weights / np.where(means > 0.0, means, 1.0))
+    return dataset.sharing_copies(scaled, np.arange(len(dataset)))
 
 
 def sigmas_at(point: Point) -> Sigmas:

@@ -187,7 +187,7 @@ class NnpModel(WeightedModel):
             for training in trainings
         )
         squares, rows = _pooled(trainings)
-        rmse = np.sqrt(squares / np.maximum(rows, 1.0))
+        rmse = np.sqrt(squares / np.where(rows > 0.0, rows, 1.0))
         report = {
             **trainings[0].setting.report,
             "n_networks": float(len(members)),
@@ -260,10 +260,16 @@ def _losses(settings: Sequence[Sequence[Training]]) -> Losses:
 def _log_errors(judges: Judges, squares: Array, rows: Array) -> Array:
     """As for linear models, see ``Judges.score``; but no energies luckier than the forces allow."""
     lucky = squares.copy()
-    lucky[ENERGY] += rows[ENERGY] * LUCK**2 * squares[FORCE] / max(rows[FORCE], 1.0)
+    lucky[ENERGY] += rows[ENERGY] * LUCK**2 * squares[FORCE] / (rows[FORCE] or 1.0)
     return judges.score(lucky, rows)
 
 
 def _mean_square_force(dataset: Dataset) -> float:
     """Of all components, eV²/Å²; not below that of crystals which hardly move, of which alone there is no scale."""
-    return max(float(np.mean(np.concatenate(dataset.forces) ** 2)), STILL)
+    weights = dataset.label_weights[:, FORCE]
+    used = np.flatnonzero(weights > 0.0)
+    if len(used) == 0:
+        return STILL
+    squares = np.concatenate([dataset.forces[i].ravel() for i in used]) ** 2
+    of_rows = np.repeat(weights[used], 3 * dataset.n_atoms[used])
+    return max(float(np.average(squares, weights=of_rows)), STILL)
