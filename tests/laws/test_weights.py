@@ -9,10 +9,12 @@ from tests.families import FAMILIES, rattled_silicon, small_model
 
 from tamis.core.errors import MissingEngineError
 from tamis.data.dataset import Dataset
+from tamis.models.free_atoms import FreeAtoms
 from tamis.models.gap.sparse_gp import Sigmas, posterior, prior_factor, whiten
 from tamis.models.linear import LinearModel
 from tamis.models.nnp.data import gather
-from tamis.models.nnp.problem import NetworkProblem, first_parameters
+from tamis.models.nnp.first import first_parameters
+from tamis.models.nnp.problem import NetworkProblem
 from tamis.models.normal_equations import Weights
 from tamis.store import Store
 
@@ -50,8 +52,7 @@ def problem_of(model: Any, dataset: Dataset, store: Store) -> tuple[np.ndarray, 
     """Gram matrix and moment of the last solve with one setting: all that its solution depends on."""
     n = len(dataset)
     if isinstance(model, LinearModel):
-        offsets = np.full(1, -4.0)
-        terms = model._rows(dataset, store, offsets).terms(np.arange(n))
+        terms = model._rows(dataset, store, FreeAtoms.fitted(np.full(1, -4.0))).terms(np.arange(n))
         gram, moment = terms.combine(Weights(14.0, 2.0))
         return np.triu(gram), moment
     if hasattr(model, "zeta"):
@@ -62,8 +63,10 @@ def problem_of(model: Any, dataset: Dataset, store: Store) -> tuple[np.ndarray, 
         rows = whiten(design, dataset, columns, factor, -4.0 * dataset.n_atoms)
         solution = posterior(rows.terms, Sigmas(0.01, 0.1, 0.1))
         return np.triu(rows.terms.force.gram), solution
-    whitenings = gather(dataset.subset([0, 1]), model.basis, store, np.full(1, -4.0)).whitenings
-    data = gather(dataset, model.basis, store, np.full(1, -4.0), whitenings)
+    whitenings = gather(
+        dataset.subset([0, 1]), model.basis, store, FreeAtoms.fitted(np.full(1, -4.0))
+    ).whitenings
+    data = gather(dataset, model.basis, store, FreeAtoms.fitted(np.full(1, -4.0)), whitenings)
     sizes = (model.basis.n_own, 4, 1)
     problem = NetworkProblem(sizes, data, np.arange(n), Weights(14.0, 2.0), np.inf)
     parameters = first_parameters(sizes, np.random.default_rng(0))

@@ -12,7 +12,7 @@ from tests.labelled import copper, labelled
 from tamis.data.checks import check_dataset
 from tamis.data.dataset import with_isolated
 from tamis.data.plausibility import set_isolated_apart
-from tamis.data.plausibility.distances import is_isolated
+from tamis.data.plausibility.free_atoms import is_isolated
 from tamis.data.sources.extxyz import Extxyz
 
 

@@ -27,7 +27,7 @@ from tamis.data.plausibility import (
     UNTYPED,
     Factors,
     find_fillers,
-    is_isolated,
+    free_atoms_in,
     set_isolated_apart,
     unit_doubts,
 )
@@ -279,7 +279,7 @@ def foreign_energies(dataset: Dataset, window: float) -> list[str]:
         return []  # too few to know which energies are usual
     residuals = energy_residuals(dataset)
     suspects = np.flatnonzero(outliers(residuals, window) | smaller_cluster(residuals, window))
-    free = {int(k) for k in suspects if is_isolated(dataset.structures[k])}
+    free = set(suspects.tolist()).intersection(free_atoms_in(dataset)) if len(suspects) else set()
     if free:
         return foreign_energies(dataset.subset([k for k in range(len(dataset)) if k not in free]), window)
     return [

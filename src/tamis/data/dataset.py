@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -45,6 +45,7 @@ class Dataset:
         empty: the source keeps none.
     read_as: a line for the record on the keys and units of energy, forces and stress.
     weights: (n, 3) factors of the squared residuals of energy, forces, stress; None: all 1.
+    free_energies: energies of free atoms by element, eV, which models take as they are; those of others are fitted.
     """
 
     structures: tuple[Atoms, ...]
@@ -62,6 +63,7 @@ class Dataset:
     frames: tuple[Atoms, ...] = ()
     read_as: str = ""
     weights: Array | None = None
+    free_energies: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.structures)
@@ -115,7 +117,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (16 hex digits) of geometry, labels, their weights, groups and split marks."""
+        """SHA-256 (16 hex digits) of geometry, labels, weights, groups, split marks and energies of free atoms."""
         digest = hashlib.sha256()
         for atoms, forces in zip(self.structures, self.forces, strict=True):
             digest.update(structure_key(atoms).encode())
@@ -126,6 +128,8 @@ class Dataset:
         digest.update(np.ascontiguousarray(self.is_test, dtype="u1").tobytes())
         if self.weights is not None and (self.weights != 1.0).any():
             digest.update(np.ascontiguousarray(self.weights, dtype="<f8").tobytes())
+        if self.free_energies:
+            digest.update(repr(sorted(self.free_energies.items())).encode())
         return digest.hexdigest()[:16]
 
     @cached_property

@@ -13,19 +13,18 @@ matrices and no further pass over the rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
-from ase import Atoms
-from ase.data import atomic_numbers
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve, solve_triangular
 
 from tamis.bases.base import DesignRows
 from tamis.core.errors import TamisError
 from tamis.data.dataset import Dataset
+from tamis.models.free_atoms import FreeAtoms, element_counts
 
 Array = NDArray[np.float64]
 
@@ -180,7 +179,8 @@ class Terms:
 class Rows:
     """Unweighted rows of n structures with their targets, by kind and structure.
 
-    The columns are the basis functions, then one per element that counts its atoms (the free-atom energies).
+    The columns are the basis functions, then one per element that counts its atoms (the free-atom energies that no
+    isolated atom fixes).
     """
 
     energy: tuple[RowBlock, ...]
@@ -210,18 +210,19 @@ class Rows:
 
 
 def gather_rows(
-    design: Sequence[DesignRows], dataset: Dataset, elements: Sequence[str], offsets: Array
+    design: Sequence[DesignRows], dataset: Dataset, elements: Sequence[str], free: FreeAtoms
 ) -> Rows:
-    """Rows of labelled structures; energies less ``offsets`` (n_elements,) eV per atom; missing labels left out."""
+    """Rows of labelled structures; energies less those of the ``free`` atoms; missing labels are left out."""
     energy, force, stress = [], [], []
     weights = dataset.label_weights.tolist()
     all_counts = element_counts(dataset.structures, elements)
-    for i, (rows, counts) in enumerate(zip(design, all_counts, strict=True)):
+    alone = free.rows(all_counts)
+    for i, (rows, counts, of_free) in enumerate(zip(design, all_counts, alone, strict=True)):
         n_atoms = int(dataset.n_atoms[i])
         energy.append(
             RowBlock(
-                (np.concatenate([rows.energy, counts]) / n_atoms)[None, :],
-                np.array([(dataset.energies[i] - counts @ offsets) / n_atoms]),
+                (np.concatenate([rows.energy - of_free, counts[~free.fixed]]) / n_atoms)[None, :],
+                np.array([(dataset.energies[i] - counts @ free.energies) / n_atoms]),
                 weights[i][0],
             )
         )
@@ -240,26 +241,6 @@ def gather_rows(
             )
         )
     return Rows(tuple(energy), tuple(force), tuple(stress))
-
-
-def element_counts(structures: Iterable[Atoms], elements: Sequence[str]) -> Array:
-    """Number of atoms of each element in each structure, (n, n_elements)."""
-    numbers = [atomic_numbers[element] for element in elements]
-    return np.array([np.bincount(atoms.numbers, minlength=119)[numbers] for atoms in structures], dtype=float)
-
-
-def free_atom_energies(dataset: Dataset, elements: Sequence[str], per_atom: bool = False) -> Array:
-    """Energies per element, eV, that fit the total energies best (least norm where the composition is fixed).
-
-    By the structures' weights of energies.
-
-    per_atom: fit the energies per atom instead; for one element their mean.
-    """
-    counts, energies = element_counts(dataset.structures, elements), dataset.energies
-    if per_atom:
-        counts, energies = counts / dataset.n_atoms[:, None], energies / dataset.n_atoms
-    roots = np.sqrt(dataset.label_weights[:, 0])
-    return np.asarray(np.linalg.lstsq(counts * roots[:, None], energies * roots, rcond=None)[0])
 
 
 def solve(gram: Array, moment: Array, ridge: float, n_free: int) -> Array:

@@ -21,6 +21,7 @@ from tamis.core.memory import Memory
 from tamis.data.dataset import Dataset, structure_key
 from tamis.data.dealing import ALWAYS_TRAINED
 from tamis.models.base import Array
+from tamis.models.free_atoms import FreeAtoms, element_counts
 from tamis.models.gap.candidates import choose_candidates
 from tamis.models.gap.sparse_gp import (
     Sigmas,
@@ -43,7 +44,7 @@ from tamis.models.judging import (
     parts_of,
 )
 from tamis.models.linear import LinearPotential
-from tamis.models.normal_equations import Indices, Terms, element_counts, free_atom_energies
+from tamis.models.normal_equations import Indices, Terms
 from tamis.models.tuning import TunedModel
 from tamis.store import Store
 
@@ -112,17 +113,17 @@ class GapModel(TunedModel):
         kept = with_mean_weights_of_one(kept)
         basis, owned = self._candidates_of(kept, store)
         columns, factor = self._sparse_points(basis, owned, store.memory)
-        offsets = free_atom_energies(kept, basis.elements, per_atom=True)
+        free = FreeAtoms.of(kept, basis.elements, per_atom=True).on(basis, store)
 
         def whitened(dataset: Dataset) -> WhitenedRows:
             design = store.stream(basis, dataset.structures)
-            free = element_counts(dataset.structures, basis.elements) @ offsets
+            counts = element_counts(dataset.structures, basis.elements)
             title = f"covariances of {len(dataset)} structures with {len(columns)} sparse points"
             store.memory.reserve(8 * len(columns) * len(dataset), title)  # those of energies stay
             with store.memory.holding():
                 others = 3 * int(dataset.n_atoms.sum()) + 6 * len(dataset)
                 store.memory.reserve(8 * (len(columns) + 1) * others, title)
-                return whiten(design, dataset, columns, factor, free)
+                return whiten(design, dataset, columns, factor, counts @ free.energies, free.rows(counts))
 
         by_folds = judges_by_folds(kept, self.n_folds, rng)
         judges = judges_by_tuning(kept, tuning) if self.needs_tuning_set else by_folds
@@ -143,6 +144,7 @@ class GapModel(TunedModel):
         coefficients = np.zeros(basis.n_features)
         coefficients[columns] = solve_triangular(factor, self._final(total, sigmas))
         report = {
+            **free.report,
             "energy_sigma_eV": sigmas.energy,
             "force_sigma_eV_per_A": sigmas.force,
             "virial_sigma_eV": sigmas.virial,
@@ -151,6 +153,7 @@ class GapModel(TunedModel):
             "n_pair_points": float(n_pair_points),
             **self.tuning_report(choice, judges, kept, tuning),
         }
+        offsets = free.offsets(coefficients, np.zeros(free.n_open))
         return LinearPotential(basis, coefficients, offsets, diagnostics=report, problem=judges.problem)
 
     def _candidates_of(self, kept: Dataset, store: Store) -> tuple[GapBasis, NDArray[np.bool_]]:

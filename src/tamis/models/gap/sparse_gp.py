@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 import numpy as np
 from scipy.linalg import LinAlgError, blas, cholesky, lapack
@@ -90,14 +91,20 @@ def prior_factor(prior: Array) -> Array:
 
 
 def whiten(
-    design: Iterable[DesignRows], dataset: Dataset, columns: Indices, factor: Array, offsets: Array
+    design: Iterable[DesignRows],
+    dataset: Dataset,
+    columns: Indices,
+    factor: Array,
+    offsets: Array,
+    alone: Iterable[Array | float] | None = None,
 ) -> WhitenedRows:
     """Whitened rows of all structures of ``dataset``; missing labels and those of weight 0 are left out.
 
     Parameters
     ----------
     design : rows with all columns, each used before the next is asked for. columns : (M,) those of the sparse points.
-    factor : U, (M, M). offsets : (n,) energy of the free atoms of each structure, eV.
+    factor : U, (M, M). offsets : (n,) energy of the free atoms of each structure, eV. alone : energy row, with all
+        columns, of the free atoms of each structure, which is subtracted; None: nothing is.
     """
     weights, roots = dataset.label_weights, np.sqrt(dataset.n_atoms)
     labelled = np.isfinite(dataset.stresses) & (weights[:, 2] > 0.0)[:, None]
@@ -106,11 +113,12 @@ def whiten(
     )
     energy, force, strain = (np.empty((int(n), len(columns))) for n in n_rows.sum(axis=0))
     ends = np.cumsum(n_rows, axis=0)
-    for rows, sizes, (of_energy, of_forces, of_strain), given, root in zip(
-        design, n_rows, ends, labelled, roots, strict=True
+    alone = repeat(0.0, len(dataset)) if alone is None else alone
+    for rows, of_free, sizes, (of_energy, of_forces, of_strain), given, root in zip(
+        design, alone, n_rows, ends, labelled, roots, strict=True
     ):
         if sizes[0]:
-            energy[of_energy - 1] = rows.energy[columns] / root
+            energy[of_energy - 1] = (rows.energy - of_free)[columns] / root
         if sizes[1]:
             flat = rows.forces.reshape(-1, rows.forces.shape[2])
             # "clip", since "raise" would go through a copy; the columns exist

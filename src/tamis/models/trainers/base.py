@@ -19,7 +19,7 @@ from tamis.core.fields import Above, Checked, Whole
 from tamis.core.geometry import in_vacuum
 from tamis.data.dataset import Dataset
 from tamis.models.base import Model, Potential
-from tamis.models.normal_equations import free_atom_energies
+from tamis.models.free_atoms import free_atom_energies
 from tamis.models.trainers.programs import Workshop, workshop
 from tamis.store import Store
 
@@ -133,7 +133,7 @@ def check_usable(potential: FilePotential, atoms: Atoms) -> None:
 def reference_energies(
     kept: Dataset, elements: Sequence[str], given: Mapping[str, float] | None
 ) -> dict[str, float]:
-    """Energy of a free atom of each element, eV: as given, else what fits the kept total energies best.
+    """Energy of a free atom of each element, eV: as given, else of isolated atoms, else what fits the energies best.
 
     Raises
     ------
