@@ -84,7 +84,7 @@ def measure(model: LinearModel, kept: Dataset, store: Store, repeats: int) -> di
 def compare_with_qr(fitted: LinearPotential, kept: Dataset, store: Store) -> tuple[float, float]:
     """Largest relative deviation of the predictions for ``kept``, and the seconds of the QR."""
     elements, found = fitted.basis.elements, fitted.diagnostics
-    free = FreeAtoms.of(kept, elements)  # as the fit does: large numbers stay out
+    free = FreeAtoms.of(kept, elements, {})  # as the fit does: large numbers stay out
     rows = gather_rows(store.design(fitted.basis, kept.structures), kept, elements, free)
     start = time.perf_counter()
     weights = Weights(found["energy_weight_per_A"], found["stress_weight_per_A"])

@@ -35,7 +35,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def made(family: str, *overrides: str) -> Any:
     try:
-        return small_model(family, *overrides)
+        return small_model(family, "model.free_atoms=fix", *overrides)
     except MissingEngineError as error:
         pytest.skip(str(error))
 
@@ -47,7 +47,7 @@ def model(request: pytest.FixtureRequest, pool: Dataset, store: Store) -> Any:
     return model
 
 
-def with_free_atoms(dataset: Dataset, fix: bool = True, **energies: float) -> Dataset:
+def with_free_atoms(dataset: Dataset, **energies: float) -> Dataset:
     """The structures and, set apart, a free atom without forces of each element that has an energy."""
     free = [Atoms(element, cell=[15.0] * 3, pbc=True) for element in energies]
     n = len(free)
@@ -62,7 +62,7 @@ def with_free_atoms(dataset: Dataset, fix: bool = True, **energies: float) -> Da
         ids=(*[f"free {element}" for element in energies], *dataset.ids),
         is_test=np.append(np.zeros(n, dtype=bool), dataset.is_test),
     )
-    return set_isolated_apart(whole, fix)
+    return set_isolated_apart(whole)
 
 
 def fit(model: Any, kept: Dataset, store: Store) -> Any:
@@ -86,7 +86,7 @@ def test_the_potential_gives_the_free_atom_its_label(model, pool, store, tmp_pat
 
 
 def test_without_isolated_atoms_or_with_leave_to_fit_nothing_is_fixed(model, pool, store):
-    fitted = fit(model, with_free_atoms(pool, fix=False, Si=FREE), store)
+    fitted = fit(replace(model, free_atoms="fit"), with_free_atoms(pool, Si=FREE), store)
     as_ever = fit(model, pool, store)
     np.testing.assert_array_equal(fitted.predict(pool, store).energies, as_ever.predict(pool, store).energies)
     assert "fixed_free_atoms" not in as_ever.diagnostics

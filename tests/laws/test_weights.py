@@ -13,8 +13,7 @@ from tamis.models.free_atoms import FreeAtoms
 from tamis.models.gap.sparse_gp import Sigmas, posterior, prior_factor, whiten
 from tamis.models.linear import LinearModel
 from tamis.models.nnp.data import gather
-from tamis.models.nnp.first import first_parameters
-from tamis.models.nnp.problem import NetworkProblem
+from tamis.models.nnp.problem import NetworkProblem, first_parameters
 from tamis.models.normal_equations import Weights
 from tamis.store import Store
 
@@ -63,10 +62,8 @@ def problem_of(model: Any, dataset: Dataset, store: Store) -> tuple[np.ndarray, 
         rows = whiten(design, dataset, columns, factor, -4.0 * dataset.n_atoms)
         solution = posterior(rows.terms, Sigmas(0.01, 0.1, 0.1))
         return np.triu(rows.terms.force.gram), solution
-    whitenings = gather(
-        dataset.subset([0, 1]), model.basis, store, FreeAtoms.fitted(np.full(1, -4.0))
-    ).whitenings
-    data = gather(dataset, model.basis, store, FreeAtoms.fitted(np.full(1, -4.0)), whitenings)
+    whitenings = gather(dataset.subset([0, 1]), model.basis, store, np.full(1, -4.0)).whitenings
+    data = gather(dataset, model.basis, store, np.full(1, -4.0), whitenings)
     sizes = (model.basis.n_own, 4, 1)
     problem = NetworkProblem(sizes, data, np.arange(n), Weights(14.0, 2.0), np.inf)
     parameters = first_parameters(sizes, np.random.default_rng(0))

@@ -15,12 +15,10 @@ from tests import copper
 from tamis.bases.acsf.basis import AcsfBasis
 from tamis.core.errors import TamisError
 from tamis.data.dataset import Dataset
-from tamis.models.free_atoms import FreeAtoms
 from tamis.models.nnp.data import gather
-from tamis.models.nnp.first import first_parameters
 from tamis.models.nnp.model import NnpModel
 from tamis.models.nnp.potential import read_n2p2
-from tamis.models.nnp.problem import NetworkProblem
+from tamis.models.nnp.problem import NetworkProblem, first_parameters
 from tamis.models.nnp.whitening import Whitening
 from tamis.models.normal_equations import Weights
 from tamis.store import Store
@@ -122,7 +120,7 @@ def test_jacobian_is_the_derivative_of_the_residuals(elements, labelled, shared_
     stresses[2] = np.nan
     dataset = replace(dataset, stresses=stresses)
     of = basis(*elements)
-    data = gather(dataset, of, shared_store, FreeAtoms.fitted(np.full(len(elements), -4.0)))
+    data = gather(dataset, of, shared_store, np.full(len(elements), -4.0))
     sizes = (of.n_own, 5, 4, 1)
     problem = NetworkProblem(sizes, data, np.array([0, 1, 2, 4]), Weights(14.0, 2.0), 1e6)
     rng = np.random.default_rng(5)
@@ -142,7 +140,7 @@ def test_rows_say_the_same_as_the_calculator(labelled, shared_store):
     potential = fit(a_model, labelled, shared_store)
     said = potential.predict(labelled, shared_store)
     agreed = replace(labelled, energies=said.energies, forces=said.forces, stresses=said.stresses)
-    data = gather(agreed, a_model.basis, shared_store, FreeAtoms.fitted(potential.offsets))
+    data = gather(agreed, a_model.basis, shared_store, potential.offsets)
     raw = potential.networks[0]
     first, _ = raw.layers()[0]
     unfolded = raw.parameters.copy()
@@ -350,7 +348,7 @@ def test_gradients_are_held_once(labelled, shared_store):
     entries = (12 * of.n_own + 8) * sum(map(len, shared_store.gradients(of, many.structures)))
     whitening = Whitening.of(np.concatenate(shared_store.values(of, labelled.structures)))
     tracemalloc.start()
-    data = gather(many, of, shared_store, FreeAtoms.fitted(np.zeros(1)), [whitening])
+    data = gather(many, of, shared_store, np.zeros(1), [whitening])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert data.groups.directions.nbytes + data.groups.atoms.nbytes == entries

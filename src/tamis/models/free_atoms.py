@@ -11,7 +11,7 @@ no freedom is lost; what the potential's files call the energy of the free atom 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,10 +40,12 @@ class FreeAtoms:
     values: Array
 
     @classmethod
-    def of(cls, dataset: Dataset, elements: Sequence[str], per_atom: bool = False) -> FreeAtoms:
-        """Energies that isolated atoms fix, and for other elements those that fit ``dataset`` best; no values yet."""
-        fixed = np.array([element in dataset.free_energies for element in elements], dtype=np.bool_)
-        energies = free_atom_energies(dataset, elements, per_atom)
+    def of(
+        cls, dataset: Dataset, elements: Sequence[str], known: Mapping[str, float], per_atom: bool = False
+    ) -> FreeAtoms:
+        """``known`` energies by element, eV, and for other elements those that fit ``dataset`` best; no values yet."""
+        fixed = np.array([element in known for element in elements], dtype=np.bool_)
+        energies = free_atom_energies(dataset, elements, known, per_atom)
         return cls(energies, fixed, np.zeros((len(elements), 0)))
 
     @classmethod
@@ -77,11 +79,6 @@ class FreeAtoms:
         offsets[~self.fixed] += change
         return offsets
 
-    @property
-    def report(self) -> dict[str, float]:
-        """For a potential's diagnostics; empty where nothing is fixed."""
-        return {"fixed_free_atoms": float(self.fixed.sum())} if self.fixed.any() else {}
-
 
 def element_counts(structures: Iterable[Atoms], elements: Sequence[str]) -> Array:
     """Number of atoms of each element in each structure, (n, n_elements)."""
@@ -89,20 +86,26 @@ def element_counts(structures: Iterable[Atoms], elements: Sequence[str]) -> Arra
     return np.array([np.bincount(atoms.numbers, minlength=119)[numbers] for atoms in structures], dtype=float)
 
 
-def free_atom_energies(dataset: Dataset, elements: Sequence[str], per_atom: bool = False) -> Array:
-    """Energies per element, eV: of isolated atoms (``Dataset.free_energies``), else those that fit the energies best.
+def free_atom_energies(
+    dataset: Dataset,
+    elements: Sequence[str],
+    known: Mapping[str, float] | None = None,
+    per_atom: bool = False,
+) -> Array:
+    """Energies per element, eV: those that are ``known``, and else those that fit the total energies best.
 
     By the structures' weights of energies; of least norm where the composition is fixed.
 
     per_atom: fit the energies per atom instead; for one element their mean.
     """
-    found = np.array([dataset.free_energies.get(element, 0.0) for element in elements])
+    known = known or {}
+    found = np.array([known.get(element, 0.0) for element in elements])
     counts = element_counts(dataset.structures, elements)
     energies = dataset.energies - counts @ found
     if per_atom:
         counts, energies = counts / dataset.n_atoms[:, None], energies / dataset.n_atoms
     roots = np.sqrt(dataset.label_weights[:, 0])
-    fitted = np.array([element not in dataset.free_energies for element in elements])
+    fitted = np.array([element not in known for element in elements])
     if fitted.any():
         found[fitted] = np.linalg.lstsq(counts[:, fitted] * roots[:, None], energies * roots, rcond=None)[0]
     return found

@@ -94,7 +94,7 @@ class LinearModel(WeightedModel):
         store.memory.reserve(Terms.n_bytes(size, n_sets), f"normal equations of {size} coefficients")
 
     def _fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> LinearPotential:
-        free = FreeAtoms.of(kept, self.basis.elements).on(self.basis, store)
+        free = FreeAtoms.of(kept, self.basis.elements, self.free_energies_of(kept)).on(self.basis, store)
         held_out: list[Terms] = []
         if self.needs_tuning_set:
             # only the products of the tuning set's rows are kept; the rows of the kept structures take their place
@@ -124,7 +124,6 @@ class LinearModel(WeightedModel):
         coefficients, change = np.split(solution, [self.basis.n_features])
         report = {
             **setting.report,
-            **free.report,
             "solved_by_qr": float(by_qr),
             "n_columns": float(len(solution)),
             **self.tuning_report(choice, judges, kept, tuning),

@@ -24,26 +24,23 @@ NAME = "isolatedatom"
 SHOWN = 5
 
 
-def set_isolated_apart(dataset: Dataset, fix: bool = True) -> Dataset:
-    """Move the free atoms of ``dataset`` to ``isolated``, with a note.
+def set_isolated_apart(dataset: Dataset) -> Dataset:
+    """Move the free atoms of ``dataset`` to ``isolated``, with a note; they tell ``free_energies``, if alone.
 
-    A set of which half or more are free atoms stays as it is: they are its subject, or something else is wrong.
-
-    Parameters
-    ----------
-    fix : let structures of one free atom fix the energy of their element, the lowest of several.
+    Of several for one element the lowest counts. A set of which half or more are free atoms stays as it is: they are
+    its subject, or something else is wrong.
     """
     free = free_atoms_in(dataset)
     if not free or 2 * len(free) >= len(dataset):
         return dataset
     rest = np.setdiff1d(np.arange(len(dataset)), free)
     apart = dataset.subset(free)
-    givers = _givers(apart) if fix else {}
+    givers = _givers(apart)
     bonded = replace(
         dataset.subset(rest),
         isolated=apart,
         free_energies={element: float(apart.energies[i]) for element, i in givers.items()},
-        notes=(*dataset.notes, _note(apart, givers, dataset.elements, fix)),
+        notes=(*dataset.notes, _note(apart, givers)),
     )
     return dataset.sharing_copies(bonded, rest)
 
@@ -79,16 +76,13 @@ def _givers(apart: Dataset) -> dict[str, int]:
     return dict(sorted(givers.items()))
 
 
-def _note(apart: Dataset, givers: dict[str, int], elements: tuple[str, ...], fix: bool) -> str:
+def _note(apart: Dataset, givers: dict[str, int]) -> str:
     named = [
         f"{name} ({atoms.get_chemical_formula()}, {energy:.6g} eV)"
         for name, atoms, energy in zip(apart.ids, apart.structures, apart.energies, strict=True)
     ]
     told = f"isolated atoms, neither fitted nor tested, and kept in written sets: {listed(named, SHOWN)}"
-    if not fix:
-        return f"{told}; the energies of free atoms are fitted all the same (dataset.free_atoms=fit)"
+    if not givers:
+        return told
     fixed = [f"{element} ({apart.ids[i]})" for element, i in givers.items()]
-    fitted = [element for element in elements if element not in givers]
-    parts = [f"they fix the energy of a free atom of {', '.join(fixed)}"] if fixed else []
-    parts += [f"that of {', '.join(fitted)} is fitted"] if fitted else []
-    return "; ".join([told, *parts])
+    return f"{told}; they are the free atoms of {', '.join(fixed)} in models with free_atoms=fix"

@@ -78,11 +78,6 @@ class Source(Checked, ABC):
         return UNTYPED
 
     @property
-    def fixes_free_atoms(self) -> bool:
-        """Whether isolated atoms among the structures fix the free-atom energies of models."""
-        return True
-
-    @property
     def tolerances(self) -> Tolerances:
         """Limits of the checks."""
         return Tolerances()
@@ -164,7 +159,7 @@ def _checked(
     if atom_spacing is not None and (doubt := _spacing_doubt(dataset, atom_spacing)):
         LOG.warning("%s", doubt)
         doubts = (*doubts, doubt)
-    checked = set_isolated_apart(dataset.with_notes(doubts), source.fixes_free_atoms)
+    checked = set_isolated_apart(dataset.with_notes(doubts))
     if checked.isolated is not None:
         LOG.warning("%s", checked.notes[-1])
     return checked

@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 
 from tamis.core.errors import TamisError
-from tamis.core.fields import AtLeast, Between, OneOf, Texts
+from tamis.core.fields import AtLeast, Between, Texts
 from tamis.data.checks import Tolerances, raise_problems
 from tamis.data.dataset import Dataset, draw_test, has_blocks
 from tamis.data.dealing import named
@@ -26,8 +26,6 @@ from tamis.data.sources.read_as import describe
 from tamis.data.trajectories import doubts_of_test
 
 LOG = logging.getLogger(__name__)
-
-FIX, FIT = "fix", "fit"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +49,6 @@ class Extxyz(Source):
         Whole blocks, where a block has several structures; copies of a structure stay together.
     test_seed : seed of that choice; it belongs to the data, and is none of the trial's seeds.
     held_out : blocks or groups to test on instead of ``test_fraction``; None: that fraction.
-    free_atoms : "fix": isolated atoms among the structures fix the free-atom energies of models; "fit": these are those
-        that fit the kept structures best, as without isolated atoms.
     shortest_distance, net_force, energy_window, zero_forces : see ``tamis.data.checks.Tolerances``.
     """
 
@@ -69,7 +65,6 @@ class Extxyz(Source):
     test_fraction: Annotated[float, Between(0, 0.5, say=0.1)] = 0.1
     test_seed: Annotated[int, AtLeast(0)] = 0
     held_out: Annotated[tuple[str, ...] | None, Texts()] = None
-    free_atoms: Annotated[str, OneOf(FIX, FIT)] = FIX
     shortest_distance: float = Tolerances.shortest_distance
     net_force: float = Tolerances.net_force
     energy_window: float = Tolerances.energy_window
@@ -97,11 +92,6 @@ class Extxyz(Source):
         units = self.file_units
         stress = units.factor("stress") if units.factor("stress") != 1.0 else units.factor("virial")
         return units.factor("energy"), units.factor("forces"), stress
-
-    @property
-    def fixes_free_atoms(self) -> bool:
-        """Whether isolated atoms among the structures fix the free-atom energies of models."""
-        return self.free_atoms == FIX
 
     @property
     def tolerances(self) -> Tolerances:

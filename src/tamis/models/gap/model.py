@@ -113,7 +113,8 @@ class GapModel(TunedModel):
         kept = with_mean_weights_of_one(kept)
         basis, owned = self._candidates_of(kept, store)
         columns, factor = self._sparse_points(basis, owned, store.memory)
-        free = FreeAtoms.of(kept, basis.elements, per_atom=True).on(basis, store)
+        known = self.free_energies_of(kept)
+        free = FreeAtoms.of(kept, basis.elements, known, per_atom=True).on(basis, store)
 
         def whitened(dataset: Dataset) -> WhitenedRows:
             design = store.stream(basis, dataset.structures)
@@ -144,7 +145,6 @@ class GapModel(TunedModel):
         coefficients = np.zeros(basis.n_features)
         coefficients[columns] = solve_triangular(factor, self._final(total, sigmas))
         report = {
-            **free.report,
             "energy_sigma_eV": sigmas.energy,
             "force_sigma_eV_per_A": sigmas.force,
             "virial_sigma_eV": sigmas.virial,

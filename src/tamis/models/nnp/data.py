@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.bases.gradients import NORMAL_STRAINS, SHEAR_STRAINS, GradientBasis
 from tamis.data.dataset import Dataset
-from tamis.models.free_atoms import FreeAtoms, element_counts
+from tamis.models.free_atoms import element_counts
 from tamis.models.nnp.whitening import Whitening
 from tamis.store import Store
 
@@ -45,8 +44,6 @@ class TrainingData:
     start: (n_structures + 1,) where the atoms of each begin. species: (n_atoms,) index of the element.
     inputs: (n_atoms, m), as ``whitenings`` of each element make them from symmetry functions.
     energies: (n_structures,) eV, less the free-atom energies. groups: gradients.
-    alone: (n_elements, m) inputs of a free atom of each element whose energy is fixed. n_fixed: (n_structures,
-        n_elements) how many of these a structure has; what networks give for free atoms is subtracted as often.
     weights: (n_structures, 3) of energies, forces, stresses.
     """
 
@@ -56,8 +53,6 @@ class TrainingData:
     energies: Array
     groups: Groups
     weights: Array
-    alone: Single
-    n_fixed: Array
     whitenings: Sequence[Whitening]
 
     @property
@@ -86,12 +81,12 @@ def gather(
     dataset: Dataset,
     basis: GradientBasis,
     store: Store,
-    free: FreeAtoms,
+    offsets: Array,
     whitenings: Sequence[Whitening] | None = None,
 ) -> TrainingData:
     """Read the rows of ``dataset`` from the store and whiten them, by their own spread if ``whitenings`` is None.
 
-    The memory of the rows is reserved, and the caller's to hold.
+    offsets: (n_elements,) eV. The memory of the rows is reserved, and the caller's to hold.
 
     Raises
     ------
@@ -100,29 +95,9 @@ def gather(
     species = species_of(dataset, basis.elements)
     start = np.concatenate([[0], np.cumsum(dataset.n_atoms)]).astype(np.int64)
     inputs, whitenings = _gather_inputs(dataset, basis, store, species, whitenings)
-    counts = element_counts(dataset.structures, basis.elements)
-    return TrainingData(
-        start,
-        species,
-        inputs,
-        energies=dataset.energies - counts @ free.energies,
-        groups=_gather_groups(dataset, basis, store, species, start, whitenings),
-        weights=dataset.label_weights,
-        alone=_inputs_alone(basis, store, free, whitenings),
-        n_fixed=counts * free.fixed,
-        whitenings=whitenings,
-    )
-
-
-def _inputs_alone(
-    basis: GradientBasis, store: Store, free: FreeAtoms, whitenings: Sequence[Whitening]
-) -> Single:
-    """Inputs of a free atom of each element, (n_elements, m); 0 where its energy is not fixed."""
-    inputs = np.zeros((len(basis.elements), basis.n_own), dtype=np.float32)
-    for e in np.flatnonzero(free.fixed).tolist():
-        values = store.values(basis, [Atoms(basis.elements[e])])
-        inputs[e] = whitenings[e].inputs(own_values(basis, values, np.array([e])))[0]
-    return inputs
+    energies = dataset.energies - element_counts(dataset.structures, basis.elements) @ offsets
+    groups = _gather_groups(dataset, basis, store, species, start, whitenings)
+    return TrainingData(start, species, inputs, energies, groups, dataset.label_weights, whitenings)
 
 
 def _gather_inputs(

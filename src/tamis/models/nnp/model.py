@@ -11,22 +11,21 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
-from ase import Atoms
 
 from tamis.bases.acsf.basis import AcsfBasis
 from tamis.core.fields import Above, Whole
 from tamis.core.memory import Memory
 from tamis.core.units import MEV_PER_EV
 from tamis.data.dataset import Dataset
-from tamis.models.free_atoms import FreeAtoms
+from tamis.models.free_atoms import free_atom_energies
 from tamis.models.grids import Losses, Point, choose
 from tamis.models.judging import ENERGY, FORCE, Judges, judges_by_folds, judges_by_tuning
 from tamis.models.nnp.data import Array, Integers, TrainingData, gather
-from tamis.models.nnp.first import bound, first_parameters
 from tamis.models.nnp.levenberg_marquardt import Run
 from tamis.models.nnp.network import Network, mean_of, n_parameters
 from tamis.models.nnp.potential import NnpPotential
-from tamis.models.nnp.problem import ROWS_AT_ONCE, NetworkProblem
+from tamis.models.nnp.problem import ROWS_AT_ONCE, NetworkProblem, first_parameters
+from tamis.models.nnp.tie import tied
 from tamis.models.nnp.whitening import Whitening
 from tamis.models.tuning import Setting, WeightedModel
 from tamis.store import Store
@@ -81,12 +80,12 @@ class NnpModel(WeightedModel):
 
     def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> NnpPotential:
         """Try every setting for a while, continue the best one, average the networks."""
-        free = FreeAtoms.of(kept, self.basis.elements)
+        offsets = free_atom_energies(kept, self.basis.elements)
         with store.memory.holding():
             self._reserve_work(store.memory, kept, tuning)
-            data = gather(kept, self.basis, store, free)
+            data = gather(kept, self.basis, store, offsets)
             if self.needs_tuning_set:
-                judged = gather(tuning, self.basis, store, free, data.whitenings)
+                judged = gather(tuning, self.basis, store, offsets, data.whitenings)
                 judges = judges_by_tuning(kept, tuning)
                 folds = [(np.arange(len(kept)), np.arange(len(tuning)))] * self.n_networks
             else:
@@ -122,7 +121,8 @@ class NnpModel(WeightedModel):
                 training.advance(self.max_iterations, self.patience, self.check_every)
                 training.finish(self.final_iterations)
             how = self.tuning_report(choice, judges, kept, tuning)
-            return self._potential(chosen, data.whitenings, free, judges, how)
+            potential = self._potential(chosen, data.whitenings, offsets, judges, how)
+            return tied(potential, data, self.free_energies_of(kept))
 
     @property
     def _sizes(self) -> tuple[int, ...]:
@@ -164,17 +164,17 @@ class NnpModel(WeightedModel):
         """A network of every element before its first iteration; every setting begins from the same ones."""
         sizes = self._sizes
         rng = np.random.default_rng(seed)
-        first = np.concatenate([first_parameters(sizes, rng) for _ in self.basis.elements])
+        first = [first_parameters(sizes, rng) for _ in self.basis.elements]
         problem = NetworkProblem(sizes, data, fold[0], setting.weights, self.rows_per_parameter)
         judge = NetworkProblem(sizes, judged, fold[1], setting.weights, self.rows_per_parameter)
-        run = Run.start(bound(problem, first), rng)
+        run = Run.start(np.concatenate(first), rng)
         return Training(setting, setting.ridge * unit, problem, judge, judges, run)
 
     def _potential(
         self,
         trainings: Sequence[Training],
         whitenings: Sequence[Whitening],
-        free: FreeAtoms,
+        offsets: Array,
         judges: Judges,
         how: Mapping[str, float],
     ) -> NnpPotential:
@@ -192,7 +192,6 @@ class NnpModel(WeightedModel):
         rmse = np.sqrt(squares / np.where(rows > 0.0, rows, 1.0))
         report = {
             **trainings[0].setting.report,
-            **free.report,
             "n_networks": float(len(members)),
             "n_parameters": float(trainings[0].problem.n_parameters),
             "iterations": float(np.mean([training.run.iteration for training in trainings])),
@@ -201,15 +200,14 @@ class NnpModel(WeightedModel):
             **({"held_out_force_rmse_eV_per_A": float(rmse[1])} if judges.kinds[FORCE] else {}),
             **how,
         }
-        potential = NnpPotential(
+        return NnpPotential(
             table=self.basis.table,
             scalings=tuple(whitening.scaling for whitening in whitenings),
-            networks=tuple(mean_of([networks[e] for networks in members]) for e in range(len(whitenings))),
-            offsets=free.energies,
+            networks=tuple(mean_of([networks[e] for networks in members]) for e in range(len(offsets))),
+            offsets=offsets,
             diagnostics=report,
             problem=judges.problem,
         )
-        return replace(potential, offsets=_offsets(potential, free))
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,15 +244,6 @@ class Training:
 
     def _held_out_score(self, parameters: Array) -> float:
         return float(_log_errors(self.judges, *self.mean_squares(parameters)))
-
-
-def _offsets(potential: NnpPotential, free: FreeAtoms) -> Array:
-    """Offsets with which free atoms have the energies that are fixed, (n_elements,), eV."""
-    offsets, calculator = free.energies.copy(), potential.calculator()
-    for e in np.flatnonzero(free.fixed):
-        atoms = Atoms(potential.table.elements[e])
-        offsets[e] += free.energies[e] - calculator.get_property("energy", atoms)
-    return offsets
 
 
 def _pooled(trainings: Sequence[Training]) -> tuple[Array, Array]:

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from tamis.models.nnp.data import Array, Integers, Single, TrainingData
@@ -60,10 +62,6 @@ class NetworkProblem:
         energy, gradient, _ = self._residuals(parameters, part)
         return float(energy @ energy + np.sum(gradient**2))
 
-    def energies(self, parameters: Array, structures: Integers) -> Array:
-        """Energies of ``structures`` less those of their free atoms, (n,), eV."""
-        return self._energies(parameters, structures)[0]
-
     def n_rows(self, part: Integers) -> int:
         """Energies of all structures, three components of each chosen group."""
         return len(self.structures) + 3 * len(part)
@@ -92,7 +90,6 @@ class NetworkProblem:
         (sizes, first), own, data = self._layout, self._per_element(parameters), self.data
         rows = np.empty((len(self.structures), self.n_parameters), dtype=np.float32)
         energy_rows(sizes, first, self.structures, data.start, data.species, self._n_own, nodes, deltas, rows)
-        self._subtract_rows_alone(parameters, rows)
         rows *= self._energy_factors[:, None].astype(np.float32)
         yield rows, energy
         # gradients by strains are compared per atom
@@ -196,30 +193,7 @@ class NetworkProblem:
                 rows = data.species == element
                 nodes[rows], deltas[rows] = forward_and_back(self.sizes, own[element], data.inputs[rows])
         running = np.concatenate([[0.0], np.cumsum(nodes[:, -1], dtype=np.float64)])
-        energies = running[data.start[structures + 1]] - running[data.start[structures]]
-        if data.n_fixed.any():
-            energies = energies - data.n_fixed[structures] @ self._alone(parameters)[0][:, -1]
-        return energies, (nodes, deltas)
-
-    def _alone(self, parameters: Array) -> tuple[Single, Single]:
-        """Values and derivatives of all layers of a free atom of each element, (n_elements, sum of sizes) each."""
-        own = self._per_element(parameters)
-        found = [
-            forward_and_back(self.sizes, own[e], self.data.alone[e : e + 1]) for e in range(self._n_elements)
-        ]
-        return np.concatenate([nodes for nodes, _ in found]), np.concatenate([deltas for _, deltas in found])
-
-    def _subtract_rows_alone(self, parameters: Array, rows: Single) -> None:
-        """Subtract from the energies' rows, in place, those of the free atoms whose energies are fixed."""
-        n_fixed = self.data.n_fixed[self.structures].astype(np.float32)
-        if not n_fixed.any():
-            return
-        (sizes, first), elements = self._layout, np.arange(self._n_elements)
-        alone = np.empty((self._n_elements, self.n_parameters), dtype=np.float32)
-        start = np.arange(self._n_elements + 1)
-        energy_rows(sizes, first, elements, start, elements, self._n_own, *self._alone(parameters), alone)
-        for e in np.flatnonzero(n_fixed.any(axis=0)):
-            blas.sger(-1.0, alone[e], n_fixed[:, e], a=rows.T, overwrite_a=1)
+        return running[data.start[structures + 1]] - running[data.start[structures]], (nodes, deltas)
 
     def _gradients(self, deltas: Single, part: Integers) -> Array:
         """Gradients of the chosen groups, those by strains per atom."""
@@ -244,3 +218,13 @@ def _shares(weights: Array) -> Array:
     """Factors of residuals whose sum of squares is then the mean by these weights; 0 where all weights are."""
     total = weights.sum()
     return np.asarray(np.sqrt(weights) / np.sqrt(total if total > 0.0 else 1.0))
+
+
+def first_parameters(sizes: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Random weights for inputs of unit variance: each argument of a layer has about unit variance, the energy 0.1."""
+    parts: list[Array] = []
+    for layer, (n_in, n_out) in enumerate(pairwise(sizes)):
+        last = layer == len(sizes) - 2
+        parts.append(rng.normal(scale=(0.1 if last else 1.0) / np.sqrt(n_in), size=n_in * n_out))
+        parts.append(np.zeros(n_out) if last else rng.normal(scale=0.5, size=n_out))
+    return np.concatenate(parts)
