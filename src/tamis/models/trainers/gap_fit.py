@@ -153,7 +153,11 @@ def write_structures(path: Path, kept: Dataset, r_cut: float, sigmas: tuple[floa
         if weights[2] > 0.0 and np.isfinite(kept.stresses[i]).all():
             frame.info["ref_virial"] = (-atoms.cell.volume * kept.stresses[i])[FULL_MATRIX].ravel()
         if kept.weights is not None:
-            for kind, sigma, weight in zip(("energy", "force", "virial"), sigmas, weights, strict=True):
+            root = np.sqrt(
+                len(atoms)
+            )  # gap_fit multiplies by it what it is told for all structures, not these
+            of_frame = (root * sigmas[0], sigmas[1], root * sigmas[2])
+            for kind, sigma, weight in zip(("energy", "force", "virial"), of_frame, weights, strict=True):
                 if weight > 0.0:
                     frame.info[f"{kind}_{SIGMA}"] = sigma / np.sqrt(weight)
         frames.append(frame)

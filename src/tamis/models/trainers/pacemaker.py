@@ -149,10 +149,19 @@ def write_structures(path: Path, kept: Dataset, offsets: Mapping[str, float], r_
 
     Where structures differ in their weights, or lack forces, it has pacemaker's own columns of weights, which sum to 1
     over the energies and over the forces of atoms.
+
+    Raises
+    ------
+    TamisError : no structure has forces.
     """
     import pandas as pd
 
     weights = kept.label_weights
+    if not weights[:, 1].any():
+        raise TamisError(
+            "pacemaker needs the forces of one structure at least, and no kept structure has any that count; choose a "
+            "model that learns from energies alone (docs/fits.md)"
+        )
     forces = [
         labels if given else np.zeros_like(labels)
         for labels, given in zip(kept.forces, kept.has_forces, strict=True)
@@ -168,11 +177,10 @@ def write_structures(path: Path, kept: Dataset, offsets: Mapping[str, float], r_
         }
     )
     if kept.weights is not None or not kept.has_forces.all():
-        of_energy, of_forces = weights[:, 0].sum(), weights[:, 1] @ kept.n_atoms
+        of_energy, of_forces = weights[:, 0].sum(), float(weights[:, 1] @ kept.n_atoms)
         table["w_energy"] = weights[:, 0] / (of_energy or 1.0)
         table["w_forces"] = [
-            np.full(n, weight / (of_forces or 1.0))
-            for n, weight in zip(kept.n_atoms, weights[:, 1], strict=True)
+            np.full(n, weight / of_forces) for n, weight in zip(kept.n_atoms, weights[:, 1], strict=True)
         ]
     table.to_pickle(path, compression="gzip", protocol=4)
 
