@@ -257,7 +257,7 @@ def _doubts(
     for part, ids in ((names.VALIDATION, dataset.validation), (names.TEST, dataset.test)):
         if ids and names.error(part, names.FORCE_MAE) not in metrics:
             doubts[part] = (
-                f"no force error: forces of all {len(ids)} structures are zero, in the labels and, by "
+                f"no force error: forces of all {len(ids)} structures are missing or zero, in the labels and, by "
                 "symmetry, in any potential; choose by energies, or hold out structures with forces"
             )
     return doubts

@@ -27,7 +27,7 @@ from tamis.data.plausibility import (
     UNTYPED,
     Factors,
     find_fillers,
-    is_isolated,
+    free_atoms_in,
     set_isolated_apart,
     unit_doubts,
 )
@@ -126,7 +126,7 @@ def examine(
     for i in range(len(dataset)):
         found = [*broken_numbers(dataset, i), *unknown_elements(dataset.structures[i], elements)]
         found = found or [
-            *net_force(dataset.forces[i], tolerances.net_force),
+            *(net_force(dataset.forces[i], tolerances.net_force) if dataset.has_forces[i] else ()),
             *overlaps(dataset.structures[i], tolerances.shortest_distance),
         ]
         problems += [f"{dataset.ids[i]}: {text}" for text in found]
@@ -169,7 +169,8 @@ def broken_numbers(dataset: Dataset, i: int) -> list[str]:
     if len(atoms) == 0:
         return ["has no atoms; remove it"]
     found = []
-    for name, values in (("position", atoms.positions), ("cell", atoms.cell.array), ("force", forces)):
+    labels = [("force", forces)] if dataset.has_forces[i] else []  # NaN throughout: none are given
+    for name, values in (("position", atoms.positions), ("cell", atoms.cell.array), *labels):
         if not np.isfinite(values).all():
             where = np.argwhere(~np.isfinite(values))[0]
             found.append(f"{name}[{', '.join(map(str, where))}] is {values[tuple(where)]}; it must be finite")
@@ -179,6 +180,8 @@ def broken_numbers(dataset: Dataset, i: int) -> list[str]:
         found.append(f"forces have shape {forces.shape} for {len(atoms)} atoms; ({len(atoms)}, 3) is needed")
     if np.isinf(dataset.stresses[i]).any():
         found.append("stress is infinite; give a finite number, or none")
+    if dataset.weights is not None and not (dataset.weights[i] >= 0.0).all():
+        found.append(f"weights of energy, forces, stress are {dataset.weights[i]}; give 0 or more for each")
     return found or unusable_cell(atoms)
 
 
@@ -307,7 +310,7 @@ def foreign_energies(dataset: Dataset, window: float) -> list[str]:
         return []  # too few to know which energies are usual
     residuals = energy_residuals(dataset)
     suspects = np.flatnonzero(outliers(residuals, window) | smaller_cluster(residuals, window))
-    free = {int(k) for k in suspects if is_isolated(dataset.structures[k])}
+    free = set(suspects.tolist()).intersection(free_atoms_in(dataset)) if len(suspects) else set()
     if free:
         return foreign_energies(dataset.subset([k for k in range(len(dataset)) if k not in free]), window)
     return [
@@ -359,7 +362,7 @@ def smaller_cluster(residuals: Array, window: float) -> NDArray[np.bool_]:
 
 def doubts_of(dataset: Dataset, elements: Sequence[str], tolerances: Tolerances) -> list[str]:
     """Sentences on labels that are allowed but deserve a look."""
-    drifts = np.array([net_force_per_root(forces) for forces in dataset.forces])
+    drifts = np.array([net_force_per_root(forces) for forces in dataset.forces])  # NaN without forces
     sizes = np.bincount(dataset.copies)
     repeated = (
         f"{int((sizes > 1).sum())} structure(s) more than once, up to symmetry; copies are held out together"
@@ -379,6 +382,10 @@ def doubts_of(dataset: Dataset, elements: Sequence[str], tolerances: Tolerances)
         doubts.append(
             "copies, up to symmetry, of training structures are among the test structures, such as "
             f"{', '.join(shared[0][:SHOWN])}: {len(shared)} of {int((sizes > 1).sum())} sets"
+        )
+    if not dataset.has_forces.all():
+        doubts.append(
+            f"{len(dataset) - dataset.has_forces.sum()} of {len(dataset)} structures have no forces"
         )
     if np.isnan(dataset.stresses).all():
         doubts.append("no structure has a stress label; models are fitted and judged without stress")
