@@ -105,6 +105,12 @@ def test_numbers_of_the_overview_are_those_of_the_structures():
     assert overview.whole().structures == 6 and not overview.by_element
 
 
+def test_volumes_of_large_sets_are_those_of_an_even_sample(monkeypatch):
+    monkeypatch.setattr("tamis.data.overview.MOST", 5)
+    overview = Overview.of(labelled(moved(13)))
+    assert np.flatnonzero(np.isfinite(overview.volumes)).tolist() == [0, 3, 6, 9, 12]
+
+
 def test_energies_of_different_compositions_are_compared_above_their_elements():
     data = labelled(
         [*moved(4), *(Atoms("Au4", a.positions, cell=a.cell * 1.1, pbc=True) for a in moved(4, 1))]

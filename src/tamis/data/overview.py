@@ -15,6 +15,8 @@ from tamis.data.sources.spacing import spacing_of_structure
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
+MOST = 5000
+"""Structures whose volumes are worked out, evenly spread over the set."""
 Range = tuple[float, float]
 """Smallest and largest finite value; NaN: there is none."""
 
@@ -45,7 +47,7 @@ class Overview:
     """Of a data set.
 
     energies : (n,), eV/atom; above the best sum of one energy per element if ``by_element``, so that structures of
-        different compositions can be compared. volumes : (n,) that an atom fills, Å³; NaN: undefined.
+        different compositions can be compared. volumes : (n,) that an atom fills, Å³; NaN: undefined, or not worked out.
     forces : for each structure the lengths of its forces, eV/Å; empty without labels.
     compositions : number of different ones.
     """
@@ -68,12 +70,15 @@ class Overview:
             above = np.full(len(dataset), np.nan)
             above[known] = energy_residuals(dataset.subset(np.flatnonzero(known)))
             energies = above
+        volumes = np.full(len(dataset), np.nan)
+        for i in range(0, len(dataset), -(-len(dataset) // MOST)):
+            volumes[i] = spacing_of_structure(dataset.structures[i])[1] ** 3
         lengths = [np.linalg.norm(forces, axis=-1).ravel() for forces in dataset.forces]
         return cls(
             dataset,
             energies,
             by_element,
-            np.array([spacing_of_structure(atoms)[1] ** 3 for atoms in dataset.structures]),
+            volumes,
             [length[np.isfinite(length)] for length in lengths],
             len(formulas),
         )
