@@ -121,18 +121,26 @@ def check(ours: Atoms, theirs: Atoms) -> None:
         assert all(same(mine[key], yours[key]) for key in mine), (mine, yours)
 
 
-def values(draw: st.DrawFn) -> str:
+def values(draw: st.DrawFn, odd: bool) -> str:
     parts = []
     for _ in range(draw(st.integers(0, 5))):
-        key, word = draw(st.sampled_from(KEYS)), draw(st.sampled_from(WORDS))
-        how = draw(st.sampled_from(["{}={}", '{}="{}"', "{}= {}", "{}", "{}={}{}"]))
-        parts.append(how.format(key, word, word))
+        key = draw(
+            st.sampled_from(KEYS if odd else ("energy", "free_energy", "config_type", "REF_energy", "a-b"))
+        )
+        word = draw(
+            st.sampled_from(WORDS if odd else (*WORDS[:9], "T F T", "1 2 3", "0.1,0.2", "a b", "+3", "T,F"))
+        )
+        ways = ["{}={}", '{}="{}"', "{}= {}", "{}", "{}={}{}"]
+        parts.append(
+            draw(st.sampled_from(ways if odd or " " not in word else ways[1:2])).format(key, word, word)
+        )
+    for key in ("Lattice", draw(st.sampled_from(["stress", "virial"]))):
+        if draw(st.booleans()):
+            parts.append(f"{key}={draw(st.sampled_from(NINE if odd else NINE[:3]))}")
     if draw(st.booleans()):
-        parts.append(f"Lattice={draw(st.sampled_from(NINE))}")
-    if draw(st.booleans()):
-        parts.append(f"{draw(st.sampled_from(['stress', 'virial']))}={draw(st.sampled_from(NINE))}")
-    if draw(st.booleans()):
-        parts.append(f"pbc={draw(st.sampled_from(['T', 'F', QUOTED, '1', QUOTED.lower()]))}")
+        parts.append(
+            f"pbc={draw(st.sampled_from(['T', 'F', QUOTED, '1', QUOTED.lower()] if odd else ['F', QUOTED]))}"
+        )
     return " ".join(draw(st.permutations(parts)))
 
 
@@ -147,19 +155,19 @@ CELLS = {
 
 @st.composite
 def frames(draw: st.DrawFn) -> str:
-    """One frame that a program, or nobody, would write."""
-    columns = draw(st.sampled_from(COLUMNS))
-    comment = " ".join(
-        [values(draw), f"Properties={columns}" if columns != COLUMNS[0] or draw(st.booleans()) else ""]
-    )
+    """One frame that a program or, where it is odd, nobody would write."""
+    odd, row_odd = draw(st.sampled_from([False, False, True])), draw(st.sampled_from([False, False, True]))
+    columns = draw(st.sampled_from(COLUMNS if row_odd else COLUMNS[:5] + COLUMNS[6:8]))
+    named = columns != COLUMNS[0] or draw(st.booleans())
+    comment = f"{values(draw, odd)} {f'Properties={columns}' if named else ''}"
     fields = columns.split(":")
     kinds = [kind for kind, n in zip(fields[1::3], fields[2::3], strict=False) for _ in range(int(n))]
-    n_atoms, likely = draw(st.integers(1, 3)), draw(st.booleans())
+    n_atoms = draw(st.integers(1, 3))
     rows = []
     for _ in range(n_atoms):
-        words = [draw(st.sampled_from(CELLS.get(kind, ("0",))[: 2 if likely else None])) for kind in kinds]
-        words += ["7"] * draw(st.sampled_from([0, 0, 0, 1]))
-        rows.append(" ".join(words[: draw(st.sampled_from([99, 99, 99, 2]))]))
+        words = [draw(st.sampled_from(CELLS.get(kind, ("0",))[: None if row_odd else 2])) for kind in kinds]
+        words += ["7"] * (row_odd and draw(st.booleans()))
+        rows.append(" ".join(words[: 2 if row_odd and draw(st.booleans()) else None]))
     return "\n".join([str(n_atoms), comment, *rows]) + "\n"
 
 

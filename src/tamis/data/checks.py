@@ -14,7 +14,7 @@ from typing import Annotated
 
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols, covalent_radii
+from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
@@ -292,16 +292,24 @@ def shared_copies(dataset: Dataset) -> list[list[str]]:
 
 def same_geometry(dataset: Dataset) -> list[list[int]]:
     """Sets of structures that agree to about 1e-4 Å, with the same order of atoms and any choice of images."""
-    places: dict[tuple[bytes, ...], list[int]] = defaultdict(list)
+    alike: dict[tuple[bytes, ...], list[int]] = defaultdict(list)
     for i, atoms in enumerate(dataset.structures):
         cell = np.round(atoms.cell.array, 4) + 0.0
-        if atoms.pbc.all():
-            positions = np.round(atoms.get_scaled_positions(wrap=False), 5) % 1.0
-        else:
-            positions = np.round(atoms.positions - atoms.positions.mean(axis=0), 4) + 0.0
-        key = (atoms.numbers.tobytes(), atoms.pbc.tobytes(), cell.tobytes(), np.round(positions, 5).tobytes())
-        places[key].append(i)
-    return [members for members in places.values() if len(members) > 1]
+        alike[atoms.numbers.tobytes(), atoms.pbc.tobytes(), cell.tobytes()].append(i)
+    found = []
+    for members in alike.values():
+        places: dict[bytes, list[int]] = defaultdict(list)
+        for i in members if len(members) > 1 else ():
+            places[_places(dataset.structures[i])].append(i)
+        found += [same for same in places.values() if len(same) > 1]
+    return sorted(found)
+
+
+def _places(atoms: Atoms) -> bytes:
+    """Where the atoms are, rounded: in the cell, or from their middle where it is not periodic throughout."""
+    if atoms.pbc.all():
+        return np.round(np.round(atoms.get_scaled_positions(wrap=False), 5) % 1.0, 5).tobytes()
+    return (np.round(atoms.positions - atoms.positions.mean(axis=0), 4) + 0.0).tobytes()
 
 
 def foreign_energies(dataset: Dataset, window: float) -> list[str]:
@@ -325,11 +333,9 @@ def energy_residuals(dataset: Dataset) -> Array:
 
     Least absolute deviations by iteratively reweighted least squares, so that a few foreign energies do not move it.
     """
+    numbers = [atomic_numbers[element] for element in dataset.elements]
     fractions = np.array(
-        [
-            [np.mean([s == element for s in atoms.get_chemical_symbols()]) for element in dataset.elements]
-            for atoms in dataset.structures
-        ]
+        [[np.mean(atoms.numbers == number) for number in numbers] for atoms in dataset.structures]
     )
     energies = dataset.energies / dataset.n_atoms
     weights = np.ones(len(energies))

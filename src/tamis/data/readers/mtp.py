@@ -42,8 +42,12 @@ def _structure(lines: Iterator[str]) -> Atoms:
     size, cell, table, names = -1, np.empty((0, 3)), None, []
     info: dict[str, object] = {}
     features: dict[str, str] = {}
+    seen: set[str] = set()
     for line in lines:
         key, *words = line.split() or [""]
+        if key in seen:
+            raise ValueError(f"{key[:40]} stands twice in one structure")
+        seen |= {key} - {"", "Feature"}
         if key == "END_CFG":
             break
         if key == "Size":

@@ -78,8 +78,9 @@ def _structure(lines: list[str]) -> Atoms:
         atoms.set_array("charges", charge)
     for key in ("energy", "charge"):
         if key in found:
-            (value,) = (float(word) for word in found[key][0])
-            atoms.info[key] = value
+            if len(found[key]) > 1 or len(found[key][0]) != 1:
+                raise ValueError(f"a structure has {key} {found[key]}; one number is needed")
+            atoms.info[key] = float(found[key][0][0])
     if "comment" in found:
         atoms.info["comment"] = "\n".join(" ".join(rest) for rest in found["comment"])
     atoms.info |= dict(word.partition("=")[::2] for word in lines[0].split()[1:])  # set=train
