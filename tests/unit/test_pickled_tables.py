@@ -4,6 +4,9 @@ import gzip
 import importlib
 import os
 import pickle
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ import pytest
 from ase import Atoms
 from tests.format_files import table
 from tests.labelled_copper import copper
+from tests.vasp_files import write_vasprun
 
 from tamis.core.errors import TamisError
 from tamis.core.trust import Recorded, recorded_data
@@ -113,6 +117,31 @@ def test_what_the_trainer_writes_is_read_and_pandas_reads_the_same(tmp_path):
     np.testing.assert_array_equal(ours.energies, theirs["energy_corrected"])
     np.testing.assert_array_equal(ours.forces[5], theirs["forces"][5])
     np.testing.assert_array_equal(ours.structures[5].positions, theirs["ase_atoms"][5].positions)
+
+
+def test_a_set_that_pacemakers_own_collector_made_is_read(tmp_path):
+    """pace_collect gathers runs of VASP."""
+    program = shutil.which("pace_collect", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if program is None:
+        pytest.skip("python-ace, which has pace_collect, is not installed")
+    for run, part in (("cold", copper()[:6]), ("hot", copper()[6:])):
+        (tmp_path / run).mkdir()
+        write_vasprun(tmp_path / run / "vasprun.xml", part, [0.02] * 6)
+    path = tmp_path / "set.pckl.gzip"
+    options = ["--selection", "all", "--free-atom-energy", "Cu:-0.5", "--output-dataset-filename", str(path)]
+    subprocess.run([program, "-wd", str(tmp_path), *options], check=True, capture_output=True, cwd=tmp_path)
+    data = Extxyz(train=str(path), group_key="name").load()
+    assert {Path(group).parent.name for group in data.groups} == {"cold", "hot"}  # names of files
+    made = np.sort([atoms.info["stress"][0] for atoms in copper()])
+    np.testing.assert_allclose(np.sort(data.stresses[:, 0]), made, atol=1e-7)
+    theirs = pd.read_pickle(path, compression="gzip")
+    np.testing.assert_array_equal(data.energies, theirs["energy"])
+    np.testing.assert_array_equal(
+        [frame.info["energy_corrected"] for frame in data.frames], theirs["energy_corrected"]
+    )
+    for i, atoms in enumerate(theirs["ase_atoms"]):
+        np.testing.assert_array_equal(data.structures[i].positions, atoms.positions)
+        np.testing.assert_array_equal(data.forces[i], theirs["forces"][i])
 
 
 # pickles that would run something
