@@ -4,6 +4,9 @@ import gzip
 import importlib
 import os
 import pickle
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +15,13 @@ import pytest
 from ase import Atoms
 from tests.format_files import table
 from tests.labelled_copper import copper
+from tests.vasp_files import write_vasprun
 
 from tamis.core.errors import TamisError
 from tamis.core.trust import Recorded, recorded_data
 from tamis.data.dataset import Dataset
 from tamis.data.readers.pacemaker import read_pacemaker
-from tamis.data.readers.pickled_arrays import PACKAGES
+from tamis.data.readers.pickled_arrays import PACKAGES, plain
 from tamis.data.sources.file import File
 from tamis.models.trainers.pacemaker import write_structures
 
@@ -46,6 +50,30 @@ def test_what_pandas_writes_is_read(tmp_path, protocol):
     data = File(train=str(path), group_key="name", drop=[f"{path}#4"]).load()
     assert set(data.groups) == {"run 0", "run 1"} and len(data) == 11
     np.testing.assert_array_equal(data.stresses[0], copper()[0].info["stress"])
+
+
+ARRAYS = (
+    *(
+        np.arange(12.0).reshape(3, 4),
+        np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+        np.arange(6, dtype=">i2"),
+    ),
+    *(np.array(["a", "çé"]), np.array([True, False]), np.float32(1.5), np.array([[1], None], dtype=object)),
+    *(
+        np.empty((0, 3)),
+        np.arange(24.0).reshape(2, 3, 4)[:, ::2],
+        np.array(2.5),
+        np.array(["x", 1], dtype=object),
+    ),
+)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("array", ARRAYS, ids=repr)
+def test_arrays_come_back_as_numpy_has_them(array, protocol):
+    found = plain(recorded_data(pickle.dumps(array, protocol=protocol), PACKAGES))
+    np.testing.assert_array_equal(found, array)
+    assert found.dtype == array.dtype and found.shape == array.shape
 
 
 @pytest.mark.parametrize("dtype", ["object", "string[python]", "string[pyarrow]"])
@@ -113,6 +141,31 @@ def test_what_the_trainer_writes_is_read_and_pandas_reads_the_same(tmp_path):
     np.testing.assert_array_equal(ours.energies, theirs["energy_corrected"])
     np.testing.assert_array_equal(ours.forces[5], theirs["forces"][5])
     np.testing.assert_array_equal(ours.structures[5].positions, theirs["ase_atoms"][5].positions)
+
+
+def test_a_set_that_pacemakers_own_collector_made_is_read(tmp_path):
+    """pace_collect gathers runs of VASP."""
+    program = shutil.which("pace_collect", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if program is None:
+        pytest.skip("python-ace, which has pace_collect, is not installed")
+    for run, part in (("cold", copper()[:6]), ("hot", copper()[6:])):
+        (tmp_path / run).mkdir()
+        write_vasprun(tmp_path / run / "vasprun.xml", part, [0.02] * 6)
+    path = tmp_path / "set.pckl.gzip"
+    options = ["--selection", "all", "--free-atom-energy", "Cu:-0.5", "--output-dataset-filename", str(path)]
+    subprocess.run([program, "-wd", str(tmp_path), *options], check=True, capture_output=True, cwd=tmp_path)
+    data = File(train=str(path), group_key="name").load()
+    assert {Path(group).parent.name for group in data.groups} == {"cold", "hot"}  # names of files
+    made = np.sort([atoms.info["stress"][0] for atoms in copper()])
+    np.testing.assert_allclose(np.sort(data.stresses[:, 0]), made, atol=1e-7)
+    theirs = pd.read_pickle(path, compression="gzip")
+    np.testing.assert_array_equal(data.energies, theirs["energy"])
+    np.testing.assert_array_equal(
+        [frame.info["energy_corrected"] for frame in data.frames], theirs["energy_corrected"]
+    )
+    for i, atoms in enumerate(theirs["ase_atoms"]):
+        np.testing.assert_array_equal(data.structures[i].positions, atoms.positions)
+        np.testing.assert_array_equal(data.forces[i], theirs["forces"][i])
 
 
 # pickles that would run something
@@ -210,9 +263,5 @@ def test_an_array_whose_bytes_do_not_fit_its_shape_is_refused():
     data = pickle.dumps([Atoms("Cu4", positions=np.zeros((4, 3)))], protocol=4)
     damaged = data.replace(b"K\x04K\x03\x86", b"K\x05K\x03\x86")
     assert damaged != data
-    path = Path("set.pkl")
     with pytest.raises(TamisError, match=r"shape \(5, 3\) has 96 bytes"):
-        from tamis.data.readers.pickled_arrays import plain
-
         plain(recorded_data(damaged, PACKAGES))
-    assert not path.exists()

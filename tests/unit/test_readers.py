@@ -202,6 +202,15 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path, change, says):
     refusal(tmp_path / "a.npz", says)
 
 
+def test_a_damaged_archive_is_named(tmp_path):
+    np.savez(tmp_path / "a.npz", **molecules())
+    data = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(data.replace(b"PK\x01\x02", b"PK\x01\x03", 1))
+    refusal(tmp_path / "a.npz", "a zip archive")
+    with pytest.raises(TamisError, match="cannot be read as npz"):
+        File(train=str(tmp_path / "a.npz"), format="npz").load()
+
+
 # schnetpack
 
 
@@ -272,6 +281,7 @@ def replaced(old: str, new: str) -> Callable[[Path], object]:
             "the step 55.*lacks",
         ),
         ("melt-pos-1.xyz", lambda p: p.write_text(p.read_text()[:-80]), "is cut, or is no file of CP2K"),
+        ("melt-frc-1.xyz", replaced("E =", "E = 0, E ="), "is cut, or is no file of CP2K, at 'i ="),
     ],
 )
 def test_trajectories_of_cp2k_whose_files_do_not_fit_are_refused(tmp_path, file, spoil, says):
@@ -329,7 +339,7 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
     "set.npy": (lambda p: np.save(p, np.zeros(3)), "a single NumPy array"),
     "set.xyz": (lambda p: p.write_text("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
     "page.xyz": (lambda p: p.write_text("<!doctype HTML><p>not found"), "a web page"),
-    "empty.xyz": (lambda p: p.touch(), "empty.xyz is empty"),
+    "empty.xyz": (lambda p: p.touch(), "empty.xyz is empty and holds no structure"),
     "POSCAR": (lambda p: ase.io.write(p, copper()[0], format="vasp"), "POSCAR or CONTCAR, .*vasprun.xml"),
     "dump.lammpstrj": (lambda p: p.write_text(DUMP), "a dump of LAMMPS"),
     "a.cif": (lambda p: ase.io.write(p, copper()[0]), "a CIF file, which holds structures without energies"),

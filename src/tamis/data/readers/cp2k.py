@@ -15,13 +15,13 @@ from tamis.core.units import A_PER_BOHR, EV_PER_HARTREE
 from tamis.data.readers.packed import open_unpacked
 
 NAME = re.compile(r"(?P<project>.+)-pos-(?P<run>\d+)\.xyz")
-COMMENT = re.compile(r"\bi\s*=\s*(?P<step>\d+)\b.*\bE\s*=\s*(?P<energy>\S+)")
+COMMENT = re.compile(r"\s*i\s*=\s*(?P<step>\d+),(?:\s*time\s*=[^,=]+,)?\s*E\s*=\s*(?P<energy>[^\s,=]+)\s*")
 
 
 def is_cp2k(path: Path, head: bytes) -> bool:
     """A file of this name whose comments have a step and an energy."""
     lines = head.decode(errors="replace").splitlines()
-    return bool(NAME.fullmatch(path.name)) and len(lines) > 1 and bool(COMMENT.search(lines[1]))
+    return bool(NAME.fullmatch(path.name)) and len(lines) > 1 and bool(COMMENT.fullmatch(lines[1]))
 
 
 def read_cp2k(path: Path) -> Iterator[Atoms]:
@@ -66,9 +66,9 @@ def _frames(path: Path) -> Iterator[tuple[int, float, list[str], NDArray[np.floa
         lines = iter(file.read().decode().splitlines())
     for header in lines:
         comment = next(lines, "")
-        found = COMMENT.search(comment)
+        found = COMMENT.fullmatch(comment)
         rows = [next(lines, "").split() for _ in range(min(int(header), 10**7))]
         if found is None or any(len(row) != 4 for row in rows):
             raise TamisError(f"{path} is cut, or is no file of CP2K, at {comment.strip()[:60]!r}")
         numbers = np.array([row[1:] for row in rows], dtype=float)
-        yield int(found["step"]), float(found["energy"].rstrip(",")), [row[0] for row in rows], numbers
+        yield int(found["step"]), float(found["energy"]), [row[0] for row in rows], numbers

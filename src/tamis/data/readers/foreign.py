@@ -64,7 +64,7 @@ def looks_like(path: Path, head: bytes) -> str:
     head : the first bytes of its content, unpacked.
     """
     if path.is_file() and path.stat().st_size == 0:
-        return f"{path} is empty; remove it from dataset.train or dataset.test"
+        return f"{path} is empty and holds no structure; remove it from dataset.train or dataset.test"
     for place, signature, what, way in SIGNATURES:
         if head[place : place + len(signature)].lower() == signature.lower():
             return f"{path} looks like {what}, which tamis does not read: {way}"

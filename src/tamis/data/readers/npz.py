@@ -40,10 +40,13 @@ def is_npz_of_molecules(path: Path, head: bytes) -> bool:
 
 def _names(path: Path, head: bytes) -> set[str]:
     """What the arrays of a .npz file mean."""
-    if not head.startswith(b"PK") or not zipfile.is_zipfile(path):
+    if not head.startswith(b"PK"):
         return set()
-    with zipfile.ZipFile(path) as archive:
-        names = {name.removesuffix(".npy") for name in archive.namelist()}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.removesuffix(".npy") for name in archive.namelist()}
+    except Exception:  # zipfile raises whatever a damaged archive leads to
+        return set()
     return {what for what, spellings in SPELLINGS.items() if names & set(spellings)}
 
 

@@ -14,8 +14,15 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from tamis.core.errors import TamisError
 from tamis.core.trust import Recorded
 
-PACKAGES = ("numpy", "pandas", "ase", "pyarrow", "builtins", "__builtin__", "_codecs")
+BUILTINS = ("builtins", "__builtin__")
+PACKAGES = ("numpy", "pandas", "ase", "pyarrow", *BUILTINS, "_codecs")
 """Whose objects may occur."""
+BYTES = (
+    "_codecs.encode",
+    "pyarrow.py_buffer",
+    *(f"{module}.{kind}" for module in BUILTINS for kind in ("bytes", "bytearray")),
+)
+"""Calls that give bytes."""
 NUMBERS = re.compile(r"[<>=|]?[biufU]\d+")
 
 
@@ -74,13 +81,10 @@ def _filled(dtype: np.dtype[Any], shape: Any, fortran: bool, data: Any) -> np.nd
 
 
 def _bytes(value: Any) -> bytes:
-    if kind_of(value) in (
-        "_codecs.encode",
-        "builtins.bytearray",
-        "__builtin__.bytearray",
-        "pyarrow.py_buffer",
-    ):
-        value = value.args[0]  # pickles of protocol 2 write bytes as texts
+    if kind_of(value) in BYTES and isinstance(
+        value, Recorded
+    ):  # protocol 2 writes bytes as texts, and none as bytes()
+        value = value.args[0] if value.args else b""
         return value.encode("latin1") if isinstance(value, str) else _bytes(value)
     if not isinstance(value, bytes | bytearray):
         raise TamisError(f"an array has {type(value).__name__} in place of its bytes")
