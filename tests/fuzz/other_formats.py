@@ -25,7 +25,8 @@ from tamis.data.sources.file import File
 
 
 def load(path: Path, name: str | None) -> Dataset:
-    dataset = File(elements=("Cu",), atom_spacing=2.3, train=str(path), format=name).load()
+    units = None if path.is_dir() or path.suffix != ".npz" else "metal"  # else those of MD17
+    dataset = File(elements=("Cu",), atom_spacing=2.3, train=str(path), format=name, units=units).load()
     for atoms, forces in zip(dataset.structures, dataset.forces, strict=True):
         good = (
             np.isfinite(atoms.positions).all()

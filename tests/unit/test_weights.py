@@ -1,14 +1,22 @@
 """Weights of structures, from keys of the file and by group, and structures without forces."""
 
+from pathlib import Path
+
+import ase.db
 import ase.io
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from tests.composing import composed
 from tests.labelled_copper import copper
 from tests.vasp_files import full
 
 from tamis.core.errors import TamisError
 from tamis.data.sources.file import File
 from tamis.data.sources.weights import weight_keys
+from tamis.records.record import COMPLETE
+from tamis.trial import run_trial
 
 
 def write(folder, change=lambda i, atoms: None) -> str:
@@ -152,3 +160,51 @@ def test_forces_under_a_second_name_in_one_file_are_not_lost(tmp_path):
     assert problems == [
         f"{tmp_path}/set.xyz#5: has no forces, and dft_forces instead; give both one name, or split the file"
     ]
+
+
+def test_a_trial_of_files_as_people_have_them(tmp_path, monkeypatch):
+    """Two spellings, a database beside text, weights, energies alone, a free atom, and one file left out."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("set/hot", "set/cold"):
+        Path(folder).mkdir(parents=True)
+    frames = ase.io.read(write(tmp_path, in_maces_words), ":")
+    for i, atoms in enumerate(frames):
+        energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+        atoms.calc = None
+        atoms.info |= {"REF_energy": energy}
+        if i % 4:
+            atoms.arrays["REF_forces"] = forces
+    free = Atoms("Cu", cell=[15.0] * 3, pbc=True, info={"dft_energy": 3.5})
+    ase.io.write("set/hot/a.xyz", frames[:8], format="extxyz")
+    ase.io.write("set/free.xyz", free, format="extxyz")
+    ase.io.write("set/old.xyz", frames[:8], format="extxyz")
+    with ase.db.connect("set/cold/b.db") as database:
+        for one in copper()[8:]:
+            atoms = Atoms(one)
+            atoms.calc = SinglePointCalculator(atoms, energy=one.info["energy"], forces=one.arrays["forces"])
+            database.write(atoms)
+    config = composed(
+        *("dataset=file", "dataset.train=set", "dataset.group_from=folder", "dataset.drop=['file:old.xyz']"),
+        *(
+            "dataset.weights={hot: 2}",
+            "model.basis.twojmax=2",
+            "descriptor.twojmax=2",
+            "budget=all",
+            "store.root=store",
+        ),
+    )
+    record = run_trial(config, {}, tmp_path)
+    assert record.status == COMPLETE, record.reason
+    facts = record.dataset
+    assert len(facts.pool) + len(facts.validation) + len(facts.test) == 12 and set(facts.pool_groups) == {
+        "hot",
+        "cold",
+    }
+    lines = facts.read_as.splitlines()
+    assert [
+        words in line for words, line in zip(("b.db", "free.xyz", "a.xyz", "group from"), lines, strict=True)
+    ] == [True] * 4
+    assert any("free atoms of Cu" in note for note in facts.notes)
+    kept = ase.io.read("kept.extxyz", ":")
+    assert kept[0].info["tamis_id"] == "set/free.xyz#0" and kept[0].info["dft_energy"] == 3.5
+    assert {"config_weight", "REF_energy"} <= set(next(a for a in kept if "a.xyz" in a.info["tamis_id"]).info)

@@ -47,7 +47,8 @@ class Overview:
     """Of a data set.
 
     energies : (n,), eV/atom; above the best sum of one energy per element if ``by_element``, so that structures of
-        different compositions can be compared. volumes : (n,) that an atom fills, Å³; NaN: undefined, or not worked out.
+        different compositions can be compared.
+    volumes : (n,) that an atom fills, Å³; NaN: undefined, or not worked out.
     forces : for each structure the lengths of its forces, eV/Å; empty without labels.
     compositions : number of different ones.
     """
