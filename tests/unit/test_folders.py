@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from ase import Atoms
 from tests.labelled_copper import copper
+from tests.text_files import input_data
 from tests.vasp_files import write_outcar, write_vasprun
 
 from tamis.core.errors import TamisError
+from tamis.data.readers.formats import reader_of
+from tamis.data.readers.n2p2 import read_input_data
 from tamis.data.sources.drop import Drop
 from tamis.data.sources.file import File
 from tamis.data.sources.finding import find, on_disk
@@ -200,3 +203,27 @@ def test_each_file_of_a_set_has_its_own_units(tree):
     assert "energy from energy (eV)" in lines[1] and "units of the format vasp-out" in lines[1]
     with pytest.raises(TamisError, match=r"OUTCAR.2 is of the format vasp-out, whose units are known"):
         File(train="data/OUTCAR.2", units="atomic").load()
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ({}, "units {found}"),
+        ({"energy": "hartree"}, "units as typed, the others {found}"),
+        ({"energy": "hartree", "length": "bohr"}, "units as typed"),
+        ("atomic", "units as typed"),
+    ],
+)
+def test_units_that_a_reader_finds_give_way_to_typed_ones(tree, typed, told):
+    Path("input.data").write_text(input_data(copper()))  # in hartree and bohr
+    data = File(train="input.data", units=typed, test_fraction=0.0).load()
+    np.testing.assert_allclose(data.energies, [one.info["energy"] for one in copper()], atol=1e-6)
+    np.testing.assert_allclose(data.structures[2].positions, copper()[2].positions, atol=1e-6)
+    _, found = reader_of(Path("input.data"), None).guess(list(read_input_data(Path("input.data"))))
+    assert data.read_as.splitlines()[0].endswith(told.format(found=found))
+
+
+def test_a_wrong_unit_that_is_typed_is_taken_and_doubted(tree, caplog):
+    Path("input.data").write_text(input_data(copper()))
+    data = File(train="input.data", units="metal", test_fraction=0.0).load()
+    assert data.structures[0].cell[0, 0] > 5.0 and "dataset.units" in " ".join(data.notes)

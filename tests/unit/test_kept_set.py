@@ -97,6 +97,25 @@ def test_every_key_column_and_digit_of_an_extxyz_file_comes_back(tmp_path):
         assert ours.info["tamis_id"] == f"{path}#{i}"
 
 
+@pytest.mark.parametrize("nested", ["", ' nested="_JSON {\\"a\\": [1]}"'])  # read by tamis, and left to ASE
+def test_keys_and_columns_leave_in_the_order_of_the_file(tmp_path, nested):
+    columns = "forces:R:3:species:S:1:site:I:1:pos:R:3"
+    lines = []
+    for i, one in enumerate(copper()):
+        cell = " ".join(map(repr, one.cell.array.ravel().tolist()))
+        keys = f'energy={float(one.info["energy"])!r}{nested} step={i} pbc="T T T"'
+        lines += ["4", f'author=me {keys} Lattice="{cell}" Properties={columns} config_type=b']
+        for force, position in zip(one.arrays["forces"].tolist(), one.positions.tolist(), strict=True):
+            lines.append(" ".join([*map(repr, force), "Cu", "7", *map(repr, position)]))
+    path = tmp_path / "set.xyz"
+    path.write_text("\n".join(lines) + "\n")
+    part, file = kept(File(train=str(path)), tmp_path)
+    written = file.read_text().splitlines()
+    for k, i in enumerate(ORDER):
+        added = f" tamis_id={part.ids[k]} tamis_group=b"
+        assert written[6 * k : 6 * k + 6] == ["4", lines[6 * i + 1] + added, *lines[6 * i + 2 : 6 * i + 6]]
+
+
 def test_the_kept_set_read_with_the_same_keys_is_the_same_set(tmp_path):
     path = tmp_path / "set.xyz"
     ase.io.write(path, decorated(), format="extxyz")

@@ -40,7 +40,7 @@ def _frames(dataset: Dataset) -> Iterator[tuple[Atoms, dict[str, str]]]:
     suffix = free_suffix(dataset)
     for frame, name, group in zip(dataset.frames, dataset.ids, dataset.groups, strict=True):
         atoms = frame.copy()
-        if frame.calc is not None:
+        if frame.calc is not None and frame.calc.results:
             atoms.calc = SinglePointCalculator(atoms)
             atoms.calc.results.update(frame.calc.results)
         yield atoms, {f"tamis_id{suffix}": name, f"tamis_group{suffix}": group}

@@ -43,6 +43,11 @@ class Reader:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """The results of a calculator, which replace it: a calculator of ASE keeps a copy of its atoms."""
+    """The results of a calculator, which replace it: a calculator of ASE keeps a copy of its atoms.
+
+    keys, columns : names in the file, in its order; empty: not known. They are for writing only.
+    """
 
     results: Mapping[str, Any]
+    keys: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from io import StringIO
@@ -110,11 +110,27 @@ def blocks(lines: Iterator[str]) -> Iterator[Block]:
 
 def _by_ase(block: Block, file_format: str) -> Atoms:
     from ase.io import read
+    from ase.io.extxyz import key_val_str_to_dict
 
     text = "".join([block.first, block.comment, *block.rows, *block.vectors])
     atoms = read(StringIO(text), format=file_format)
     assert isinstance(atoms, Atoms)
+    if file_format == "extxyz":
+        found = key_val_str_to_dict(block.comment)
+        results = {} if atoms.calc is None else atoms.calc.results
+        atoms.calc = Results(results, *_order(found, found.get("Properties", PLAIN)))
     return atoms
+
+
+def _order(keys: Iterable[str], properties: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of keys and columns in the order of the file."""
+    return _shared(tuple(keys)), _shared(tuple(str(properties).split(":")[::3]))
+
+
+@lru_cache(maxsize=100)
+def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
+    """One object for equal names, since all frames of a large file have them."""
+    return names
 
 
 def usual_frame(block: Block) -> Atoms | None:
@@ -122,6 +138,7 @@ def usual_frame(block: Block) -> Atoms | None:
     info = usual_values(block.comment.strip())
     if info is None or not block.rows:
         return None
+    order = _order(info, info.get("Properties", PLAIN))
     layout = layout_of(info.pop("Properties", PLAIN))
     if layout is None:
         return None
@@ -140,7 +157,7 @@ def usual_frame(block: Block) -> Atoms | None:
             pbc=info.pop("pbc", lattice is not None),
             info=info,
         )
-        _set_labels(atoms, arrays)
+        atoms.calc = Results(_results(atoms, arrays), *order)
     except (ValueError, TypeError, KeyError, OverflowError, AttributeError):
         return None  # ASE says what is wrong
     return atoms
@@ -236,8 +253,8 @@ def _atomic_numbers(symbols: Words) -> list[int]:
     return [known[symbol] for symbol in symbols]
 
 
-def _set_labels(atoms: Atoms, arrays: dict[str, Any]) -> None:
-    """Columns and keys with the names of results where ASE has them, in a calculator; other columns in arrays."""
+def _results(atoms: Atoms, arrays: dict[str, Any]) -> dict[str, Any]:
+    """Columns and keys with the names of results, as ASE has them; other columns become arrays of ``atoms``."""
     from ase.calculators.calculator import all_properties
     from ase.io.extxyz import per_config_properties
 
@@ -253,5 +270,4 @@ def _set_labels(atoms: Atoms, arrays: dict[str, Any]) -> None:
         results["stress"] = results["stress"][[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
     for name in results.keys() - set(SCALARS):
         results[name] = np.asarray(results[name], dtype=float)
-    if results:
-        atoms.calc = Results(results)
+    return results

@@ -97,7 +97,7 @@ def bare(source: Atoms, angstrom: float) -> Atoms:
 
 def without_ballast(source: Atoms) -> Atoms:
     """``source`` with the results of its calculator only, not its copy of the atoms or bands of every k point."""
-    if source.calc is not None:
+    if source.calc is not None and not isinstance(source.calc, Results):
         source.calc = Results(source.calc.results)
     return source
 
