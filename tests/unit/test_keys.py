@@ -315,3 +315,106 @@ def test_spellings_of_a_reference():
     assert spellings("energy", names) == known
     assert spellings("forces", ["force", "ref_forces", "gap_forces"]) == {"force", "ref_forces"}
     assert spellings("stress", ["stresses", "cauchy_stress", "stress_model"]) == {"stresses", "cauchy_stress"}
+
+
+# the spellings of the field
+
+STYLES = {
+    "MACE": ("REF_energy", "REF_forces", "REF_stress", "", "config_type"),
+    "MACE with virials": ("REF_energy", "REF_forces", "", "REF_virials", "config_type"),
+    "QUIP and GAP": ("dft_energy", "dft_force", "", "dft_virial", "config_type"),
+    "NEP": ("Energy", "force", "", "Virial", "Config_type"),
+    "ColabFit": ("energy", "atomic_forces", "cauchy_stress", "", "config_name"),
+    "NequIP": ("total_energy", "forces", "", "", "config_name"),
+    "many": ("QM_energy", "QM_forces", "QM_stress", "", "group"),
+    "AENET and n2p2": ("TotEnergy", "force", "", "", "config_type"),
+}
+"""Names of energy, forces, stress, virial and group; empty: not there."""
+
+
+def in_style(style: str, numbers: range = range(12)) -> list[Atoms]:
+    energy, forces, stress, virial, group = STYLES[style]
+    frames = []
+    for one in [copper()[i] for i in numbers]:
+        atoms = Atoms(one)
+        atoms.info = {energy: one.info["energy"], group: one.info["config_type"]}
+        atoms.arrays[forces] = one.arrays["forces"]
+        if stress:
+            atoms.info[stress] = full(one.info["stress"]).ravel()
+        if virial:
+            atoms.info[virial] = (-atoms.cell.volume * full(one.info["stress"])).ravel()
+        frames.append(atoms)
+    return frames
+
+
+def assert_same(data, numbers: list[int], with_stress: list[bool]) -> None:
+    np.testing.assert_allclose(data.energies, [copper()[i].info["energy"] for i in numbers], atol=1e-7)
+    for forces, i in zip(data.forces, numbers, strict=True):
+        np.testing.assert_allclose(forces, copper()[i].arrays["forces"], atol=1e-7)
+    stresses = [
+        copper()[i].info["stress"] if s else [np.nan] * 6 for i, s in zip(numbers, with_stress, strict=True)
+    ]
+    np.testing.assert_allclose(data.stresses, stresses, atol=1e-7)
+    assert data.groups == tuple(copper()[i].info["config_type"] for i in numbers)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_spellings_of_the_field_are_found_by_themselves(tmp_path, style):
+    data = File(train=written(tmp_path, in_style(style)), test_fraction=0.0).load()
+    energy, forces, stress, virial, group = STYLES[style]
+    assert_same(data, list(range(12)), [bool(stress or virial)] * 12)
+    told = [
+        f"energy from {energy} ",
+        f"forces from {forces} ",
+        f"stress from {stress or virial} ",
+        f"group from {group}",
+    ]
+    assert all(words in data.read_as for words in told if stress or virial or "stress" not in words)
+
+
+def test_files_of_one_set_may_spell_their_labels_differently(tmp_path):
+    numbers = {"MACE": range(0, 4), "QUIP and GAP": range(4, 7), "AENET and n2p2": range(7, 12)}
+    for k, (style, some) in enumerate(numbers.items()):
+        Path(written(tmp_path, in_style(style, some))).rename(tmp_path / f"{k}.xyz")
+    data = File(train=str(tmp_path / "*.xyz"), test_fraction=0.0).load()
+    assert_same(data, list(range(12)), [True] * 7 + [False] * 5)
+
+
+def test_the_spelling_that_most_structures_have_is_taken(tmp_path):
+    frames = in_style("MACE")
+    frames[3].info["energy"] = frames[3].info["REF_energy"]
+    data = File(train=written(tmp_path, frames)).load()
+    assert "energy from REF_energy (eV)" in data.read_as
+    frames[3].info["energy"] += 1.0
+    with pytest.raises(TamisError, match="#3: REF_energy and energy are 1 apart"):
+        File(train=written(tmp_path, frames)).load()
+
+
+def test_a_free_energy_that_contradicts_a_reference_is_refused(tmp_path):
+    def both(i: int, atoms: Atoms) -> None:
+        atoms.info["free_energy"] = atoms.info["REF_energy"] - 0.1 * i
+
+    frames = in_style("MACE")
+    for i, atoms in enumerate(frames):
+        both(i, atoms)
+    path = written(tmp_path, frames)
+    with pytest.raises(
+        TamisError, match=r"REF_energy and free_energy are 1.1 apart .*dataset.energy_key=free_energy"
+    ):
+        File(train=path).load()
+    for name in ("REF_energy", "free_energy"):
+        assert len(File(train=path, energy_key=name).load()) == 12
+
+
+def test_free_energies_of_one_file_and_other_energies_of_another_are_refused(tmp_path):
+    write_vasprun(tmp_path / "vasprun.xml", copper()[:6], SMEARING[:6])
+    frames = [one.copy() for one in copper()[6:]]
+    for atoms in frames:
+        del atoms.info["stress"]
+    path = written(tmp_path, frames)
+    both = [str(tmp_path / "vasprun.xml"), path]
+    with pytest.raises(
+        TamisError, match=r"vasprun.xml has free_energy, .*set.xyz has energy alone"
+    ):
+        File(train=both).load()
+    assert len(File(train=both, energy_key="energy").load()) == 12
