@@ -86,6 +86,16 @@ def test_weights_are_checked(weights):
         replace(data, weights=np.ones((3, 3)))
 
 
+def test_some_energy_must_count():
+    data = copper(4)
+    weights = np.ones((4, 3))
+    weights[:, 0] = 0.0
+    with pytest.raises(TamisError, match="the weight of every energy is 0"):
+        check_dataset(replace(data, weights=weights), ["Cu"])
+    weights[2, 0] = 0.1
+    assert check_dataset(replace(data, weights=weights), ["Cu"]) == ()
+
+
 def test_weights_of_one_are_none_to_the_fingerprint_and_others_enter_it():
     data = copper(4)
     ones, twos = (replace(data, weights=np.full((4, 3), w)) for w in (1.0, 2.0))
