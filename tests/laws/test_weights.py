@@ -127,6 +127,17 @@ def test_weights_pull_a_fit_towards_what_they_favour(model, pool, store):
     assert 0.3 < found[0] - found[1] < 1.2  # short trainings of small networks stop half-way
 
 
+def test_without_energies_that_count_forces_are_learnt_all_the_same(model, pool, store):
+    """A budget may keep none but structures whose energies have the weight 0."""
+    forces_alone = weighted(pool, np.tile([0.0, 1.0, 1.0], (len(pool), 1)))
+    potential = model.fit(forces_alone, pool.subset([]), store, np.random.default_rng(0))
+    said = potential.predict(pool, store)
+    errors = np.concatenate(said.forces) - np.concatenate(pool.forces)
+    assert np.isfinite(said.energies).all()
+    assert np.sqrt(np.mean(errors**2)) < 0.5 * np.sqrt(np.mean(np.concatenate(pool.forces) ** 2))
+    assert potential.diagnostics["judged_structures"] == 0
+
+
 def test_the_last_solve_of_a_linear_model_is_that_of_copies(pool, store):
     """From the rows, with free-atom energies, refinement and QR; a whole fit, with one setting to choose."""
     model = replace(small_model("snap"), **ONE_SETTING, widenings=0)

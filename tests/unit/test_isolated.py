@@ -2,18 +2,24 @@
 
 from dataclasses import replace
 
+import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from tests.composing import composed
 from tests.labelled import copper, labelled
+from tests.labelled_copper import copper as cells_of_copper
 
+from tamis.bases.snap import read_snap
 from tamis.data.checks import check_dataset
 from tamis.data.dataset import with_isolated
 from tamis.data.plausibility import set_isolated_apart
 from tamis.data.plausibility.free_atoms import free_atoms_in, is_isolated
 from tamis.data.sources.file import File
+from tamis.models.linear import LinearPotential
+from tamis.trial import run_trial
 
 
 def together(*datasets):
@@ -147,3 +153,39 @@ def test_free_atoms_change_neither_the_structures_nor_what_the_checks_say(tmp_pa
         and len(loaded.isolated) == 3
         and any("isolated" in n for n in loaded.notes)
     )
+
+
+def test_a_trial_tells_of_free_atoms_keeps_them_first_and_holds_their_energy(tmp_path):
+    """From a user's file to the files of the potential; the free atom stands in its middle."""
+    cells = [atoms.copy() for atoms in cells_of_copper()]
+    for atoms in cells:
+        del atoms.info["stress"]  # six numbers, which extended XYZ does not hold
+    cells[6:6] = [Atoms("Cu", cell=[3.61] * 3, pbc=True)]
+    cells[6].info = {"energy": 3.51, "config_type": "IsolatedAtom"}
+    cells[6].arrays["forces"] = np.zeros((1, 3))
+    ase.io.write(tmp_path / "cu.xyz", cells, format="extxyz", write_results=False)
+    config = composed(
+        "model=snap",
+        "model.free_atoms=fix",
+        "model.basis.twojmax=2",
+        "descriptor=none",
+        "pruner=random",
+        "budget.fraction=0.5",
+        "dataset=extxyz",
+        f"dataset.train={tmp_path / 'cu.xyz'}",
+        f"store.root={tmp_path / 'store'}",
+        "store.n_jobs=1",
+        "tracking=null",
+    )
+    record = run_trial(config, {}, tmp_path)
+    assert record.status == "complete", record.reason
+    [note] = [note for note in record.dataset.notes if "isolated atoms" in note]
+    assert "cu.xyz#6 (Cu, 3.51 eV); they are the free atoms of Cu" in note
+    assert record.metrics["fit/fixed_free_atoms"] == 1
+    first, *rest = ase.io.read(tmp_path / "kept.extxyz", ":")
+    assert first.info["config_type"] == "IsolatedAtom" and 2 <= len(rest) < 12
+    assert not any(
+        "#6" in name for name in (*record.dataset.pool, *record.dataset.test, *record.selection.ids)
+    )
+    calculator = LinearPotential(*read_snap(tmp_path / "potential")).calculator()
+    assert calculator.get_property("energy", Atoms("Cu")) == pytest.approx(3.51, abs=1e-6)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.labelled import copper
+from tests.report_folders import comparisons, write_study
 
 from tamis.analysis.test_errors import Reader
 from tamis.core.errors import TamisError
@@ -85,6 +86,16 @@ def test_weights_are_checked(weights):
         replace(data, weights=np.ones((3, 3)))
 
 
+def test_some_energy_must_count():
+    data = copper(4)
+    weights = np.ones((4, 3))
+    weights[:, 0] = 0.0
+    with pytest.raises(TamisError, match="the weight of every energy is 0"):
+        check_dataset(replace(data, weights=weights), ["Cu"])
+    weights[2, 0] = 0.1
+    assert check_dataset(replace(data, weights=weights), ["Cu"]) == ()
+
+
 def test_weights_of_one_are_none_to_the_fingerprint_and_others_enter_it():
     data = copper(4)
     ones, twos = (replace(data, weights=np.full((4, 3), w)) for w in (1.0, 2.0))
@@ -139,3 +150,32 @@ def test_an_archive_keeps_missing_forces(tmp_path):
     data = without_forces(copper(3), 1)
     write_archive(tmp_path / "set.npz", data)
     assert read_archive(tmp_path / "set.npz").has_forces.tolist() == [True, False, True]
+
+
+def change_errors(folder, change):
+    """Apply ``change`` to the cells of each line of every test_errors.csv; None leaves the line out."""
+    for path in folder.glob("*/test_errors.csv"):
+        with path.open(newline="") as file:
+            header, *lines = csv.reader(file)
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([header, *filter(None, map(change, lines))])
+
+
+def test_a_comparison_of_force_errors_is_that_of_the_structures_with_forces(tmp_path):
+    def silent(cells):
+        return int(cells[1].split("#")[1]) % 2
+
+    found = []
+    for name, change in (
+        ("missing", lambda cells: [*cells[:-2], "nan", "nan"] if silent(cells) else cells),
+        ("left out", lambda cells: None if silent(cells) else cells),
+        ("none", lambda cells: [*cells[:-2], "nan", "nan"]),
+    ):
+        write_study(tmp_path / name, models=("ace", "snap"), seeds=range(2))
+        change_errors(tmp_path / name, change)
+        found.append(comparisons(tmp_path / name))
+    (missing,), (left_out,), none = found
+    np.testing.assert_allclose(missing.mean_curves.means, left_out.mean_curves.means, rtol=1e-12)
+    assert missing.n_blocks == pytest.approx(left_out.n_blocks)
+    assert np.isfinite(missing.verdict.pooled.estimate)
+    assert none == []

@@ -137,7 +137,7 @@ def examine(
     bonded = set_isolated_apart(remaining)
     problems += repeated_structures(remaining) + foreign_energies(remaining, tolerances.energy_window)
     fillers, filler_doubts = find_fillers(bonded, tolerances.zero_forces)
-    problems += impossible_stresses(remaining) + fillers
+    problems += impossible_stresses(remaining) + fillers + useless_weights(remaining)
     units = unit_doubts(bonded, typed)
     doubts = [*doubts_of(bonded, elements, tolerances), *filler_doubts, *units] if sound else []
     return Findings(problems, units, doubts, bonded)
@@ -183,6 +183,13 @@ def broken_numbers(dataset: Dataset, i: int) -> list[str]:
     if dataset.weights is not None and not (dataset.weights[i] >= 0.0).all():
         found.append(f"weights of energy, forces, stress are {dataset.weights[i]}; give 0 or more for each")
     return found or unusable_cell(atoms)
+
+
+def useless_weights(dataset: Dataset) -> list[str]:
+    """A problem if no energy counts, without which the constant of a potential is anything."""
+    if len(dataset) == 0 or dataset.label_weights[:, 0].any():
+        return []
+    return ["the weight of every energy is 0; give one structure at least a weight, with dataset.weights"]
 
 
 def unusable_cell(atoms: Atoms) -> list[str]:

@@ -123,7 +123,10 @@ class GapModel(TunedModel):
             store.memory.reserve(8 * len(columns) * len(dataset), title)  # those of energies stay
             with store.memory.holding():
                 others = 3 * int(dataset.n_atoms.sum()) + 6 * len(dataset)
-                store.memory.reserve(8 * (len(columns) + 1) * others, title)
+                n_labels = (
+                    1 if dataset.weights is None else 3
+                )  # their targets, and the roots of their weights
+                store.memory.reserve(8 * (len(columns) + n_labels) * others, title)
                 return whiten(design, dataset, columns, factor, counts @ free.energies, free.rows(counts))
 
         by_folds = judges_by_folds(kept, self.n_folds, rng)

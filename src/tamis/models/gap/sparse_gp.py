@@ -106,49 +106,56 @@ def whiten(
     factor : U, (M, M). offsets : (n,) energy of the free atoms of each structure, eV. alone : energy row, with all
         columns, of the free atoms of each structure, which is subtracted; None: nothing is.
     """
+    rows = _chosen_rows(design, dataset, columns, alone)
     weights, roots = dataset.label_weights, np.sqrt(dataset.n_atoms)
-    labelled = np.isfinite(dataset.stresses) & (weights[:, 2] > 0.0)[:, None]
-    n_rows = np.column_stack(
-        [weights[:, 0] > 0.0, 3 * dataset.n_atoms * (weights[:, 1] > 0.0), labelled.sum(axis=1)]
-    )
-    energy, force, strain = (np.empty((int(n), len(columns))) for n in n_rows.sum(axis=0))
-    ends = np.cumsum(n_rows, axis=0)
-    alone = repeat(0.0, len(dataset)) if alone is None else alone
-    for rows, of_free, sizes, (of_energy, of_forces, of_strain), given, root in zip(
-        design, alone, n_rows, ends, labelled, roots, strict=True
-    ):
-        if sizes[0]:
-            energy[of_energy - 1] = (rows.energy - of_free)[columns] / root
-        if sizes[1]:
-            flat = rows.forces.reshape(-1, rows.forces.shape[2])
-            # "clip", since "raise" would go through a copy; the columns exist
-            np.take(flat, columns, axis=1, out=force[of_forces - len(flat) : of_forces], mode="clip")
-        strain[of_strain - sizes[2] : of_strain] = rows.strain_gradient[given][:, columns] / root
-    # products with the inverse are as accurate as solves (|U^-1| is at most delta / jitter^1/2), in 0.6 of the time
-    inverse = lapack.dtrtri(factor, lower=0)[0]
+    used = weights > 0.0
+    labelled = np.isfinite(dataset.stresses) & used[:, 2:]
+    forces = [forces.ravel() for forces, counts in zip(dataset.forces, used[:, 1], strict=True) if counts]
     targets = (
-        ((dataset.energies - offsets) / roots)[weights[:, 0] > 0.0],
-        np.concatenate(
-            [np.empty(0), *(f.ravel() for f, n in zip(dataset.forces, n_rows[:, 1], strict=True) if n)]
-        ),
+        ((dataset.energies - offsets) / roots)[used[:, 0]],
+        np.concatenate([np.empty(0), *forces]),
         (dataset.stresses * (dataset.volumes / roots)[:, None])[labelled],
     )
+    n_rows = (used[:, 0], 3 * dataset.n_atoms * used[:, 1], labelled.sum(axis=1))
+    # products with the inverse are as accurate as solves (|U^-1| is at most delta / jitter^1/2), in 0.6 of the time
+    inverse = lapack.dtrtri(factor, lower=0)[0]
     blocks, terms = [], []
-    for kind, (matrix, target) in enumerate(zip((energy, force, strain), targets, strict=True)):
-        of_rows = np.repeat(weights[:, kind], n_rows[:, kind])
-        blocks.append(_weighted(_times(matrix, inverse), target, of_rows))
-        terms.append(replace(Quadratic.of([blocks[-1]], len(columns)), weight=float(of_rows.sum())))
-    used = weights[:, 0] > 0.0
-    return WhitenedRows(Terms(*terms), blocks[0], np.sqrt(weights[used, 0]) / roots[used])
+    for kind, (matrix, target) in enumerate(zip(rows, targets, strict=True)):
+        block = RowBlock(_times(matrix, inverse), target)
+        weight = float(weights[:, kind] @ n_rows[kind])
+        if dataset.weights is not None:
+            roots_of_rows = np.sqrt(np.repeat(weights[:, kind], n_rows[kind]))
+            block.matrix[:] *= roots_of_rows[:, None]
+            block = RowBlock(block.matrix, target * roots_of_rows)
+        blocks.append(block)
+        terms.append(replace(Quadratic.of([block], len(columns)), weight=weight))
+    return WhitenedRows(Terms(*terms), blocks[0], (np.sqrt(weights[:, 0]) / roots)[used[:, 0]])
 
 
-def _weighted(rows: Array, target: Array, weights: Array) -> RowBlock:
-    """Rows, in place, and their targets times the square roots of the weights of their squares (n,)."""
-    if (weights == 1.0).all():
-        return RowBlock(rows, target)
-    roots = np.sqrt(weights)
-    rows *= roots[:, None]
-    return RowBlock(rows, target * roots)
+def _chosen_rows(
+    design: Iterable[DesignRows], dataset: Dataset, columns: Indices, alone: Iterable[Array | float] | None
+) -> tuple[Array, Array, Array]:
+    """Rows of energies, forces and strains that count, of the sparse points alone; for the arguments see ``whiten``."""
+    used, roots = dataset.label_weights > 0.0, np.sqrt(dataset.n_atoms)
+    labelled = np.isfinite(dataset.stresses) & used[:, 2:]
+    energy = np.empty((int(used[:, 0].sum()), len(columns)))
+    force = np.empty((3 * int(dataset.n_atoms[used[:, 1]].sum()), len(columns)))
+    strain = np.empty((int(labelled.sum()), len(columns)))
+    energies = forces = strains = 0
+    alone = repeat(0.0, len(dataset)) if alone is None else alone
+    for i, (rows, of_free) in enumerate(zip(design, alone, strict=True)):
+        if used[i, 0]:
+            energy[energies] = (rows.energy - of_free)[columns] / roots[i]
+            energies += 1
+        if used[i, 1]:
+            flat = rows.forces.reshape(-1, rows.forces.shape[2])
+            # "clip", since "raise" would go through a copy; the columns exist
+            np.take(flat, columns, axis=1, out=force[forces : forces + len(flat)], mode="clip")
+            forces += len(flat)
+        n = int(labelled[i].sum())
+        strain[strains : strains + n] = rows.strain_gradient[labelled[i]][:, columns] / roots[i]
+        strains += n
+    return energy, force, strain
 
 
 def _times(rows: Array, upper: Array) -> Array:

@@ -53,7 +53,7 @@ class GapFit(Trainer):
     theta_2b: Å, length of its kernel. delta_2b: eV, what it may explain.
     energy_sigma: eV per atom. force_sigma: eV/Å. virial_sigma: eV per atom: standard deviations of the labels.
     jitter: added to the diagonal of the covariance of the sparse points, eV².
-    reference_energies: element -> energy of a free atom, eV; None fits them to the kept energies.
+    reference_energies: element -> energy of a free atom, eV; None: of isolated atoms, else what fits the kept energies.
     program: gap_fit, as name or path.
     """
 

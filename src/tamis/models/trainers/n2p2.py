@@ -63,7 +63,7 @@ class N2p2(Trainer):
     energy_threshold, force_threshold: how large, in units of the RMSE.
     kalman_epsilon ... kalman_qmin: n2p2's settings of the standard filter, kalman_qtau and kalman_etatau per epoch.
     validation_fraction: part of the kept structures that the epoch is chosen on.
-    reference_energies: element -> energy of a free atom, eV; None fits them to the kept energies.
+    reference_energies: element -> energy of a free atom, eV; None: of isolated atoms, else what fits the kept energies.
     scaling_program, train_program: nnp-scaling and nnp-train, as names or paths.
     """
 

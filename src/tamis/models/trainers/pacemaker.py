@@ -45,7 +45,7 @@ class Pacemaker(Trainer):
     optimizer: a method of scipy's minimize. max_iterations: of each step of the ladder.
     ladder_step: functions added at a time; None fits all at once.
     evaluator: pyace (numerical gradients, slow), tensorpot (the package tensorpotential), auto: tensorpot where it is.
-    reference_energies: element -> energy of a free atom, eV; None fits them to the kept energies.
+    reference_energies: element -> energy of a free atom, eV; None: of isolated atoms, else what fits the kept energies.
     program: pacemaker, as name or path.
     """
 
