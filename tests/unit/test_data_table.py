@@ -23,6 +23,7 @@ from tests.format_files import (
     KCAL,
     molecules,
     table,
+    write_colabfit,
     write_cp2k,
     write_schnetpack,
     write_system,
@@ -224,6 +225,20 @@ def schnetpack(path: Path) -> list[Reading]:
     ]
 
 
+def colabfit(path: Path) -> list[Reading]:
+    write_colabfit(path)
+    return [
+        Reading(
+            np.vstack(row.positions),
+            np.vstack(row.cell),
+            row.energy,
+            np.vstack(row.atomic_forces),
+            np.vstack(row.cauchy_stress),
+        )
+        for row in pd.read_parquet(path).itertuples()
+    ]
+
+
 def cp2k(path: Path) -> list[Reading]:
     write_cp2k(path.parent)
     found = []
@@ -250,6 +265,7 @@ CHECKS: dict[str, tuple[str, Callable[[Path], list[Reading]]]] = {
     "vasp-xml": ("vasprun.xml", vasprun),
     "vasp-out": ("OUTCAR", outcar),
     "espresso-out": ("pw.out", pw_output),
+    "colabfit": ("co_0.parquet", colabfit),
     "cp2k": ("melt-pos-1.xyz", cp2k),
     "pacemaker": ("set.pckl.gzip", pickled),
     "deepmd": ("system", deepmd_folder),
@@ -257,6 +273,7 @@ CHECKS: dict[str, tuple[str, Callable[[Path], list[Reading]]]] = {
     "schnetpack": ("schnet.db", schnetpack),
 }
 TYPED_UNITS = {"npz": {"energy": "kcal/mol"}}
+KEYS = {"colabfit": {"forces_key": "atomic_forces", "stress_key": "cauchy_stress"}}
 ROUNDED = {"npz": 1e-6, "schnetpack": 1e-6, "cp2k": 1e-6, "espresso-out": 1e-6}
 """Relative; the factors above have seven digits, and ASE's units of Quantum ESPRESSO are those of 2006."""
 """By the format in the table: the file's name, and what writes it and reads it again."""
@@ -270,7 +287,7 @@ def test_every_row_of_the_table_has_a_check_and_the_other_way_round():
 def test_what_is_read_is_what_the_file_says(tmp_path, name):
     file, write_and_read = CHECKS[name]
     theirs = write_and_read(tmp_path / file)
-    ours = Extxyz(train=str(tmp_path / file), units=TYPED_UNITS.get(name)).load()
+    ours = Extxyz(train=str(tmp_path / file), units=TYPED_UNITS.get(name), **KEYS.get(name, {})).load()
     near = {"rtol": ROUNDED.get(name, 1e-7), "atol": 1e-9}
     assert len(ours) == len(theirs) == len(copper())
     for i, reading in enumerate(theirs):
