@@ -373,6 +373,7 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
         "a tar archive",
     ),
     "set.aselmdb": (lambda p: p.write_bytes(bytes(16) + b"\xde\xc0\xef\xbe" + bytes(9)), "an LMDB database"),
+    "set.npz": (lambda p: np.savez(p, conf=np.zeros(3), t=1), "is an .npz file with conf, t, .*z, R, E, F"),
     "set.npy": (lambda p: np.save(p, np.zeros(3)), "a single NumPy array"),
     "set.xyz": (lambda p: p.write_text("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
     "page.xyz": (lambda p: p.write_text("<!doctype HTML><p>not found"), "a web page"),
@@ -391,7 +392,7 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_a_file_that_is_not_read_is_named_with_the_way_to_read_it(tmp_path, name, packed):
     write, says = FOREIGN[name]
     write(tmp_path / name)
-    if packed and name not in ("empty.xyz", "POSCAR", "a.cif"):
+    if packed and name not in ("empty.xyz", "POSCAR", "a.cif", "set.npz"):
         path = tmp_path / f"{name}.gz"
         path.write_bytes(gzip.compress((tmp_path / name).read_bytes()))
         refusal(path, says.replace("what is", "what.gz is").replace("what.txt is", "what.txt.gz is"))
