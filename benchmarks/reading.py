@@ -80,7 +80,7 @@ def rows_of(name: str, part: float, repeats: int, folder: Path) -> list[dict[str
 
 def measured(way: str, path: Path) -> dict[str, float]:
     """Seconds by the clock and of the processor, and the peak memory of this process."""
-    config = configure(["dataset=extxyz", f"dataset.train='{path}'"])
+    config = configure(["dataset=file", f"dataset.train='{path}'"])
     start, cpu = time.perf_counter(), time.process_time()
     if way == "ase":
         kept: object = ase.io.read(path, ":")

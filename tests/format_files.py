@@ -91,3 +91,26 @@ def table() -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def write_colabfit(path: Path) -> None:
+    """As the ColabFit Exchange has its columns, those that are read and some of the others."""
+    rows = [
+        {
+            "property_id": f"PO_{i}",
+            "software": "VASP",
+            "energy": one.info["energy"],
+            "atomic_forces": one.arrays["forces"].tolist(),
+            "cauchy_stress": full(one.info["stress"]).tolist(),
+            "cauchy_stress_volume_normalized": True,
+            "formation_energy": None,
+            "cell": one.cell.array.tolist(),
+            "positions": one.positions.tolist(),
+            "pbc": [True, True, True],
+            "atomic_numbers": one.numbers.tolist(),
+            "names": [f"copper {i}"],
+            "labels": ["hot", "bulk"],
+        }
+        for i, one in enumerate(copper())
+    ]
+    pd.DataFrame(rows).to_parquet(path)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from tests.espresso_files import write_pw
-from tests.format_files import molecules, table, write_cp2k, write_schnetpack, write_system
+from tests.format_files import molecules, table, write_colabfit, write_cp2k, write_schnetpack, write_system
 from tests.fuzz.kinds import Kind, WrongAnswer
 from tests.fuzz.mutate import Rng, pick, spoiled
 from tests.labelled_copper import copper
@@ -24,9 +24,11 @@ from tamis.data.readers.formats import reader_of
 from tamis.data.sources.file import File
 
 
-def load(path: Path, name: str | None) -> Dataset:
+def load(path: Path, name: str | None, **keys: str) -> Dataset:
     units = None if path.is_dir() or path.suffix != ".npz" else "metal"  # else those of MD17
-    dataset = File(elements=("Cu",), atom_spacing=2.3, train=str(path), format=name, units=units).load()
+    dataset = File(
+        elements=("Cu",), atom_spacing=2.3, train=str(path), format=name, units=units, **keys
+    ).load()
     for atoms, forces in zip(dataset.structures, dataset.forces, strict=True):
         good = (
             np.isfinite(atoms.positions).all()
@@ -159,6 +161,23 @@ def run_schnetpack(rng: Rng, good: bytes, folder: Path) -> None:
         path.unlink()
 
 
+# a table of ColabFit
+
+
+def prepare_colabfit(folder: Path) -> bytes:
+    write_colabfit(folder / "good.parquet")
+    return (folder / "good.parquet").read_bytes()
+
+
+def run_colabfit(rng: Rng, good: bytes, folder: Path) -> None:
+    path = folder / f"{rng.integers(2**40)}.parquet"
+    path.write_bytes(spoiled(rng, good))
+    try:
+        load(path, pick(rng, (None, "colabfit")), forces_key="atomic_forces", stress_key="cauchy_stress")
+    finally:
+        path.unlink()
+
+
 # texts
 
 
@@ -251,6 +270,7 @@ KINDS = (
     Kind("pickled table", prepare_pickles, run_pickle, 12),
     Kind("deepmd folder", prepare_deepmd, run_deepmd, 8),
     Kind("npz", prepare_npz, run_npz, 8),
+    Kind("colabfit", prepare_colabfit, run_colabfit, 4),
     Kind("schnetpack", prepare_schnetpack, run_schnetpack, 4),
     Kind("program outputs", prepare_texts, run_text, 8),
     Kind("cp2k trajectory", prepare_cp2k, run_cp2k, 6),

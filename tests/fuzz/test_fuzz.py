@@ -22,7 +22,7 @@ from tamis.records.record import RECORD_FILE, read_record
 
 ROOT = Path(__file__).parents[2]
 FILES = ("extxyz", "text ", "mlearn json", "archive", "store block", "checks", "beside records", "record")
-FORMATS = ("pickled", "deepmd", "npz", "schnetpack", "program", "cp2k", "any")
+FORMATS = ("pickled", "deepmd", "npz", "colabfit", "schnetpack", "program", "cp2k", "any")
 POTENTIALS = (
     "chimes files",
     "snap files",

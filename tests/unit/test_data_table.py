@@ -23,6 +23,7 @@ from tests.format_files import (
     KCAL,
     molecules,
     table,
+    write_colabfit,
     write_cp2k,
     write_schnetpack,
     write_system,
@@ -282,6 +283,20 @@ def schnetpack(path: Path) -> list[Reading]:
     ]
 
 
+def colabfit(path: Path) -> list[Reading]:
+    write_colabfit(path)
+    return [
+        Reading(
+            np.vstack(row.positions),
+            np.vstack(row.cell),
+            row.energy,
+            np.vstack(row.atomic_forces),
+            np.vstack(row.cauchy_stress),
+        )
+        for row in pd.read_parquet(path).itertuples()
+    ]
+
+
 def cp2k(path: Path) -> list[Reading]:
     write_cp2k(path.parent)
     found = []
@@ -312,6 +327,7 @@ CHECKS: dict[str, tuple[str, Callable[[Path], list[Reading]]]] = {
     "mtp-cfg": ("train.cfg", of_mlip),
     "fitsnap": ("JSON/*/*.json", of_fitsnap),
     "espresso-out": ("pw.out", pw_output),
+    "colabfit": ("co_0.parquet", colabfit),
     "cp2k": ("melt-pos-1.xyz", cp2k),
     "pacemaker": ("set.pckl.gzip", pickled),
     "deepmd": ("system", deepmd_folder),

@@ -171,7 +171,7 @@ def test_a_trial_tells_of_free_atoms_keeps_them_first_and_holds_their_energy(tmp
         "descriptor=none",
         "pruner=random",
         "budget.fraction=0.5",
-        "dataset=extxyz",
+        "dataset=file",
         f"dataset.train={tmp_path / 'cu.xyz'}",
         f"store.root={tmp_path / 'store'}",
         "store.n_jobs=1",

@@ -413,8 +413,6 @@ def test_free_energies_of_one_file_and_other_energies_of_another_are_refused(tmp
         del atoms.info["stress"]
     path = written(tmp_path, frames)
     both = [str(tmp_path / "vasprun.xml"), path]
-    with pytest.raises(
-        TamisError, match=r"vasprun.xml has free_energy, .*set.xyz has energy alone"
-    ):
+    with pytest.raises(TamisError, match=r"vasprun.xml has free_energy, .*set.xyz has energy alone"):
         File(train=both).load()
     assert len(File(train=both, energy_key="energy").load()) == 12

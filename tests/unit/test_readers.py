@@ -12,7 +12,16 @@ import h5py
 import numpy as np
 import pytest
 from ase import Atoms
-from tests.format_files import BOHR, HARTREE, KCAL, molecules, write_cp2k, write_schnetpack, write_system
+from tests.format_files import (
+    BOHR,
+    HARTREE,
+    KCAL,
+    molecules,
+    write_colabfit,
+    write_cp2k,
+    write_schnetpack,
+    write_system,
+)
 from tests.labelled_copper import copper
 from tests.vasp_files import write_outcar, write_vasprun
 
@@ -290,6 +299,34 @@ def test_trajectories_of_cp2k_whose_files_do_not_fit_are_refused(tmp_path, file,
     refusal(path, says)
 
 
+# ColabFit
+
+
+def test_rows_of_colabfit_keep_their_names(tmp_path):
+    write_colabfit(tmp_path / "co_0.parquet")
+    keys = {"forces_key": "atomic_forces", "stress_key": "cauchy_stress", "group_key": "labels"}
+    data = File(train=str(tmp_path / "co_0.parquet"), **keys).load()
+    assert data.frames[3].info["names"] == "copper 3" and set(data.groups) == {"hot bulk"}
+    assert "formation_energy" not in data.frames[3].info
+    np.testing.assert_array_equal(data.forces[3], copper()[3].arrays["forces"])
+    np.testing.assert_allclose(data.stresses[3], copper()[3].info["stress"], rtol=1e-14)
+
+
+def test_damaged_files_of_colabfit_are_refused(tmp_path):
+    import pandas as pd
+
+    path = tmp_path / "co_0.parquet"
+    write_colabfit(path)
+    data = path.read_bytes()
+    path.write_bytes(data[:-40])
+    refusal(path, "looks like a Parquet file")
+    path.write_bytes(data[:200] + bytes(40) + data[240:])
+    refusal(path, "cannot be read as colabfit|looks like a Parquet file")
+    path.write_bytes(data)
+    pd.read_parquet(path).assign(cell=None).to_parquet(path)
+    refusal(path, "a row has no cell")
+
+
 # VASP under other names
 
 
@@ -336,6 +373,7 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
         "a tar archive",
     ),
     "set.aselmdb": (lambda p: p.write_bytes(bytes(16) + b"\xde\xc0\xef\xbe" + bytes(9)), "an LMDB database"),
+    "set.npz": (lambda p: np.savez(p, conf=np.zeros(3), t=1), "is an .npz file with conf, t, .*z, R, E, F"),
     "set.npy": (lambda p: np.save(p, np.zeros(3)), "a single NumPy array"),
     "set.xyz": (lambda p: p.write_text("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
     "page.xyz": (lambda p: p.write_text("<!doctype HTML><p>not found"), "a web page"),
@@ -354,7 +392,7 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_a_file_that_is_not_read_is_named_with_the_way_to_read_it(tmp_path, name, packed):
     write, says = FOREIGN[name]
     write(tmp_path / name)
-    if packed and name not in ("empty.xyz", "POSCAR", "a.cif"):
+    if packed and name not in ("empty.xyz", "POSCAR", "a.cif", "set.npz"):
         path = tmp_path / f"{name}.gz"
         path.write_bytes(gzip.compress((tmp_path / name).read_bytes()))
         refusal(path, says.replace("what is", "what.gz is").replace("what.txt is", "what.txt.gz is"))

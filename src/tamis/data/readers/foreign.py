@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tamis.data.readers.npz import names_in
+
 WITHOUT_LABELS = {
     "vasp": "a POSCAR or CONTCAR",
     "vasp-xdatcar": "an XDATCAR",
@@ -24,7 +26,7 @@ SCRIPT = (
 )
 UNPACK = "unpack it, and name the files in it"
 AGAIN = "the download brought a page in place of the file; download it again"
-ONE_ARRAY = "put atomic numbers, positions, energies and forces into one .npz (z, R, E, F)"
+MD17 = "write atomic numbers, positions, energies and forces into one .npz, called z, R, E, F as in MD17"
 OF_CP2K = (
     "name the trajectory <project>-pos-1.xyz instead (docs/data.md), or convert the output: "
     "dpdata.LabeledSystem(file, fmt='cp2k/output').to('deepmd/npy', folder)"
@@ -37,7 +39,7 @@ SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
     (0, b"\x28\xb5\x2f\xfd", "a file that zstd has compressed", UNPACK),
     (0, b"PK", "a zip archive, or a file of PyTorch", f"{UNPACK}; or open it with torch.load, {SCRIPT}"),
-    (0, b"\x93NUMPY", "a single NumPy array", ONE_ARRAY),
+    (0, b"\x93NUMPY", "a single NumPy array", MD17),
     (
         0,
         b"version https://git-lfs",
@@ -65,6 +67,8 @@ def looks_like(path: Path, head: bytes) -> str:
     """
     if path.is_file() and path.stat().st_size == 0:
         return f"{path} is empty and holds no structure; remove it from dataset.train or dataset.test"
+    if names := names_in(path, head):
+        return f"{path} is an .npz file with {', '.join(sorted(names))}, whose layout is not known: {MD17}"
     for place, signature, what, way in SIGNATURES:
         if head[place : place + len(signature)].lower() == signature.lower():
             return f"{path} looks like {what}, which tamis does not read: {way}"

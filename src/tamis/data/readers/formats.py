@@ -20,6 +20,7 @@ from tamis.core.errors import TamisError
 from tamis.core.suggestions import suggest
 from tamis.data.readers.ase_database import read_database
 from tamis.data.readers.chimes import is_xyzf, read_xyzf
+from tamis.data.readers.colabfit import is_colabfit, read_colabfit
 from tamis.data.readers.cp2k import is_cp2k, read_cp2k
 from tamis.data.readers.deepmd import is_deepmd, read_deepmd
 from tamis.data.readers.fitsnap import is_fitsnap, read_fitsnap
@@ -51,6 +52,7 @@ READERS: tuple[Reader, ...] = (
     Reader("deepmd", "DeePMD-kit and dpdata (folders)", read_deepmd, is_deepmd),
     Reader("npz", "MD17, rMD17, sGDML", read_npz, is_npz_of_one_molecule, guess=units_of_md17),
     Reader("physnet", "PhysNet (.npz)", read_npz, is_npz_of_molecules),
+    Reader("colabfit", "ColabFit Exchange (Parquet)", read_colabfit, is_colabfit),
     Reader("cp2k", "CP2K trajectories", read_cp2k, is_cp2k, converts=True),
     Reader(
         "vasp-xml", "VASP, vasprun.xml", partial(read_by_content, name="vasp-xml"), is_vasprun, converts=True

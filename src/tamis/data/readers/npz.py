@@ -29,24 +29,29 @@ UNITS_OF_FILE = {"length": "r_unit", "energy": "e_unit"}
 
 def is_npz_of_one_molecule(path: Path, head: bytes) -> bool:
     """A file with positions, and atomic numbers that all its structures share."""
-    names = _names(path, head)
+    names = _meanings(path, head)
     return {"positions", "numbers"} <= names and "counts" not in names
 
 
 def is_npz_of_molecules(path: Path, head: bytes) -> bool:
     """A file in which each structure has its number of atoms, and atomic numbers of its own."""
-    return {"positions", "numbers", "counts"} <= _names(path, head)
+    return {"positions", "numbers", "counts"} <= _meanings(path, head)
 
 
-def _names(path: Path, head: bytes) -> set[str]:
-    """What the arrays of a .npz file mean."""
+def names_in(path: Path, head: bytes) -> set[str]:
+    """Names of the arrays of a .npz file; none of another file."""
     if not head.startswith(b"PK"):
         return set()
     try:
         with zipfile.ZipFile(path) as archive:
-            names = {name.removesuffix(".npy") for name in archive.namelist()}
+            members = archive.namelist()
     except Exception:  # zipfile raises whatever a damaged archive leads to
         return set()
+    return {name.removesuffix(".npy") for name in members if name.endswith(".npy")}
+
+
+def _meanings(path: Path, head: bytes) -> set[str]:
+    names = names_in(path, head)
     return {what for what, spellings in SPELLINGS.items() if names & set(spellings)}
 
 
