@@ -90,7 +90,7 @@ def blocks(lines: Iterator[str]) -> Iterator[Block]:
     while first:
         if not first.strip():
             if any(line.strip() for line in lines):
-                raise CutError("more lines stand behind an empty one")
+                raise CutError("more lines stand behind an empty one: take it out")
             return
         n_atoms = int(first)
         if n_atoms < 0:
@@ -109,12 +109,11 @@ def blocks(lines: Iterator[str]) -> Iterator[Block]:
 
 
 def _by_ase(block: Block, file_format: str) -> Atoms:
-    from ase.io import read
+    from ase.io import iread
     from ase.io.extxyz import key_val_str_to_dict
 
     text = "".join([block.first, block.comment, *block.rows, *block.vectors])
-    atoms = read(StringIO(text), format=file_format)
-    assert isinstance(atoms, Atoms)
+    (atoms,) = iread(StringIO(text), index=":", format=file_format)
     if file_format == "extxyz":
         found = key_val_str_to_dict(block.comment)
         results = {} if atoms.calc is None else atoms.calc.results
@@ -196,7 +195,7 @@ def _value(key: str, text: str) -> Any:
         return np.array(list(map(float, words))) if len(words) > 1 else np.float64(words[0])
     if all(word in TRUTH for word in words):
         return TRUTH[words[0]] if len(words) == 1 else [TRUTH[word] for word in words] or None
-    return None if any(map(_is_number, words)) and all(map(_is_number, words)) else text
+    return None if all(map(_is_number, words)) else text
 
 
 def _is_number(word: str) -> bool:
