@@ -146,7 +146,8 @@ def _name_by_ase(path: Path) -> str:
         name = ""
     except Exception as error:  # a file that cannot be opened, or is damaged where ASE looks
         raise TamisError(f"{path} cannot be read ({error}); correct it, or set dataset.format") from error
-    if name not in ioformats or not ioformats[name].can_read:
+    is_ours = any(reader.name == name for reader in READERS)  # by the file's suffix
+    if not is_ours and (name not in ioformats or not ioformats[name].can_read):
         raise TamisError(
             f"the format of {path} is not recognised; set dataset.format to {', '.join(r.name for r in READERS)}, or "
             "to another that ASE reads (ase info --formats)"
