@@ -12,6 +12,7 @@ from tests.labelled_copper import copper
 from tests.vasp_files import full
 
 from tamis.commands import describe
+from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
 from tamis.data.overview import Overview
 from tamis.report.overview import SHOWN, group_table, picture
@@ -68,6 +69,9 @@ def test_settings_are_those_of_the_command_line(tmp_path, capsys):
     assert "set  " in text and "look at:" in text  # energies that belong to no such forces
     with pytest.raises(TamisError, match=r"dataset.unit is no setting|dataset.units"):
         said(capsys, path, "+dataset.unit=ev")
+    with pytest.raises(TamisError, match=r"dataset.units is atomc; did you mean atomic\?") as caught:
+        said(capsys, path, "dataset.units=atomc")
+    assert explain(caught.value) == str(caught.value)  # Hydra's error and this one are causes of each other
     with pytest.raises(TamisError, match="needs a file, a folder or a glob"):
         said(capsys, "dataset.units=atomic")
 
