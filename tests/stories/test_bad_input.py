@@ -176,7 +176,7 @@ def test_a_bad_structure_is_named(trial, spoil):
     ("data", "reason"),
     [
         ("truncated.xyz", r"truncated.xyz, frame \d+ or later, cannot be read .*; is the file truncated\?"),
-        ("empty.xyz", "empty.xyz(, frame 0 or later, cannot be read| holds no structure)"),
+        ("empty.xyz", "empty.xyz(, frame 0 or later, cannot be read| holds no structure| is empty)"),
         ("one.xyz", r"has 1 distinct structure\(s\) for training; at least 2 are needed"),
         ("none.xyz", "no file matches .*none.xyz .*; correct dataset.train"),
     ],
