@@ -122,8 +122,7 @@ def _histogram(ax: Axes, overview: Overview, names: Sequence[str]) -> None:
         mine = np.concatenate([*(overview.forces[i] for i in members), np.empty(0)])
         ax.stairs(np.histogram(mine, edges)[0], edges, color=tint, lw=1.5)
     if still := int((lengths < low).sum()):
-        text = f"{still:,} of {len(lengths):,} atoms below {low:.1g} eV/Å"
-        ax.text(0.02, 0.97, text, transform=ax.transAxes, fontsize=8.5, color=INK, va="top")
+        ax.set_title(f"forces ({still:,} of {len(lengths):,} below {low:.1g} eV/Å)", fontsize=11, color=INK)
     ax.set(xscale="log", yscale="log")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(LogLocator(subs=(1,)))
