@@ -21,11 +21,14 @@ from tests.vasp_files import write_outcar, write_vasprun
 
 from tamis.data.dataset import Dataset
 from tamis.data.readers.formats import reader_of
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.file import File
 
 
 def load(path: Path, name: str | None, **keys: str) -> Dataset:
-    dataset = Extxyz(elements=("Cu",), atom_spacing=2.3, train=str(path), format=name, **keys).load()
+    units = None if path.is_dir() or path.suffix != ".npz" else "metal"  # else those of MD17
+    dataset = File(
+        elements=("Cu",), atom_spacing=2.3, train=str(path), format=name, units=units, **keys
+    ).load()
     for atoms, forces in zip(dataset.structures, dataset.forces, strict=True):
         good = (
             np.isfinite(atoms.positions).all()

@@ -36,7 +36,7 @@ from tamis.trial import run_trial
 Trial = Callable[..., TrialRecord]
 
 SMALL = ("descriptor.twojmax=4", "model.basis.twojmax=4", "store.n_jobs=1")
-OWN_DATA = ("dataset=extxyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7")
+OWN_DATA = ("dataset=file", "dataset.elements=[Si]", "dataset.atom_spacing=2.7")
 N_JOBS = 12
 """Of the sweep that is stopped after the third."""
 SPRING = 2.0
@@ -252,7 +252,7 @@ def test_a_bad_value_is_named(trial, overrides, reason):
 
 def test_missing_values_and_unknown_elements_of_a_table(trial):
     assert_failed(trial(*OWN_DATA, data=None), "^dataset.train has no value; give it, as dataset.train=...$")
-    missing = trial("dataset=extxyz", "dataset.train=a.xyz", data=None)
+    missing = trial("dataset=file", "dataset.train=a.xyz", data=None)
     assert_failed(missing, "^no file matches a.xyz")
     unknown = trial("dataset=mlearn", "dataset.element=Xx", data=None)
     assert_failed(unknown, "^dataset.element is 'Xx'; choose one of Cu, Ge, Li, Mo, Ni, Si")

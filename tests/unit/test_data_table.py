@@ -29,16 +29,19 @@ from tests.format_files import (
     write_system,
 )
 from tests.labelled_copper import copper
+from tests.text_files import GPA, cfg, input_data, write_fitsnap, xyzf
 from tests.vasp_files import KBAR_PER_EV_PER_A3, full, write_outcar, write_vasprun
 
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.file import File
 from tamis.engines.lammps import LammpsCalculator
 from tamis.records.record import COMPLETE
 from tamis.trial import run_trial
 
 SMEARING = [0.02 + 0.001 * i for i in range(12)]
-TABLE = re.findall(
-    r"^\| (\S+) \| (?!source program)", (Path(__file__).parents[2] / "docs" / "data.md").read_text(), re.M
+TABLE = re.findall(  # rows of five columns, which no other table of the page has
+    r"^\| (\S+) \|(?! source program)(?:[^|\n]*\|){4}$",
+    (Path(__file__).parents[2] / "docs" / "data.md").read_text(),
+    re.M,
 )
 
 
@@ -159,6 +162,63 @@ def outcar(path: Path) -> list[Reading]:
     return found
 
 
+def of_n2p2(path: Path) -> list[Reading]:
+    path.write_text(input_data(copper()))
+    found = []
+    for block in path.read_text().split("begin")[1:]:
+        lines = [line.split() for line in block.splitlines() if line.strip()]
+        cell, atoms = (
+            np.array([[*w[1:4], *w[-3:]] for w in lines if w[0] == key], dtype=float)
+            for key in ("lattice", "atom")
+        )
+        energy = next(float(words[1]) for words in lines if words[0] == "energy")
+        forces = atoms[:, 3:] * HARTREE / BOHR
+        stress = np.full((3, 3), np.nan)  # the format has none
+        found.append(Reading(atoms[:, :3] * BOHR, cell[:, :3] * BOHR, energy * HARTREE, forces, stress))
+    return found
+
+
+def of_chimes(path: Path) -> list[Reading]:
+    path.write_text(xyzf(copper()))
+    lines, found = path.read_text().splitlines(), []
+    for i in range(0, len(lines), 6):
+        header = np.array(lines[i + 1].split()[1:], dtype=float)
+        xx, yy, zz, xy, xz, yz = -header[9:15] * GPA
+        stress = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+        table = np.array([line.split()[1:] for line in lines[i + 2 : i + 6]], dtype=float)
+        forces = table[:, 3:] * HARTREE / BOHR
+        found.append(Reading(table[:, :3], header[:9].reshape(3, 3), header[15] * KCAL, forces, stress))
+    return found
+
+
+def of_mlip(path: Path) -> list[Reading]:
+    path.write_text(cfg(copper()))
+    found = []
+    for block in path.read_text().split("BEGIN_CFG")[1:]:
+        lines = [line.split() for line in block.splitlines()]
+        after = {words[0]: i + 1 for i, words in enumerate(lines) if words}
+        cell = np.array(lines[after["Supercell"] : after["Supercell"] + 3], dtype=float)
+        table = np.array(lines[after["AtomData:"] : after["AtomData:"] + 4], dtype=float)
+        virial = np.array(lines[after["PlusStress:"]], dtype=float)
+        energy = float(lines[after["Energy"]][0])
+        stress = full(-virial / np.linalg.det(cell))
+        found.append(Reading(table[:, 2:5], cell, energy, table[:, 5:], stress))
+    return found
+
+
+def of_fitsnap(path: Path) -> list[Reading]:
+    frames = [atoms.copy() for atoms in copper()]
+    for i, atoms in enumerate(frames):  # folders in the order of the frames
+        atoms.info["config_type"] = f"group_{i // 6}"
+    found = []
+    for one in write_fitsnap(path.parents[1], frames):
+        data = json.loads(one.read_text().removeprefix("# file\n"))["Dataset"]["Data"][0]
+        stress = -np.array(data["Stress"]) / 1602176.6208
+        arrays = (np.array(data[name]) for name in ("Positions", "Lattice"))
+        found.append(Reading(*arrays, data["Energy"], np.array(data["Forces"]), stress))
+    return found
+
+
 def pw_output(path: Path) -> list[Reading]:
     write_pw(path, copper())
     found = []
@@ -264,6 +324,10 @@ CHECKS: dict[str, tuple[str, Callable[[Path], list[Reading]]]] = {
     "traj": ("set.traj", trajectory),
     "vasp-xml": ("vasprun.xml", vasprun),
     "vasp-out": ("OUTCAR", outcar),
+    "n2p2": ("input.data", of_n2p2),
+    "xyzf": ("set.xyzf", of_chimes),
+    "mtp-cfg": ("train.cfg", of_mlip),
+    "fitsnap": ("JSON/*/*.json", of_fitsnap),
     "espresso-out": ("pw.out", pw_output),
     "colabfit": ("co_0.parquet", colabfit),
     "cp2k": ("melt-pos-1.xyz", cp2k),
@@ -272,11 +336,12 @@ CHECKS: dict[str, tuple[str, Callable[[Path], list[Reading]]]] = {
     "npz": ("molecule.npz", npz),
     "schnetpack": ("schnet.db", schnetpack),
 }
-TYPED_UNITS = {"npz": {"energy": "kcal/mol"}}
-KEYS = {"colabfit": {"forces_key": "atomic_forces", "stress_key": "cauchy_stress"}}
-ROUNDED = {"npz": 1e-6, "schnetpack": 1e-6, "cp2k": 1e-6, "espresso-out": 1e-6}
+ROUNDED = {"npz": 1e-6, "n2p2": 1e-6, "xyzf": 1e-6, "schnetpack": 1e-6, "cp2k": 1e-6, "espresso-out": 1e-6}
 """Relative; the factors above have seven digits, and ASE's units of Quantum ESPRESSO are those of 2006."""
-"""By the format in the table: the file's name, and what writes it and reads it again."""
+OPTIONS = {
+    "n2p2": {"units": {"length": "bohr", "energy": "hartree"}},
+    "mtp-cfg": {"species": "Cu"},
+}
 
 
 def test_every_row_of_the_table_has_a_check_and_the_other_way_round():
@@ -287,7 +352,7 @@ def test_every_row_of_the_table_has_a_check_and_the_other_way_round():
 def test_what_is_read_is_what_the_file_says(tmp_path, name):
     file, write_and_read = CHECKS[name]
     theirs = write_and_read(tmp_path / file)
-    ours = Extxyz(train=str(tmp_path / file), units=TYPED_UNITS.get(name), **KEYS.get(name, {})).load()
+    ours = File(train=str(tmp_path / file), **OPTIONS.get(name, {})).load()
     near = {"rtol": ROUNDED.get(name, 1e-7), "atol": 1e-9}
     assert len(ours) == len(theirs) == len(copper())
     for i, reading in enumerate(theirs):
@@ -304,7 +369,7 @@ def test_what_is_read_is_what_the_file_says(tmp_path, name):
 def test_lammps_finds_the_test_errors_from_the_written_potential_and_the_file_alone(tmp_path):
     extxyz(tmp_path / "set.xyz")
     config = composed(
-        "dataset=extxyz",
+        "dataset=file",
         f"dataset.train='{tmp_path / 'set.xyz'}'",
         "dataset.test_fraction=0.25",
         *(

@@ -12,8 +12,8 @@ from tests.labelled import copper, labelled
 from tamis.data.checks import check_dataset
 from tamis.data.dataset import with_isolated
 from tamis.data.plausibility import set_isolated_apart
-from tamis.data.plausibility.distances import is_isolated
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.plausibility.free_atoms import free_atoms_in, is_isolated
+from tamis.data.sources.file import File
 
 
 def together(*datasets):
@@ -69,6 +69,8 @@ def test_free_atoms_are_set_apart_and_told():
     assert found.isolated is not None and found.isolated.ids == ("set.xyz#4", "set.xyz#5", "set.xyz#6")
     [note] = found.notes
     assert "isolated atoms, neither fitted nor tested" in note and "set.xyz#4 (Cu, 3.51 eV)" in note
+    assert note.endswith("; they are the free atoms of Cu (set.xyz#4) in models with free_atoms=fix")
+    assert found.free_energies == {"Cu": pytest.approx(3.51)} and found.subset([1]).free_energies
     assert found.subset([1, 2]).isolated is found.isolated
 
 
@@ -81,10 +83,51 @@ def test_free_atoms_come_along_in_what_is_written():
 
 
 def test_a_set_of_free_atoms_is_left_whole():
-    assert len(set_isolated_apart(free_atoms())) == 3
+    whole = set_isolated_apart(free_atoms())
+    assert len(whole) == 3 and not whole.free_energies
 
 
-def test_free_atoms_change_neither_the_fingerprint_nor_what_the_checks_say(tmp_path, caplog):
+@pytest.mark.parametrize("name", ["IsolatedAtom", "isolated_atom", "isolated atom", "ISOLATED-ATOM"])
+def test_a_single_atom_is_isolated_if_its_group_says_so(name):
+    """Whatever its cell; a crystal's primitive cell is none, and neither is a dimer of that name."""
+    cells = labelled([bulk("Cu", a=5.0), bulk("Cu", a=3.6), bulk("Cu", a=3.6) * (2, 1, 1)], EMT)
+    named = replace(cells, groups=(name, "bulk", name))
+    assert free_atoms_in(named) == [0]
+    whole = together(copper(8), cells)
+    found = set_isolated_apart(replace(whole, groups=("all",) * 8 + named.groups))
+    assert found.isolated is not None and found.isolated.ids == ("set.xyz#8",)
+    assert found.free_energies == {"Cu": cells.energies[0]}
+
+
+def test_the_lowest_of_several_free_atoms_counts_and_pairs_do_not():
+    free = free_atoms()
+    free = replace(free, energies=np.array([3.6, 3.51, -90.0]))
+    found = set_isolated_apart(together(copper(8), free))
+    assert found.free_energies == {"Cu": 3.51} and "Cu (set.xyz#9)" in found.notes[-1]
+    pair = free.subset([2])
+    alone = set_isolated_apart(together(copper(8), pair))
+    assert alone.isolated is not None and not alone.free_energies and "free_atoms" not in alone.notes[-1]
+
+
+def test_isolated_atoms_need_no_forces():
+    free = free_atoms()
+    free = replace(free, forces=tuple(np.full_like(f, np.nan) for f in free.forces))
+    whole = together(copper(10), free)
+    assert check_dataset(whole, ["Cu"]) == ()
+    assert set_isolated_apart(whole).isolated is not None
+
+
+def test_energies_of_free_atoms_enter_the_fingerprint():
+    bonded = copper(8)
+    one, same, other = (
+        set_isolated_apart(together(bonded, replace(free_atoms().subset([0]), energies=np.array([energy]))))
+        for energy in (3.51, 3.51, 3.4)
+    )
+    assert one.fingerprint == same.fingerprint != other.fingerprint
+    assert replace(one, free_energies={}).fingerprint == together(bonded).fingerprint
+
+
+def test_free_atoms_change_neither_the_structures_nor_what_the_checks_say(tmp_path, caplog):
     from tamis.data.extxyz_writer import write_extxyz
 
     bonded = copper(10)
@@ -94,9 +137,7 @@ def test_free_atoms_change_neither_the_fingerprint_nor_what_the_checks_say(tmp_p
     for name, dataset in (("without", bonded), ("with", together(bonded, free_atoms()))):
         write_extxyz(tmp_path / f"{name}.xyz", dataset)
         sources.append(
-            Extxyz(
-                elements=("Cu",), atom_spacing=2.28, train=str(tmp_path / f"{name}.xyz"), test_fraction=0.0
-            )
+            File(elements=("Cu",), atom_spacing=2.28, train=str(tmp_path / f"{name}.xyz"), test_fraction=0.0)
         )
     without, loaded = (source.load() for source in sources)
     assert sum("isolated atoms, neither fitted nor tested" in one.message for one in caplog.records) == 1

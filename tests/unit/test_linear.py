@@ -7,6 +7,7 @@ from ase.build import bulk
 from scipy.linalg import LinAlgError
 
 from tamis.core.errors import TamisError
+from tamis.models.free_atoms import FreeAtoms
 from tamis.models.judging import judges_by_folds
 from tamis.models.linear import LinearModel
 from tamis.models.normal_equations import (
@@ -53,7 +54,9 @@ def exact(rattled, snap_basis, store):
 
 
 def rows_of(dataset, basis, store):
-    return gather_rows(store.design(basis, dataset.structures), dataset, basis.elements, np.zeros(1))
+    return gather_rows(
+        store.design(basis, dataset.structures), dataset, basis.elements, FreeAtoms.fitted(np.zeros(1))
+    )
 
 
 def predictions(rows, coefficients):

@@ -22,7 +22,7 @@ from tamis.core.trust import Recorded, recorded_data
 from tamis.data.dataset import Dataset
 from tamis.data.readers.pacemaker import read_pacemaker
 from tamis.data.readers.pickled_arrays import PACKAGES, plain
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.file import File
 from tamis.models.trainers.pacemaker import write_structures
 
 
@@ -47,7 +47,7 @@ def test_what_pandas_writes_is_read(tmp_path, protocol):
     assert last.info["config"] == "no. 11" and last.info["converged"] is False
     assert "name" not in frames[4].info
     np.testing.assert_array_equal(last.arrays["w_forces"], np.full(4, 2.0))
-    data = Extxyz(train=str(path), group_key="name", drop=[f"{path}#4"]).load()
+    data = File(train=str(path), group_key="name", drop=[f"{path}#4"]).load()
     assert set(data.groups) == {"run 0", "run 1"} and len(data) == 11
     np.testing.assert_array_equal(data.stresses[0], copper()[0].info["stress"])
 
@@ -135,7 +135,7 @@ def test_what_the_trainer_writes_is_read_and_pandas_reads_the_same(tmp_path):
     )
     path = tmp_path / "kept.pckl.gzip"
     write_structures(path, kept, {"Cu": -1.25}, 4.0)
-    ours = Extxyz(train=str(path)).load()
+    ours = File(train=str(path)).load()
     np.testing.assert_allclose(ours.energies, kept.energies + 4 * 1.25, rtol=1e-14)
     theirs = pd.read_pickle(path, compression="gzip")  # as pacemaker does
     np.testing.assert_array_equal(ours.energies, theirs["energy_corrected"])
@@ -154,7 +154,7 @@ def test_a_set_that_pacemakers_own_collector_made_is_read(tmp_path):
     path = tmp_path / "set.pckl.gzip"
     options = ["--selection", "all", "--free-atom-energy", "Cu:-0.5", "--output-dataset-filename", str(path)]
     subprocess.run([program, "-wd", str(tmp_path), *options], check=True, capture_output=True, cwd=tmp_path)
-    data = Extxyz(train=str(path), group_key="name").load()
+    data = File(train=str(path), group_key="name").load()
     assert {Path(group).parent.name for group in data.groups} == {"cold", "hot"}  # names of files
     made = np.sort([atoms.info["stress"][0] for atoms in copper()])
     np.testing.assert_allclose(np.sort(data.stresses[:, 0]), made, atol=1e-7)
@@ -255,7 +255,7 @@ def test_what_is_no_table_of_structures_is_refused_with_the_way_out(tmp_path, co
     path = tmp_path / "set.pckl.gzip"
     path.write_bytes(gzip.compress(pickle.dumps(content, protocol=4)))
     with pytest.raises(TamisError, match=says) as caught:
-        Extxyz(train=str(path)).load()
+        File(train=str(path)).load()
     assert "pandas.read_pickle" in str(caught.value) and str(path) in str(caught.value)
 
 

@@ -28,7 +28,7 @@ from tests.vasp_files import write_outcar, write_vasprun
 from tamis.core.errors import TamisError
 from tamis.data.readers.deepmd import is_deepmd
 from tamis.data.readers.formats import reader_of
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.file import File
 
 
 def read(path: Path) -> list[Atoms]:
@@ -37,7 +37,7 @@ def read(path: Path) -> list[Atoms]:
 
 def refusal(path: Path, says: str) -> str:
     with pytest.raises(TamisError, match=says) as caught:
-        Extxyz(train=str(path)).load()
+        File(train=str(path)).load()
     return str(caught.value)
 
 
@@ -46,7 +46,7 @@ def refusal(path: Path, says: str) -> str:
 
 def test_a_system_of_deepmd(tmp_path):
     write_system(tmp_path / "cu", list(copper()))
-    data = Extxyz(train=str(tmp_path / "cu")).load()
+    data = File(train=str(tmp_path / "cu")).load()
     np.testing.assert_array_equal(data.energies, [a.info["energy"] for a in copper()])
     np.testing.assert_allclose(data.stresses, [a.info["stress"] for a in copper()], rtol=1e-13)
     assert set(data.groups) == {"cu"} and data.ids[11] == f"{tmp_path / 'cu'}#11"
@@ -58,7 +58,7 @@ def test_many_systems_are_groups_and_single_precision_is_read(tmp_path):
     write_system(tmp_path / "hot", frames[6:])
     for path in tmp_path.rglob("*.npy"):
         np.save(path, np.load(path).astype("f4"))
-    data = Extxyz(train=str(tmp_path)).load()
+    data = File(train=str(tmp_path)).load()
     assert data.groups == ("deep/bulk",) * 6 + ("hot",) * 6
     np.testing.assert_allclose(data.energies, [a.info["energy"] for a in frames], rtol=1e-6)
     assert data.structures[0].positions.dtype == np.float64
@@ -76,13 +76,13 @@ def test_a_folder_with_other_files_beside_its_systems_is_not_one_of_deepmd(tmp_p
 
 def test_a_system_in_text_files_and_one_without_a_cell(tmp_path):
     write_system(tmp_path / "cu", list(copper()), per_set=99)
-    whole = Extxyz(train=str(tmp_path / "cu")).load()
+    whole = File(train=str(tmp_path / "cu")).load()
     for path in (tmp_path / "cu" / "set.000").glob("*.npy"):
         array = np.load(path)
         np.savetxt(tmp_path / "cu" / f"{path.stem}.raw", array.reshape(len(array), -1), fmt="%.17g")
         path.unlink()
     (tmp_path / "cu" / "set.000").rmdir()
-    assert Extxyz(train=str(tmp_path / "cu")).load().fingerprint == whole.fingerprint
+    assert File(train=str(tmp_path / "cu")).load().fingerprint == whole.fingerprint
     (tmp_path / "cu" / "nopbc").touch()
     assert not any(atoms.pbc.any() or atoms.cell.any() for atoms in read(tmp_path / "cu"))
 
@@ -162,7 +162,7 @@ def test_molecules_in_kcal_per_mol(tmp_path, kind):
         {"energy": "kcal/mol"},
         "as in MD17 and rMD17",
     )
-    data = Extxyz(train=str(tmp_path / "a.npz"), units={"energy": "kcal/mol"}).load()
+    data = File(train=str(tmp_path / "a.npz"), units={"energy": "kcal/mol"}).load()
     np.testing.assert_allclose(data.energies, [a.info["energy"] for a in copper()], rtol=1e-6)
     np.testing.assert_allclose(data.forces[3], copper()[3].arrays["forces"], rtol=1e-5, atol=1e-8)
     assert not data.structures[0].pbc.any()
@@ -217,7 +217,7 @@ def test_a_damaged_archive_is_named(tmp_path):
     (tmp_path / "a.npz").write_bytes(data.replace(b"PK\x01\x02", b"PK\x01\x03", 1))
     refusal(tmp_path / "a.npz", "a zip archive")
     with pytest.raises(TamisError, match="cannot be read as npz"):
-        Extxyz(train=str(tmp_path / "a.npz"), format="npz").load()
+        File(train=str(tmp_path / "a.npz"), format="npz").load()
 
 
 # schnetpack
@@ -236,7 +236,7 @@ def test_databases_of_schnetpack_are_read_in_the_units_of_their_metadata(tmp_pat
     metadata = {"_property_unit_dict": properties, "_distance_unit": units[2], "atomrefs": {}}
     write_schnetpack(tmp_path / "a.db", energy, length, metadata)
     assert reader_of(tmp_path / "a.db", None).name == "schnetpack"
-    data = Extxyz(train=str(tmp_path / "a.db")).load()
+    data = File(train=str(tmp_path / "a.db")).load()
     for i, one in enumerate(copper()):
         np.testing.assert_allclose(data.structures[i].positions, one.positions, rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(data.structures[i].cell.array, one.cell.array, rtol=1e-6, atol=1e-7)
@@ -251,7 +251,7 @@ def test_a_unit_of_schnetpack_that_is_not_known_is_named(tmp_path):
         tmp_path / "a.db", 1.0, 1.0, {"_property_unit_dict": properties, "_distance_unit": "Ang"}
     )
     refusal(tmp_path / "a.db", "energy is in 'furlong'; known are angstrom, .*dataset.format=db")
-    assert len(Extxyz(train=str(tmp_path / "a.db"), format="db").load()) == 12
+    assert len(File(train=str(tmp_path / "a.db"), format="db").load()) == 12
 
 
 def test_a_database_without_units_is_one_of_ase(tmp_path):
@@ -265,7 +265,7 @@ def test_a_database_without_units_is_one_of_ase(tmp_path):
 def test_a_trajectory_of_cp2k(tmp_path):
     path = write_cp2k(tmp_path)
     assert reader_of(path, None).name == "cp2k"
-    data = Extxyz(train=str(path)).load()
+    data = File(train=str(path)).load()
     for i, one in enumerate(copper()):
         np.testing.assert_allclose(data.structures[i].positions, one.positions, atol=1e-11)
         np.testing.assert_allclose(data.structures[i].cell.array, one.cell.array, atol=1e-11)
@@ -305,7 +305,7 @@ def test_trajectories_of_cp2k_whose_files_do_not_fit_are_refused(tmp_path, file,
 def test_rows_of_colabfit_keep_their_names(tmp_path):
     write_colabfit(tmp_path / "co_0.parquet")
     keys = {"forces_key": "atomic_forces", "stress_key": "cauchy_stress", "group_key": "labels"}
-    data = Extxyz(train=str(tmp_path / "co_0.parquet"), **keys).load()
+    data = File(train=str(tmp_path / "co_0.parquet"), **keys).load()
     assert data.frames[3].info["names"] == "copper 3" and set(data.groups) == {"hot bulk"}
     assert "formation_energy" not in data.frames[3].info
     np.testing.assert_array_equal(data.forces[3], copper()[3].arrays["forces"])
@@ -339,7 +339,7 @@ def test_results_of_vasp_under_any_name(tmp_path, pack, name):
     if pack:
         path.write_bytes(pack.compress(path.read_bytes()))
     np.testing.assert_allclose(
-        Extxyz(train=str(path)).load().energies, [a.info["energy"] for a in copper()], atol=1e-6
+        File(train=str(path)).load().energies, [a.info["energy"] for a in copper()], atol=1e-6
     )
 
 

@@ -18,7 +18,7 @@ from tests.composing import composed
 from tests.format_files import write_cp2k, write_system
 from tests.vasp_files import full
 
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.file import File
 from tamis.records.record import COMPLETE, TrialRecord
 from tamis.trial import run_trial
 
@@ -92,7 +92,7 @@ def trial(folder: Path, name: str, store: Path) -> TrialRecord:
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     FORMATS[name](folder / name)
     config = composed(
-        "dataset=extxyz",
+        "dataset=file",
         f"dataset.train='{folder / name}'",
         "dataset.group_key=null",
         "dataset.test_fraction=0.25",
@@ -129,8 +129,8 @@ def test_a_set_in_any_format_is_the_same_set(tmp_path, of_xyz, name):
 def test_a_format_that_rounds_gives_the_set_to_its_digits(tmp_path, monkeypatch):
     monkeypatch.setattr("tests.format_files.copper", lambda: frames())
     by_ase(tmp_path / "set.xyz")
-    whole = Extxyz(train=str(tmp_path / "set.xyz")).load()
-    rounded = Extxyz(train=str(write_cp2k(tmp_path, steps=24))).load()
+    whole = File(train=str(tmp_path / "set.xyz")).load()
+    rounded = File(train=str(write_cp2k(tmp_path, steps=24))).load()
     assert rounded.fingerprint != whole.fingerprint
     np.testing.assert_allclose(rounded.energies, whole.energies, rtol=1e-6)
     for i in range(24):
@@ -140,7 +140,7 @@ def test_a_format_that_rounds_gives_the_set_to_its_digits(tmp_path, monkeypatch)
 
 def test_the_fingerprint_depends_on_what_the_set_is_and_not_on_where(tmp_path):
     by_ase(tmp_path / "set.xyz")
-    set_ = Extxyz(train=str(tmp_path / "set.xyz"), group_key=None).load()
+    set_ = File(train=str(tmp_path / "set.xyz"), group_key=None).load()
     n = len(set_)
     ids, pairs = tuple(f"else#{i}" for i in range(n)), tuple(f"run {i // 2}" for i in range(n))
     same = [replace(set_, ids=ids), replace(set_, blocks=ids)]

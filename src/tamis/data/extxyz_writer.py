@@ -67,10 +67,12 @@ def free_suffix(dataset: Dataset) -> str:
 
 
 def own_form(dataset: Dataset, i: int) -> Atoms:
-    """Structure ``i`` with its labels in eV and Å."""
+    """Structure ``i`` with the labels that it has, in eV and Å."""
     atoms = dataset.structures[i]
     frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    labels = {"energy": dataset.energies[i], "forces": dataset.forces[i]}
+    labels = {"energy": dataset.energies[i]}
+    if dataset.has_forces[i]:
+        labels["forces"] = dataset.forces[i]
     if np.isfinite(dataset.stresses[i]).all():
         labels["stress"] = dataset.stresses[i]
     frame.calc = SinglePointCalculator(frame, **labels)

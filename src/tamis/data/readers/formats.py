@@ -7,19 +7,26 @@ ASE, which knows a hundred formats more.
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
 from tamis.core.suggestions import suggest
 from tamis.data.readers.ase_database import read_database
+from tamis.data.readers.chimes import is_xyzf, read_xyzf
 from tamis.data.readers.colabfit import is_colabfit, read_colabfit
 from tamis.data.readers.cp2k import is_cp2k, read_cp2k
 from tamis.data.readers.deepmd import is_deepmd, read_deepmd
+from tamis.data.readers.fitsnap import is_fitsnap, read_fitsnap
 from tamis.data.readers.foreign import looks_like, without_labels
+from tamis.data.readers.mtp import is_cfg, read_cfg
+from tamis.data.readers.n2p2 import guess_units, is_input_data, read_input_data
 from tamis.data.readers.npz import is_npz_of_molecules, is_npz_of_one_molecule, read_npz, units_of_md17
 from tamis.data.readers.pacemaker import is_pickle, read_pacemaker
 from tamis.data.readers.packed import first_bytes
@@ -36,6 +43,10 @@ READERS: tuple[Reader, ...] = (
     Reader("xyz", "any program that writes XYZ", partial(read_xyz, extended=False)),
     Reader("db", "ASE databases (SQLite)", partial(read_database, kind="db")),
     Reader("json", "ASE databases (JSON)", partial(read_database, kind="json")),
+    Reader("n2p2", "n2p2 and RuNNer, input.data", read_input_data, is_input_data, guess=guess_units),
+    Reader("xyzf", "chimes_lsq", read_xyzf, is_xyzf, converts=True),
+    Reader("mtp-cfg", "MLIP-2 and MLIP-3 (MTP)", read_cfg, is_cfg, numbered=True),
+    Reader("fitsnap", "FitSNAP, JSON", read_fitsnap, is_fitsnap, converts=True),
     Reader("schnetpack", "schnetpack (SQLite)", read_schnetpack, is_schnetpack, converts=True),
     Reader("pacemaker", "pacemaker (.pckl.gzip)", read_pacemaker, is_pickle),
     Reader("deepmd", "DeePMD-kit and dpdata (folders)", read_deepmd, is_deepmd),
@@ -80,8 +91,12 @@ def reader_of(path: Path, name: str | None) -> Reader:
     return _reader_of_ase(name)
 
 
-def read_frames(path: Path, reader: Reader) -> Iterator[Atoms]:
+def read_frames(path: Path, reader: Reader, species: Sequence[str] | None = None) -> Iterator[Atoms]:
     """The structures of one file, in order.
+
+    Parameters
+    ----------
+    species : the elements of kinds 0, 1, 2 ..., for formats that have their numbers only.
 
     Raises
     ------
@@ -90,6 +105,8 @@ def read_frames(path: Path, reader: Reader) -> Iterator[Atoms]:
     count = 0
     try:
         for atoms in reader.read(path):
+            if reader.numbered:
+                atoms.numbers[:] = _elements(atoms.arrays["type"], path, species)
             yield atoms
             count += 1
     except TamisError:
@@ -101,6 +118,23 @@ def read_frames(path: Path, reader: Reader) -> Iterator[Atoms]:
         ) from error
     if count == 0:
         raise TamisError(f"{path} holds no structure; remove it from dataset.train or dataset.test")
+
+
+def _elements(kinds: NDArray[np.intp], path: Path, species: Sequence[str] | None) -> list[int]:
+    """Atomic numbers of atoms of these kinds."""
+    if species is None:
+        raise TamisError(
+            f"{path} has numbers of kinds in place of elements (0 to {kinds.max()} in its first structure); name the "
+            "elements in this order, such as dataset.species=[Si,Ge]"
+        )
+    if unknown := [name for name in species if atomic_numbers.get(name, 0) == 0]:
+        raise TamisError(f"dataset.species has {unknown[0]!r}; chemical symbols are needed, such as [Si, Ge]")
+    if not (kinds.min() >= 0 and kinds.max() < len(species)):
+        raise TamisError(
+            f"{path} has atoms of the kinds {kinds.min()} to {kinds.max()}, and dataset.species names "
+            f"{len(species)} elements ({', '.join(species)}), kind 0 first; name those of all kinds"
+        )
+    return [atomic_numbers[species[kind]] for kind in kinds]
 
 
 def _name_by_ase(path: Path) -> str:

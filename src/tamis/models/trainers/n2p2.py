@@ -31,6 +31,8 @@ from tamis.models.trainers.base import (
     draw_seed,
     periodic_or_free,
     reference_energies,
+    refuse_missing_forces,
+    refuse_weights,
 )
 from tamis.models.trainers.programs import Program, Workshop
 
@@ -91,6 +93,8 @@ class N2p2(Trainer):
 
     def train(self, kept: Dataset, shop: Workshop, rng: np.random.Generator) -> FilePotential:
         """Run nnp-scaling and nnp-train; take the epoch that is best on the held-out frames."""
+        refuse_missing_forces(kept, "nnp-train")
+        refuse_weights(kept, "nnp-train")
         judges = choose_validation(kept, self.validation_fraction, rng)
         held_out = judges.folds == 0
         functions = self.varying_functions(kept)
