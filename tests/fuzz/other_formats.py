@@ -32,7 +32,7 @@ def load(path: Path, name: str | None, **keys: str) -> Dataset:
     for atoms, forces in zip(dataset.structures, dataset.forces, strict=True):
         good = (
             np.isfinite(atoms.positions).all()
-            and np.isfinite(forces).all()
+            and (np.isfinite(forces).all() or np.isnan(forces).all())  # a structure may lack forces
             and forces.shape == (len(atoms), 3)
         )
         if not good or not np.isfinite(dataset.energies).all():

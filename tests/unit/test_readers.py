@@ -187,7 +187,7 @@ def test_molecules_of_several_sizes_as_in_physnet(tmp_path):
     del arrays["z"]
     np.savez_compressed(tmp_path / "a.npz", **arrays)
     reader, frames = reader_of(tmp_path / "a.npz", None), read(tmp_path / "a.npz")
-    assert reader.name == "physnet" and reader.guess is None and not reader.units
+    assert reader.name == "physnet" and reader.guess is None and reader.units["energy"] == "ev"
     assert [len(a) for a in frames] == counts.tolist()
     np.testing.assert_array_equal(frames[1].positions, copper()[1].positions[:3])
     np.testing.assert_array_equal(frames[1].arrays["forces"], molecules()["F"][1, :3])
@@ -271,6 +271,12 @@ def test_a_trajectory_of_cp2k(tmp_path):
         np.testing.assert_allclose(data.structures[i].cell.array, one.cell.array, atol=1e-11)
         np.testing.assert_allclose(data.forces[i], one.arrays["forces"], rtol=1e-6, atol=1e-7)
         assert data.energies[i] == pytest.approx(one.info["energy"], rel=1e-6)
+
+
+def test_the_forces_of_cp2k_are_not_read_as_positions(tmp_path):
+    write_cp2k(tmp_path)
+    refusal(tmp_path / "melt-frc-1.xyz", "holds forces or velocities of CP2K; name <project>-pos-1.xyz")
+    assert len(File(train=str(tmp_path)).load()) == 12  # a folder gives the trajectory once
 
 
 def replaced(old: str, new: str) -> Callable[[Path], object]:

@@ -15,13 +15,23 @@ from tamis.core.units import A_PER_BOHR, EV_PER_HARTREE
 from tamis.data.readers.packed import open_unpacked
 
 NAME = re.compile(r"(?P<project>.+)-pos-(?P<run>\d+)\.xyz")
+BESIDE = re.compile(r".+-(frc|vel)-\d+\.xyz")
 COMMENT = re.compile(r"\s*i\s*=\s*(?P<step>\d+),(?:\s*time\s*=[^,=]+,)?\s*E\s*=\s*(?P<energy>[^\s,=]+)\s*")
 
 
 def is_cp2k(path: Path, head: bytes) -> bool:
     """A file of this name whose comments have a step and an energy."""
+    return bool(NAME.fullmatch(path.name)) and _has_comment(head)
+
+
+def is_beside_cp2k(path: Path, head: bytes) -> bool:
+    """Forces or velocities of a trajectory, in the place of positions."""
+    return bool(BESIDE.fullmatch(path.name)) and _has_comment(head)
+
+
+def _has_comment(head: bytes) -> bool:
     lines = head.decode(errors="replace").splitlines()
-    return bool(NAME.fullmatch(path.name)) and len(lines) > 1 and bool(COMMENT.fullmatch(lines[1]))
+    return len(lines) > 1 and bool(COMMENT.fullmatch(lines[1]))
 
 
 def read_cp2k(path: Path) -> Iterator[Atoms]:

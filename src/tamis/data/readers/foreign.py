@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tamis.data.readers.cp2k import is_beside_cp2k
 from tamis.data.readers.npz import names_in
 
 WITHOUT_LABELS = {
@@ -67,6 +68,8 @@ def looks_like(path: Path, head: bytes) -> str:
     """
     if path.is_file() and path.stat().st_size == 0:
         return f"{path} is empty and holds no structure; remove it from dataset.train or dataset.test"
+    if is_beside_cp2k(path, head):
+        return f"{path} holds forces or velocities of CP2K; name <project>-pos-1.xyz, and these are found"
     if names := names_in(path, head):
         return f"{path} is an .npz file with {', '.join(sorted(names))}, whose layout is not known: {MD17}"
     for place, signature, what, way in SIGNATURES:

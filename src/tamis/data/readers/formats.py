@@ -38,6 +38,9 @@ from tamis.data.readers.xyz import read_xyz
 HEAD = 4096
 """Bytes at the beginning of a file by which formats are recognised."""
 
+METAL = {"length": "angstrom", "energy": "ev"}
+"""Units of formats whose documentation fixes them."""
+
 READERS: tuple[Reader, ...] = (
     Reader("extxyz", "ASE, QUIP, MACE and many others", read_xyz),
     Reader("xyz", "any program that writes XYZ", partial(read_xyz, extended=False)),
@@ -48,11 +51,11 @@ READERS: tuple[Reader, ...] = (
     Reader("mtp-cfg", "MLIP-2 and MLIP-3 (MTP)", read_cfg, is_cfg, numbered=True),
     Reader("fitsnap", "FitSNAP, JSON", read_fitsnap, is_fitsnap, converts=True),
     Reader("schnetpack", "schnetpack (SQLite)", read_schnetpack, is_schnetpack, converts=True),
-    Reader("pacemaker", "pacemaker (.pckl.gzip)", read_pacemaker, is_pickle),
-    Reader("deepmd", "DeePMD-kit and dpdata (folders)", read_deepmd, is_deepmd),
+    Reader("pacemaker", "pacemaker (.pckl.gzip)", read_pacemaker, is_pickle, units=METAL),
+    Reader("deepmd", "DeePMD-kit and dpdata (folders)", read_deepmd, is_deepmd, units=METAL),
     Reader("npz", "MD17, rMD17, sGDML", read_npz, is_npz_of_one_molecule, guess=units_of_md17),
-    Reader("physnet", "PhysNet (.npz)", read_npz, is_npz_of_molecules),
-    Reader("colabfit", "ColabFit Exchange (Parquet)", read_colabfit, is_colabfit),
+    Reader("physnet", "PhysNet (.npz)", read_npz, is_npz_of_molecules, units=METAL),
+    Reader("colabfit", "ColabFit Exchange (Parquet)", read_colabfit, is_colabfit, units=METAL),
     Reader("cp2k", "CP2K trajectories", read_cp2k, is_cp2k, converts=True),
     Reader(
         "vasp-xml", "VASP, vasprun.xml", partial(read_by_content, name="vasp-xml"), is_vasprun, converts=True
