@@ -84,11 +84,8 @@ def test_units_are_found_for_solids_and_molecules(atoms, strain):
 
 
 def test_units_that_cannot_be_told_are_asked_for():
-    for atoms in (
-        Atoms("Ar"),
-        Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 3.5]]),
-        Atoms("Cu", positions=[[np.nan] * 3]),
-    ):
+    apart = Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 3.5]])
+    for atoms in (Atoms("Ar"), apart, Atoms("Cu", positions=[[np.nan] * 3]), Atoms()):
         with pytest.raises(TamisError, match=r"cannot be told .*set them, such as dataset.units.length=bohr"):
             guess_units([atoms])
 

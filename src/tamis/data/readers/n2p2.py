@@ -112,6 +112,6 @@ def guess_units(structures: Sequence[Atoms]) -> tuple[Units, str]:
 
 def _bond(atoms: Atoms) -> float:
     try:
-        return usual_bond(atoms, IN_BOHR[1])
+        return usual_bond(atoms, IN_BOHR[1]) if len(atoms) else float("nan")
     except TamisError:  # the checks say what is wrong with it
         return float("nan")
