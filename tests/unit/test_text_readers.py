@@ -255,6 +255,7 @@ BAD = [
     ("mtp-cfg", ("    4\n", "    5\n"), "AtomData has 4 lines of numbers, expected are 5"),
     ("mtp-cfg", ("    4\n", "    0\n"), "a structure of 0 atoms"),
     ("mtp-cfg", ("BEGIN_CFG\n", "BEGIN_CFG\n\n 7\n"), "'7' is unknown"),
+    ("mtp-cfg", (" Energy\n", " Energy\n Feature a b\n"), "'0.3.*' is unknown"),
     ("mtp-cfg", ("cartes_x", "direct_x"), "KeyError: 'direct_y'"),
     ("mtp-cfg", ("cartes_y", "cartes_x"), "two columns of AtomData have one name"),
     ("mtp-cfg", ("PlusStress:", "Stress:"), "differ between versions of MLIP; call it PlusStress:"),

@@ -75,6 +75,7 @@ def _sections(lines: Iterator[str]) -> tuple[dict[str, Section], dict[str, str]]
     """What stands until END_CFG: sections by key, and features."""
     sections: dict[str, Section] = {}
     features: dict[str, str] = {}
+    rows: list[list[str]] | None = None
     for line in lines:
         if not line.strip():
             continue
@@ -85,16 +86,18 @@ def _sections(lines: Iterator[str]) -> tuple[dict[str, Section], dict[str, str]]
         if key in sections:
             raise ValueError(f"{key} stands twice in one structure")
         if key in KEYS:
-            sections[key] = (words, [])
+            rows = []
+            sections[key] = (words, rows)
         elif key == "Feature" and words:
+            rows = None
             name, value = words[0], (line.split(maxsplit=2)[2:] or [""])[0].strip()
             features[name] = f"{features[name]}\n{value}" if name in features else value
         elif key in ("Stress", "Virial"):
             raise ValueError(f"the sign and unit of {first} differ between versions of MLIP; {AS_VIRIAL}")
-        elif not sections or (first[0].isalpha() and first.lower() not in ("nan", "inf")):
+        elif rows is None or (first[0].isalpha() and first.lower() not in ("nan", "inf")):
             raise ValueError(f"{first[:40]!r} is unknown")
         else:
-            sections[next(reversed(sections))][1].append([first, *words])
+            rows.append([first, *words])
     raise ValueError("the last structure has no END_CFG")
 
 
