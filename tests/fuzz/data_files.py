@@ -121,7 +121,7 @@ def tables_of_chimes(text: str) -> Table:
 
 
 def tables_of_mlip(text: str) -> Table:
-    rows = [line.split() for line in text.splitlines()]
+    rows = [line.split() for line in text.splitlines() if line.split()]
     energies = [float(rows[i + 1][0]) for i, row in enumerate(rows) if row == ["Energy"]]
     return energies, [[float(x) for x in row[2:5]] for row in rows if len(row) == 8 and row[0].isdigit()]
 

@@ -84,11 +84,8 @@ def test_units_are_found_for_solids_and_molecules(atoms, strain):
 
 
 def test_units_that_cannot_be_told_are_asked_for():
-    for atoms in (
-        Atoms("Ar"),
-        Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 3.5]]),
-        Atoms("Cu", positions=[[np.nan] * 3]),
-    ):
+    apart = Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 3.5]])
+    for atoms in (Atoms("Ar"), apart, Atoms("Cu", positions=[[np.nan] * 3]), Atoms()):
         with pytest.raises(TamisError, match=r"cannot be told .*set them, such as dataset.units.length=bohr"):
             guess_units([atoms])
 
@@ -255,11 +252,15 @@ BAD = [
     ("xyzf", ("NON_ORTHO ", ""), "a header has 16 numbers; 3 of the cell"),
     ("xyzf", ("NON_ORTHO ", "NON_ORTHO 1.0 "), "a header has 17 numbers; 9 of the cell"),
     ("mtp-cfg", ("END_CFG", "END"), "'END' is unknown"),
-    ("mtp-cfg", ("    4\n", "    5\n"), "columns, expected are 8"),
+    ("mtp-cfg", ("    4\n", "    5\n"), "AtomData has 4 lines of numbers, expected are 5"),
     ("mtp-cfg", ("    4\n", "    0\n"), "a structure of 0 atoms"),
-    ("mtp-cfg", ("PlusStress:", "Stress:"), "differ between versions of MLIP: write PlusStress:"),
+    ("mtp-cfg", ("BEGIN_CFG\n", "BEGIN_CFG\n\n 7\n"), "'7' is unknown"),
+    ("mtp-cfg", (" Energy\n", " Energy\n Feature a b\n"), "'0.3.*' is unknown"),
+    ("mtp-cfg", ("cartes_x", "direct_x"), "KeyError: 'direct_y'"),
+    ("mtp-cfg", ("cartes_y", "cartes_x"), "two columns of AtomData have one name"),
+    ("mtp-cfg", ("PlusStress:", "Stress:"), "differ between versions of MLIP; call it PlusStress:"),
     ("mtp-cfg", (" 2 0 ", " 7 0 "), "the ids of atoms are not 1, 2, 3"),
-    ("mtp-cfg", (" Size\n    4\n", ""), "AtomData stands before Size"),
+    ("mtp-cfg", (" Size\n    4\n", ""), "a structure has no Size"),
     ("mtp-cfg", ("yz          xz", "xz          xz"), "KeyError: 'yz'"),
     ("fitsnap", ('"bar"', '"psi"'), "StressStyle is psi; known are bar, kbar"),
     ("fitsnap", ('"NumAtoms": 4', '"NumAtoms": 5'), "NumAtoms is 5; there are 4 AtomTypes"),

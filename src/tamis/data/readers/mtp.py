@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 
-from tamis.data.readers.columns import MOST_ATOMS, Words, columns, reals
+from tamis.data.readers.columns import Array, Words, columns, reals
 
 VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 AXES = ("x", "y", "z")
+KEYS = ("Size", "Supercell", "AtomData", "Energy", "PlusStress")
+SPELLINGS = {"SuperCell": "Supercell", "Atomic_data:": "AtomData"}
+AS_VIRIAL = "call it PlusStress: where it is the virial in eV"
+Section = tuple[list[str], list[list[str]]]
+"""Words behind the key, and rows of words below it."""
 
 
 def is_cfg(path: Path, head: bytes) -> bool:
@@ -39,72 +43,80 @@ def read_cfg(path: Path) -> Iterator[Atoms]:
 
 
 def _structure(lines: Iterator[str]) -> Atoms:
-    size, cell, table, names = -1, np.empty((0, 3)), None, []
-    info: dict[str, object] = {}
-    features: dict[str, str] = {}
-    seen: set[str] = set()
-    for line in lines:
-        key, *words = line.split() or [""]
-        if key in seen:
-            raise ValueError(f"{key[:40]} stands twice in one structure")
-        seen |= {key} - {"", "Feature"}
-        if key == "END_CFG":
-            break
-        if key == "Size":
-            size = int(next(lines))
-            if not 0 < size <= MOST_ATOMS:
-                raise ValueError(f"a structure of {size} atoms")
-        elif key in ("Supercell", "SuperCell"):
-            cell = reals(columns([next(lines).split() for _ in range(3)], 3))
-        elif key in ("AtomData:", "Atomic_data:"):
-            if size < 0:
-                raise ValueError("AtomData stands before Size")
-            names = words
-            table = dict(
-                zip(names, columns([row.split() for row in islice(lines, size)], len(names)), strict=True)
-            )
-        elif key == "Energy":
-            info["energy"] = float(next(lines))
-        elif key == "PlusStress:":
-            found = dict(zip(words, map(float, next(lines).split()), strict=True))
-            info["virial"] = np.array([found[name] for name in VOIGT])
-        elif key == "Feature" and words:
-            name, value = words[0], line.split(maxsplit=2)[2].strip() if len(words) > 1 else ""
-            features[name] = f"{features[name]}\n{value}" if name in features else value
-        elif key:
-            raise ValueError(
-                f"{key[:40]!r} is unknown"
-                + (
-                    "; its unit and sign differ between versions of MLIP: write PlusStress:, the virial in eV"
-                    if key in ("Stress:", "Virial:")
-                    else ""
-                )
-            )
-    else:
-        raise ValueError("the last structure has no END_CFG")
-    if table is None or len(set(names)) < len(names) or len(next(iter(table.values()), ())) != size:
-        raise ValueError("a structure has no AtomData with as many lines as Size says")
-    atoms = _atoms(table, cell)
-    atoms.info |= features | info
+    sections, features = _sections(lines)
+    if missing := {"Size", "AtomData"} - sections.keys():
+        raise ValueError(f"a structure has no {' and no '.join(sorted(missing))}")
+
+    def numbers(key: str, n_rows: int, n_columns: int) -> list[Words]:
+        rows = sections[key][1]
+        if len(rows) != n_rows:
+            raise ValueError(f"{key} has {len(rows)} lines of numbers, expected are {n_rows}")
+        return columns(rows, n_columns)
+
+    size = int(numbers("Size", 1, 1)[0][0])
+    if size < 1:
+        raise ValueError(f"a structure of {size} atoms")
+    names = sections["AtomData"][0]
+    if len(set(names)) < len(names):
+        raise ValueError("two columns of AtomData have one name")
+    table = dict(zip(names, numbers("AtomData", size, len(names)), strict=True))
+    atoms = _atoms(table, reals(numbers("Supercell", 3, 3)) if "Supercell" in sections else None)
+    atoms.info |= features
+    if "Energy" in sections:
+        atoms.info["energy"] = float(numbers("Energy", 1, 1)[0][0])
+    if "PlusStress" in sections:
+        names = sections["PlusStress"][0]
+        found = dict(zip(names, numbers("PlusStress", 1, len(names)), strict=True))
+        atoms.info["virial"] = np.array([float(found[name][0]) for name in VOIGT])
     return atoms
 
 
-def _atoms(table: dict[str, Words], cell: np.ndarray) -> Atoms:
-    periodic = len(cell) == 3
-    direct = "direct_x" in table
-    if direct and not periodic:
-        raise ValueError("direct coordinates without a Supercell")
-    ways = [f"{'direct' if direct else 'cartes'}_{axis}" for axis in AXES]
-    positions = reals([table.pop(name) for name in ways])
+def _sections(lines: Iterator[str]) -> tuple[dict[str, Section], dict[str, str]]:
+    """What stands until END_CFG: sections by key, and features."""
+    sections: dict[str, Section] = {}
+    features: dict[str, str] = {}
+    rows: list[list[str]] | None = None
+    for line in lines:
+        if not line.strip():
+            continue
+        first, *words = line.split()
+        key = SPELLINGS.get(first, first).removesuffix(":")
+        if key == "END_CFG":
+            return sections, features
+        if key in sections:
+            raise ValueError(f"{key} stands twice in one structure")
+        if key in KEYS:
+            rows = []
+            sections[key] = (words, rows)
+        elif key == "Feature" and words:
+            rows = None
+            name, value = words[0], (line.split(maxsplit=2)[2:] or [""])[0].strip()
+            features[name] = f"{features[name]}\n{value}" if name in features else value
+        elif key in ("Stress", "Virial"):
+            raise ValueError(f"the sign and unit of {first} differ between versions of MLIP; {AS_VIRIAL}")
+        elif rows is None or (first[0].isalpha() and first.lower() not in ("nan", "inf")):
+            raise ValueError(f"{first[:40]!r} is unknown")
+        else:
+            rows.append([first, *words])
+    raise ValueError("the last structure has no END_CFG")
+
+
+def _atoms(table: dict[str, Words], cell: Array | None) -> Atoms:
+    if "direct_x" in table:
+        if cell is None:
+            raise ValueError("direct coordinates without a Supercell")
+        positions = reals([table.pop(f"direct_{axis}") for axis in AXES]) @ cell
+    else:
+        positions = reals([table.pop(f"cartes_{axis}") for axis in AXES])
     kinds = np.array([int(word) for word in table.pop("type", ("0",) * len(positions))])
     ids = [int(word) for word in table.pop("id", ())]
     if ids and ids != list(range(1, len(ids) + 1)):
         raise ValueError("the ids of atoms are not 1, 2, 3 ... in order")
     atoms = Atoms(
         np.zeros(len(kinds), dtype=int),
-        positions=positions @ cell if direct else positions,
-        cell=cell if periodic else None,
-        pbc=periodic,
+        positions=positions,
+        cell=cell,
+        pbc=cell is not None,
     )
     atoms.set_array("type", kinds)
     if "fx" in table:

@@ -98,20 +98,20 @@ def guess_units(structures: Sequence[Atoms]) -> tuple[Units, str]:
     bonds = np.array([_bond(atoms) for atoms in structures[::step]])
     bonds = bonds[np.isfinite(bonds)]
     bond = float(np.median(bonds)) if len(bonds) else np.nan
-    told = f"nearest neighbours are {bond:.2f} sums of two radii apart"
+    how = f"by nearest neighbours, which are {bond:.2f} sums of two radii apart"
     if IN_ANGSTROM[0] <= bond <= IN_ANGSTROM[1]:
-        return {"length": "angstrom", "energy": "ev"}, told
+        return {"length": "angstrom", "energy": "ev"}, how
     if IN_BOHR[0] <= bond <= IN_BOHR[1]:
-        return {"length": "bohr", "energy": "hartree"}, f"{told}, in Å {bond * A_PER_BOHR:.2f}"
+        return {"length": "bohr", "energy": "hartree"}, f"{how}, so {bond * A_PER_BOHR:.2f} in Å"
+    seen = f"are {bond:.2f} sums of two radii apart" if np.isfinite(bond) else "cannot be found"
     raise TamisError(
-        "the units of input.data cannot be told from its structures ("
-        + (told if np.isfinite(bond) else "no two atoms are near each other")
-        + "); set them, such as dataset.units.length=bohr dataset.units.energy=hartree, or angstrom and ev"
+        f"the units of input.data cannot be told from its structures (nearest neighbours {seen}); set them, such as "
+        "dataset.units.length=bohr dataset.units.energy=hartree, or angstrom and ev"
     )
 
 
 def _bond(atoms: Atoms) -> float:
     try:
-        return usual_bond(atoms, IN_BOHR[1])
+        return usual_bond(atoms, IN_BOHR[1]) if len(atoms) else float("nan")
     except TamisError:  # the checks say what is wrong with it
         return float("nan")
