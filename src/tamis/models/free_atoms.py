@@ -5,9 +5,9 @@ Where an isolated atom fixes the energy E_0 of its element, the energy of a stru
 
     E = sum over atoms of (E_0 + f(surroundings) - f(none)),
 
-which is E_0 for the free atom, whatever the coefficients. The columns of f(none) are subtracted before the fit; what the
-potential's files call the energy of the free atom is then E_0 - f(none). Networks are tied to free atoms after their
-training (``nnp.tie``).
+which is E_0 for the free atom, whatever the coefficients. The columns of f(none) are subtracted before the fit; what
+the potential's files call the energy of the free atom is then E_0 - f(none). Networks are tied to free atoms after
+their training (``nnp.tie``).
 """
 
 from __future__ import annotations
