@@ -179,3 +179,14 @@ def test_a_comparison_of_force_errors_is_that_of_the_structures_with_forces(tmp_
     assert missing.n_blocks == pytest.approx(left_out.n_blocks)
     assert np.isfinite(missing.verdict.pooled.estimate)
     assert none == []
+
+
+def test_errors_are_not_weighted(tmp_path):
+    data = copper(6)
+    heavy = replace(data, weights=np.arange(18.0).reshape(6, 3))
+    said = Predictions(data.energies + np.arange(6), tuple(2.0 * f for f in data.forces), 2.0 * data.stresses)
+    plain, weighted = (
+        Errors(by_group=True, parity_plot=False).measure(lambda _: said, {TRAIN: some}, tmp_path)
+        for some in (data, heavy)
+    )
+    assert plain == weighted

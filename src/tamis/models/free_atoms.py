@@ -1,12 +1,13 @@
 """Energies of free atoms: those of isolated atoms in the data set, else those that fit the energies best.
 
-The functions of a basis need not vanish for a free atom: SOAP has a self term, SNAP's first component is a constant, a
-network has some output. Where an isolated atom fixes the energy E_0 of its element, the energy of a structure is
+The functions of a basis need not vanish for a free atom: SOAP has a self term, SNAP's first component is a constant.
+Where an isolated atom fixes the energy E_0 of its element, the energy of a structure is
 
     E = sum over atoms of (E_0 + f(surroundings) - f(none)),
 
-which is E_0 for the free atom, whatever the coefficients. The columns of f(none) are subtracted before the fit, so that
-no freedom is lost; what the potential's files call the energy of the free atom is then E_0 - f(none).
+which is E_0 for the free atom, whatever the coefficients. The columns of f(none) are subtracted before the fit; what
+the potential's files call the energy of the free atom is then E_0 - f(none). Networks are tied to free atoms after
+their training (``nnp.tie``).
 """
 
 from __future__ import annotations
