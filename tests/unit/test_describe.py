@@ -109,10 +109,13 @@ def test_numbers_of_the_overview_are_those_of_the_structures():
     assert overview.whole().structures == 6 and not overview.by_element
 
 
-def test_volumes_of_large_sets_are_those_of_an_even_sample(monkeypatch):
+def test_volumes_of_large_sets_are_those_of_an_even_sample_of_each_group(monkeypatch):
     monkeypatch.setattr("tamis.data.overview.MOST", 5)
-    overview = Overview.of(labelled(moved(13)))
-    assert np.flatnonzero(np.isfinite(overview.volumes)).tolist() == [0, 3, 6, 9, 12]
+    overview = Overview.of(
+        labelled(moved(12), groups=["a", "b", "c"] * 4)
+    )  # every third would be of one group
+    assert np.flatnonzero(np.isfinite(overview.volumes)).tolist() == [0, 1, 2, 9, 10, 11]
+    assert all(np.isfinite(group.volume).all() for group in overview.groups())
 
 
 def test_energies_of_different_compositions_are_compared_above_their_elements():

@@ -6,6 +6,7 @@ import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
+from tests.copper import labelled, moved
 from tests.labelled_copper import copper
 from tests.text_files import input_data
 from tests.vasp_files import write_outcar, write_vasprun
@@ -13,6 +14,7 @@ from tests.vasp_files import write_outcar, write_vasprun
 from tamis.core.errors import TamisError
 from tamis.data.readers.formats import reader_of
 from tamis.data.readers.n2p2 import read_input_data
+from tamis.data.sources.base import without
 from tamis.data.sources.drop import Drop
 from tamis.data.sources.file import File
 from tamis.data.sources.finding import find, on_disk
@@ -177,6 +179,11 @@ def test_names_to_leave_out_that_do_not_exist_are_refused(tree, drop, message):
 def test_every_source_drops_groups_and_files():
     drop = Drop.of(["group:a", "file:set.json", "x#2"])
     ids, groups = ["Si/set.json#0", "x#1", "x#2", "x#3"], ["b", "b", "b", "a"]
+    data = labelled(moved(4), groups=["a", "b", "b", "c"])  # as of any source
+    assert without(data, ("group:b", "made#3")).ids == ("made#0",)
+    assert len(without(data, ())) == 4 and len(without(data, ("file:made",))) == 0
+    with pytest.raises(TamisError, match="the groups are a, b, c"):
+        without(data, ("group:d",))
     drop.refuse_unknown(ids, groups)
     assert drop.of_structures(ids, groups).tolist() == [True, False, True, True]
 

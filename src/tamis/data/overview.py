@@ -16,7 +16,7 @@ from tamis.data.sources.spacing import spacing_of_structure
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 MOST = 5000
-"""Structures whose volumes are worked out, evenly spread over the set."""
+"""Structures whose volumes are worked out, evenly spread over each group."""
 Range = tuple[float, float]
 """Smallest and largest finite value; NaN: there is none."""
 
@@ -72,7 +72,7 @@ class Overview:
             above[known] = energy_residuals(dataset.subset(np.flatnonzero(known)))
             energies = above
         volumes = np.full(len(dataset), np.nan)
-        for i in range(0, len(dataset), -(-len(dataset) // MOST)):
+        for i in _spread_over_groups(dataset.groups):
             volumes[i] = spacing_of_structure(dataset.structures[i])[1] ** 3
         lengths = [np.linalg.norm(forces, axis=-1).ravel() for forces in dataset.forces]
         return cls(
@@ -120,6 +120,16 @@ class Overview:
         symbols = [symbol for atoms in self.dataset.structures for symbol in atoms.get_chemical_symbols()]
         for symbol, count in zip(*np.unique(np.array(symbols, dtype=str), return_counts=True), strict=True):
             yield str(symbol), int(count)
+
+
+def _spread_over_groups(groups: Sequence[str]) -> Iterator[int]:
+    """Indices of about MOST structures, some of each group."""
+    step = -(-len(groups) // MOST)
+    by_group: dict[str, list[int]] = {}
+    for i, group in enumerate(groups):
+        by_group.setdefault(group, []).append(i)
+    for members in by_group.values():
+        yield from members[::step]
 
 
 def _range(values: NDArray[np.number]) -> Range:

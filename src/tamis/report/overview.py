@@ -101,7 +101,8 @@ def _scatter(ax: Axes, overview: Overview, names: Sequence[str]) -> None:
     size, alpha = (16.0, 0.75) if n < 2000 else (5.0, 0.4)
     for name, tint, members in _shown(overview, names):
         x, y = overview.volumes[members], overview.energies[members]
-        ax.scatter(x, y, s=size, alpha=alpha, color=tint, lw=0, label=in_figure(name), rasterized=n > 5000)
+        ax.scatter(x, y, s=size, alpha=alpha, color=tint, lw=0, rasterized=n > 5000)
+        ax.scatter([], [], s=16.0, color=tint, lw=0, label=in_figure(name))  # a mark that the legend can show
     what = "energy above that of its elements" if overview.by_element else "energy"
     label(ax, "volume that an atom fills (Å³)", f"{what} (eV/atom)")
 
@@ -124,8 +125,9 @@ def _histogram(ax: Axes, overview: Overview, names: Sequence[str]) -> None:
     if still := int((lengths < low).sum()):
         ax.set_title(f"forces ({still:,} of {len(lengths):,} below {low:.1g} eV/Å)", fontsize=11, color=INK)
     ax.set(xscale="log", yscale="log")
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1,)))
+    wide = edges[-1] > 300.0 * edges[0]
+    for axis, subs in ((ax.xaxis, (1,) if wide else (1, 2, 5)), (ax.yaxis, (1,))):
+        axis.set_major_locator(LogLocator(subs=subs))
         axis.set_major_formatter("{x:g}")
         axis.set_minor_locator(NullLocator())
     ax.set_ylim(bottom=0.7)
