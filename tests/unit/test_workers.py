@@ -9,6 +9,7 @@ from distributed import LocalCluster
 from hydra import compose, initialize_config_dir
 from hydra.plugins.launcher import Launcher
 from hydra.utils import instantiate
+from tests.searches import Toy, check_whole
 
 from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
@@ -191,6 +192,18 @@ def test_local_workers_answer_die_and_run_again(tmp_path):
         with workers.listening(lambda value, step: 1 / 0) as watch:
             assert workers.submit(watch, 1.0, 0).result(60) is False
         assert workers.submit(_ask, "a queue that nobody reads", 0.5, 1.0, 0).result(60) is False
+
+
+def die(*_) -> None:
+    os._exit(1)
+
+
+def test_workers_that_die_before_a_trial_begins_do_not_cost_a_search_the_trial(tmp_path):
+    dask = launcher("dask", tmp_path, "hydra.launcher.cluster.n_workers=1")
+    dask.settings["distributed.scheduler.allowed-failures"] = 0
+    with pytest.raises(TamisError, match="die before a trial begins"), workers_of(dask) as workers:
+        Toy(tmp_path, workers, die, n_trials=1).run()
+    check_whole(Toy(tmp_path, n_trials=1).run(), 1)
 
 
 def test_a_scheduler_that_ends_is_told(tmp_path):

@@ -51,6 +51,8 @@ class OnDask(Workers):
     client : connected with the cluster's scheduler. most : workers that the cluster may get; None: it has them all.
     """
 
+    lost = (CancelledError, KilledWorker)
+
     def __init__(self, client: Client, most: int | None) -> None:
         self._client = client
         self._most = most

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, runtime_checkable
 
@@ -21,7 +21,12 @@ class WorkerDiedError(TamisError):
 
 
 class Workers(Executor):
-    """Runs functions in processes that keep what they have loaded."""
+    """Runs functions in processes that keep what they have loaded.
+
+    lost: errors of a function that did not run to its end because workers or their scheduler are gone.
+    """
+
+    lost: tuple[type[Exception], ...] = (CancelledError,)
 
     @property
     @abstractmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,7 +170,7 @@ class Search:
             outcome = self._run(trial)
         except (HydraException, OmegaConfBaseException, TamisError) as error:
             outcome = Outcome(TrialState.FAIL, reason=explain(error))
-        except (KeyboardInterrupt, OSError, CancelledError):  # the trial is not to blame
+        except (KeyboardInterrupt, OSError, *self.workers.lost):  # the trial is not to blame
             run_again(self.study, self.study.trials[trial.number])
             raise
         outcome.describe(trial, self._rules)
