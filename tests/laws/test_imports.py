@@ -87,6 +87,18 @@ def test_no_module_imports_a_plugin():
             assert not {name for name in imported(module) if unit_of(name) == "hydra_plugins"}, module
 
 
+def test_only_tracking_imports_mlflow():
+    importers = {
+        module
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (getattr(node, "module", None), *(alias.name for alias in node.names))
+        if name and name.partition(".")[0] == "mlflow"
+    }
+    assert importers and {unit_of(module) for module in importers} == {"tracking"}
+
+
 def test_modules_form_no_circle():
     graph = {module: imported(module) for module in MODULES}
     try:

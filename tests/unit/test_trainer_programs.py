@@ -132,7 +132,7 @@ def test_a_time_limit_is_told_against_who_used_it_up(tmp_path):
         shop.run(str(second), makes=("result.txt",))
     said = str(error.value)
     assert re.search(
-        r"^second was ended: .* = 1\.6 s, of which took first 1\.\d s, second 0\.\d s, tamis its", said
+        r"^second was ended: .* = 1\.6 s; time spent: first 1\.\d s, second 0\.\d s, tamis 0", said
     )
 
 
@@ -140,7 +140,7 @@ def test_a_program_that_is_left_no_time_is_not_started(tmp_path):
     started = tmp_path / "started"
     late = program(tmp_path, f"pathlib.Path({str(started)!r}).write_text('x')")
     with (
-        pytest.raises(TamisError, match=r"^fake was not started: .* of which took tamis itself 0\.\d s;"),
+        pytest.raises(TamisError, match=r"^fake was not started: .* time spent: tamis 0\.\d s\."),
         workshop(None, 0.2, 1) as shop,
     ):
         time.sleep(0.3)  # what tamis does before, such as writing the input

@@ -101,8 +101,8 @@ class Comparison:
         found = (i for i, a in enumerate(self.arms) if (a.model, a.descriptor) == (model, descriptor))
         return next(found, None)
 
-    def is_own(self, model: str, descriptor: str) -> bool:
-        """Whether the descriptor is the model's own."""
+    def is_recorded_own(self, model: str, descriptor: str) -> bool:
+        """Whether the arm's records say that the descriptor is the model's own (``trial.is_own`` decides)."""
         index = self.index(model, descriptor)
         return index is not None and self.arms[index].own
 

@@ -10,7 +10,7 @@ from typing import Any
 
 NO_RESULT = ("store", "objective", "artifacts", "choices")
 """Nodes of a configuration that change no result: where things are kept, and what names the choices had."""
-PATHS = ("root", "cache", "base_url", "verify", "scratch", "n_jobs", "parity_plot", "plots")
+IRRELEVANT_KEYS = ("root", "cache", "base_url", "verify", "scratch", "n_jobs", "parity_plot", "plots")
 """Keys, at any depth, of which the same holds."""
 ELSEWHERE = ("hydra.", "hydra/", "tracking.", "tracking=", "store.", "dataset.root=", "dataset.cache=")
 """Overrides that say where trials run, and where files and logs are: they give a trial no other name."""
@@ -52,14 +52,14 @@ def name_of(config: Mapping[str, Any], overrides: Sequence[str]) -> str:
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a resolved configuration that decides a trial's result."""
-    return {key: _without_paths(value) for key, value in config.items() if key not in NO_RESULT}
+    return {key: _relevant(value) for key, value in config.items() if key not in NO_RESULT}
 
 
-def _without_paths(value: Any) -> Any:
+def _relevant(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _without_paths(item) for key, item in value.items() if key not in PATHS}
+        return {key: _relevant(item) for key, item in value.items() if key not in IRRELEVANT_KEYS}
     if isinstance(value, list | tuple):
-        return [_without_paths(item) for item in value]
+        return [_relevant(item) for item in value]
     return value
 
 

@@ -51,7 +51,7 @@ class OnDask(Workers):
     client : connected with the cluster's scheduler. most : workers that the cluster may get; None: it has them all.
     """
 
-    lost = (CancelledError, KilledWorker)
+    blameless = (*Workers.blameless, KilledWorker)
 
     def __init__(self, client: Client, most: int | None) -> None:
         self._client = client

@@ -31,7 +31,7 @@ RUNNING_FOLDER = ".running"
 EARLIER_FILES = "earlier_*.json"
 """Records of failures of a trial that was run again, beside its record."""
 ALLOWED_DEATHS = 3
-"""So often a trial, or the rows that trials share, are begun again after the process died."""
+"""Restarts of a trial, or of rows that trials share, after a death; the next death fails the trial."""
 
 
 def run_job(job: Job, folder: Path, watch: Watch | None = None) -> str:
@@ -53,7 +53,8 @@ def run_job(job: Job, folder: Path, watch: Watch | None = None) -> str:
     _freeze_modules()
     number = place.stat().st_ino
     record = run_resolved(job.config, place, job.overrides, shared_parts, _telling(job, watch), job.labels)
-    if place.exists() and place.stat().st_ino == number:  # else another command has begun to run the sweep
+    # another command may have removed `place`; saving the record then makes a new folder under the same name
+    if place.exists() and place.stat().st_ino == number:
         if job.config["artifacts"]:
             leave_curve(record, place)
         put_in_place(place, final)
@@ -98,7 +99,7 @@ def leave_failure(job: Job, folder: Path, reason: str) -> None:
 
 
 def set_aside(final: Path) -> None:
-    """Make an earlier record of a trial's record, where it has one: the trial has not ended then, and is run again."""
+    """Rename a failed trial's record, where it has one, to ``earlier_<n>.json``, so that the trial runs again."""
     number = 1 + sum(1 for _ in final.glob(EARLIER_FILES))
     with suppress(FileNotFoundError):
         (final / RECORD_FILE).rename(final / EARLIER_FILES.replace("*", str(number)))

@@ -54,7 +54,9 @@ class Waiting:
 def _needs(job: Job) -> list[Rows]:
     """What has to be made before a job runs; rows of a model hold the values of its own descriptor."""
     config = job.config
-    parts = ["model"]
+    parts = [
+        "model"
+    ]  # a guess from the text, for the order alone: what is own is decided by ``trial.is_own``
     if config["descriptor"] != config["model"].get("basis") and config["choices"]["descriptor"] != "none":
         parts.append("descriptor")
     where = [config["dataset"], config["store"]]

@@ -23,10 +23,10 @@ class WorkerDiedError(TamisError):
 class Workers(Executor):
     """Runs functions in processes that keep what they have loaded.
 
-    lost: errors of a function that did not run to its end because workers or their scheduler are gone.
+    blameless: errors for which a trial is not to blame: Ctrl-C, the disk, workers or their scheduler that are gone.
     """
 
-    lost: tuple[type[Exception], ...] = (CancelledError,)
+    blameless: tuple[type[BaseException], ...] = (KeyboardInterrupt, OSError, CancelledError)
 
     @property
     @abstractmethod

@@ -1,7 +1,8 @@
 """Which reader takes a file.
 
-A reader of another format is a file beside this one, and a line in ``READERS``. What no reader recognises is left to
-ASE, which knows a hundred formats more.
+A reader of another format is a file beside this one, a line in ``READERS``, a row of the table in docs/data.md, and a
+check of that row in tests/unit/test_data_table.py. What no reader recognises is left to ASE, which knows a hundred
+formats more.
 """
 
 from __future__ import annotations

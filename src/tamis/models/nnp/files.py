@@ -68,7 +68,7 @@ def number_of(settings: Settings, keyword: str, default: float) -> float:
 
 
 def read_table(settings: Settings, length: float) -> SymmetryFunctionTable:
-    """The symmetry functions; ``length``: Å in the unit of the file."""
+    """The symmetry functions; ``length``: the file's unit of length, in Å (Bohr: 0.529...)."""
     elements = sorted(words_of(settings, "elements"), key=atomic_numbers.__getitem__)
     names = {str(number): name for name, number in CUTOFF_TYPES.items()}
     shape, alpha, *_ = [*settings.get("cutoff_type", [["1"]])[0], "0.0", "0.0"]

@@ -62,7 +62,7 @@ def read_n2p2(folder: Path, length: float = 1.0, energy: float = 1.0) -> NnpPote
     Parameters
     ----------
     folder : with input.nn, scaling.data and weights.*.data.
-    length, energy : Å and eV in the units of the files (for Bohr: 0.529177210903, for Hartree: 27.211386245988).
+    length, energy : the files' units in Å and eV (Bohr: 0.529177210903, Hartree: 27.211386245988).
 
     Raises
     ------

@@ -157,10 +157,12 @@ class Workshop:
     def _used_up(self) -> str:
         """Where the time went, the longest first: the program that is ended need not be the one that took most."""
         spent = self.time_limit_s + time.monotonic() - self.deadline
-        parts = {**self.taken_s, "tamis itself": max(spent - sum(self.taken_s.values()), 0.0)}
-        told = ", ".join(f"{name} {parts[name]:.1f} s" for name in sorted(parts, key=parts.__getitem__)[::-1])
+        parts = {**self.taken_s, "tamis": max(spent - sum(self.taken_s.values()), 0.0)}
+        spent_by = ", ".join(
+            f"{name} {parts[name]:.1f} s" for name in sorted(parts, key=parts.__getitem__)[::-1]
+        )
         return (
-            f"the fit had not finished in model.time_limit_s = {self.time_limit_s:g} s, of which took {told}; raise "
+            f"the fit had not finished in model.time_limit_s = {self.time_limit_s:g} s; time spent: {spent_by}. Raise "
             "the limit, ask less of what took longest, or keep fewer structures"
         )
 

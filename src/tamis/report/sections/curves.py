@@ -80,7 +80,7 @@ def _efficiency(comparison: Comparison) -> Iterator[Table]:
     def row(model: str, arm: str, baseline: str) -> Row:
         factors = (comparison.efficiency(model, arm, baseline, f) for f in fractions)
         words = (factor_words(one, with_interval) for one in factors)
-        return [model, Cell(arm, mark=comparison.is_own(model, arm)), *words]
+        return [model, Cell(arm, mark=comparison.is_recorded_own(model, arm)), *words]
 
     for baseline in BASELINES:
         rows = [

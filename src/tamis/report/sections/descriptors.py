@@ -63,7 +63,9 @@ def _matrix(first: Comparison, others: list[Comparison], context: Context) -> It
     if not effects:
         yield Paragraph(f"{where}: no finished curve of random draws, so there is no matrix.")
         return
-    matrix = Matrix.of({key: (e.ratio if e else np.nan, first.is_own(*key)) for key, e in effects.items()})
+    matrix = Matrix.of(
+        {key: (e.ratio if e else np.nan, first.is_recorded_own(*key)) for key, e in effects.items()}
+    )
     descriptors = dict.fromkeys(d for one in others for d in one.descriptors if d not in matrix.columns)
     columns, pruners = [*matrix.columns, *descriptors], [one.pruner for one in (first, *others)]
     rows = [row for one in (first, *others) for row in _rows(one, columns, one is first, context)]
@@ -109,7 +111,7 @@ def _cell(comparison: Comparison, effect: Effect | None, model: str, arm: str, c
     data = json.loads(trial.parts["dataset"])
     params = {group: trial.choices[group] for group in ("model", "descriptor", "pruner")}
     params |= {f"dataset.{key}": str(data[key]) for key in ("element", "split") if data.get(key)}
-    return Cell(text, comparison.is_own(model, arm), link=context.links.search(trial.folder, params))
+    return Cell(text, comparison.is_recorded_own(model, arm), link=context.links.search(trial.folder, params))
 
 
 def _heat_map(matrix: Matrix, name: str, title: str) -> Picture:

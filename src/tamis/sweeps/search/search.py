@@ -170,7 +170,7 @@ class Search:
             outcome = self._run(trial)
         except (HydraException, OmegaConfBaseException, TamisError) as error:
             outcome = Outcome(TrialState.FAIL, reason=explain(error))
-        except (KeyboardInterrupt, OSError, *self.workers.lost):  # the trial is not to blame
+        except self.workers.blameless:
             run_again(self.study, self.study.trials[trial.number])
             raise
         outcome.describe(trial, self._rules)
