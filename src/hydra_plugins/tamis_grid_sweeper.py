@@ -8,7 +8,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 
 class GridSweeper(Sweeper):
@@ -24,12 +24,12 @@ class GridSweeper(Sweeper):
         measured: Sequence[str] | None,
     ) -> None:
         self.settings: dict[str, Any] = {
-            "params": _plain(params) or {},
-            "together": _plain(together) or (),
-            "blocks": _plain(blocks) or (),
+            "params": params or {},
+            "together": together or (),
+            "blocks": blocks or (),
             "retry_failed": retry_failed,
             "dry_run": dry_run,
-            "measured": _plain(measured) or (),
+            "measured": measured or (),
         }
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -42,17 +42,14 @@ class GridSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run all trials; ``arguments`` are the overrides that were typed."""
         from tamis.sweeps.grid import Grid
+        from tamis.sweeps.overrides import lines_of
 
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         grid = Grid(**self.settings)
-        given = parser.parse_overrides([f"{key}={value}" for key, value in grid.params.items()])
+        given = parser.parse_overrides(lines_of(grid.params))
         grid.run(
             cast(DictConfig, self.config),
             cast(Launcher, self.launcher),
             given,
             parser.parse_overrides(arguments),
         )
-
-
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -12,8 +12,9 @@ from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
 from tamis.core.resolvers import register_resolvers
 from tamis.sweeps import composing
-from tamis.sweeps.composing import Composer, Overrides, composed_whole
+from tamis.sweeps.composing import Composer, composed_whole
 from tamis.sweeps.grid import plan_of
+from tamis.sweeps.overrides import Pairs
 from tamis.sweeps.plan import Planned
 
 STUDY = ["store.remember=true", "experiment=study"]
@@ -61,9 +62,9 @@ def counted(monkeypatch) -> dict[str, int]:
     return calls
 
 
-def kinds_of(jobs) -> dict[str, list[Overrides]]:
+def kinds_of(jobs) -> dict[str, list[Pairs]]:
     """The different configurations of each block."""
-    found: dict[str, dict[Overrides, None]] = {}
+    found: dict[str, dict[Pairs, None]] = {}
     for block, lines in jobs:
         pairs = tuple(line.partition("=")[::2] for line in lines if not line.startswith("seed."))
         found.setdefault(block, {})[pairs] = None

@@ -9,6 +9,7 @@ from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from tests.composing import choices, composed
+from tests.searches import settings
 
 from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
@@ -17,6 +18,7 @@ from tamis.parts import resolved
 from tamis.sweeps.grid import Grid, plan_of
 from tamis.sweeps.grid import composed as composed_jobs
 from tamis.sweeps.job import Job, differences, identity, name_of, sweep_name
+from tamis.sweeps.overrides import lines_of
 from tamis.sweeps.plan import Plan, typed
 
 SETS = {"two": [{"pruner": "random", "descriptor": "none"}, {"pruner": "fps", "descriptor": "snap"}]}
@@ -98,6 +100,12 @@ def test_interpolations_stay_what_they_are():
     assert override.value() == "${a:1,${b.c}}"
 
 
+def test_none_is_typed_as_null():
+    (job,) = jobs_of(None, together=[{"dataset.crystal": None}])
+    assert job.config["dataset"]["crystal"] is None
+    assert settings(repeat={"dataset.crystal": [None]}).repeats == [("dataset.crystal=null",)]
+
+
 FEW = Plan(sets=SETS, blocks={"a": {"seeds": 2, "product": {"model": ["snap"]}, "sets": ["two"]}}, chunk=5)
 PLAIN = {"params": {}, "together": (), "blocks": (), "retry_failed": False, "dry_run": False, "measured": ()}
 
@@ -105,7 +113,7 @@ PLAIN = {"params": {}, "together": (), "blocks": (), "retry_failed": False, "dry
 def jobs_of(plan: Plan | None, *overrides: str, **more) -> list[Job]:
     register_resolvers()
     grid, parser = Grid(**PLAIN | more), OverridesParser.create()
-    given = parser.parse_overrides([f"{key}={value}" for key, value in grid.params.items()])
+    given = parser.parse_overrides(lines_of(grid.params))
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         trials = grid.trials(plan, given, parser.parse_overrides(list(overrides)))
         return composed_jobs(trials, grid.blocks)

@@ -6,6 +6,7 @@ import os
 import optuna
 import pytest
 
+from tamis.sweeps.search import plots
 from tamis.sweeps.search.best import leave_table
 from tamis.sweeps.search.plots import leave_plots, plots_of, ranked
 
@@ -89,6 +90,15 @@ def test_what_cannot_be_drawn_is_said_and_ends_nothing(tmp_path):
     page = (tmp_path / "search.html").read_text()
     assert page.count("Plotly.newPlot(") == 3
     assert "it needs 2 keys with several values, and there are 1" in page
+
+
+def test_a_plot_whose_error_says_nothing_is_named_with_the_class(tmp_path, monkeypatch):
+    def nothing(study):
+        raise ValueError(" \n")
+
+    monkeypatch.setattr(plots.visualization, "plot_pareto_front", nothing)
+    leave_plots(searched(4, ("minimize", "minimize"), names=("a", "b")), tmp_path)
+    assert "Pareto front: ValueError" in (tmp_path / "search.html").read_text()
 
 
 @pytest.mark.parametrize("n", [0, 1])

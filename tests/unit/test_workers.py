@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from distributed import LocalCluster
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.utils import instantiate
 from tests.searches import Toy, check_whole
@@ -18,10 +19,9 @@ from tamis.records.record import COMPLETE, FAILED, read_record
 from tamis.sweeps import execute
 from tamis.sweeps.composing import Composer
 from tamis.sweeps.execute import run_jobs
-from tamis.sweeps.folder import Sweep, SweepFolder
+from tamis.sweeps.folder import SweepFolder
 from tamis.sweeps.job import Job
 from tamis.sweeps.on_dask import _ask
-from tamis.sweeps.publish import Publisher
 from tamis.sweeps.running import ALLOWED_DEATHS, RUNNING_FOLDER, leave_failure, run_job, set_aside
 from tamis.sweeps.waiting import Rows, Waiting
 from tamis.sweeps.workers import InThisProcess, WorkerDiedError, Workers, workers_of
@@ -164,8 +164,7 @@ def test_rows_that_kill_their_workers_are_begun_a_few_times_and_their_trials_fai
     folder = SweepFolder(tmp_path / "sweep")
     folder.path.mkdir()
     local = launcher("dask", tmp_path, "hydra.launcher.cluster.n_workers=1")
-    with Publisher(None, folder, Sweep("deadly")) as publisher:
-        run_jobs(jobs, folder, local, publisher)
+    run_jobs(jobs, folder, local, publish=lambda name: None)
     records = {job.name: folder.record(job.name) for job in jobs}
     assert {name: one.status for name, one in records.items()} == {
         **dict.fromkeys(("good0", "good1"), COMPLETE),
@@ -204,6 +203,11 @@ def test_workers_that_die_before_a_trial_begins_do_not_cost_a_search_the_trial(t
     with pytest.raises(TamisError, match="die before a trial begins"), workers_of(dask) as workers:
         Toy(tmp_path, workers, die, n_trials=1).run()
     check_whole(Toy(tmp_path, n_trials=1).run(), 1)
+
+
+def test_other_sweepers_are_refused(tmp_path):
+    with pytest.raises(HydraException, match="choose one of these"):
+        launcher("dask", tmp_path).launch([[]], 0)
 
 
 def test_a_scheduler_that_ends_is_told(tmp_path):

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from tamis.core.errors import TamisError
+from tamis.core.messages import plain_console
 
 DAY_S = 86400.0
 
@@ -59,12 +59,12 @@ def run(arguments: Namespace) -> int:
     if arguments.clear is not None and not arguments.clear >= 0:
         raise TamisError(f"--clear is {arguments.clear}; a number of days from 0 on is needed")
     found = sorted(contents(root), key=lambda kept: -kept.size)
-    console = Console(highlight=False, soft_wrap=True)
+    out = plain_console()
     if arguments.clear is not None:
         old = [kept for kept in found if kept.days >= arguments.clear]
         for kept in old:
             shutil.rmtree(kept.folder)
-        console.print(
+        out.print(
             f"removed {len(old)} of {len(found)} bases, {_size(sum(kept.size for kept in old))}", markup=False
         )
         return 0
@@ -73,8 +73,8 @@ def run(arguments: Namespace) -> int:
         table.add_column(heading, justify="left" if heading == "basis" else "right")
     for kept in found:
         table.add_row(kept.folder.name, str(kept.n), _size(kept.size), f"{kept.days:.1f} days ago")
-    console.print(table)
-    console.print(
+    out.print(table)
+    out.print(
         f"{root}: {_size(sum(kept.size for kept in found))}; remove what is old with --clear DAYS",
         markup=False,
     )

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
-from tamis.core.messages import in_one_line, print_failure
+from tamis.core.messages import in_one_line, plain_console, print_failure, reason_of
 from tamis.core.names import quoted
 from tamis.core.resolvers import register_resolvers
 from tamis.core.secrets import redacted
@@ -40,7 +40,7 @@ def run(arguments: Namespace) -> int:
     tracker = _tracker(arguments.uri, arguments.experiment)
     if not tracker.answers():
         raise TamisError(f"{redacted(tracker.uri)} does not answer; nothing was sent")
-    console, n_failed = Console(highlight=False, soft_wrap=True), 0
+    console, n_failed = plain_console(), 0
     for folder in arguments.folders:
         if not folder.is_dir():
             raise TamisError(f"{folder} is no folder")
@@ -93,7 +93,7 @@ def _sync_singles(folder: Path, sweeps: Iterable[Path], tracker: Tracker, consol
         try:
             n_new += send_single(tracker, trial)
         except Exception as error:  # a damaged record, or what MLflow does not take
-            failed.append(f"{trial}: {in_one_line(str(error) or type(error).__name__)}")
+            failed.append(f"{trial}: {in_one_line(reason_of(error))}")
     if singles:
         console.print(
             f"{folder}: {n_new} single trials new, {len(singles) - n_new - len(failed)} already there"

@@ -8,7 +8,8 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from tamis.core.errors import DataError, TamisError
+from tamis.core.errors import DataError, TamisError, causes
+from tamis.core.messages import reason_of
 from tamis.core.names import printable, said_of
 from tamis.core.suggestions import suggest, unknown_setting
 
@@ -23,8 +24,7 @@ def sentence(error: Exception) -> str:
         return explain(error.__cause__)
     if not raised_by_hydra(error):
         return ""
-    reason = str(error) or type(error).__name__
-    return f"what was typed is not understood ({reason}); write group=choice and key=value"
+    return f"what was typed is not understood ({reason_of(error)}); write group=choice and key=value"
 
 
 def explain(error: Exception) -> str:
@@ -67,13 +67,7 @@ def explain(error: Exception) -> str:
 
 def _data_error(error: BaseException | None) -> DataError | None:
     """The error that a resolver raised, unwrapped from those of OmegaConf and Hydra."""
-    seen: set[int] = set()  # an error that was unwrapped is the cause of the one that had wrapped it
-    while error is not None and not isinstance(error, DataError):
-        if id(error) in seen:
-            return None
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
-    return error
+    return next((one for one in causes(error) if isinstance(one, DataError)), None)
 
 
 def raised_by_hydra(error: Exception) -> bool:

@@ -1,4 +1,6 @@
-"""The errors that tamis raises on purpose."""
+"""The errors that tamis raises on purpose, and what is behind an error."""
+
+from collections.abc import Iterator
 
 
 class TamisError(Exception):
@@ -22,3 +24,12 @@ class NotApplicableError(TamisError):
 
 class StoppedError(TamisError):
     """A search has no use for the rest of a trial, which is recorded as stopped with what it measured so far."""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those behind it, each once; one that was unwrapped is the cause of the one that had wrapped it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

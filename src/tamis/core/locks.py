@@ -29,6 +29,19 @@ def alone_in(path: Path) -> Iterator[None]:
             os.close(handle)
 
 
+@contextmanager
+def exclusive(path: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a file, which is made where there is none, while the block runs.
+
+    Raises
+    ------
+    BlockingIOError : without ``wait``, another process holds it. OSError : the file cannot be made or locked.
+    """
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+
+
 def _opened(path: Path) -> int | None:
     """A handle for writing, which network file systems need for a lock; else for reading."""
     for flags in (os.O_RDWR, os.O_RDONLY):

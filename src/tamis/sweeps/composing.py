@@ -27,8 +27,7 @@ from tamis.core.conf_folder import config_folder
 from tamis.core.config_check import check_config
 from tamis.core.errors import TamisError
 from tamis.parts import GROUPS, NO_TRIAL, check_settings, effective, plain, resolved
-
-Overrides = tuple[tuple[str, str], ...]
+from tamis.sweeps.overrides import Pairs
 
 KEY = re.compile(r"\w+(\.\w+)*")
 """What a plain override sets: no package, no list index, nothing added or deleted."""
@@ -69,11 +68,11 @@ class Composer:
     def __init__(self, fixed: Sequence[str]) -> None:
         self.fixed = fixed
         self._parser = OverridesParser.create()
-        self._parts: dict[Overrides, Part] = {}
+        self._parts: dict[Pairs, Part] = {}
         self._values: dict[tuple[str, str], Any] = {}
         self._nodes: dict[str, Any] = {}
 
-    def config(self, overrides: Overrides) -> dict[str, Any]:
+    def config(self, overrides: Pairs) -> dict[str, Any]:
         """The resolved configuration with the choices, as ``composed_whole`` has it.
 
         Raises
@@ -86,7 +85,7 @@ class Composer:
             # what is wrong may come of taking it apart: a typed value may be none of the usual model's, say
             return composed_whole([*self.fixed, *_lines(overrides)])
 
-    def _from_parts(self, overrides: Overrides) -> dict[str, Any]:
+    def _from_parts(self, overrides: Pairs) -> dict[str, Any]:
         chosen = tuple(one for one in overrides if self._is_choice(*one))
         nodes, choices = dict(self._base.nodes), dict(self._base.choices)
         for part in self._disjoint(chosen):
@@ -104,14 +103,14 @@ class Composer:
     def _base(self) -> Part:
         return _part(self.fixed, None, ())
 
-    def _part(self, chosen: Overrides) -> Part:
+    def _part(self, chosen: Pairs) -> Part:
         if chosen not in self._parts:
             self._parts[chosen] = _part([*self.fixed, *_lines(chosen)], self._base, chosen)
         return self._parts[chosen]
 
-    def _disjoint(self, chosen: Overrides) -> list[Part]:
+    def _disjoint(self, chosen: Pairs) -> list[Part]:
         """Parts that touch different nodes and hold every choice."""
-        groups: list[Overrides] = [(one,) for one in chosen]
+        groups: list[Pairs] = [(one,) for one in chosen]
         while True:
             parts = [self._part(group) for group in groups]
             clash = next(
@@ -185,7 +184,7 @@ def _choices(config: DictConfig) -> dict[str, str]:
     return {group: chosen[group] for group in GROUPS if chosen.get(group) is not None}
 
 
-def _part(overrides: Sequence[str], base: Part | None, chosen: Overrides) -> Part:
+def _part(overrides: Sequence[str], base: Part | None, chosen: Pairs) -> Part:
     config = compose("config", list(overrides), return_hydra_config=True)
     plain = OmegaConf.to_container(config, resolve=False)
     nodes = {str(name): node for name, node in dict(plain).items() if name not in NO_TRIAL}  # type: ignore[arg-type]
@@ -233,5 +232,5 @@ def _closure(name: str, named: Mapping[str, frozenset[str]]) -> list[str]:
     return [name, *sorted(found - {name})]
 
 
-def _lines(overrides: Overrides) -> list[str]:
+def _lines(overrides: Pairs) -> list[str]:
     return [f"{key}={text}" for key, text in overrides]

@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from tamis.analysis.arms import results_of
 from tamis.analysis.averages import AVERAGE
 from tamis.analysis.trials import Shared, Trial, trial_of
 from tamis.core.errors import TamisError
+from tamis.core.messages import plain_console
 from tamis.records.record import COMPLETE
 from tamis.report.curves import PointTable, draw_curves
 from tamis.report.tables import print_sweep
 from tamis.sweeps.folder import SweepFolder
+
+MOST_REASONS = 5
+"""Different reasons of failures that a sweep prints; all are in the records."""
 
 
 def print_end(folder: SweepFolder, config: DictConfig) -> dict[str, str]:
@@ -41,16 +44,16 @@ def refuse_failures(n_failed: int, n: int) -> None:
     """Raise TamisError, which gives the exit status 1, if any of ``n`` trials failed."""
     if n_failed:
         raise TamisError(
-            f"{n_failed} of {n} trials failed; the reasons are above. Mend what they name and give the same command "
+            f"{n_failed} of {n} trials failed; the reasons are above. Fix what they name and give the same command "
             "with hydra.sweeper.retry_failed=true"
         )
 
 
 def say_next(folder: Path) -> None:
-    """The commands that go on from a sweep."""
-    console, shown = Console(highlight=False, soft_wrap=True), _short(folder)
-    console.print(f"next:   tamis report {shown}    tables, figures, verdicts", markup=False)
-    console.print(f"        tamis pick {shown}      the smallest training set that serves", markup=False)
+    """The commands that use a sweep."""
+    out, shown = plain_console(), _short(folder)
+    out.print(f"next:   tamis report {shown}    tables, figures, verdicts", markup=False)
+    out.print(f"        tamis pick {shown}      the smallest training set that serves", markup=False)
 
 
 def _short(folder: Path) -> Path:

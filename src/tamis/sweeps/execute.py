@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,36 +16,36 @@ from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
 from rich.console import Console
 
-from tamis.core.messages import in_one_line
+from tamis.core.messages import in_one_line, plain_console
 from tamis.core.names import quoted
 from tamis.core.progress import progress, told_if_slow
 from tamis.records.record import FAILED, TrialRecord
+from tamis.sweeps.ending import MOST_REASONS
 from tamis.sweeps.folder import SweepFolder
 from tamis.sweeps.job import Job
-from tamis.sweeps.publish import Publisher
 from tamis.sweeps.running import leave_failure, make_rows, run_job
 from tamis.sweeps.waiting import Rows, Waiting
 from tamis.sweeps.workers import InThisProcess, WorkerDiedError, Workers, workers_of
 
 AHEAD = 2
 """Jobs under way for each worker: while one runs, the next is there."""
-MOST_REASONS = 5
-"""Different reasons of failures that are told while a sweep runs; all are in the records."""
-TELL_EVERY_S = 60.0
+REPORT_EVERY_S = 60.0
 
 
-def run_jobs(jobs: Sequence[Job], folder: SweepFolder, launcher: Launcher, publisher: Publisher) -> None:
-    """Run ``jobs`` wherever the launcher runs them; each leaves its folder, and is published."""
+def run_jobs(
+    jobs: Sequence[Job], folder: SweepFolder, launcher: Launcher, publish: Callable[[str], None]
+) -> None:
+    """Run ``jobs`` wherever the launcher runs them; each leaves its folder, and its name is given to ``publish``."""
     if not jobs:
         return
-    teller = Teller(len(jobs), Console(highlight=False, soft_wrap=True))
+    printer = ProgressPrinter(len(jobs), plain_console())
     with workers_of(launcher) as workers, progress("trials", len(jobs)) as advance:
         ended = (
             _through_hydra(jobs, folder, launcher) if workers is None else _ended(jobs, folder.path, workers)
         )
         for job in ended:
-            publisher.publish(job.name)
-            teller.tell(job, folder.record(job.name))
+            publish(job.name)
+            printer.count(job, folder.record(job.name))
             advance(1)
 
 
@@ -101,17 +101,17 @@ def _through_hydra(jobs: Sequence[Job], folder: SweepFolder, launcher: Launcher)
         yield job
 
 
-class Teller:
+class ProgressPrinter:
     """Says how a sweep goes: the first reasons of failures, and where there is no progress bar a line a minute."""
 
     def __init__(self, n: int, console: Console) -> None:
         self.n, self.console = n, console
         self.counts: Counter[str] = Counter()
         self.reasons: set[str] = set()
-        self.told = time.monotonic()
+        self.printed = time.monotonic()
         self.first: float | None = None
 
-    def tell(self, job: Job, record: TrialRecord | None) -> None:
+    def count(self, job: Job, record: TrialRecord | None) -> None:
         """Count a trial that has ended."""
         status = FAILED if record is None else record.status
         self.counts[status] += 1
@@ -122,8 +122,8 @@ class Teller:
         now, done = time.monotonic(), self.counts.total()
         if self.first is None:  # the first trial waits for rows, which others share
             self.first = now
-        elif now - self.told > TELL_EVERY_S and done < self.n:
-            self.told = now
+        elif now - self.printed > REPORT_EVERY_S and done < self.n:
+            self.printed = now
             left = (self.n - done) * (now - self.first) / (done - 1) / 60
             said = (
                 f"{done} of {self.n} trials, {self.counts[FAILED]} failed; about {math.ceil(left)} min left"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import yaml
 from tamis.analysis.protocol import PROTOCOL_FILE, protocol_of
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
-from tamis.core.locks import LOCK_FILE
+from tamis.core.locks import LOCK_FILE, exclusive
 from tamis.core.messages import listed
 from tamis.core.secrets import redacted
 from tamis.parts import build_part
@@ -26,7 +25,6 @@ from tamis.sweeps.job import Job, differences, identity
 from tamis.sweeps.running import EARLIER_FILES, RUNNING_FOLDER
 
 SWEEP_FILE = "sweep.json"
-MOST_DIFFERENCES = 10
 
 
 @dataclass(frozen=True)
@@ -57,20 +55,18 @@ class SweepFolder:
         ------
         TamisError : another command works there, or the folder cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / LOCK_FILE).open("a")
-        except OSError as error:
-            raise TamisError(
-                f"cannot write {self.path} ({error.strerror}); choose another hydra.sweep.dir"
-            ) from error
-        with lock:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(exclusive(self.path / LOCK_FILE, wait=False))
             except BlockingIOError:
                 raise TamisError(
                     f"another command runs the sweep in {self.path}; wait for it, or choose another hydra.sweep.dir"
                 ) from None
+            except OSError as error:
+                raise TamisError(
+                    f"cannot write {self.path} ({error.strerror}); choose another hydra.sweep.dir"
+                ) from error
             running = self.path / RUNNING_FOLDER
             shutil.rmtree(running, ignore_errors=True)  # of a command that was killed
             yield
@@ -122,7 +118,7 @@ class SweepFolder:
 
         Raises
         ------
-        TamisError : the record of a job was made with another configuration or other data; tells the difference.
+        TamisError : the record of a job was made with another configuration or other data; names the difference.
         """
         found, data = {}, dict[str, tuple[Job, str]]()
         for job in jobs:
@@ -134,7 +130,7 @@ class SweepFolder:
             if unlike := differences(before, json.loads(json.dumps(identity(job.config)))):
                 raise TamisError(
                     f"{self.path / job.name} was run with other settings than this command gives "
-                    f"({listed(unlike, MOST_DIFFERENCES)}); choose another hydra.sweep.dir, or set them back"
+                    f"({listed(unlike)}); choose another hydra.sweep.dir, or set them back"
                 )
             found[job.name] = record.id
             if record.dataset.fingerprint:

@@ -14,9 +14,9 @@ from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from tamis.core.errors import TamisError
+from tamis.core.messages import plain_console
 from tamis.records.record import FAILED
 from tamis.sweeps.composing import Composer
 from tamis.sweeps.dry_run import describe
@@ -24,14 +24,13 @@ from tamis.sweeps.ending import print_end, refuse_failures
 from tamis.sweeps.execute import run_jobs
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job, identity, name_of
-from tamis.sweeps.plan import Plan
+from tamis.sweeps.overrides import lines_of, pairs_of
+from tamis.sweeps.plan import Plan, Planned
 from tamis.sweeps.publish import Publisher
 from tamis.sweeps.running import set_aside
 
 BASE = ("store.remember=true",)
 """Overrides of every trial of a sweep: trials of one process share what they read."""
-Listed = tuple[str, tuple[str, ...]]
-"""The block of a trial, "" without a plan, and its overrides."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Grid:
     def run(
         self, config: DictConfig, launcher: Launcher, given: Sequence[Override], typed: Sequence[Override]
     ) -> None:
-        """Run what is not done yet, and tell what came out.
+        """Run what is not done yet, and print what came out.
 
         Parameters
         ----------
@@ -77,18 +76,18 @@ class Grid:
             sweep = folder.begin(about, protocol)
             done = folder.done(jobs, self.retry_failed)
             left = [job for job in jobs if job.name not in done]
-            told = f", {len(done)} of them done already" if done else ""
-            Console(highlight=False, soft_wrap=True).print(
-                f"{len(jobs)} trials{told}; {folder.path}", markup=False
-            )
+            already = f", {len(done)} of them done already" if done else ""
+            plain_console().print(f"{len(jobs)} trials{already}; {folder.path}", markup=False)
             for job in left:
                 set_aside(folder.path / job.name)
             with Publisher(instantiate(config.tracking), folder, sweep, done) as publisher:
-                run_jobs(left, folder, launcher, publisher)
+                run_jobs(left, folder, launcher, publisher.publish)
                 statuses = print_end(folder, config)
         refuse_failures(sum(statuses.get(job.name) == FAILED for job in jobs), len(jobs))
 
-    def trials(self, plan: Plan | None, given: Sequence[Override], typed: Sequence[Override]) -> list[Listed]:
+    def trials(
+        self, plan: Plan | None, given: Sequence[Override], typed: Sequence[Override]
+    ) -> list[Planned]:
         """Block and overrides of every trial, also of blocks that are not run: they may share trials.
 
         Raises
@@ -100,7 +99,7 @@ class Grid:
         if plan is None:
             keys = {key for entry in self.together for key in entry}
             together = [] if keys & _values(typed).keys() else self.together
-            sets = [[f"{key}={value}" for key, value in entry.items()] for entry in together] or [[]]
+            sets = [*map(lines_of, together)] or [[]]
             return [("", (*one, *more)) for one in product(*lines.values()) for more in sets]
         if unknown := [name for name in self.blocks if name not in plan.blocks]:
             raise TamisError(f"the plan has no block {unknown[0]}; it has {', '.join(plan.blocks)}")
@@ -125,7 +124,7 @@ def _values(overrides: Sequence[Override]) -> dict[str, list[str]]:
     return found
 
 
-def composed(trials: Sequence[Listed], blocks: Sequence[str] = ()) -> list[Job]:
+def composed(trials: Sequence[Planned], blocks: Sequence[str] = ()) -> list[Job]:
     """The trials with their configurations; those that would be the same trial are one.
 
     Parameters
@@ -144,8 +143,7 @@ def composed(trials: Sequence[Listed], blocks: Sequence[str] = ()) -> list[Job]:
     jobs: dict[str, Job] = {}
     wanted: dict[str, None] = {}
     for block, lines in trials:
-        own = [line for line in lines if line not in common]
-        config = composer.config(tuple((key, text) for key, _, text in (line.partition("=") for line in own)))
+        config = composer.config(pairs_of(line for line in lines if line not in common))
         same = json.dumps(identity(config), sort_keys=True)
         name = name_of(config, lines)
         if same in jobs:

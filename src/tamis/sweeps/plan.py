@@ -10,7 +10,9 @@ from itertools import chain, product
 from typing import Any
 
 from tamis.core.errors import TamisError
+from tamis.core.fields import Whole
 from tamis.core.suggestions import suggest
+from tamis.sweeps.overrides import written
 
 PLAIN = re.compile(r"[\w./+-]+")
 """What needs no quotes on Hydra's command line."""
@@ -19,7 +21,7 @@ DATA = "dataset"
 
 
 Planned = tuple[str, tuple[str, ...]]
-"""The name of a block, and the overrides of one of its trials."""
+"""The name of a block, "" without a plan, and the overrides of one of its trials."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,7 @@ class Plan:
     chunk: int
 
     def __post_init__(self) -> None:
-        if self.chunk < 1:
-            raise TamisError(f"plan.chunk is {self.chunk}; at least one seed at a time is needed")
+        Whole(1).apply("plan.chunk", self.chunk)
         for name, entries in self.sets.items():
             if not entries or any(not isinstance(entry, Mapping) or not entry for entry in entries):
                 raise TamisError(f"plan.sets.{name} must be a list of overrides, each {{key: value, ...}}")
@@ -166,16 +167,11 @@ def seeds_of(seed: int) -> list[str]:
 
 
 def typed(value: Any) -> str:
-    """A value as Hydra's command line has it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{typed(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ",".join(typed(item) for item in value) + "]"
-    text = str(value)
+    """A value as Hydra's command line has it, its texts in quotes where they need them."""
+    return written(value, _in_quotes)
+
+
+def _in_quotes(text: str) -> str:
     if PLAIN.fullmatch(text):
         return text
     return "'" + text.replace("'", "\\'") + "'"  # Hydra leaves interpolations in quotes as they are

@@ -14,7 +14,7 @@ from typing import TypeGuard
 
 from tamis.analysis.protocol import PROTOCOL_FILE
 from tamis.core.errors import TamisError
-from tamis.core.messages import in_one_line
+from tamis.core.messages import in_one_line, reason_of
 from tamis.records.record import RUNNING, SKIPPED, TrialRecord
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.tracking.tracker import Tracker
@@ -53,10 +53,10 @@ class Publisher:
         self._written: set[str] = set()
         self._parent = ""
         self._outcome = "FINISHED"
-        self._hurries = False
+        self._abandon = False
         self._pause_until = 0.0
-        self._told = False
-        self._thread = Thread(target=self._work, name="MLflow", daemon=True)
+        self._warned = False
+        self._thread = Thread(target=self._work, args=(tracker,), name="MLflow", daemon=True)
 
     def __enter__(self) -> Publisher:
         if self.tracker is not None:
@@ -81,16 +81,16 @@ class Publisher:
             return
         if error is not None:
             self._outcome = "KILLED"
-            self._hurries = isinstance(error, KeyboardInterrupt)  # the next start writes the rest
+            self._abandon = isinstance(error, KeyboardInterrupt)  # the next start writes the rest
         self._queue.put(None)
         self._thread.join()
 
-    def _work(self) -> None:
+    def _work(self, tracker: Tracker) -> None:
         self._waiting.extend(self.folder.names())  # those of earlier starts, which may be there
-        self._try_to_open()
+        self._try_to_open(tracker)
         ends = False
         while not ends:
-            self._write_waiting()
+            self._write_waiting(tracker)
             try:
                 item = self._queue.get(timeout=PAUSE_S if self._waiting else None)
             except Empty:
@@ -100,12 +100,10 @@ class Publisher:
                 continue
             ends = True
             self._pause_until = 0.0
-        self._write_waiting()
-        self._end()
+        self._write_waiting(tracker)
+        self._end(tracker)
 
-    def _try_to_open(self) -> bool:
-        if (tracker := self.tracker) is None:
-            return False
+    def _try_to_open(self, tracker: Tracker) -> bool:
         try:
             if not self._parent:
                 parent = tracker.open_parent(self.sweep.id, self.sweep.name, self._tags())
@@ -122,22 +120,22 @@ class Publisher:
         tags = {"tamis.folder": str(self.folder.path), "tamis.command": " ".join(self.sweep.command)}
         return tags | ({"tamis.study": self.sweep.study} if self.sweep.study else {})
 
-    def _write_waiting(self) -> None:
-        if time.monotonic() < self._pause_until or not self._waiting or not self._try_to_open():
+    def _write_waiting(self, tracker: Tracker) -> None:
+        if time.monotonic() < self._pause_until or not self._waiting or not self._try_to_open(tracker):
             return
-        while self._waiting and not self._hurries:
+        while self._waiting and not self._abandon:
             name = self._waiting[0]
             try:
-                self._write(name)
+                self._write(tracker, name)
             except Exception as error:
-                if self.tracker is None or not self.tracker.answers():
+                if not tracker.answers():
                     self._pause(error)
                     return
-                self.failed.append(f"{name}: {in_one_line(str(error) or type(error).__name__)}")
+                self.failed.append(f"{name}: {in_one_line(reason_of(error))}")
                 log.warning("%s is not logged to MLflow: %s", self.folder.path / name, self.failed[-1])
             self._waiting.popleft()
 
-    def _write(self, name: str) -> None:
+    def _write(self, tracker: Tracker, name: str) -> None:
         if self.known.get(name) in self._written:
             self.n_there += 1
             return
@@ -151,33 +149,32 @@ class Publisher:
         if record.id in self._written:
             self.n_there += 1
             return
-        if self.tracker is not None:
-            self.tracker.write(record, self.folder.path / name, self._parent)
-            self._written.add(record.id)
-            self.n_new += 1
+        tracker.write(record, self.folder.path / name, self._parent)
+        self._written.add(record.id)
+        self.n_new += 1
 
-    def _end(self) -> None:
-        if not self._parent or self.tracker is None:
+    def _end(self, tracker: Tracker) -> None:
+        if not self._parent:
             return
         try:
             for name in FILES:
                 if (self.folder.path / name).is_file():
-                    self.tracker.attach(self._parent, self.folder.path / name)
-            self.tracker.end_parent(self._parent, self._outcome)
+                    tracker.attach(self._parent, self.folder.path / name)
+            tracker.end_parent(self._parent, self._outcome)
         except Exception as error:
             self._pause(error)
 
     def _pause(self, error: Exception) -> None:
-        if not self._told:
+        if not self._warned:
             log.warning(
                 "MLflow cannot be reached (%s); trials go on, their records are in %s, and tamis sync %s sends them",
-                in_one_line(str(error) or type(error).__name__),
+                in_one_line(reason_of(error)),
                 self.folder.path,
                 self.folder.path,
             )
-        self._told = True
+        self._warned = True
         self._pause_until = time.monotonic() + PAUSE_S
-        self._parent = ""  # opened again, which removes runs that were cut
+        self._parent = ""  # reopened at the next try, which also deletes half-written runs
 
 
 def send_single(tracker: Tracker, folder: Path) -> bool:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tamis.core.errors import TamisError
+from tamis.core.locks import exclusive
 from tamis.core.names import cut_short, printable
 from tamis.core.secrets import redacted
 
@@ -35,15 +35,14 @@ def alone_at(uri: str) -> Iterator[None]:
         yield
         return
     path = Path(uri.removeprefix(SQLITE) + ".lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("a")
-    except OSError as error:
-        raise TamisError(
-            f"no folder for {redacted(uri)} ({error.strerror}); choose another tracking.uri"
-        ) from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(exclusive(path))
+        except OSError as error:
+            raise TamisError(
+                f"no folder for {redacted(uri)} ({error.strerror}); choose another tracking.uri"
+            ) from error
         yield
 
 

@@ -7,13 +7,14 @@ from typing import Any, cast
 
 import numpy as np
 import optuna
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class
 from optuna.distributions import CategoricalDistribution
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 
 from tamis.core.errors import TamisError
 from tamis.core.suggestions import suggest
+from tamis.parts import build_part
 from tamis.sweeps.search.settings import SearchSettings
 from tamis.sweeps.search.space import Space
 
@@ -109,7 +110,4 @@ def _make(what: str, config: Mapping[str, Any], base: type, listed: Sequence[str
             f"hydra.sweeper.{what}._target_ is {target}, which is no {what} of Optuna; {suggest(target, names)}there "
             f"are {', '.join(names)}"
         )
-    try:
-        return instantiate(dict(config))
-    except Exception as error:  # whatever a constructor says about its arguments, or a missing package
-        raise TamisError(f"hydra.sweeper.{what} cannot be built: {error.__cause__ or error}") from error
+    return build_part(f"hydra.sweeper.{what}", dict(config))

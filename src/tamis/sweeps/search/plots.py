@@ -14,6 +14,7 @@ from optuna.importance import get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from tamis.core.files import write_atomically
+from tamis.core.messages import reason_of
 from tamis.sweeps.search.best import objective_names
 from tamis.sweeps.search.studies import ended
 
@@ -47,7 +48,7 @@ def leave_plots(study: Study, folder: Path) -> None:
                 text = draw().to_html(full_html=False, include_plotlyjs=False)
                 sections.append(f"<h2>{html.escape(title)}</h2>\n{text}\n")
             except Exception as error:
-                missing.append(f"{title}: {(str(error) or type(error).__name__).strip().splitlines()[0]}")
+                missing.append(f"{title}: {reason_of(error).splitlines()[0]}")
     if not sections:
         log.warning("no plots: %s", "; ".join(missing))
         return

@@ -15,9 +15,9 @@ from hydra.plugins.launcher import Launcher
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from optuna.trial import TrialState
-from rich.console import Console
 
 from tamis.core.errors import TamisError
+from tamis.core.messages import plain_console
 from tamis.core.secrets import redacted
 from tamis.parts import build_part
 from tamis.sweeps.composing import Composer
@@ -25,6 +25,7 @@ from tamis.sweeps.ending import refuse_failures
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.grid import BASE
 from tamis.sweeps.job import identity
+from tamis.sweeps.overrides import lines_of, pairs_of
 from tamis.sweeps.publish import Publisher
 from tamis.sweeps.search.best import TABLE_FILE, best_numbers, leave_table
 from tamis.sweeps.search.methods import check_methods, make_sampler, make_stopper
@@ -62,9 +63,9 @@ def run_search(
     for text in settings.constraints or ():
         Rule.parse(text)
     check_methods(settings, space)
-    composer = Composer([*BASE, *(f"{key}={value}" for key, value in space.fixed.items())])
+    composer = Composer([*BASE, *lines_of(space.fixed)])
     for job in space.kinds(set(config.hydra.runtime.choices)):
-        composer.config(_pairs([*job, *settings.repeats[-1]]))
+        composer.config(pairs_of([*job, *settings.repeats[-1]]))
     definition = definition_of(settings, space, composer.config(()))
     folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
     about = Sweep(f"search {settings.study_name}", list(typed), settings.study_name)
@@ -87,7 +88,7 @@ def run_search(
                 raise
             raise TamisError(
                 f"the storage of study {settings.study_name} failed ({reason}); the records are kept: when that is "
-                "mended, the same command goes on with them"
+                "fixed, the same command goes on with them"
             ) from error
     _say_end(search)
     refuse_failures(search.n_failed, len(ended(search.study)))
@@ -152,22 +153,18 @@ def _open(
         folder=folder,
         sweep=publisher.sweep,
         workers=workers,
-        compose=lambda overrides: composer.config(_pairs(overrides)),
+        compose=lambda overrides: composer.config(pairs_of(overrides)),
         publish=publisher.publish,
         objectives=definition["objective"],
     )
 
 
-def _pairs(overrides: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    return tuple((key, value) for key, _, value in (one.partition("=") for one in overrides))
-
-
 def _say_end(search: Search) -> None:
     """Say how the trials ended, which is the best, where the files are, and what to type next."""
-    console, folder = Console(highlight=False, soft_wrap=True), search.folder.path
+    out, folder = plain_console(), search.folder.path
     best = ", ".join(map(str, sorted(best_numbers(search.study)))) or "none"
     files = ", ".join(str(folder / name) for name in (TABLE_FILE, PAGE) if (folder / name).exists())
-    console.print(f"{search.tally()}\nbest:   trial {best}\nfiles:  {files}", markup=False)
-    console.print(
+    out.print(f"{search.tally()}\nbest:   trial {best}\nfiles:  {files}", markup=False)
+    out.print(
         f"next:   tamis best {folder}    a table; --rerun runs a trial again with its files", markup=False
     )

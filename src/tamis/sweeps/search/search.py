@@ -14,25 +14,25 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from optuna import Study, TrialPruned
 from optuna.trial import FrozenTrial, Trial, TrialState
-from rich.console import Console
 
 from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
 from tamis.core.interrupts import interrupted
+from tamis.core.messages import plain_console
 from tamis.records.record import TrialRecord, read_record
+from tamis.sweeps.ending import MOST_REASONS
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job
+from tamis.sweeps.overrides import lines_of
 from tamis.sweeps.running import leave_failure, run_job, set_aside
 from tamis.sweeps.search.outcome import ERROR, Outcome, Rule, outcome_of
 from tamis.sweeps.search.settings import SearchSettings
-from tamis.sweeps.search.space import Space, as_text
+from tamis.sweeps.search.space import Space
 from tamis.sweeps.search.studies import EXHAUSTED, SWEEP, counted, ended, history_of, is_abandoned, run_again
 from tamis.sweeps.workers import WorkerDiedError, Workers
 
 ENOUGH = 10
 """Ended trials before a rate of failures means anything."""
-MOST_REASONS = 5
-"""Different reasons of failures that are told."""
 POLL_S = 0.2
 """How soon a thread that waits for a worker notices Ctrl-C."""
 
@@ -95,8 +95,8 @@ class Search:
         counts = Counter(trial.state.name.lower() for trial in trials)
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "none"
         reasons = Counter(one.user_attrs.get(ERROR) for one in trials if one.state == TrialState.FAIL)
-        told = "".join(f"; {n} failed: {reason}" for reason, n in reasons.most_common(MOST_REASONS))
-        return f"{len(trials)} of {self.settings.n_trials} trials have ended ({kinds}){told}"
+        causes = "".join(f"; {n} failed: {reason}" for reason, n in reasons.most_common(MOST_REASONS))
+        return f"{len(trials)} of {self.settings.n_trials} trials have ended ({kinds}){causes}"
 
     def _left(self) -> int:
         """Trials that this command may still begin."""
@@ -134,6 +134,11 @@ class Search:
             if trials[number].user_attrs.get(SWEEP, {}).get("id") == self.sweep.id:
                 for name in self._names(number):
                     set_aside(self.folder.path / name)
+
+    @property
+    def _has_one_objective(self) -> bool:
+        """Whether a stopper has a value to compare."""
+        return len(self.objectives) == 1
 
     @property
     def _rules(self) -> list[Rule]:
@@ -205,7 +210,7 @@ class Search:
             config = self.compose(overrides)
         job = Job(name, overrides, config, {"trial": str(trial.number), "study": self.study.study_name})
         try:
-            if len(self.objectives) > 1 or len(self.settings.repeats) > 1:
+            if not self._has_one_objective or len(self.settings.repeats) > 1:
                 self._wait(self.workers.submit(run_job, job, self.folder.path))
                 return
             with self.workers.listening(lambda value, step: self._stops(trial, value, step)) as watch:
@@ -215,7 +220,7 @@ class Search:
 
     def _stops(self, trial: Trial, value: float, step: int) -> bool:
         """Tell the stopper the objective as it is after a stage; returns whether it ends the trial."""
-        if len(self.objectives) > 1:
+        if not self._has_one_objective:
             return False
         trial.report(value, step)
         return bool(trial.should_prune())
@@ -241,9 +246,9 @@ class Search:
         for name in self._names(trial.number):
             self.publish(name)
         result = ", ".join(f"{value:.6g}" for value in trial.values or ()) or trial.user_attrs.get(ERROR, "")
-        keys = " ".join(f"{key}={as_text(value)}" for key, value in trial.params.items())
+        keys = " ".join(lines_of(trial.params))
         line = f"trial {trial.number} {trial.state.name.lower()}: {result}  [{keys}]"
-        Console(highlight=False, soft_wrap=True).print(line, markup=False)
+        plain_console().print(line, markup=False)
         n = len(ended(self.study))
         if n >= ENOUGH and self.n_failed > self.settings.max_failure_rate * n:
             raise TamisError(

@@ -10,6 +10,7 @@ from tamis.core.errors import MissingEngineError, TamisError
 from tamis.core.fields import Between, Checked, OneOf, Whole
 from tamis.core.names import printable
 from tamis.core.suggestions import suggest
+from tamis.sweeps.overrides import written
 
 DIRECTIONS = ("minimize", "maximize")
 LONGEST_NAME = 512
@@ -65,7 +66,9 @@ class SearchSettings(Checked):
     @property
     def repeats(self) -> list[tuple[str, ...]]:
         """Overrides of each job of a trial."""
-        columns = [[f"{key}={value}" for value in values] for key, values in (self.repeat or {}).items()]
+        columns = [
+            [f"{key}={written(value)}" for value in values] for key, values in (self.repeat or {}).items()
+        ]
         return list(zip(*columns, strict=True)) or [()]
 
 

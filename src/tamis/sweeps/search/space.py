@@ -20,6 +20,7 @@ from optuna.trial import Trial, create_trial
 
 from tamis.core.errors import TamisError
 from tamis.core.suggestions import suggest
+from tamis.sweeps.overrides import lines_of, written
 
 Domain = CategoricalDistribution | IntDistribution | FloatDistribution
 When = tuple[tuple[str, tuple[str, ...]], ...]
@@ -101,14 +102,14 @@ class Space:
         TamisError : there is nothing to search, or a domain or a condition makes no sense.
         """
         by_hand = {one.get_key_element(): one for one in parser.parse_overrides(list(typed))}
-        listed = {one.get_key_element(): one for one in parser.parse_overrides(_as_typed(params))}
+        listed = {one.get_key_element(): one for one in parser.parse_overrides(lines_of(params))}
         under = {key for entry in conditional for key in entry.get("params") or ()} - listed.keys()
         found = {key: one for key, one in {**listed, **by_hand}.items() if key not in under}
         fixed = {k: str(o.get_value_element_as_str()) for k, o in found.items() if not o.is_sweep_override()}
         parameters = [Parameter(k, domain_of(o)) for k, o in found.items() if k not in fixed]
         for entry in conditional:
             when = _condition(entry, {one.name for one in parameters} | set(fixed))
-            for override in parser.parse_overrides(_as_typed(entry["params"])):
+            for override in parser.parse_overrides(lines_of(entry["params"])):
                 key = override.get_key_element()
                 parameters.append(Parameter(key, domain_of(by_hand.get(key, override)), when))
         space = cls(fixed, _possible(parameters, fixed))
@@ -135,10 +136,10 @@ class Space:
     def overrides(self, pick: Callable[[Parameter], Any]) -> list[str]:
         """Overrides of one trial: what is fixed, and ``pick`` of each parameter that is in it."""
         chosen = dict(self.fixed)
-        found = [f"{key}={value}" for key, value in self.fixed.items()]
+        found = lines_of(self.fixed)
         for one in self.parameters:
             if all(chosen.get(key) in values for key, values in one.when):
-                chosen[one.name] = as_text(pick(one))
+                chosen[one.name] = written(pick(one))
                 found.append(f"{one.key}={chosen[one.name]}")
         return found
 
@@ -175,7 +176,7 @@ class Space:
                 hint = "" if key in known else suggest(key, known)
                 words = "; ".join(f"{name}: {text}" for name, text in known.items())
                 raise TamisError(
-                    f"hydra.sweeper.enqueue has {key}={as_text(value)}, which is not in the space; {hint}it has {words}"
+                    f"hydra.sweeper.enqueue has {key}={written(value)}, which is not in the space; {hint}it has {words}"
                 )
 
 
@@ -230,7 +231,7 @@ def _choices(override: Override) -> list[Any]:
         return [str(override.get_value_element_as_str())]
     encoded = override.sweep_iterator(transformer=Transformer.encode)
     choices = [cast(Any, None if one == "null" else one) for one in encoded]
-    texts = [as_text(one) for one in choices]
+    texts = [written(one) for one in choices]
     if twice := sorted({text for text in texts if texts.count(text) > 1}):
         raise ValueError(f"{', '.join(twice)} is there more than once")
     return choices
@@ -250,7 +251,7 @@ def _condition(entry: Mapping[str, Any], known: set[str]) -> When:
                 f"{suggest(key, known)}known there: {', '.join(sorted(known))}"
             )
         listed = values if isinstance(values, list | tuple) else [values]
-        conditions.append((str(key), tuple(map(as_text, listed))))
+        conditions.append((str(key), tuple(map(written, listed))))
     return tuple(conditions)
 
 
@@ -276,27 +277,11 @@ def clash_of(before: Any, domain: Domain) -> str:
 def in_words(domain: Domain) -> str:
     """A domain as people say it."""
     if isinstance(domain, CategoricalDistribution):
-        return f"one of {', '.join(map(as_text, domain.choices))}"
+        return f"one of {', '.join(map(written, domain.choices))}"
     kind = "int" if isinstance(domain, IntDistribution) else "float"
     step = f" by {domain.step}" if domain.step is not None else ""
     return f"{kind} {domain.low} to {domain.high}{step}{' (log)' * domain.log}"
 
 
-def as_text(value: Any) -> str:
-    """A value as an override has it."""
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(as_text, value))}]"
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{as_text(item)}" for key, item in value.items()) + "}"
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _first(parameter: Parameter) -> Any:
     return (parameter.values() or [getattr(parameter.domain, "low", None)])[0]
-
-
-def _as_typed(params: Mapping[str, Any]) -> list[str]:
-    """Keys and values of YAML as one would type them."""
-    return [f"{key}={as_text(value)}" for key, value in params.items()]

@@ -23,8 +23,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from tamis.core.errors import TamisError
+from tamis.core.errors import TamisError, causes
 from tamis.core.locks import LOCK_FILE, is_held
+from tamis.core.messages import listed, reason_of
 from tamis.core.secrets import redacted
 from tamis.core.suggestions import suggest
 from tamis.sweeps.folder import Sweep, SweepFolder
@@ -44,7 +45,6 @@ NEWBORN_S = 60.0
 """A trial that says nothing of its sweep for so long has lost its command."""
 LOCKED_S = 60.0
 """How long a command waits for others that write the same SQLite file."""
-MOST_DIFFERENCES = 20
 
 
 def address_of(storage: str | None, folder: Path) -> str:
@@ -79,7 +79,7 @@ def open_storage(address: str, retries: int = 0) -> BaseStorage:
             )
         )
     except Exception as error:  # of SQLAlchemy, a driver, the journal's lines or the file system
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = reason_of(error).splitlines()[0]
         raise TamisError(
             f"hydra.sweeper.storage={redacted(address)} cannot be opened ({redacted(reason)}); is the server running, "
             "its driver installed, the address right, and may you write there?"
@@ -88,10 +88,9 @@ def open_storage(address: str, retries: int = 0) -> BaseStorage:
 
 def storage_failure(error: BaseException | None) -> str:
     """What the database or the file system said, if that is behind ``error``; else nothing. Optuna wraps it."""
-    while error is not None:
-        if isinstance(error, OSError | SQLAlchemyError):
-            return redacted(str(getattr(error, "orig", None) or error).splitlines()[0])
-        error = error.__cause__ or error.__context__
+    for one in causes(error):
+        if isinstance(one, OSError | SQLAlchemyError):
+            return redacted(str(getattr(one, "orig", None) or one).splitlines()[0])
     return ""
 
 
@@ -183,18 +182,18 @@ def _check_definition(
     if clashes := list(dict.fromkeys(_clashes(study, settings, space))):
         raise TamisError(
             f"study {study.study_name} is another one, and Optuna cannot go on with its trials: "
-            f"{'; '.join(clashes[:MOST_DIFFERENCES])}; choose another hydra.sweeper.study_name"
+            f"{listed(clashes, between='; ')}; choose another hydra.sweeper.study_name"
         )
     changed = differences(study.user_attrs.get(DEFINITION, {}), definition)
     if not changed:
         return
-    told = "; ".join(changed[:MOST_DIFFERENCES]) + "; and more" * (len(changed) > MOST_DIFFERENCES)
+    changes = listed(changed, between="; ")
     if settings.on_change == "refuse":
         raise TamisError(
-            f"study {study.study_name} is another one ({told}); choose another hydra.sweeper.study_name, or go on with "
-            "its trials all the same: hydra.sweeper.on_change=continue"
+            f"study {study.study_name} is another one ({changes}); choose another hydra.sweeper.study_name, or go on "
+            "with its trials all the same: hydra.sweeper.on_change=continue"
         )
-    log.warning("study %s goes on, changed: %s", study.study_name, told)
+    log.warning("study %s goes on, changed: %s", study.study_name, changes)
 
 
 def _clashes(study: Study, settings: SearchSettings, space: Space) -> Iterator[str]:
