@@ -25,14 +25,14 @@ from tamis.data.crystal import Crystal
 from tamis.engines.lammps import start_lammps
 from tamis.evaluation.dynamics.engine import Integration, Task, integrate
 from tamis.evaluation.dynamics.forces import load
-from tamis.evaluation.dynamics.guards import Limits
-from tamis.evaluation.dynamics.plan import NVE, Run, supercell
+from tamis.evaluation.dynamics.guards import Guardrails
+from tamis.evaluation.dynamics.plan import NVE, MdRun, supercell
 from tamis.evaluation.dynamics.trajectory import FINISHED, Trajectory
 from tamis.models.base import Potential
 from tamis.store import Store
 
 FAMILIES = ("snap", "ace", "gap", "nnp", "chimes")
-LIMITS = Limits(closest=0.5, hotter_by=1e6, volume_factor=1e3)
+LIMITS = Guardrails(closest=0.5, hotter_by=1e6, volume_factor=1e3)
 """A potential fitted to a few structures may do what it likes here: only its time counts."""
 KELVIN = 300.0
 
@@ -94,7 +94,7 @@ def fitted(family: str, n: int, scratch: Path) -> Potential:
 def measure(family: str, potential: Potential, steps: int, repeats: int) -> list[dict[str, str | float]]:
     """Rows of the table: through the calculator, and through the pair style if there is one."""
     start = supercell(Crystal(structure="diamond", element="Si", a=5.431), 64)
-    run = Run(NVE, "NVE", 0, start, KELVIN, KELVIN, 1.0, steps, 1)
+    run = MdRun(NVE, "NVE", 0, start, KELVIN, KELVIN, 1.0, steps, 1)
     how = Integration(timestep=1.0, damping=0.5, barostat=1.0, watch_every=10, sample_every=50)
     task = Task(run, ThroughCalculator(potential), how, LIMITS, 1e6)
     places = Trajectory.of(

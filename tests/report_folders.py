@@ -114,7 +114,7 @@ def _error(n: int, level: float) -> float:
     return level * (n / N_POOL) ** -0.3
 
 
-def _point(n: int, level: float, validation: float) -> records.Point:
+def _point(n: int, level: float, validation: float) -> records.CurvePoint:
     metrics = {
         "kept/structures": float(n),
         "kept/atoms": float(n * N_ATOMS),
@@ -127,7 +127,7 @@ def _point(n: int, level: float, validation: float) -> records.Point:
             f"{part}/energy_mae_meV_per_atom": 50 * _error(n, one),
             f"{part}/force_mae_eV_per_A/MD": 1.5 * _error(n, one),
         }
-    return records.Point(n, n * N_ATOMS, metrics)
+    return records.CurvePoint(n, n * N_ATOMS, metrics)
 
 
 def _write_errors(path: Path, counts: list[int], level: float, rng: np.random.Generator) -> None:

@@ -14,13 +14,13 @@ from ase.calculators.emt import EMT
 from tamis.data.crystal import Crystal
 from tamis.data.sources.stillinger_weber import calculator as stillinger_weber
 from tamis.evaluation.properties.base import Measured, Property, Sample
-from tamis.evaluation.properties.relaxation import Limits
+from tamis.evaluation.properties.relaxation import StoppingCriteria
 from tamis.models.base import Potential
 
 SILICON = Crystal(structure="diamond", element="Si", a=5.5)
 COPPER = Crystal(structure="fcc", element="Cu", a=3.6)
-TIGHT = Limits(fmax=1e-5, max_steps=100, max_displacement=0.5)
-LOOSE = Limits(fmax=0.005, max_steps=200, max_displacement=1.5)
+TIGHT = StoppingCriteria(fmax=1e-5, max_steps=100, max_displacement=0.5)
+LOOSE = StoppingCriteria(fmax=0.005, max_steps=200, max_displacement=1.5)
 
 
 def sw_sample(folder: Path, crystal: Crystal = SILICON) -> Sample:

@@ -30,13 +30,13 @@ from tamis.evaluation.evaluation import Evaluation
 from tamis.models.base import Model, Potential
 from tamis.models.judging import FEW
 from tamis.parts import Parts, Seeds, check_trial, effective, plain, trial_part
-from tamis.records.record import BudgetFacts, DatasetFacts, Point, SelectionFacts, Status, TrialRecord
+from tamis.records.record import BudgetFacts, CurvePoint, DatasetFacts, SelectionFacts, Status, TrialRecord
 from tamis.records.versions import versions
 from tamis.selection.base import Limit, Selection
 from tamis.selection.budget import select_all
 from tamis.store.keys import basis_key
 
-Watch = Callable[[TrialRecord], None]
+AfterStage = Callable[[TrialRecord], None]
 SPLIT, SELECT, FIT = range(3)
 """Streams of random numbers: the same seed means different numbers in different stages."""
 
@@ -46,7 +46,7 @@ def run_trial(
     choices: Mapping[str, str],
     folder: Path,
     overrides: Sequence[str] = (),
-    watch: Watch = lambda record: None,
+    watch: AfterStage = lambda record: None,
 ) -> TrialRecord:
     """Prune, retrain, measure. Whatever goes wrong becomes the record's status and reason.
 
@@ -75,7 +75,7 @@ def run_resolved(
     folder: Path,
     overrides: Sequence[str],
     parts: Callable[[Mapping[str, Any]], Parts],
-    watch: Watch = lambda record: None,
+    watch: AfterStage = lambda record: None,
     labels: Mapping[str, str] | None = None,
 ) -> TrialRecord:
     """The same for a plain configuration that ``resolved`` has made: for many trials that share their parts.
@@ -120,7 +120,7 @@ def _run(
     build: Callable[[Mapping[str, Any]], Parts],
     record: TrialRecord,
     folder: Path,
-    watch: Watch = lambda record: None,
+    watch: AfterStage = lambda record: None,
 ) -> None:
     config = record.config
     seed = Seeds(**config["seed"])
@@ -182,7 +182,7 @@ def _subject(
     )
 
 
-def _judge(evaluation: Evaluation, subject: Subject, record: TrialRecord, watch: Watch) -> None:
+def _judge(evaluation: Evaluation, subject: Subject, record: TrialRecord, watch: AfterStage) -> None:
     """The stages after the errors; what they could not measure is a problem of the record, not its failure."""
     for name, measure in evaluation.stages.items():
         if reason := evaluation.hopeless(record.metrics):
@@ -240,7 +240,7 @@ def _retrain(
     }
     record.metrics |= metrics
     ids = None if parts.pruner.nested else kept.ids
-    record.curve.append(Point(len(kept), n_atoms, metrics, ids))
+    record.curve.append(CurvePoint(len(kept), n_atoms, metrics, ids))
     return potential
 
 

@@ -143,7 +143,7 @@ def run_beside(rng: Rng, good: dict[str, bytes], folder: Path) -> None:
 
 def _read_beside(name: str, trial: Path) -> None:
     from tamis.analysis.protocol import read_protocol
-    from tamis.analysis.test_errors import Reader
+    from tamis.analysis.test_errors import CachedTestErrors
     from tamis.analysis.trials import find_trials, read_trials
 
     trials = read_trials(find_trials([trial.parent]))
@@ -151,7 +151,7 @@ def _read_beside(name: str, trial: Path) -> None:
     if name == "protocol.yaml":
         read_protocol([trial.parent])
     else:
-        found = Reader().read(mine)
+        found = CachedTestErrors().read(mine)
         if found is not None and not np.isfinite(found.forces).all():
             raise WrongAnswer("errors that are not finite were read")
 

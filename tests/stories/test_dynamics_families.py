@@ -12,8 +12,8 @@ from tamis.data.sources.base import Source
 from tamis.evaluation.base import Subject
 from tamis.evaluation.dynamics import guards
 from tamis.evaluation.dynamics.engine import Integration, Task, integrate
-from tamis.evaluation.dynamics.guards import Limits
-from tamis.evaluation.dynamics.plan import NVE, Run, supercell
+from tamis.evaluation.dynamics.guards import Guardrails
+from tamis.evaluation.dynamics.plan import NVE, MdRun, supercell
 from tamis.evaluation.dynamics.structure import energy_drift
 from tamis.evaluation.dynamics.trajectory import FINISHED, Trajectory
 from tamis.models.base import Potential
@@ -48,9 +48,9 @@ def fitted(family: str, kept: Dataset, folder: Path) -> Potential:
 def test_every_family_conserves_energy(family, source, folder):
     """Below 0.1 meV/atom/ps of 64 atoms at 300 K: forces are derivatives of the energy, and smooth."""
     potential = fitted(family, pool_of(source), folder)
-    run = Run(NVE, NVE, 0, supercell(source.crystal, 64), 300.0, 300.0, 1.0, STEPS, 1)
+    run = MdRun(NVE, NVE, 0, supercell(source.crystal, 64), 300.0, 300.0, 1.0, STEPS, 1)
     how = Integration(timestep=1.0, damping=0.5, barostat=1.0, watch_every=10, sample_every=50)
-    limits = Limits(closest=1.5, hotter_by=3000.0, volume_factor=2.0)
+    limits = Guardrails(closest=1.5, hotter_by=3000.0, volume_factor=2.0)
     found = Trajectory.of(run, list(integrate(Task(run, potential, how, limits, 1e6))))
     assert found.end == FINISHED, found.detail
     drift = energy_drift(found)

@@ -8,7 +8,7 @@ from ase.build import bulk
 from numpy.testing import assert_array_equal
 
 from tamis.bases.ace.basis import AceBasis
-from tamis.bases.ace.functions import blocks_of
+from tamis.bases.ace.functions import combinations_of
 from tamis.core.errors import TamisError
 
 pyace = pytest.importorskip("pyace", reason="python-ace is not installed")
@@ -86,7 +86,7 @@ def test_the_functions_are_those_that_python_ace_chooses(name: str) -> None:
 
 
 def test_blocks_are_each_element_with_every_set_of_others() -> None:
-    assert blocks_of(("A", "B", "C")) == [
+    assert combinations_of(("A", "B", "C")) == [
         *[("A",), ("B",), ("C",)],
         *[("A", "B"), ("A", "C"), ("B", "A"), ("B", "C"), ("C", "A"), ("C", "B")],
         *[("A", "B", "C"), ("B", "A", "C"), ("C", "A", "B")],

@@ -18,9 +18,9 @@ from tamis.data.dataset import Dataset
 from tamis.evaluation.dynamics import Dynamics, artifacts, guards, reference, structure
 from tamis.evaluation.dynamics.engine import Integration
 from tamis.evaluation.dynamics.extrapolation import Extrapolation, axes, nearest
-from tamis.evaluation.dynamics.guards import Guards, Limits, cause_of, shortest_distance, shortest_in
-from tamis.evaluation.dynamics.plan import NPT, NVE, NVT, Run, Schedule, evenly, supercell
-from tamis.evaluation.dynamics.reference import Averages, Reference
+from tamis.evaluation.dynamics.guards import Guardrails, Guards, cause_of, shortest_distance, shortest_in
+from tamis.evaluation.dynamics.plan import NPT, NVE, NVT, MdRun, Schedule, evenly, supercell
+from tamis.evaluation.dynamics.reference import Averages, MdReference
 from tamis.evaluation.dynamics.trajectory import FINISHED, OUT_OF_TIME, Trajectory
 
 SILICON = Crystal(structure="diamond", element="Si", a=5.431)
@@ -81,7 +81,7 @@ def pool() -> Dataset:
 def trajectory_of(positions, cell, times, kind=NVT, name=None, thermo=None, **more) -> Trajectory:
     n_atoms = positions.shape[1]
     atoms = Atoms(["Si"] * n_atoms, positions=positions[0], cell=cell, pbc=True)
-    run = Run(kind, name or kind, 0, atoms, 300.0, 300.0, 1.0, more.pop("planned", 100), 1)
+    run = MdRun(kind, name or kind, 0, atoms, 300.0, 300.0, 1.0, more.pop("planned", 100), 1)
     return Trajectory(
         run=run,
         steps=more.pop("steps", 100),
@@ -214,7 +214,7 @@ def test_minimum_images_agree_with_a_neighbour_list():
 
 
 def test_limits():
-    limits = Limits(closest=1.5, hotter_by=100.0, volume_factor=2.0)
+    limits = Guardrails(closest=1.5, hotter_by=100.0, volume_factor=2.0)
     cell, far = 10.0 * np.eye(3), np.array([[0.0, 0.0, 0.0], [8.0, 0.0, 0.0]])
 
     def broken(positions=far, temperature=300.0, energy=-1.0, swelling=1.0) -> str:
@@ -337,11 +337,11 @@ def test_references_are_kept_and_damage_is_noticed(pool, tmp_path):
     runs = list(PLAN.runs(SILICON, pool, 1.0, 0))
     assert {run.kind for run in reference.needed(runs)} == {NVT, NPT}
     bins = {run.name: EDGES for run in runs}
-    made = Reference({"NVT_300K": Averages(rdf=[0.0, 1.0], diffusion=0.5)}, "somewhere", {"NVT_300K": 0.1})
+    made = MdReference({"NVT_300K": Averages(rdf=[0.0, 1.0], diffusion=0.5)}, "somewhere", {"NVT_300K": 0.1})
     file = reference.cached_at(tmp_path, "giver", runs, HOW, bins)
     assert file.read() is None
     file.write(asdict(made))
-    assert Reference.of_json(file.read()) == made
+    assert MdReference.of_json(file.read()) == made
     file.path.write_text(file.path.read_text()[:-5])
     assert file.read() is None
     others = {
@@ -433,7 +433,7 @@ def test_files(tmp_path):
     averages = {name: Averages.of(found, EDGES) for name, found in reference.by_name(both).items()}
     artifacts.write_json(tmp_path, {"runs": [artifacts.as_json(t, 2.0) for t in both]})
     artifacts.write_last_frames(tmp_path, both)
-    artifacts.draw(tmp_path, both, averages, Reference(averages, "itself"), {NVT: EDGES, "NVE_300K": EDGES})
+    artifacts.draw(tmp_path, both, averages, MdReference(averages, "itself"), {NVT: EDGES, "NVE_300K": EDGES})
     told = json.loads((tmp_path / "dynamics.json").read_text())["runs"]
     assert told[0]["time_to_failure_ps"] == pytest.approx(0.078) and told[0]["end"] == guards.TOO_CLOSE
     assert told[1]["time_to_failure_ps"] == 0.0 and told[1]["detail"] == "silence"

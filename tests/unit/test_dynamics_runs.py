@@ -13,8 +13,8 @@ from tamis.data.crystal import Crystal
 from tamis.evaluation.dynamics import guards
 from tamis.evaluation.dynamics.engine import Integration, Task, follow, integrate
 from tamis.evaluation.dynamics.forces import types_in
-from tamis.evaluation.dynamics.guards import Limits
-from tamis.evaluation.dynamics.plan import COMPRESSION, HEATING, NPT, NVE, NVT, Run, supercell
+from tamis.evaluation.dynamics.guards import Guardrails
+from tamis.evaluation.dynamics.plan import COMPRESSION, HEATING, NPT, NVE, NVT, MdRun, supercell
 from tamis.evaluation.dynamics.structure import energy_drift
 from tamis.evaluation.dynamics.trajectory import (
     FINISHED,
@@ -31,13 +31,13 @@ from tamis.models.linear import LinearPotential
 
 SILICON = Crystal(structure="diamond", element="Si", a=5.431)
 HOW = Integration(timestep=1.0, damping=0.1, barostat=0.5, watch_every=5, sample_every=10)
-LIMITS = Limits(closest=1.5, hotter_by=4000.0, volume_factor=1.5)
+LIMITS = Guardrails(closest=1.5, hotter_by=4000.0, volume_factor=1.5)
 PATIENCE = 100.0
 
 
-def run_of(kind=NVT, kelvin=300.0, steps=40, n_atoms=8, last_kelvin=None, last_volume=1.0, repeat=0) -> Run:
+def run_of(kind=NVT, kelvin=300.0, steps=40, n_atoms=8, last_kelvin=None, last_volume=1.0, repeat=0) -> MdRun:
     atoms = supercell(SILICON, n_atoms)
-    return Run(kind, kind, repeat, atoms, kelvin, last_kelvin or kelvin, last_volume, steps, 17 + repeat)
+    return MdRun(kind, kind, repeat, atoms, kelvin, last_kelvin or kelvin, last_volume, steps, 17 + repeat)
 
 
 def done(run, forces, limits=LIMITS, how=HOW, seconds=1000.0) -> Trajectory:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tamis.records.record import COMPLETE, FAILED, TrialRecord
-from tamis.sweeps.estimate import Estimate, Measured, estimate, measurements, to_measure
+from tamis.sweeps.estimate import Estimate, TimedTrial, estimate, measurements, to_measure
 from tamis.sweeps.job import Job
 
 
@@ -43,11 +43,11 @@ def like(**what) -> Mapping[str, Any]:
 STAGES = dict.fromkeys(("setup", "dataset", "rows", "features", "selection", "fit", "errors"), 1.0)
 
 
-def measured(fit: float = 1.0, **what) -> Measured:
-    return Measured(like(**what), STAGES | {"fit": fit} | what.get("stages", {}), 1000)
+def measured(fit: float = 1.0, **what) -> TimedTrial:
+    return TimedTrial(like(**what), STAGES | {"fit": fit} | what.get("stages", {}), 1000)
 
 
-def estimated(ran: list[Measured], *left: Mapping[str, Any]) -> Estimate:
+def estimated(ran: list[TimedTrial], *left: Mapping[str, Any]) -> Estimate:
     return estimate([Job("x", (), config) for config in left], ran)
 
 

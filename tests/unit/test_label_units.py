@@ -23,9 +23,9 @@ from tamis.core.errors import TamisError
 from tamis.data.checks import check_dataset
 from tamis.data.file_units import FileUnits
 from tamis.data.plausibility import unit_doubts
-from tamis.data.plausibility.comparison import Comparison
 from tamis.data.plausibility.label_units import all_electron_energy
 from tamis.data.plausibility.quick_basis import QuickBasis
+from tamis.data.plausibility.rough_fit import RoughFit
 from tamis.data.plausibility.unit_tables import ENERGIES, FORCES, STRESSES, VIRIALS
 from tamis.data.sources.mlearn import Mlearn
 
@@ -186,7 +186,7 @@ def test_what_is_found_does_not_depend_on_chance():
 def test_few_atoms_of_large_sets_are_looked_at():
     dataset = copper(3)
     many = dataset.subset(np.zeros(2000, dtype=int))
-    comparison = Comparison.of(many, 0.9)
+    comparison = RoughFit.of(many, 0.9)
     assert comparison is not None and 1000 < comparison.dataset.n_atoms.sum() <= 1500
 
 

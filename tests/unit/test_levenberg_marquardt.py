@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from tamis.models.nnp.levenberg_marquardt import Run, _step_by_parameters, _step_by_rows
+from tamis.models.nnp.levenberg_marquardt import Minimisation, _step_by_parameters, _step_by_rows
 
 
 @dataclass
@@ -55,7 +55,7 @@ def test_both_forms_give_the_same_step(n_rows, ridge, damping):
 @pytest.mark.parametrize(("n_rows", "form"), [(29, "rows"), (30, "parameters"), (90, "parameters")])
 def test_the_smaller_form_is_taken_and_finds_the_minimum(n_rows, form):
     problem, ridge = linear(n_rows, 30), 1e-2
-    run = Run.start(np.ones(30), np.random.default_rng(0))
+    run = Minimisation.start(np.ones(30), np.random.default_rng(0))
     run.advance(problem, ridge, lambda p: problem.loss(p, None) + ridge * float(p @ p), 12, 12, 1)
     assert set(problem.asked) == {form}
     rows = problem.rows.astype(float)
@@ -64,7 +64,7 @@ def test_the_smaller_form_is_taken_and_finds_the_minimum(n_rows, form):
 
 
 def test_a_run_without_improvement_ends():
-    run = Run.start(np.zeros(30), np.random.default_rng(0))
+    run = Minimisation.start(np.zeros(30), np.random.default_rng(0))
     run.advance(linear(90, 30), 1e-2, lambda p: 1.0, until=300, patience=7, check_every=1)
     assert run.iteration == 8  # the first score is the best one
 
@@ -76,7 +76,10 @@ def test_an_indefinite_matrix_is_damped():
             return loss, gram - 30.0 * np.eye(30), moment
 
     sound = linear(90, 30)
-    problem, run = Broken(sound.rows, sound.target), Run.start(np.zeros(30), np.random.default_rng(0))
+    problem, run = (
+        Broken(sound.rows, sound.target),
+        Minimisation.start(np.zeros(30), np.random.default_rng(0)),
+    )
     run.advance(problem, 1e-2, lambda p: problem.loss(p, None), 400, 400, 1)
     expected = np.linalg.lstsq(sound.rows.astype(float), sound.target)[0]
     np.testing.assert_allclose(run.best, expected, atol=1e-2)

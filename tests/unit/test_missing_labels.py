@@ -8,7 +8,7 @@ import pytest
 from tests.labelled import copper
 from tests.report_folders import comparisons, write_study
 
-from tamis.analysis.test_errors import Reader
+from tamis.analysis.test_errors import CachedTestErrors
 from tamis.core.errors import TamisError
 from tamis.core.metrics import TEST, TRAIN
 from tamis.data.checks import check_dataset
@@ -137,13 +137,13 @@ def test_errors_of_structures_without_forces_are_written_and_read(tmp_path):
     with (tmp_path / "test_errors.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[2][-2:] == ["nan", "nan"]
-    found = Reader().read(Run(tmp_path, 1))
+    found = CachedTestErrors().read(Run(tmp_path, 1))
     assert np.isnan(found.forces).tolist() == [[False, True, False, False]]
     assert np.isfinite(found.energies).all()
     (tmp_path / "test_errors.csv").write_text(
         (tmp_path / "test_errors.csv").read_text().replace(rows[1][-3], "nan")
     )
-    assert Reader().read(Run(tmp_path, 1)) is None
+    assert CachedTestErrors().read(Run(tmp_path, 1)) is None
 
 
 def test_an_archive_keeps_missing_forces(tmp_path):

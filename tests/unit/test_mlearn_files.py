@@ -17,7 +17,7 @@ from tests.composing import composed
 from tamis.core.errors import TamisError
 from tamis.core.units import GPA_PER_EV_PER_A3
 from tamis.data.dataset import split_dataset
-from tamis.data.sources.mlearn import Frame, Mlearn, ase_stress, block_of
+from tamis.data.sources.mlearn import Mlearn, MlearnEntry, ase_stress, block_of
 from tamis.data.sources.mlearn_files import PINS, blob_id, objection
 from tamis.records.record import TrialRecord, read_record
 from tamis.trial import _describe
@@ -96,7 +96,9 @@ def test_orders_and_masks_of_stresses():
 
 def block(group: str, description: str, element: str = "Si", energy_per_atom: float = -5.4) -> str:
     atoms = bulk(element, "diamond", a=5.4)
-    frame = Frame("x", atoms, energy_per_atom * len(atoms), np.zeros((2, 3)), np.zeros(6), group, description)
+    frame = MlearnEntry(
+        "x", atoms, energy_per_atom * len(atoms), np.zeros((2, 3)), np.zeros(6), group, description
+    )
     return block_of(element, frame)
 
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric
 
-from tamis.analysis.test_errors import ERRORS_FILE, Reader
+from tamis.analysis.test_errors import ERRORS_FILE, CachedTestErrors
 from tamis.core.names import (
     LONGEST_KEY,
     folder_name,
@@ -123,6 +123,6 @@ def test_names_in_the_table_of_test_errors(tmp_path):
     )
     residuals = Residuals(np.arange(n) * 1.0, tuple(np.ones(6) for _ in groups), (), np.ones(n, dtype=bool))
     write_per_structure(tmp_path / ERRORS_FILE, residuals, dataset, 5)
-    found = Reader().read(SimpleNamespace(folder=tmp_path, points=[0]))
+    found = CachedTestErrors().read(SimpleNamespace(folder=tmp_path, points=[0]))
     assert found.layout.groups == dataset.groups == (*groups[:-1], r"\xfc")
     assert found.energies.tolist() == [list(range(n))]

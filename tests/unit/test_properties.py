@@ -20,7 +20,7 @@ from tamis.evaluation.properties.elastic import Elastic, deformed, isotropic, st
 from tamis.evaluation.properties.equation_of_state import EquationOfState, birch_murnaghan, holes
 from tamis.evaluation.properties.lattice import Lattice
 from tamis.evaluation.properties.phonons import Phonons
-from tamis.evaluation.properties.relaxation import Limits, relax, relaxed_lattice_constant
+from tamis.evaluation.properties.relaxation import StoppingCriteria, relax, relaxed_lattice_constant
 from tamis.evaluation.properties.slab import slab
 from tamis.evaluation.properties.surfaces import Surfaces
 from tamis.evaluation.properties.vacancy import Vacancy
@@ -184,7 +184,7 @@ def test_a_crystal_that_is_not_stable_has_constants_and_a_reason():
     )
     found = {}
     with pytest.raises(PropertyError, match="not stable"):
-        for part in Elastic(0.005, 1, Limits(1e-3, 100, 0.5)).measure(pairs):
+        for part in Elastic(0.005, 1, StoppingCriteria(1e-3, 100, 0.5)).measure(pairs):
             found |= part.values
     assert found["elastic_unstable_modes"] >= 1.0 and "elastic_C11_GPa" in found
     assert "elastic_youngs_modulus_GPa" not in found
@@ -210,7 +210,7 @@ def test_the_lowest_of_the_starts_counts(silicon):
 
 
 def test_migration_of_a_vacancy_climbs_from_one_site_to_an_equal_one(silicon):
-    measured = all_of(Vacancy(50, (0.2,), LOOSE, 1, Limits(0.05, 200, 1.5)), silicon)
+    measured = all_of(Vacancy(50, (0.2,), LOOSE, 1, StoppingCriteria(0.05, 200, 1.5)), silicon)
     path = measured.data["path_eV"]
     assert path[0] == 0.0 and path[-1] == pytest.approx(0.0, abs=1e-3)  # both ends are the same defect
     assert max(path) == measured.values["vacancy_migration_eV"] > 0.1
@@ -218,7 +218,10 @@ def test_migration_of_a_vacancy_climbs_from_one_site_to_an_equal_one(silicon):
 
 @pytest.mark.parametrize(
     ("path", "said"),
-    [(Limits(1e-9, 1, 1.5), "not relaxed after 1 steps"), (Limits(1e-9, 9, 1e-4), "off the path")],
+    [
+        (StoppingCriteria(1e-9, 1, 1.5), "not relaxed after 1 steps"),
+        (StoppingCriteria(1e-9, 9, 1e-4), "off the path"),
+    ],
 )
 def test_a_path_of_migration_ends_at_its_limits(silicon, path, said):
     found = {}
@@ -343,18 +346,18 @@ def test_relaxations_end():
     atoms = COPPER.cubic()
     pushed = Sample(COPPER, Constant(0.0, force=1.0))
     with pytest.raises(PropertyError, match="not relaxed after 1 steps: a force of 1 eV/Å is left"):
-        relax(atoms, pushed, Limits(0.01, 1, 100.0))
+        relax(atoms, pushed, StoppingCriteria(0.01, 1, 100.0))
     with pytest.raises(PropertyError, match=r"an atom moved .*more than 0.01 Å"):
-        relax(atoms, pushed, Limits(0.01, 100, 0.01))
+        relax(atoms, pushed, StoppingCriteria(0.01, 100, 0.01))
     with pytest.raises(PropertyError, match="an atom moved nan Å"):  # where the optimiser divides by zero
-        relax(atoms, pushed, Limits(0.01, 100, 0.25))
+        relax(atoms, pushed, StoppingCriteria(0.01, 100, 0.25))
     with pytest.raises(PropertyError, match="a force is not finite"):
         relax(atoms, Sample(COPPER, Constant(0.0, force=np.nan)), LOOSE)
     assert (atoms.positions == COPPER.cubic().positions).all()
 
 
 def test_a_surface_that_does_not_relax_leaves_the_others(silicon):
-    measured = Surfaces(("100", "111"), 12.0, 15.0, Limits(1e-9, 1, 1.0))
+    measured = Surfaces(("100", "111"), 12.0, 15.0, StoppingCriteria(1e-9, 1, 1.0))
     found = {}
     with pytest.raises(PropertyError, match=r"100: not relaxed .*111: not relaxed"):
         for part in measured.measure(Sample(COPPER, emt_sample().calculator)):
@@ -382,7 +385,7 @@ def test_a_surface_that_does_not_relax_leaves_the_others(silicon):
         (lambda: Phonons(2, 0.01, -1.0), "imaginary is -1.0"),
         (lambda: Wall(0.5, 0.9, 21), "end must be less than start"),
         (lambda: Wall(0.9, 0.5, 2), "n_points is 2"),
-        (lambda: Limits(0.0, 10, 1.0), "fmax is 0"),
+        (lambda: StoppingCriteria(0.0, 10, 1.0), "fmax is 0"),
         (lambda: Crystal(structure="hcp", element="Mg", a=3.2), "structure is 'hcp'"),
         (lambda: Crystal(structure="fcc", element="Xx", a=3.2), "element is 'Xx'"),
         (lambda: Crystal(structure="fcc", element="Cu", a=-1.0), "a is -1.0"),

@@ -13,7 +13,7 @@ from tests.composing import composed
 from tamis.core.errors import TamisError
 from tamis.core.memory import N_PARTS, Memory
 from tamis.parts import NO_TRIAL, resolved
-from tamis.records.record import COMPLETE, Point, TrialRecord
+from tamis.records.record import COMPLETE, CurvePoint, TrialRecord
 from tamis.store import Store
 from tamis.sweeps.running import shared_parts
 from tamis.tracking import Tracker
@@ -96,7 +96,7 @@ def test_no_memory_is_refused(store, memory):
 def record() -> TrialRecord:
     point = {"test/force_mae_eV_per_A": 0.1, "test/force_mae_eV_per_A/Elastic": 0.2, "kept/atoms": 8.0}
     metrics = point | {"md/steps/nve": 3.0}
-    curve = [Point(2, 8, metrics)]
+    curve = [CurvePoint(2, 8, metrics)]
     return TrialRecord(
         config={"choices": {}}, metrics=metrics, seconds={"fit": 1.0}, curve=curve, status=COMPLETE
     )

@@ -10,7 +10,7 @@ from tests.report_folders import comparisons, report, write_protocol, write_stud
 
 from tamis.analysis.arms import results_of
 from tamis.analysis.hypothesis import BETTER
-from tamis.analysis.test_errors import Reader
+from tamis.analysis.test_errors import CachedTestErrors
 from tamis.analysis.trials import find_trials, read_trials
 from tamis.commands.report import make_report
 from tamis.report.context import target_of
@@ -197,11 +197,11 @@ def test_a_changed_test_set_is_not_mixed_in(tmp_path):
 
 def test_errors_that_are_not_finite_are_not_taken(tmp_path):
     trial = read_trials([write_trial(tmp_path / "a", fractions=(0.5, 1.0))])[0]
-    assert Reader().read(trial) is not None
+    assert CachedTestErrors().read(trial) is not None
     path = trial.folder / "test_errors.csv"
     first, line, *rest = path.read_text().splitlines()
     path.write_text("\n".join([first, ",".join([*line.split(",")[:-2], "nan", "0.1"]), *rest]))
-    assert Reader().read(trial) is None
+    assert CachedTestErrors().read(trial) is None
 
 
 def test_the_report_says_what_pruning_is_worth_against_random(whole):

@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 
 from tamis.core.errors import TamisError
 from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, SKIPPED, STOPPED, TrialRecord
-from tamis.sweeps.search.outcome import Rule, outcome_of
+from tamis.sweeps.search.outcome import Constraint, outcome_of
 
 NAMES = ("a", "b")
 
@@ -53,10 +53,10 @@ def test_a_missing_metric_is_a_failure_that_advises_no_test_error():
     [("x <= 2", 1, -1), ("x <= 2", 3, 1), ("x >= 2", 1, 1), ("x>=2e0", 3, -1), ("y <= 1", 0, 1)],
 )
 def test_constraints(text, x, sign):
-    assert math.copysign(1, Rule.parse(text).broken_by({"x": x})) == sign
+    assert math.copysign(1, Constraint.parse(text).broken_by({"x": x})) == sign
 
 
 @pytest.mark.parametrize("text", ["x < 2", "x", "<= 2", "x <= much", 3])
 def test_constraints_that_are_none(text):
     with pytest.raises(TamisError, match="a constraint is"):
-        Rule.parse(text)
+        Constraint.parse(text)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tamis.records.record import COMPLETE, DatasetFacts, Point, TrialRecord
+from tamis.records.record import COMPLETE, CurvePoint, DatasetFacts, TrialRecord
 from tamis.report.tables import physics_table, print_trial
 
 ERRORS = {
@@ -27,7 +27,7 @@ def record(metrics: dict[str, float], problems: dict[str, str] | None = None) ->
     made = TrialRecord(config={"choices": {"model": "snap"}}, status=COMPLETE, problems=problems or {})
     made.dataset = DatasetFacts(pool=("a", "b", "c", "d", "e"), validation=("f",), test=("g", "h"))
     made.metrics = ERRORS | {"kept/structures": 3.0} | metrics
-    made.curve = [Point(3, 6, made.metrics)]
+    made.curve = [CurvePoint(3, 6, made.metrics)]
     return made
 
 

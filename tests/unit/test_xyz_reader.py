@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.core.errors import TamisError
-from tamis.data.readers.reader import Results
+from tamis.data.readers.reader import StoredCalculator
 from tamis.data.readers.xyz import Block, blocks, read_xyz, usual_frame
 
 WORDS = (
@@ -218,7 +218,7 @@ def test_what_ase_writes_is_read_without_it_and_the_same(tmp_path, name):
     ours, theirs = list(read_xyz(tmp_path / name)), ase.io.read(tmp_path / "plain.xyz", ":")
     assert len(ours) == len(theirs) == 4
     for one, other in zip(ours, theirs, strict=True):
-        assert isinstance(one.calc, Results)
+        assert isinstance(one.calc, StoredCalculator)
         check(one, other)
 
 

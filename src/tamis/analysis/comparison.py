@@ -27,7 +27,7 @@ from tamis.analysis.hypothesis import ALPHA, Arm, Verdict, judge
 from tamis.analysis.mean_curves import Factor, MeanCurves, factor, mean_curves
 from tamis.analysis.protocol import Protocol
 from tamis.analysis.resampling import Curves, cells, codes, draw_counts
-from tamis.analysis.test_errors import Layout, Reader, TestErrors
+from tamis.analysis.test_errors import CachedTestErrors, Layout, TestErrors
 
 Array = NDArray[np.float64]
 
@@ -160,7 +160,7 @@ def compare(
     results: Results,
     ground: Ground,
     pruner: str,
-    reader: Reader,
+    reader: CachedTestErrors,
     endpoint: str = FORCES,
     protocol: Protocol | None = None,
 ) -> Comparison | None:
@@ -206,7 +206,7 @@ def _chosen(curves: Sequence[Curve], pruner: str, protocol: Protocol | None) -> 
     return list(longest.values())
 
 
-def _errors(curve: Curve, reader: Reader, endpoint: str) -> TestErrors | None:
+def _errors(curve: Curve, reader: CachedTestErrors, endpoint: str) -> TestErrors | None:
     """Errors of each point of a curve, which may come from several trials; None without those of the endpoint."""
     parts = [(part, p.number) for p in curve.points if (part := reader.read(p.trial)) is not None]
     if len(parts) < len(curve.points) or len({part.layout for part, _ in parts}) > 1:

@@ -14,7 +14,7 @@ from tamis.analysis.comparison import Comparison, compare
 from tamis.analysis.contrasts import Effect, holm
 from tamis.analysis.hypothesis import BETTER, EQUIVALENT, NOT_ASKED, UNDECIDABLE, WORSE, outcome_of
 from tamis.analysis.protocol import HOLM, OTHERS, Protocol, Question
-from tamis.analysis.test_errors import Reader
+from tamis.analysis.test_errors import CachedTestErrors
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ def judged_grounds(protocol: Protocol, results: Results) -> Mapping[int, list[Gr
     return {place: sorted(grounds) for place, grounds in found.items()}
 
 
-def answers(protocol: Protocol, results: Results, reader: Reader) -> list[Answer]:
+def answers(protocol: Protocol, results: Results, reader: CachedTestErrors) -> list[Answer]:
     """All answers, question by question; the correction counts the data sets of the protocol, whichever were found."""
     grounds = judged_grounds(protocol, results)
 

@@ -42,7 +42,7 @@ class TestErrors:
     energies: Array
 
 
-class Reader:
+class CachedTestErrors:
     """Reads each file once; equal lists of structures become one ``Layout``."""
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ from tamis.models.judging import FEW
 from tamis.report.document import number
 
 CENTI = 0.01
-Whole = Mapping[tuple[str, int], Metrics]
+WholePoolMetrics = Mapping[tuple[str, int], Metrics]
 """Model and split -> metrics of the potential trained on the whole pool."""
 
 
@@ -174,7 +174,7 @@ def weigh(points: Sequence[Point], wish: Wish) -> list[Candidate]:
     return sorted(found, key=lambda c: (c.n_atoms, c.ratio))
 
 
-def _whole(points: Sequence[Point], wish: Wish) -> Whole:
+def _whole(points: Sequence[Point], wish: Wish) -> WholePoolMetrics:
     full = [p for p in points if p.metrics[names.FRACTION_OF_STRUCTURES] == 1.0]
     whole: dict[tuple[str, int], Metrics] = {}
     for p in full:
@@ -194,7 +194,7 @@ def _whole(points: Sequence[Point], wish: Wish) -> Whole:
     return whole
 
 
-def _candidate(members: tuple[Point, ...], whole: Whole, wish: Wish) -> Candidate:
+def _candidate(members: tuple[Point, ...], whole: WholePoolMetrics, wish: Wish) -> Candidate:
     pairs = [(point.metrics, whole[point.model, point.seeds[0]]) for point in members]
     ratio = float(np.exp(np.mean([wish.loss(point) - wish.loss(full) for point, full in pairs])))
     above = 100 * (ratio - 1)

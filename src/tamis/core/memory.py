@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
 
-Block = NDArray[Any]
+RowArray = NDArray[Any]
 
 GIB = 2**30
 N_PARTS = 500
@@ -28,7 +28,7 @@ class Memory:
 
     limit: int
     remember: bool
-    blocks: dict[Path, Block] = field(default_factory=dict)
+    blocks: dict[Path, RowArray] = field(default_factory=dict)
     n_bytes: int = 0
     reserved: int = 0
     holders: int = 0
@@ -65,7 +65,7 @@ class Memory:
         self.reserved += n_bytes
         self._shrink()
 
-    def keep(self, path: Path, block: Block) -> None:
+    def keep(self, path: Path, block: RowArray) -> None:
         """Keep a block, and forget the oldest ones until all fit."""
         if not self.remember or block.nbytes > self.limit / N_PARTS:
             return

@@ -16,7 +16,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
 from tamis.data.dataset import Dataset
-from tamis.data.readers.reader import Results
+from tamis.data.readers.reader import StoredCalculator
 
 LOG = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ def _in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:
 
 def _is_known(frame: Atoms) -> bool:
     """Whether the order of keys and columns in the frame's file is known."""
-    return isinstance(frame.calc, Results)
+    return isinstance(frame.calc, StoredCalculator)
 
 
 def _results(frame: Atoms, of_atoms: bool) -> Iterator[tuple[str, Any]]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Point = tuple[float, ...]
+GridPoint = tuple[float, ...]
 """A value of each axis."""
 
 LEAST_GAIN = 0.02
@@ -100,13 +100,13 @@ class Losses:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenSetting:
     """The chosen setting, its score, how many settings were tried in how many rounds of widening, and its edges.
 
     at_edge: parameters whose chosen value is the first or the last that was tried.
     """
 
-    point: Point
+    point: GridPoint
     score: float
     tried: int
     rounds: int
@@ -123,7 +123,9 @@ class Choice:
         }
 
 
-def choose(axes: Sequence[Axis], rounds: int, judge: Callable[[Sequence[Point]], Losses]) -> Choice | None:
+def choose(
+    axes: Sequence[Axis], rounds: int, judge: Callable[[Sequence[GridPoint]], Losses]
+) -> ChosenSetting | None:
     """Choose a setting by the rule of this module; None where no setting has a finite score.
 
     Parameters
@@ -131,7 +133,7 @@ def choose(axes: Sequence[Axis], rounds: int, judge: Callable[[Sequence[Point]],
     axes : their product is the grid from which the widening starts. rounds : of widening, at most.
     judge : gives the losses of points, always by the same folds.
     """
-    points: list[Point] = list(product(*(axis.values for axis in axes)))
+    points: list[GridPoint] = list(product(*(axis.values for axis in axes)))
     wide, done = tuple(axes), 0
     losses = judge(points)
     while (best := _most_central(points, losses, axes)) is not None:
@@ -139,14 +141,14 @@ def choose(axes: Sequence[Axis], rounds: int, judge: Callable[[Sequence[Point]],
         wider = tuple(axis.widened(value) for axis, value in zip(wide, chosen, strict=True))
         if wider == wide or done == rounds:
             edges = sum(axis.is_edge(value) for axis, value in zip(wide, chosen, strict=True))
-            return Choice(chosen, float(losses.scores[best]), len(points), done, edges)
+            return ChosenSetting(chosen, float(losses.scores[best]), len(points), done, edges)
         known = set(points)
         new = [point for point in product(*(axis.values for axis in wider)) if point not in known]
         points, losses, wide, done = points + new, losses.beside(judge(new)), wider, done + 1
     return None
 
 
-def _most_central(points: Sequence[Point], losses: Losses, axes: Sequence[Axis]) -> int | None:
+def _most_central(points: Sequence[GridPoint], losses: Losses, axes: Sequence[Axis]) -> int | None:
     """The setting nearest to the middle of ``axes`` among those within a standard error of the lowest score."""
     scores = np.where(np.isnan(losses.scores), np.inf, losses.scores)
     lowest = int(np.argmin(scores))
@@ -157,7 +159,7 @@ def _most_central(points: Sequence[Point], losses: Losses, axes: Sequence[Axis])
     return min(good, key=lambda i: (_steps_from_middle(points[i], axes), scores[i]))
 
 
-def _steps_from_middle(point: Point, axes: Sequence[Axis]) -> float:
+def _steps_from_middle(point: GridPoint, axes: Sequence[Axis]) -> float:
     """Steps of the grid between a point and its middle, summed over the axes; rounded, so that equal is equal."""
     steps = 0.0
     for value, axis in zip(point, axes, strict=True):

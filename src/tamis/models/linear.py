@@ -18,7 +18,7 @@ from tamis.data.dataset import Dataset
 from tamis.data.dealing import ALWAYS_TRAINED
 from tamis.models.base import Array, Potential, Predictions
 from tamis.models.free_atoms import FreeAtoms, element_counts
-from tamis.models.grids import Losses, Point, choose
+from tamis.models.grids import GridPoint, Losses, choose
 from tamis.models.judging import Judges, judges_by_folds, judges_by_tuning, parts_of
 from tamis.models.normal_equations import (
     Rows,
@@ -143,7 +143,7 @@ class LinearModel(WeightedModel):
         store.memory.reserve(n_bytes, f"energy and stress rows of {len(dataset)} structures")
         return gather_rows(design, dataset, self.basis.elements, free)
 
-    def _losses(self, judged: Sequence[Judged], points: Sequence[Point], judges: Judges) -> Losses:
+    def _losses(self, judged: Sequence[Judged], points: Sequence[GridPoint], judges: Judges) -> Losses:
         """Squared errors of energies, forces and strain derivatives of held-out parts; infinity: no solution.
 
         By the structures' weights, as in the loss that is minimised.

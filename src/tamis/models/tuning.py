@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 from tamis.core.fields import AtLeast, Checked, OneOf, Whole
 from tamis.data.dataset import Dataset
 from tamis.models.base import Model
-from tamis.models.grids import Axis, Choice, Point
+from tamis.models.grids import Axis, ChosenSetting, GridPoint
 from tamis.models.judging import Judges
 from tamis.models.normal_equations import Weights
 
@@ -69,7 +69,7 @@ class TunedModel(Checked, Model):
         """The parameters of the grid, each with the values to try."""
 
     @property
-    def grid(self) -> tuple[Point, ...]:
+    def grid(self) -> tuple[GridPoint, ...]:
         """Every point that a fit tries before the grid widens, for any subset; the last axis varies fastest."""
         return tuple(product(*(axis.values for axis in self.axes)))
 
@@ -83,7 +83,7 @@ class TunedModel(Checked, Model):
         return kept.free_energies if self.free_atoms == FIX else {}
 
     def tuning_report(
-        self, choice: Choice | None, judges: Judges, kept: Dataset, tuning: Dataset
+        self, choice: ChosenSetting | None, judges: Judges, kept: Dataset, tuning: Dataset
     ) -> Mapping[str, float]:
         """How the setting was chosen, for a potential's diagnostics; ``choice`` is None where nothing could choose."""
         how = {"settings_tried": 1.0} if choice is None else choice.report

@@ -106,7 +106,7 @@ class SelectionFacts:
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """One point of a learning curve.
 
     n_structures, n_atoms: how much was kept. metrics: name -> value. ids: of the kept structures in the order of the
@@ -142,7 +142,7 @@ class TrialRecord:
     budget: BudgetFacts = field(default_factory=BudgetFacts)
     own: bool | None = None
     selection: SelectionFacts = field(default_factory=SelectionFacts)
-    curve: list[Point] = field(default_factory=list)
+    curve: list[CurvePoint] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)

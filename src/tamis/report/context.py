@@ -13,7 +13,7 @@ from tamis.analysis.coverage import KeptSets
 from tamis.analysis.endpoint import ENERGIES
 from tamis.analysis.judgement import Answer, answers
 from tamis.analysis.protocol import Protocol
-from tamis.analysis.test_errors import Reader
+from tamis.analysis.test_errors import CachedTestErrors
 from tamis.report.links import Links
 
 LONGEST_NAME = 80
@@ -50,7 +50,7 @@ class Context:
 
 def context_of(results: Results, links: Links, protocol: Protocol | None, kept_sets: KeptSets) -> Context:
     """Make all comparisons, and answer the questions of the protocol."""
-    reader = Reader()
+    reader = CachedTestErrors()
     forces, energies, others = {}, {}, {}
     for ground in results.grounds:
         for pruner in results.pruners(ground, protocol.pruner if protocol else ""):

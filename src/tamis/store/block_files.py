@@ -15,7 +15,7 @@ import numpy as np
 
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
-from tamis.core.memory import Block
+from tamis.core.memory import RowArray
 
 CHECKSUM_BYTES = 4
 SHORTEST_HEADER = 10
@@ -34,7 +34,7 @@ class Buffer:
         return memoryview(self._memory)[:size]
 
 
-def write_block(path: Path, block: Block) -> None:
+def write_block(path: Path, block: RowArray) -> None:
     """Write an array, whole or not at all; TamisError if that fails."""
     payload = io.BytesIO()
     np.save(payload, np.ascontiguousarray(block), allow_pickle=False)
@@ -42,7 +42,7 @@ def write_block(path: Path, block: Block) -> None:
     write_atomically(path, data + zlib.crc32(data).to_bytes(CHECKSUM_BYTES, "little"))
 
 
-def read_block(path: Path, buffer: Buffer | None = None) -> Block | None:
+def read_block(path: Path, buffer: Buffer | None = None) -> RowArray | None:
     """The array of a store file (read-only); None if there is no file or it is damaged.
 
     Files are not memory-mapped: a map holds one of about a thousand file descriptors, and the checksum reads every byte

@@ -11,7 +11,7 @@ from ase import Atoms
 from tamis.bases.base import Array, Basis, DesignRows, LinearBasis
 from tamis.bases.gradients import GradientBasis
 from tamis.core.errors import TamisError
-from tamis.core.memory import Block
+from tamis.core.memory import RowArray
 from tamis.store.block_files import write_block
 
 VALUES, GRADIENTS, DESIGN = "values", "gradients", "design"
@@ -49,7 +49,7 @@ def design_rows(block: Array, n_atoms: int) -> DesignRows:
     )
 
 
-def _compute(basis: Basis, atoms: Atoms, kind: str) -> Block:
+def _compute(basis: Basis, atoms: Atoms, kind: str) -> RowArray:
     if kind == VALUES:
         return np.asarray(basis.values(atoms), dtype=np.float64)
     if kind == GRADIENTS:

@@ -18,7 +18,7 @@ from tamis.bases.gradients import GradientBasis
 from tamis.core.errors import TamisError
 from tamis.core.fields import Between, Checked
 from tamis.core.files import write_atomically
-from tamis.core.memory import GIB, Block, Memory
+from tamis.core.memory import GIB, Memory, RowArray
 from tamis.data.dataset import structure_key
 from tamis.store.block_files import Buffer, read_block
 from tamis.store.blocks import DESIGN, GRADIENTS, VALUES, design_rows, keeps_values
@@ -107,7 +107,7 @@ class Store(Checked):
             if isinstance(basis, GradientBasis):
                 self._fill(basis, batch, GRADIENTS)
 
-    def read(self, path: Path, buffer: Buffer | None = None) -> Block | None:
+    def read(self, path: Path, buffer: Buffer | None = None) -> RowArray | None:
         """``read_block``, or the block that is remembered."""
         block = self.memory.blocks.get(path)
         if block is None:
@@ -125,7 +125,7 @@ class Store(Checked):
     def _has(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> bool:
         return all(path.exists() for path in self._paths(basis, structures, kind))
 
-    def _blocks(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Block]:
+    def _blocks(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[RowArray]:
         """All blocks at once, if the memory allows; reserved while the caller is ``memory.holding()``."""
         paths = self._paths(basis, structures, kind)
         title = f"{kind} of {type(basis).__name__} for {len(paths)} structures"
@@ -137,7 +137,7 @@ class Store(Checked):
                 blocks[i] = self._read_counted(paths[i], title)
         return [_whole(block, path) for block, path in zip(blocks, paths, strict=True)]
 
-    def _stream(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> Iterator[Block]:
+    def _stream(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> Iterator[RowArray]:
         """One block after the other, each valid until the next."""
         paths, buffer = self._paths(basis, structures, kind), Buffer()
         for i, (atoms, path) in enumerate(zip(structures, paths, strict=True)):
@@ -149,7 +149,7 @@ class Store(Checked):
                 block = _whole(self.read(path, buffer), path)
             yield block
 
-    def _read_counted(self, path: Path, title: str) -> Block | None:
+    def _read_counted(self, path: Path, title: str) -> RowArray | None:
         block = self.read(path)
         if block is not None:
             self.memory.reserve(block.nbytes, title)
@@ -197,7 +197,7 @@ class LazyValues:
             yield np.array(block[:n_atoms])  # a copy keeps neither the buffer nor the rest of design rows
 
 
-def _whole(block: Block | None, path: Path) -> Block:
+def _whole(block: RowArray | None, path: Path) -> RowArray:
     """The block of a file that has just been written."""
     if block is None:
         raise TamisError(f"{path} is damaged although it was written just now; look at the disk")

@@ -33,7 +33,7 @@ KEY = re.compile(r"\w+(\.\w+)*")
 """What a plain override sets: no package, no list index, nothing added or deleted."""
 WHOLE = re.compile(r"0|-?[1-9]\d*")
 """What Hydra reads as a whole number, at least."""
-ANYTHING = re.compile(r"\$\{(?!tamis\.(?:times|by|of_data):)[^:{}]*(?::|\$\{)")
+UNPREDICTABLE = re.compile(r"\$\{(?!tamis\.(?:times|by|of_data):)[^:{}]*(?::|\$\{)")
 """An interpolation that may name any node: by a resolver that need not be a function of its arguments, or a name that
 is itself worked out."""
 SPECIAL = re.compile(r"\$\{|\?\?\?|_target_")
@@ -42,12 +42,12 @@ OVERRIDE = re.compile(r"^\s*-\s*override\s+/?(\w+)", re.MULTILINE)
 """In a choice's defaults list: it chooses in another group."""
 
 
-class UnsuitedError(Exception):
+class CannotAssembleError(Exception):
     """The parts of a configuration do not say what the whole is."""
 
 
 @dataclass(frozen=True)
-class Part:
+class Fragment:
     """What some choices make of the configuration without them.
 
     nodes: top-level nodes, not worked out; choices: group -> name of its choice; touched: the nodes that these choices
@@ -68,7 +68,7 @@ class Composer:
     def __init__(self, fixed: Sequence[str]) -> None:
         self.fixed = fixed
         self._parser = OverridesParser.create()
-        self._parts: dict[Pairs, Part] = {}
+        self._parts: dict[Pairs, Fragment] = {}
         self._values: dict[tuple[str, str], Any] = {}
         self._nodes: dict[str, Any] = {}
 
@@ -81,7 +81,7 @@ class Composer:
         """
         try:
             return effective(self._from_parts(overrides))
-        except (UnsuitedError, HydraException, OmegaConfBaseException, TamisError):
+        except (CannotAssembleError, HydraException, OmegaConfBaseException, TamisError):
             # what is wrong may come of taking it apart: a typed value may be none of the usual model's, say
             return composed_whole([*self.fixed, *_lines(overrides)])
 
@@ -100,15 +100,15 @@ class Composer:
         } | self._worked_out(nodes)
 
     @cached_property
-    def _base(self) -> Part:
+    def _base(self) -> Fragment:
         return _part(self.fixed, None, ())
 
-    def _part(self, chosen: Pairs) -> Part:
+    def _part(self, chosen: Pairs) -> Fragment:
         if chosen not in self._parts:
             self._parts[chosen] = _part([*self.fixed, *_lines(chosen)], self._base, chosen)
         return self._parts[chosen]
 
-    def _disjoint(self, chosen: Pairs) -> list[Part]:
+    def _disjoint(self, chosen: Pairs) -> list[Fragment]:
         """Parts that touch different nodes and hold every choice."""
         groups: list[Pairs] = [(one,) for one in chosen]
         while True:
@@ -124,11 +124,11 @@ class Composer:
 
     def _is_choice(self, key: str, text: str) -> bool:
         if not KEY.fullmatch(key):
-            raise UnsuitedError(key)
+            raise CannotAssembleError(key)
         if not (config_folder() / key).is_dir():
             return False
         if not isinstance(self._value(key, text), str):
-            raise UnsuitedError(key)
+            raise CannotAssembleError(key)
         return True
 
     def _value(self, key: str, text: str) -> Any:
@@ -137,7 +137,7 @@ class Composer:
         if (key, text) not in self._values:
             (override,) = self._parser.parse_overrides([f"{key}={text}"])
             if override.is_sweep_override():
-                raise UnsuitedError(key)
+                raise CannotAssembleError(key)
             self._values[key, text] = override.value()
         return self._values[key, text]
 
@@ -146,12 +146,12 @@ class Composer:
         first, *names = key.split(".")
         value = self._value(key, text)
         if isinstance(value, dict) or not names:  # merged, and the few values outside of nodes
-            raise UnsuitedError(key)
+            raise CannotAssembleError(key)
         nodes[first] = place = copy.deepcopy(nodes.get(first))
         for name in names[:-1]:
             place = place.get(name) if isinstance(place, dict) else None
         if not isinstance(place, dict) or names[-1] not in place or isinstance(place[names[-1]], dict):
-            raise UnsuitedError(key)
+            raise CannotAssembleError(key)
         place[names[-1]] = value
 
     def _worked_out(self, nodes: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,16 +184,16 @@ def _choices(config: DictConfig) -> dict[str, str]:
     return {group: chosen[group] for group in GROUPS if chosen.get(group) is not None}
 
 
-def _part(overrides: Sequence[str], base: Part | None, chosen: Pairs) -> Part:
+def _part(overrides: Sequence[str], base: Fragment | None, chosen: Pairs) -> Fragment:
     config = compose("config", list(overrides), return_hydra_config=True)
     plain = OmegaConf.to_container(config, resolve=False)
     nodes = {str(name): node for name, node in dict(plain).items() if name not in NO_TRIAL}  # type: ignore[arg-type]
     before = base.nodes if base else {}
     if base and nodes.keys() != before.keys():
-        raise UnsuitedError(", ".join(nodes.keys() ^ before.keys()))
+        raise CannotAssembleError(", ".join(nodes.keys() ^ before.keys()))
     differing = {name for name in nodes if base and json.dumps(nodes[name]) != json.dumps(before[name])}
     touched = differing.union(*({group, *_chooses_in(group, name)} for group, name in chosen))
-    return Part(nodes, _choices(config), frozenset(touched))
+    return Fragment(nodes, _choices(config), frozenset(touched))
 
 
 def _chooses_in(group: str, name: str) -> set[str]:
@@ -201,7 +201,7 @@ def _chooses_in(group: str, name: str) -> set[str]:
     folder = config_folder() / group
     path = folder / f"{name}.yaml"
     if not path.exists():  # it comes from a folder of the user's
-        raise UnsuitedError(f"{group}={name}")
+        raise CannotAssembleError(f"{group}={name}")
     if "defaults:" not in path.read_text():
         return set()
     return {other for file in folder.glob("*.yaml") for other in OVERRIDE.findall(file.read_text())}
@@ -210,7 +210,7 @@ def _chooses_in(group: str, name: str) -> set[str]:
 def _named(node: Any, nodes: Mapping[str, Any]) -> frozenset[str]:
     """The nodes that interpolations in ``node`` name, and perhaps more."""
     texts = [text for text in _texts(node) if "${" in text]
-    if any(ANYTHING.search(text) for text in texts):
+    if any(UNPREDICTABLE.search(text) for text in texts):
         return frozenset(nodes)
     return frozenset(word for text in texts for word in re.findall(r"\w+", text)) & nodes.keys()
 

@@ -36,7 +36,7 @@ LIKE = {
 
 
 @dataclass(frozen=True)
-class Measured:
+class TimedTrial:
     """A trial that was run: its configuration, the seconds of its stages, and the bytes in its folder."""
 
     config: Mapping[str, Any]
@@ -57,7 +57,7 @@ class Estimate:
     unknown: Mapping[str, int] = field(default_factory=dict)
 
 
-def measurements(folders: Iterable[Path]) -> list[Measured]:
+def measurements(folders: Iterable[Path]) -> list[TimedTrial]:
     """Every complete trial below ``folders``."""
     found = []
     for folder in folders:
@@ -65,7 +65,7 @@ def measurements(folders: Iterable[Path]) -> list[Measured]:
             record = read_record(path.parent)
             if record.status == COMPLETE:
                 size = sum(file.stat().st_size for file in path.parent.rglob("*") if file.is_file())
-                found.append(Measured(record.config, _seconds(record), size))
+                found.append(TimedTrial(record.config, _seconds(record), size))
     return found
 
 
@@ -73,7 +73,7 @@ def _seconds(record: TrialRecord) -> dict[str, float]:
     return {stage: value for stage, value in record.seconds.items() if stage in LIKE}
 
 
-def to_measure(jobs: Sequence[Job], measured: Sequence[Measured]) -> list[Job]:
+def to_measure(jobs: Sequence[Job], measured: Sequence[TimedTrial]) -> list[Job]:
     """A few jobs that have every stage of which no time is known."""
     known = {
         key for one in measured for stage in one.seconds for key in _keys(stage, _about(one.config))[-1:]
@@ -87,7 +87,7 @@ def to_measure(jobs: Sequence[Job], measured: Sequence[Measured]) -> list[Job]:
     return found
 
 
-def estimate(jobs: Sequence[Job], measured: Sequence[Measured]) -> Estimate:
+def estimate(jobs: Sequence[Job], measured: Sequence[TimedTrial]) -> Estimate:
     """Each stage takes the mean of those most alike: sums are of means, and the first of a kind is slow in each sweep.
 
     Points of a curve count alike: the time by point is that of a curve with these fractions, else of any.

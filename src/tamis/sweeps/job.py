@@ -33,7 +33,7 @@ class Job:
     other_names: tuple[str, ...] = ()
 
 
-def told(overrides: Sequence[str]) -> list[str]:
+def affecting_result(overrides: Sequence[str]) -> list[str]:
     """The overrides that may change a result; none of them can hold a password."""
     return [one for one in overrides if not one.lstrip("+~").startswith(ELSEWHERE)]
 
@@ -47,7 +47,9 @@ def name_of(config: Mapping[str, Any], overrides: Sequence[str]) -> str:
     """Name of a trial's folder: what a person looks for, and a hash of what was typed for it."""
     choices = config["choices"]
     words = [choices["model"], choices["pruner"], choices["descriptor"], f"s{config['seed']['split']}"]
-    return "-".join([*(word for word in words if word != "none"), digest_of(sorted(told(overrides)))])
+    return "-".join(
+        [*(word for word in words if word != "none"), digest_of(sorted(affecting_result(overrides)))]
+    )
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,4 +82,4 @@ def sweep_name(experiment: str | None, typed: Sequence[str]) -> str:
 
     It is ``${tamis.sweep_name:...}`` in a configuration.
     """
-    return f"{experiment or 'sweep'}-{digest_of(told(list(typed)))}"
+    return f"{experiment or 'sweep'}-{digest_of(affecting_result(list(typed)))}"

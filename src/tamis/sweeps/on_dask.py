@@ -25,7 +25,7 @@ from hydra.utils import instantiate
 from tamis.core.errors import TamisError
 from tamis.core.resolvers import register_resolvers
 from tamis.core.threads import ASKED, asked, environment
-from tamis.sweeps.workers import Watch, Workers
+from tamis.sweeps.workers import ShouldStop, Workers
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ CLOSE_S = 1.0
 """Seconds that a local worker has to end by itself."""
 ANSWER_S = 300.0
 """Seconds that a worker waits for an answer of the command."""
-LONELY_S = 180.0
+NO_WORKER_WARNING_S = 180.0
 """Seconds without any worker after which it is told."""
 
 
@@ -68,7 +68,7 @@ class OnDask(Workers):
         return self._executor.submit(fn, *args, **kwargs)
 
     @contextmanager
-    def listening(self, listen: Watch) -> Iterator[Watch]:
+    def listening(self, listen: ShouldStop) -> Iterator[ShouldStop]:
         """A function that asks through a queue of the scheduler, which a thread of this process reads."""
         with closing(Queue(f"questions-{uuid.uuid4().hex}", client=self._client)) as questions:
 
@@ -164,16 +164,16 @@ def dask_workers(
             place.adapt(**adapt)
         if dashboard:
             log.warning("Dask's dashboard (needs bokeh): %s", client.dashboard_link)
-        timer = Timer(LONELY_S, _tell_of_no_worker, (client,))
+        timer = Timer(NO_WORKER_WARNING_S, _tell_of_no_worker, (client,))
         timer.daemon = True
         timer.start()
         stack.callback(timer.cancel)
-        stack.enter_context(_told_if_gone())
+        stack.enter_context(_lost_workers_explained())
         yield OnDask(client, adapt["maximum"] if adapt else None)
 
 
 @contextmanager
-def _told_if_gone() -> Iterator[None]:
+def _lost_workers_explained() -> Iterator[None]:
     try:
         yield
     except CancelledError as error:
@@ -195,12 +195,12 @@ def _started(config: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator
         more = {key: str(Path(config[key]).absolute()) for key in ("shared_temp_directory", "log_directory")}
         Path(more["shared_temp_directory"]).mkdir(parents=True, exist_ok=True)
         more["job_script_prologue"] = [*_first_lines(settings), *first]
-    with _told():
+    with _startup_errors_explained():
         cluster: SpecCluster = instantiate({**config, **more}, _convert_="all")
     try:
         if more:  # one job now, so that what the queue refuses is told; the rest as trials wait
-            with _told():
-                cluster.sync(_hand_in, cluster)
+            with _startup_errors_explained():
+                cluster.sync(_submit_first_job, cluster)
         yield cluster
     finally:
         if not more:  # at once, not when their trials have ended
@@ -209,7 +209,7 @@ def _started(config: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _startup_errors_explained() -> Iterator[None]:
     try:
         yield
     except (InstantiationException, RuntimeError, OSError, ValueError) as error:
@@ -219,7 +219,7 @@ def _told() -> Iterator[None]:
         ) from error
 
 
-async def _hand_in(cluster: SpecCluster) -> None:
+async def _submit_first_job(cluster: SpecCluster) -> None:
     cluster.worker_spec.update(cluster.new_worker_spec())
     try:
         await cluster

@@ -21,7 +21,7 @@ from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.records.versions import versions
 from tamis.report.curves import leave_curve
 from tamis.sweeps.job import Job
-from tamis.sweeps.workers import Watch, WorkerDiedError
+from tamis.sweeps.workers import ShouldStop, WorkerDiedError
 from tamis.trial import run_resolved
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ ALLOWED_DEATHS = 3
 """Restarts of a trial, or of rows that trials share, after a death; the next death fails the trial."""
 
 
-def run_job(job: Job, folder: Path, watch: Watch | None = None) -> str:
+def run_job(job: Job, folder: Path, watch: ShouldStop | None = None) -> str:
     """Run a job, unless its record says that it has ended; returns the status.
 
     Parameters
@@ -162,7 +162,7 @@ def _begun(name: str, folder: Path) -> list[Path]:
     return list((folder / RUNNING_FOLDER).glob(f"{glob.escape(name)}.*"))
 
 
-def _telling(job: Job, watch: Watch | None) -> Callable[[TrialRecord], None]:
+def _telling(job: Job, watch: ShouldStop | None) -> Callable[[TrialRecord], None]:
     """Tells ``watch`` the objective, and ends the trial if it says so."""
     name, steps = job.config["objective"], count()
 

@@ -12,7 +12,7 @@ from hydra.plugins.launcher import Launcher
 
 from tamis.core.errors import TamisError
 
-Watch = Callable[[float, int], bool]
+ShouldStop = Callable[[float, int], bool]
 """Gets a value and a step of a running trial; True ends the trial."""
 
 
@@ -34,7 +34,7 @@ class Workers(Executor):
         """How many trials to have under way at a time, so that no worker is idle."""
 
     @abstractmethod
-    def listening(self, listen: Watch) -> AbstractContextManager[Watch]:
+    def listening(self, listen: ShouldStop) -> AbstractContextManager[ShouldStop]:
         """A function for a worker, which calls ``listen`` in this process and returns its answer."""
 
 
@@ -53,7 +53,7 @@ class InThisProcess(Workers):
         return future
 
     @contextmanager
-    def listening(self, listen: Watch) -> Iterator[Watch]:
+    def listening(self, listen: ShouldStop) -> Iterator[ShouldStop]:
         """The function itself."""
         yield listen
 

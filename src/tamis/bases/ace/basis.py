@@ -18,7 +18,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
-from tamis.bases.ace.functions import Block, Function, blocks_of, shortest_functions
+from tamis.bases.ace.functions import Function, Species, combinations_of, shortest_functions
 from tamis.bases.ace.kernel import Expansion, expand
 from tamis.bases.ace.pyace import (
     AceCalculator,
@@ -46,7 +46,7 @@ class AceBasis(LinearBasis):
     elements: chemical symbols.
     r_cut: cutoff of all pairs, Å.
     n_functions_per_element: largest number of functions, the shortest products first; several elements share them
-        evenly over their blocks (Si, Si-Mo, ...). The next two lists limit them as well.
+        evenly over their combinations of elements (Si, Si-Mo, ...). The next two lists limit them as well.
     nradmax_by_orders: radial functions in products of 1, 2, 3 ... factors.
     lmax_by_orders: largest angular momentum in products of 1, 2, 3 ... factors; the first must be 0.
     radial_basis: SBessel, ChebExpCos or ChebPow.
@@ -117,23 +117,23 @@ class AceBasis(LinearBasis):
         species = species_of(atoms, self.elements)
         return expand(self._expansion, species, first, others, distances, vectors, derivatives)
 
-    def functions(self) -> dict[Block, list[Function]]:
-        """The functions of every block: of one element, of two, ...
+    def functions(self) -> dict[Species, list[Function]]:
+        """The functions of every combination of elements: of one element, of two, ...
 
         Raises
         ------
-        TamisError : there are fewer functions than blocks. ValueError : python-ace lacks functions of such a shape.
+        TamisError : there are fewer functions than combinations. ValueError : python-ace lacks functions of this shape.
         """
-        blocks = blocks_of(self.elements)
-        n = self.n_functions_per_element * len(self.elements) // len(blocks)
+        combinations = combinations_of(self.elements)
+        n = self.n_functions_per_element * len(self.elements) // len(combinations)
         if n == 0:
             raise TamisError(
                 f"n_functions_per_element is {self.n_functions_per_element}, and each of {len(self.elements)} elements "
-                f"has {len(blocks) // len(self.elements)} blocks of functions (with no other element, with one, ...); "
-                "raise it to at least that number"
+                f"has {len(combinations) // len(self.elements)} blocks of functions (with no other element, with "
+                "one, ...); raise it to at least that number"
             )
         bounds = self.nradmax_by_orders, self.lmax_by_orders
-        return {block: shortest_functions(block, n, *bounds) for block in blocks}
+        return {species: shortest_functions(species, n, *bounds) for species in combinations}
 
     def pyace_basis(self) -> Any:
         """A new ``pyace.ACEBBasisSet`` of this basis, all coefficients zero.

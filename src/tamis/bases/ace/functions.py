@@ -1,8 +1,8 @@
 """The functions of an ACE basis of several elements: python-ace's choice, found faster.
 
 python-ace (``create_multispecies_basis_config``) makes every function that the bounds allow, checks them in a time that
-grows with the square of their number, and keeps the shortest of each block: 1,200 of 64,000 for three elements. Here
-functions are made from the shortest on, until a block has enough.
+grows with the square of their number, and keeps the shortest of each combination of elements: 1,200 of 64,000 for
+three elements. Here functions are made from the shortest on, until a combination has enough.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from tamis.core.trust import plain_data
 
-Whole = tuple[int, ...]
-Block = tuple[str, ...]
+Numbers = tuple[int, ...]
+Species = tuple[str, ...]
 """The element of the central atom, and the others of a function, sorted."""
 
 
@@ -28,9 +28,9 @@ class Function(NamedTuple):
     """
 
     elements: tuple[str, ...]
-    ns: Whole
-    ls: Whole
-    between: Whole
+    ns: Numbers
+    ls: Numbers
+    between: Numbers
 
     @property
     def length(self) -> int:
@@ -41,8 +41,8 @@ class Function(NamedTuple):
 class Radial(NamedTuple):
     """Elements of the neighbours and radial numbers of the factors of some functions, and their largest l."""
 
-    neighbours: Block
-    ns: Whole
+    neighbours: Species
+    ns: Numbers
     l_max: int
 
     @property
@@ -51,13 +51,13 @@ class Radial(NamedTuple):
         return len(self.ns) + sum(self.ns)
 
 
-def blocks_of(elements: Sequence[str]) -> list[Block]:
+def combinations_of(elements: Sequence[str]) -> list[Species]:
     """Every element with every set of the others, in python-ace's order."""
     sizes = range(len(elements))
     return [
-        block
+        species
         for size in sizes
-        for block in sorted(
+        for species in sorted(
             (center, *others)
             for center in elements
             for others in combinations(sorted(set(elements) - {center}), size)
@@ -65,8 +65,8 @@ def blocks_of(elements: Sequence[str]) -> list[Block]:
     ]
 
 
-def shortest_functions(block: Block, n: int, n_max: Whole, l_max: Whole) -> list[Function]:
-    """The ``n`` shortest functions of a block; among equally long ones those that python-ace makes first.
+def shortest_functions(species: Species, n: int, n_max: Numbers, l_max: Numbers) -> list[Function]:
+    """The ``n`` shortest functions of these elements; among equally long ones those that python-ace makes first.
 
     Parameters
     ----------
@@ -80,8 +80,8 @@ def shortest_functions(block: Block, n: int, n_max: Whole, l_max: Whole) -> list
     ------
     ValueError : python-ace does not know the independent ones of such products.
     """
-    names = sorted(block)
-    places = (names.index(block[0]), *(i for i, name in enumerate(names) if name != block[0]))
+    names = sorted(species)
+    places = (names.index(species[0]), *(i for i, name in enumerate(names) if name != species[0]))
     return [
         function._replace(elements=tuple(names[int(place)] for place in function.elements))
         for function in _shortest(tuple(f"{place:03d}" for place in places), n, n_max, l_max)
@@ -89,9 +89,9 @@ def shortest_functions(block: Block, n: int, n_max: Whole, l_max: Whole) -> list
 
 
 @lru_cache(maxsize=64)
-def _shortest(block: Block, n: int, n_max: Whole, l_max: Whole) -> tuple[Function, ...]:
-    """``shortest_functions``, made once for all blocks that differ only in the names of their elements."""
-    radials = list(_radials(block, n_max, l_max))
+def _shortest(species: Species, n: int, n_max: Numbers, l_max: Numbers) -> tuple[Function, ...]:
+    """``shortest_functions``, made once for all combinations that differ only in the names."""
+    radials = list(_radials(species, n_max, l_max))
     # for all radial parts, so that all products that python-ace does not know are refused
     angular = [_angular_parts(radial) for radial in radials]
     found: list[tuple[int, int, Function]] = []  # length, turn, function
@@ -103,29 +103,29 @@ def _shortest(block: Block, n: int, n_max: Whole, l_max: Whole) -> tuple[Functio
             neighbours, ns, limit = radials[turn]
             for ls, between in angular[turn]:
                 if max(ls) <= limit:
-                    function = Function((block[0], *neighbours), ns, ls, between)
+                    function = Function((species[0], *neighbours), ns, ls, between)
                     found.append((function.length, turn, function))
     found.sort(key=lambda item: item[:2])
     chosen = [function for _, _, function in found[:n]]
     return tuple(sorted(chosen, key=lambda f: (len(f.ns), f.ns, f.ls, f.between, f.elements)))
 
 
-def _radials(block: Block, n_max: Whole, l_max: Whole) -> Iterator[Radial]:
-    """Radial parts that have every element of the block, in the order in which python-ace makes them."""
+def _radials(species: Species, n_max: Numbers, l_max: Numbers) -> Iterator[Radial]:
+    """Radial parts that have every element of the combination, in the order in which python-ace makes them."""
     for rank, (most, limit) in enumerate(zip(n_max, l_max, strict=True), start=1):
-        for neighbours in combinations_with_replacement(sorted(block), rank):
-            if {block[0], *neighbours} == set(block):
+        for neighbours in combinations_with_replacement(sorted(species), rank):
+            if {species[0], *neighbours} == set(species):
                 yield from (Radial(neighbours, ns, limit) for ns in _radial_numbers(neighbours, most))
 
 
-def _radial_numbers(neighbours: Sequence[str], most: int) -> Iterator[Whole]:
+def _radial_numbers(neighbours: Sequence[str], most: int) -> Iterator[Numbers]:
     """Radial numbers of the factors, up to ``most``, in rising order for equal neighbours."""
     runs = [len(list(equal)) for _, equal in groupby(neighbours)]
     for parts in product(*(combinations_with_replacement(range(1, most + 1), run) for run in runs)):
         yield tuple(chain.from_iterable(parts))
 
 
-def _angular_parts(radial: Radial) -> Sequence[tuple[Whole, Whole]]:
+def _angular_parts(radial: Radial) -> Sequence[tuple[Numbers, Numbers]]:
     """Angular momenta, and those between, of the independent functions of a radial part."""
     factors = list(zip(radial.neighbours, radial.ns, strict=True))
     kinds = {factor: kind for kind, factor in enumerate(dict.fromkeys(factors))}
@@ -136,7 +136,7 @@ def _angular_parts(radial: Radial) -> Sequence[tuple[Whole, Whole]]:
 
 
 @lru_cache(maxsize=1)
-def independent_functions() -> Mapping[Whole, Sequence[tuple[Whole, Whole]]]:
+def independent_functions() -> Mapping[Numbers, Sequence[tuple[Numbers, Numbers]]]:
     """(l of each factor, L between) of the independent functions, by the pattern of equal factors.
 
     The table comes with python-ace; the pattern (0, 0, 1) stands for two equal projections and another.

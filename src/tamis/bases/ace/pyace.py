@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from numpy.typing import NDArray
 
-from tamis.bases.ace.functions import Block, Function
+from tamis.bases.ace.functions import Function, Species
 from tamis.bases.ace.kernel import Expansion
 from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
@@ -100,7 +100,7 @@ def read_offsets(basis: Any) -> dict[str, float]:
 
 
 def make_configuration(
-    functions: Mapping[Block, Sequence[Function]], bond: Mapping[str, Any], spacing: float
+    functions: Mapping[Species, Sequence[Function]], bond: Mapping[str, Any], spacing: float
 ) -> Any:
     """A ``pyace.BBasisConfiguration`` with one density, a linear embedding, and all coefficients zero.
 

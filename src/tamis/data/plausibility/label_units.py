@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from tamis.core.errors import TamisError
 from tamis.core.units import A_PER_BOHR, EV_PER_HARTREE
 from tamis.data.dataset import Dataset
-from tamis.data.plausibility.comparison import Comparison
 from tamis.data.plausibility.distances import spread_out, usual_bond
+from tamis.data.plausibility.rough_fit import RoughFit
 from tamis.data.plausibility.scales import Scale
 from tamis.data.plausibility.unit_tables import (
     ENERGIES,
@@ -99,20 +99,20 @@ def _doubts(dataset: Dataset) -> list[str]:
         return []
     if float(np.quantile(bonds, 0.1)) > LONG_BOND:
         return length_doubts(dataset, float(np.median(bonds)))
-    comparison = Comparison.of(dataset, float(np.median(bonds)))
-    found = [] if comparison is None else label_doubts(comparison)
+    rough_fit = RoughFit.of(dataset, float(np.median(bonds)))
+    found = [] if rough_fit is None else label_doubts(rough_fit)
     return found or absolute_doubts(dataset, float(np.median(bonds)))
 
 
 def length_doubts(dataset: Dataset, bond: float) -> list[str]:
     """Sentences on distances that are too long for Å, and on the units of labels if lengths are in bohr."""
-    comparison = Comparison.of(in_angstrom(dataset), bond * A_PER_BOHR)
-    energy = None if comparison is None else comparison.energy_scale()
+    rough_fit = RoughFit.of(in_angstrom(dataset), bond * A_PER_BOHR)
+    energy = None if rough_fit is None else rough_fit.energy_scale()
     others, forces = [], ""
-    if comparison is not None and agrees(energy):
+    if rough_fit is not None and agrees(energy):
         forces = " dataset.units.forces=ev/angstrom dataset.units.stress=ev/angstrom3"
-    elif comparison is not None and not agrees(energy, A_PER_BOHR):  # neither per Å nor per bohr
-        others = [f"if lengths are in bohr: {doubt}" for doubt in label_doubts(comparison)]
+    elif rough_fit is not None and not agrees(energy, A_PER_BOHR):  # neither per Å nor per bohr
+        others = [f"if lengths are in bohr: {doubt}" for doubt in label_doubts(rough_fit)]
     elif median_force(dataset) < SMALLEST_FORCE:
         forces = ", and dataset.units.energy=hartree if all labels are in atomic units"
     return [
@@ -132,48 +132,48 @@ def in_angstrom(dataset: Dataset) -> Dataset:
     return replace(dataset, structures=structures)
 
 
-def label_doubts(comparison: Comparison) -> list[str]:
+def label_doubts(rough_fit: RoughFit) -> list[str]:
     """Sentences on energies, forces and stresses that contradict each other."""
-    energy = comparison.energy_scale()
+    energy = rough_fit.energy_scale()
     if energy is None or not is_off(energy):
-        if energy is not None and fit_times_atoms(comparison, MUCH_BETTER * energy.errors[0]):
+        if energy is not None and fit_times_atoms(rough_fit, MUCH_BETTER * energy.errors[0]):
             return [f"energies do not fit the forces; they would as {PER_ATOM.text}"]
-        return stress_doubts(comparison, reference_of_stresses(comparison, energy), 1.0)
-    explanations = explain(comparison, energy.factor)
+        return stress_doubts(rough_fit, reference_of_stresses(rough_fit, energy), 1.0)
+    explanations = explain(rough_fit, energy.factor)
     if not explanations and energy.gain < CLEAR_WITHOUT_UNIT:
         return []
-    doubt = sentence("energies", energy.factor, "the forces suggest", comparison, explanations)
+    doubt = sentence("energies", energy.factor, "the forces suggest", rough_fit, explanations)
     forces = explanations[0].forces if explanations else 1.0
-    return [doubt, *stress_doubts(comparison, "", forces)]
+    return [doubt, *stress_doubts(rough_fit, "", forces)]
 
 
 def sentence(
-    labels: str, factor: float, others: str, comparison: Comparison, explanations: Sequence[Reading]
+    labels: str, factor: float, others: str, rough_fit: RoughFit, explanations: Sequence[Reading]
 ) -> str:
     """The factor that was found, and its possible meanings."""
     meant = "; or ".join(one.text for one in explanations[:SHOWN])
     return (
         f"{labels} are {factor:.3g} times as large as {others}, by a rough potential for "
-        f"{len(comparison.dataset)} structures; "
+        f"{len(rough_fit.dataset)} structures; "
         + (f"this fits {meant}" if meant else "no known unit fits: do they belong together?")
     )
 
 
-def explain(comparison: Comparison, factor: float) -> list[Reading]:
+def explain(rough_fit: RoughFit, factor: float) -> list[Reading]:
     """Explanations, the likeliest first; stresses that fit one of them rule out the others."""
     found = matching(factor, energies_beside_forces())
-    if fit_times_atoms(comparison):
+    if fit_times_atoms(rough_fit):
         found.append(PER_ATOM)
-    stress = comparison.stress_scale("forces")
+    stress = rough_fit.stress_scale("forces")
     if stress is not None:
         found = [one for one in found if agrees(stress, one.forces)] or found
-    return likeliest_first(found, comparison.dataset)
+    return likeliest_first(found, rough_fit.dataset)
 
 
-def fit_times_atoms(comparison: Comparison, largest_error: float = DESCRIBED) -> bool:
+def fit_times_atoms(rough_fit: RoughFit, largest_error: float = DESCRIBED) -> bool:
     """Whether energies, multiplied by the number of atoms, fit the forces."""
-    n_atoms = comparison.dataset.n_atoms.astype(float)
-    scale = comparison.energy_scale(n_atoms) if n_atoms.max() > 1.0 else None
+    n_atoms = rough_fit.dataset.n_atoms.astype(float)
+    scale = rough_fit.energy_scale(n_atoms) if n_atoms.max() > 1.0 else None
     return scale is not None and agrees(scale) and scale.errors[0] < largest_error
 
 
@@ -183,14 +183,14 @@ def likeliest_first(explanations: Sequence[Reading], dataset: Dataset) -> list[R
     return sorted(explanations, key=lambda one: abs(usual - np.log(abs(one.forces))) + one.misfit)
 
 
-def reference_of_stresses(comparison: Comparison, energy: Scale | None) -> str:
+def reference_of_stresses(rough_fit: RoughFit, energy: Scale | None) -> str:
     """``both`` if energies and forces agree, else the one that describes the stresses."""
     if agrees(energy):
         return "both"
-    return "forces" if is_described(comparison.stress_scale("forces")) else "energies"
+    return "forces" if is_described(rough_fit.stress_scale("forces")) else "energies"
 
 
-def stress_doubts(comparison: Comparison, by: str, forces: float) -> list[str]:
+def stress_doubts(rough_fit: RoughFit, by: str, forces: float) -> list[str]:
     """A sentence if stresses do not fit the other labels.
 
     Parameters
@@ -198,11 +198,11 @@ def stress_doubts(comparison: Comparison, by: str, forces: float) -> list[str]:
     by : labels to compare with: energies, forces or both; "": forces whose unit was found before.
     forces : that unit in one eV/Å.
     """
-    scale_of = partial(comparison.stress_scale, by or "forces")
+    scale_of = partial(rough_fit.stress_scale, by or "forces")
     plain = scale_of()
     if plain is None or agrees(plain, forces):
         return []
-    volumes = comparison.dataset.volumes
+    volumes = rough_fit.dataset.volumes
     readings = (
         (plain, stresses_beside(by)),
         (scale_of(1.0 / volumes), VIRIALS_AS_STRESSES),
@@ -213,9 +213,9 @@ def stress_doubts(comparison: Comparison, by: str, forces: float) -> list[str]:
     better = any(scale.errors[0] < MUCH_BETTER * plain.errors[0] for scale, _ in described)
     if not (is_off(plain, forces, CLEAR if meant else CLEAR_WITHOUT_UNIT) or (meant and better)):
         return []
-    meant = likeliest_first(meant, comparison.dataset)
+    meant = likeliest_first(meant, rough_fit.dataset)
     others = {"both": "energies and forces", "": "forces"}.get(by, by)
-    return [sentence("stresses", plain.factor * forces, f"{others} suggest", comparison, meant)]
+    return [sentence("stresses", plain.factor * forces, f"{others} suggest", rough_fit, meant)]
 
 
 def is_described(scale: Scale | None) -> bool:

@@ -42,7 +42,7 @@ class Reader:
 
 
 @dataclass(frozen=True, eq=False)
-class Results:
+class StoredCalculator:
     """The results of a calculator, which replace it: a calculator of ASE keeps a copy of its atoms.
 
     keys, columns : names in the file, in its order; empty: not known. They are for writing only.

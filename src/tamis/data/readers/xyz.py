@@ -22,7 +22,7 @@ from ase.data import atomic_numbers
 
 from tamis.core.errors import TamisError
 from tamis.data.readers.columns import Words, columns, reals
-from tamis.data.readers.reader import Results
+from tamis.data.readers.reader import StoredCalculator
 
 PLAIN = "species:S:1:pos:R:3"
 """Columns of a frame that does not tell them."""
@@ -117,7 +117,7 @@ def _by_ase(block: Block, file_format: str) -> Atoms:
     if file_format == "extxyz":
         found = key_val_str_to_dict(block.comment)
         results = {} if atoms.calc is None else atoms.calc.results
-        atoms.calc = Results(results, *_order(found, found.get("Properties", PLAIN)))
+        atoms.calc = StoredCalculator(results, *_order(found, found.get("Properties", PLAIN)))
     return atoms
 
 
@@ -156,7 +156,7 @@ def usual_frame(block: Block) -> Atoms | None:
             pbc=info.pop("pbc", lattice is not None),
             info=info,
         )
-        atoms.calc = Results(_results(atoms, arrays), *order)
+        atoms.calc = StoredCalculator(_results(atoms, arrays), *order)
     except (ValueError, TypeError, KeyError, OverflowError, AttributeError):
         return None  # ASE says what is wrong
     return atoms

@@ -27,7 +27,7 @@ Counts = Mapping[str, int]
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenKeys:
     """keys : names to read. problems : reasons to refuse them. remarks : notes for the user, by label."""
 
     keys: Keys
@@ -40,7 +40,7 @@ def count_labels(frames: Named) -> Counts:
     return Counter(name for _, atoms in frames for name in names_of_labels(atoms))
 
 
-def choose_keys(frames: Named, wanted: Mapping[str, str | None], units: FileUnits) -> Choice:
+def choose_keys(frames: Named, wanted: Mapping[str, str | None], units: FileUnits) -> ChosenKeys:
     """One name for each label of structures with the same labels.
 
     Parameters
@@ -63,7 +63,7 @@ def choose_keys(frames: Named, wanted: Mapping[str, str | None], units: FileUnit
     chosen, wrong, remarks["stress"] = _one_stress(frames, chosen, wanted, units)
     keys = Keys(str(chosen["energy"]), chosen["forces"], chosen["stress"], chosen["virial"])
     told = {what: text for what, text in remarks.items() if text}
-    return Choice(keys, (*problems, *wrong), told)
+    return ChosenKeys(keys, (*problems, *wrong), told)
 
 
 def usual(what: str, counts: Counts) -> str | None:
@@ -107,7 +107,7 @@ def missing_keys(counts: Counts, wanted: Mapping[str, str | None], n_frames: int
         )
 
 
-def two_energies(choices: Sequence[tuple[str, Choice]]) -> Iterator[str]:
+def two_energies(choices: Sequence[tuple[str, ChosenKeys]]) -> Iterator[str]:
     """A problem if some files give the free energy in place of another energy, and others that other energy alone.
 
     choices : of each part of the data set, with a name for messages.

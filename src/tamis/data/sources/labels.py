@@ -11,7 +11,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.data.file_units import FileUnits
-from tamis.data.readers.reader import Results
+from tamis.data.readers.reader import StoredCalculator
 
 Array = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ class Keys:
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class LabelledStructure:
     """One structure with its labels (units of Dataset), its problems, and ``source`` as it was in the file.
 
     forces : NaN without a label.
@@ -42,14 +42,14 @@ class Frame:
     source: Atoms
 
 
-def labelled(source: Atoms, name: str, keys: Keys, units: FileUnits) -> Frame:
+def labelled(source: Atoms, name: str, keys: Keys, units: FileUnits) -> LabelledStructure:
     """The structure ``source`` of a file, with the id ``name``, and its labels."""
     atoms = bare(source, units.factor("length"))
     energy, wrong_energy = _energy_of(source, keys, units)
     forces, wrong_forces = _forces_of(source, keys, units)
     stress, wrong_stress = stress_of(source, atoms, keys, units)
     problems = (*wrong_energy, *wrong_forces, *wrong_stress)
-    return Frame(name, atoms, energy, forces, stress, problems, without_ballast(source))
+    return LabelledStructure(name, atoms, energy, forces, stress, problems, without_ballast(source))
 
 
 def _energy_of(source: Atoms, keys: Keys, units: FileUnits) -> tuple[float, list[str]]:
@@ -97,8 +97,8 @@ def bare(source: Atoms, angstrom: float) -> Atoms:
 
 def without_ballast(source: Atoms) -> Atoms:
     """``source`` with the results of its calculator only, not its copy of the atoms or bands of every k point."""
-    if source.calc is not None and not isinstance(source.calc, Results):
-        source.calc = Results(source.calc.results)
+    if source.calc is not None and not isinstance(source.calc, StoredCalculator):
+        source.calc = StoredCalculator(source.calc.results)
     return source
 
 

@@ -121,7 +121,7 @@ class Mlearn(Source):
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class MlearnEntry:
     """One entry of a file: energy in eV, forces in eV/Å, and ``virial_kbar`` with the 6 numbers of the file."""
 
     name: str
@@ -144,14 +144,14 @@ def read_list(path: Path) -> list[Any]:
     return entries
 
 
-def read_frame(entry: Any, name: str) -> Frame:
+def read_frame(entry: Any, name: str) -> MlearnEntry:
     """One structure with its labels; ``name`` is its id."""
     try:
         structure, outputs = entry["structure"], entry["outputs"]
         symbols = [site["species"][0]["element"] for site in structure["sites"]]
         positions = np.array([site["xyz"] for site in structure["sites"]], dtype=float)
         cell = np.array(structure["lattice"]["matrix"], dtype=float)
-        frame = Frame(
+        frame = MlearnEntry(
             name=name,
             atoms=Atoms(symbols, positions=positions, cell=cell, pbc=True),
             energy=float(outputs["energy"]),
@@ -185,7 +185,7 @@ def ase_stress(element: str, group: str, virial_kbar: Array) -> Array:
     return -EV_PER_A3_PER_KBAR * stress
 
 
-def block_of(element: str, frame: Frame) -> str:
+def block_of(element: str, frame: MlearnEntry) -> str:
     """The trajectory, strain mode or surface that a frame belongs to.
 
     "AIMD-NVT 1518 K", "AIMD-NVT shrunken 680 K", "Vacancy cold", "Elastic mode 3", "Surface (1_1_1)"; any other frame
@@ -204,12 +204,12 @@ def block_of(element: str, frame: Frame) -> str:
     return f"{frame.group} {surface[0] if surface else frame.description}"
 
 
-def is_hot(element: str, frame: Frame) -> bool:
+def is_hot(element: str, frame: MlearnEntry) -> bool:
     """Whether a frame with a vacancy belongs to the hot trajectory, by its energy."""
     return frame.energy / len(frame.atoms) > HOT_ABOVE[element]
 
 
-def on_vacancies(element: str, frames: Sequence[Frame]) -> tuple[str, ...]:
+def on_vacancies(element: str, frames: Sequence[MlearnEntry]) -> tuple[str, ...]:
     """A note on the temperatures of frames with a vacancy, if there are any."""
     vacancies = [frame for frame in frames if frame.group == "Vacancy"]
     if not vacancies:

@@ -10,8 +10,8 @@ import numpy as np
 from tamis.core.messages import listed
 from tamis.core.names import printable
 from tamis.data.file_units import FileUnits
-from tamis.data.sources.keys import Choice
-from tamis.data.sources.labels import Frame, label
+from tamis.data.sources.keys import ChosenKeys
+from tamis.data.sources.labels import LabelledStructure, label
 
 PRINTED = {"angstrom": "Å", "ev": "eV", "mev": "meV", "gpa": "GPa", "mpa": "MPa", "pa": "Pa"}
 
@@ -25,8 +25,8 @@ class Alike:
 
     files: Sequence[str]
     reader: str
-    frames: Sequence[Frame]
-    chosen: Choice
+    frames: Sequence[LabelledStructure]
+    chosen: ChosenKeys
     units: FileUnits
     how: str
 
@@ -77,7 +77,7 @@ def _forces(part: Alike) -> str:
     return f"forces from {key} ({printed(str(part.units.forces))}){_of(labelled, frames)}"
 
 
-def _stress(frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
+def _stress(frames: Sequence[LabelledStructure], chosen: ChosenKeys, units: FileUnits) -> str:
     keys = chosen.keys
     labels = [frame for frame in frames if np.isfinite(frame.stress).all()]
     by_key = sum(bool(keys.stress) and label(frame.source, str(keys.stress)) is not None for frame in labels)
@@ -95,11 +95,11 @@ def _stress(frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
     return f"stress {' and '.join(ways) or 'of no structure'}{_remark(chosen, 'stress')}"
 
 
-def _of(count: int, frames: Sequence[Frame]) -> str:
+def _of(count: int, frames: Sequence[LabelledStructure]) -> str:
     return "" if count == len(frames) else f" in {count} of them"
 
 
-def _remark(chosen: Choice, what: str) -> str:
+def _remark(chosen: ChosenKeys, what: str) -> str:
     return f" [{chosen.remarks[what]}]" if what in chosen.remarks else ""
 
 

@@ -37,7 +37,7 @@ TEST = {"MD": (2, 7), "Vacancy": (2, 7), "Elastic": (3, 6), "Surface": (3,)}
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class Unlabelled:
     """One structure before labelling, with its group and block."""
 
     atoms: Atoms
@@ -53,14 +53,14 @@ def make_dataset(seed: int, folder: Path) -> Dataset:
     """
     from tamis.engines.lammps import start_lammps
 
-    engine = Engine(start_lammps(), pair_lines(folder), np.random.default_rng(seed))
+    engine = MdDriver(start_lammps(), pair_lines(folder), np.random.default_rng(seed))
     samples = [*crystals(engine), *strained(), *vacancies(engine), *surfaces(engine)]
     for sample in samples:
         sample.atoms.positions[:] = np.round(sample.atoms.positions, 6)
     return labelled(samples, folder)
 
 
-def labelled(samples: list[Sample], folder: Path) -> Dataset:
+def labelled(samples: list[Unlabelled], folder: Path) -> Dataset:
     """The samples with the energies, forces and stresses of the potential."""
     potential = calculator(folder)
     energies, forces, stresses, names, is_test = [], [], [], [], []
@@ -85,7 +85,7 @@ def labelled(samples: list[Sample], folder: Path) -> Dataset:
 
 
 @dataclass(frozen=True, eq=False)
-class Engine:
+class MdDriver:
     """A LAMMPS that moves atoms under the potential."""
 
     lmp: lammps
@@ -137,22 +137,22 @@ def compact_supercell() -> Atoms:
     return make_supercell(bulk("Si", "diamond", a=LATTICE_CONSTANT, cubic=True), primitive_of_bcc)
 
 
-def crystals(engine: Engine) -> Iterator[Sample]:
+def crystals(engine: MdDriver) -> Iterator[Unlabelled]:
     """MD of the crystal at three temperatures and of the melt (1683 K and above) at two, at several densities."""
     for kelvin, stretch in ((300, 1.0), (900, 1.005), (1500, 0.995), (2500, 0.98), (3500, 1.0)):
         atoms = compact_supercell()
         atoms.set_cell(atoms.cell * stretch, scale_atoms=True)
         for snapshot in engine.trajectory(atoms, kelvin, SNAPSHOTS, melt=kelvin > 1683):
-            yield Sample(snapshot, "MD", f"MD {kelvin} K")
+            yield Unlabelled(snapshot, "MD", f"MD {kelvin} K")
 
 
-def strained() -> Iterator[Sample]:
+def strained() -> Iterator[Unlabelled]:
     """The crystal, and its cubic cell under four modes of strain: all sides, one side, two against each other, shear.
 
     Shears go one way only: the other way is the mirror image, with the same energy.
     """
     crystal = bulk("Si", "diamond", a=LATTICE_CONSTANT, cubic=True)
-    yield Sample(crystal, "Elastic", "Elastic ground state")
+    yield Unlabelled(crystal, "Elastic", "Elastic ground state")
     both_ways = (-0.10, -0.08, -0.06, -0.04, -0.02, 0.02, 0.04, 0.06, 0.08, 0.10)
     for mode in range(4):
         for k, e in enumerate(both_ways):
@@ -165,19 +165,19 @@ def strained() -> Iterator[Sample]:
             )[mode]
             atoms = crystal.copy()
             atoms.set_cell(atoms.cell.array @ deformation, scale_atoms=True)
-            yield Sample(atoms, "Elastic", f"Elastic mode {mode}")
+            yield Unlabelled(atoms, "Elastic", f"Elastic mode {mode}")
 
 
-def vacancies(engine: Engine) -> Iterator[Sample]:
+def vacancies(engine: MdDriver) -> Iterator[Unlabelled]:
     """MD of the crystal without one atom."""
     for kelvin in (300, 1500):
         atoms = compact_supercell()
         del atoms[0]
         for snapshot in engine.trajectory(atoms, kelvin, SNAPSHOTS):
-            yield Sample(snapshot, "Vacancy", f"Vacancy {kelvin} K")
+            yield Unlabelled(snapshot, "Vacancy", f"Vacancy {kelvin} K")
 
 
-def surfaces(engine: Engine) -> Iterator[Sample]:
+def surfaces(engine: MdDriver) -> Iterator[Unlabelled]:
     """Slabs with vacuum, periodic in all directions: as cut (where no atom feels a force: bonds kept have their length
     and angles), and MD at 600 K.
     """
@@ -185,7 +185,7 @@ def surfaces(engine: Engine) -> Iterator[Sample]:
         cut = slab(plane)
         name = "Surface " + "".join(map(str, plane))
         for atoms in (cut, *engine.trajectory(cut, 600.0, 4)):
-            yield Sample(atoms, "Surface", name)
+            yield Unlabelled(atoms, "Surface", name)
 
 
 def slab(plane: tuple[int, int, int], layers: int = 3, vacuum: float = 10.0) -> Atoms:

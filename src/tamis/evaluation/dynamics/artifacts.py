@@ -11,7 +11,7 @@ import numpy as np
 
 from tamis.core.files import write_atomically
 from tamis.core.units import FS_PER_PS
-from tamis.evaluation.dynamics.reference import Averages, Reference
+from tamis.evaluation.dynamics.reference import Averages, MdReference
 from tamis.evaluation.dynamics.structure import every_frame, squared_displacements
 from tamis.evaluation.dynamics.trajectory import POTENTIAL, TEMPERATURE, TIME, Trajectory
 from tamis.models.base import Array
@@ -67,7 +67,7 @@ def draw(
     folder: Path,
     trajectories: Sequence[Trajectory],
     averages: Mapping[str, Averages],
-    reference: Reference,
+    reference: MdReference,
     bins: Mapping[str, Array],
 ) -> None:
     """temperature.png, energy.png and, where there is a g(r), rdf.png."""

@@ -20,9 +20,9 @@ from tamis.evaluation.dynamics import artifacts, reference, structure
 from tamis.evaluation.dynamics.engine import Integration, Task, follow
 from tamis.evaluation.dynamics.extrapolation import Extrapolation
 from tamis.evaluation.dynamics.forces import ForceField
-from tamis.evaluation.dynamics.guards import CAUSES, Guards, Limits
-from tamis.evaluation.dynamics.plan import NVE, NVT, Run, Schedule, evenly
-from tamis.evaluation.dynamics.reference import Averages, Reference, by_name
+from tamis.evaluation.dynamics.guards import CAUSES, Guardrails, Guards
+from tamis.evaluation.dynamics.plan import NVE, NVT, MdRun, Schedule, evenly
+from tamis.evaluation.dynamics.reference import Averages, MdReference, by_name
 from tamis.evaluation.dynamics.trajectory import OUT_OF_TIME, Trajectory
 from tamis.models.base import Array
 
@@ -86,10 +86,10 @@ class Dynamics(Checked):
             artifacts.draw(folder, trajectories, averages, compared, bins)
         return total
 
-    def _follow(self, run: Run, forces: ForceField, limits: Limits, seconds: float) -> Trajectory:
+    def _follow(self, run: MdRun, forces: ForceField, limits: Guardrails, seconds: float) -> Trajectory:
         return follow(Task(run, forces, self.integration, limits, seconds), self.patience)
 
-    def _bins(self, run: Run) -> Array:
+    def _bins(self, run: MdRun) -> Array:
         """Edges of the bins of g(r), Å, up to half the width of the cell: beyond it atoms meet their own images."""
         widest = 0.5 * float(np.cbrt(run.atoms.cell.volume))
         return np.arange(0.0, widest, self.rdf_bin)
@@ -123,8 +123,8 @@ class Dynamics(Checked):
         return float(np.mean([t.stable_fraction(self.run_seconds) for t in trajectories]))
 
     def _reference(
-        self, subject: Subject, runs: Sequence[Run], limits: Limits, bins: dict[str, Array]
-    ) -> tuple[Reference, Findings]:
+        self, subject: Subject, runs: Sequence[MdRun], limits: Guardrails, bins: dict[str, Array]
+    ) -> tuple[MdReference, Findings]:
         """Averages of the label-giver, which are computed once; without one, of the pool's frames."""
         if subject.label_giver is None:
             return reference.from_frames(self.plan, subject.pool, runs, bins), Findings()
@@ -132,14 +132,14 @@ class Dynamics(Checked):
         name = subject.label_giver_name or type(subject.label_giver).__name__
         file = reference.cached_at(subject.cache, name, needed, self.integration, bins)
         if (content := file.read()) is not None:
-            return Reference.of_json(content), Findings()
+            return MdReference.of_json(content), Findings()
         trajectories = [self._follow(run, subject.label_giver, limits, REFERENCE_SECONDS) for run in needed]
         problems = {
             f"{names.MD}reference {t.run.name}": f"the label-giver's own run: {t.end} ({t.detail})"
             for t in trajectories
             if t.failed
         }
-        made = Reference(reference.averages_of(trajectories, bins), "MD of the label-giver")
+        made = MdReference(reference.averages_of(trajectories, bins), "MD of the label-giver")
         if not problems:
             file.write(asdict(made))
         return made, Findings(problems=problems)
@@ -147,7 +147,7 @@ class Dynamics(Checked):
     def _structure(
         self,
         averages: Mapping[str, Averages],
-        compared: Reference,
+        compared: MdReference,
         trajectories: Sequence[Trajectory],
     ) -> Iterator[tuple[str, float]]:
         """Metrics of the material, with errors where there is a reference."""

@@ -16,8 +16,8 @@ from tamis.core.fields import Above, Checked, Whole
 from tamis.core.units import BAR_PER_EV_PER_A3_IN_LAMMPS, FS_PER_PS, GPA_PER_EV_PER_A3
 from tamis.engines.lammps import ExternalForces, start_lammps
 from tamis.evaluation.dynamics.forces import ForceField, load
-from tamis.evaluation.dynamics.guards import HUNG, Limits, cause_of
-from tamis.evaluation.dynamics.plan import COMPRESSION, NPT, NVE, Run
+from tamis.evaluation.dynamics.guards import HUNG, Guardrails, cause_of
+from tamis.evaluation.dynamics.plan import COMPRESSION, NPT, NVE, MdRun
 from tamis.evaluation.dynamics.trajectory import FINISHED, OUT_OF_TIME, TOTAL, Trajectory
 from tamis.evaluation.isolate import IsolatedError, TimeUpError, run_isolated
 from tamis.models.base import Array
@@ -59,10 +59,10 @@ class Task:
     seconds: limit of processor time, which does not depend on the machine's other load.
     """
 
-    run: Run
+    run: MdRun
     forces: ForceField
     integration: Integration
-    limits: Limits
+    limits: Guardrails
     seconds: float
 
 
@@ -184,7 +184,7 @@ class _Integrator:
         return piece
 
 
-def integrator_lines(run: Run, how: Integration) -> Iterator[str]:
+def integrator_lines(run: MdRun, how: Integration) -> Iterator[str]:
     """LAMMPS' fixes of a run.
 
     The thermostat is Langevin's: it keeps a crystal near harmonic ergodic, which Nosé and Hoover's may not, has

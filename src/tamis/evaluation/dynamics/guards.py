@@ -30,7 +30,7 @@ MESSAGES = (
 
 
 @dataclass(frozen=True)
-class Limits:
+class Guardrails:
     """closest: Å; hotter_by: K above the thermostat; volume_factor: either way from the start."""
 
     closest: float
@@ -78,9 +78,9 @@ class Guards(Checked):
     hotter_by: Annotated[float, Above(0, "K", say=3000)]
     volume_factor: Annotated[float, Above(1, say=2)]
 
-    def limits(self, pool: Dataset) -> Limits:
+    def limits(self, pool: Dataset) -> Guardrails:
         """Limits in Å and K."""
-        return Limits(self.closest * shortest_in(pool), self.hotter_by, self.volume_factor)
+        return Guardrails(self.closest * shortest_in(pool), self.hotter_by, self.volume_factor)
 
 
 def shortest_in(pool: Dataset) -> float:

@@ -24,7 +24,7 @@ LARGEST_SEED = 900_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class MdRun:
     """One MD run.
 
     kind: NVE, NVT, NPT, heating or compression. name: what metrics call it ("NVT_1500K"), without the seed.
@@ -73,7 +73,7 @@ class Schedule(Checked):
     heat_to: Annotated[float, Above(0)]
     compress_to: Annotated[float, Above(0)]
 
-    def runs(self, crystal: Crystal, pool: Dataset, timestep: float, seed: int) -> Iterator[Run]:
+    def runs(self, crystal: Crystal, pool: Dataset, timestep: float, seed: int) -> Iterator[MdRun]:
         """The runs, cheap and tame ones first, in steps of ``timestep`` fs.
 
         An NVT run has the mean density of the pool's frames at its temperature where there are some, so that the two
@@ -97,7 +97,7 @@ class Schedule(Checked):
             for repeat in range(self.seeds if steps else 0):
                 rng = np.random.default_rng([seed, number, repeat])
                 drawn = int(rng.integers(1, LARGEST_SEED))
-                yield Run(kind, name, repeat, atoms, first, last, volume, steps, drawn)
+                yield MdRun(kind, name, repeat, atoms, first, last, volume, steps, drawn)
 
     def nvt_temperatures(self, pool: Dataset) -> tuple[float, ...]:
         """Temperatures of the NVT runs, K, rising.

@@ -13,7 +13,7 @@ from tamis.data.dataset import Dataset, structure_key
 from tamis.evaluation.cached import CachedFile
 from tamis.evaluation.dynamics import structure
 from tamis.evaluation.dynamics.engine import Integration
-from tamis.evaluation.dynamics.plan import NPT, NVT, Run, Schedule
+from tamis.evaluation.dynamics.plan import NPT, NVT, MdRun, Schedule
 from tamis.evaluation.dynamics.trajectory import Trajectory
 from tamis.models.base import Array
 
@@ -49,7 +49,7 @@ class Averages:
 
 
 @dataclass(frozen=True)
-class Reference:
+class MdReference:
     """Averages that those of the potential are compared with.
 
     averages: by the runs' names. source: their origin, for people. noise: by name, the error (see
@@ -61,7 +61,7 @@ class Reference:
     noise: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of_json(cls, content: Mapping[str, Any]) -> Reference:
+    def of_json(cls, content: Mapping[str, Any]) -> MdReference:
         """From what ``asdict`` made."""
         averages = {name: Averages(**numbers) for name, numbers in content["averages"].items()}
         return cls(averages, content["source"], content["noise"])
@@ -80,7 +80,9 @@ def averages_of(trajectories: Sequence[Trajectory], bins: Mapping[str, Array]) -
     return {name: Averages.of(found, bins[name]) for name, found in by_name(trajectories).items()}
 
 
-def from_frames(plan: Schedule, pool: Dataset, runs: Sequence[Run], bins: Mapping[str, Array]) -> Reference:
+def from_frames(
+    plan: Schedule, pool: Dataset, runs: Sequence[MdRun], bins: Mapping[str, Array]
+) -> MdReference:
     """g(r) of the pool's frames of the same temperature; a few frames give nothing else."""
     averages, noise = {}, {}
     for run in runs:
@@ -91,16 +93,16 @@ def from_frames(plan: Schedule, pool: Dataset, runs: Sequence[Run], bins: Mappin
         even, odd = (structure.radial_distribution(frames[i::2], bins[run.name]) for i in (0, 1))
         if even is not None and odd is not None:
             noise[run.name] = structure.distribution_error(even, odd)
-    return Reference(averages, "frames of the pool at the same temperature", noise)
+    return MdReference(averages, "frames of the pool at the same temperature", noise)
 
 
-def needed(runs: Sequence[Run]) -> list[Run]:
+def needed(runs: Sequence[MdRun]) -> list[MdRun]:
     """The runs that have averages."""
     return [run for run in runs if run.kind in (NVT, NPT)]
 
 
 def cached_at(
-    folder: Path | None, label_giver: str, runs: Sequence[Run], how: Integration, bins: Mapping[str, Array]
+    folder: Path | None, label_giver: str, runs: Sequence[MdRun], how: Integration, bins: Mapping[str, Array]
 ) -> CachedFile:
     """The file for the averages of these runs under this label-giver."""
     identity: dict[str, Any] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tamis.evaluation.dynamics.plan import Run
+from tamis.evaluation.dynamics.plan import MdRun
 from tamis.models.base import Array
 
 TIME, TEMPERATURE, POTENTIAL, TOTAL, PRESSURE, VOLUME = range(6)
@@ -24,7 +24,7 @@ class Trajectory:
     end: empty while it goes on, then ``finished``, ``out of time``, or the cause of a failure; detail: a sentence.
     """
 
-    run: Run
+    run: MdRun
     steps: int
     seconds: float
     thermo: Array
@@ -35,7 +35,7 @@ class Trajectory:
     detail: str = ""
 
     @classmethod
-    def of(cls, run: Run, pieces: Sequence[Trajectory], end: str = "", detail: str = "") -> Trajectory:
+    def of(cls, run: MdRun, pieces: Sequence[Trajectory], end: str = "", detail: str = "") -> Trajectory:
         """Join the pieces; ``end`` and ``detail`` are given where the process could not report them."""
         n_atoms = len(run.atoms)
         return cls(

@@ -13,7 +13,7 @@ from tamis.core import metrics as names
 from tamis.core.fields import Between, Checked, Whole
 from tamis.core.units import GPA_PER_EV_PER_A3
 from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample
-from tamis.evaluation.properties.relaxation import Limits, relax, relaxed_lattice_constant
+from tamis.evaluation.properties.relaxation import StoppingCriteria, relax, relaxed_lattice_constant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ class Elastic(Checked, Property):
 
     strain: Annotated[float, Between(0, 0.05, say=0.005, above=True)]
     repeat: Annotated[int, Whole(1)]
-    relaxation: Limits
+    relaxation: StoppingCriteria
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
         """elastic_<constant>_GPa, elastic_poisson_ratio, elastic_unstable_modes."""
@@ -67,14 +67,14 @@ class Elastic(Checked, Property):
 
 
 def stiffness(
-    sample: Sample, cell: Atoms, strain: float, relaxation: Limits, modes: Sequence[int] = range(6)
+    sample: Sample, cell: Atoms, strain: float, relaxation: StoppingCriteria, modes: Sequence[int] = range(6)
 ) -> Array:
     """Columns ``modes`` of the stiffness of an unstressed ``cell``, (6, n_modes), GPa, Voigt xx yy zz yz xz xy."""
     columns = [slope(stresses_of(sample, cell, mode, strain, relaxation), strain) for mode in modes]
     return np.array(columns).T
 
 
-def stresses_of(sample: Sample, cell: Atoms, mode: int, strain: float, relaxation: Limits) -> Array:
+def stresses_of(sample: Sample, cell: Atoms, mode: int, strain: float, relaxation: StoppingCriteria) -> Array:
     """Stresses (len(STEPS), 6), GPa, under the strains of one Voigt mode, ions relaxed."""
     rows = []
     for step in STEPS:

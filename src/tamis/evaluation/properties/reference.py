@@ -24,7 +24,7 @@ NUMBERS_DEPEND_ON = ("ase", "scipy", "phonopy")
 
 
 @dataclass(frozen=True)
-class Reference:
+class PropertyReference:
     """values: name with unit -> reference; sources: name -> where it is from; data: the label-giver's curves."""
 
     values: Mapping[str, float] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Reference:
 
 def reference_of(
     measured: Property, crystal: Crystal, subject: Subject, limit_s: float
-) -> tuple[Reference, str]:
+) -> tuple[PropertyReference, str]:
     """The label-giver's values, replaced by those that the data set lists; and what failed for the label-giver."""
     exact, problem = Measured(), ""
     if subject.label_giver is not None:
@@ -47,7 +47,7 @@ def reference_of(
     giver = f"the label-giver {subject.label_giver_name}, measured by the same code"
     sources = dict.fromkeys(exact.values, giver)
     sources |= dict.fromkeys(listed, subject.reference_source or "dataset.reference")
-    return Reference(exact.values | listed, sources, exact.data), problem
+    return PropertyReference(exact.values | listed, sources, exact.data), problem
 
 
 def _of_label_giver(

@@ -25,7 +25,7 @@ LONGEST_STEP = 0.1
 
 
 @dataclass(frozen=True)
-class Limits(Checked):
+class StoppingCriteria(Checked):
     """Where a relaxation of ions ends.
 
     fmax: largest force on an atom, eV/Å. max_steps: after which it has failed. max_displacement: of an atom from its
@@ -91,7 +91,7 @@ def _where_pressure_vanishes(sample: Sample, a: float) -> float:
     return here
 
 
-def relax(atoms: Atoms, sample: Sample, limits: Limits) -> Atoms:
+def relax(atoms: Atoms, sample: Sample, limits: StoppingCriteria) -> Atoms:
     """``atoms`` (not changed) with relaxed ions in a fixed cell; keeps constraints.
 
     Raises

@@ -14,7 +14,7 @@ from tamis.core.metrics import PROPERTIES_FAILED, measured_property, property_er
 from tamis.evaluation.base import Findings, Subject
 from tamis.evaluation.properties.base import Measured, Property
 from tamis.evaluation.properties.collect import measure_isolated
-from tamis.evaluation.properties.reference import STAGE, Reference, reference_of
+from tamis.evaluation.properties.reference import STAGE, PropertyReference, reference_of
 
 
 def measure_properties(properties: Mapping[str, Property], subject: Subject, limit_s: float) -> Findings:
@@ -55,7 +55,7 @@ def with_errors(values: Mapping[str, float], reference: Mapping[str, float]) -> 
     return metrics
 
 
-def _in_words(found: Measured, reference: Reference, problem: str) -> dict[str, Any]:
+def _in_words(found: Measured, reference: PropertyReference, problem: str) -> dict[str, Any]:
     """What properties.json says of one property; the unit is part of each name."""
     values: dict[str, dict[str, Any]] = {}
     for name, value in found.values.items():
@@ -65,7 +65,7 @@ def _in_words(found: Measured, reference: Reference, problem: str) -> dict[str, 
     return {"values": values, "data": found.data, "problem": problem or None}
 
 
-def _draw(measured: Property, found: Measured, reference: Reference, path: Path) -> None:
+def _draw(measured: Property, found: Measured, reference: PropertyReference, path: Path) -> None:
     if not found.data:
         return
     from matplotlib.figure import Figure

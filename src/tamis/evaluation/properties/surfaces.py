@@ -12,7 +12,7 @@ from tamis.core.fields import Above, Checked, Rule
 from tamis.core.metrics import SURFACE, SURFACE_UNRELAXED
 from tamis.core.units import J_PER_M2_PER_EV_PER_A2
 from tamis.evaluation.properties.base import Measured, Property, PropertyError, Sample
-from tamis.evaluation.properties.relaxation import Limits, relax, relaxed_lattice_constant
+from tamis.evaluation.properties.relaxation import StoppingCriteria, relax, relaxed_lattice_constant
 from tamis.evaluation.properties.slab import slab
 
 
@@ -36,7 +36,7 @@ class Surfaces(Checked, Property):
     miller: Annotated[tuple[str, ...], Miller()]
     thickness: Annotated[float, Above(0, "Å")]
     vacuum: Annotated[float, Above(0, "Å")]
-    relaxation: Limits
+    relaxation: StoppingCriteria
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
         """surface_<indices>_unrelaxed_J_per_m2 and surface_<indices>_J_per_m2."""

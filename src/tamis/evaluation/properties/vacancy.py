@@ -17,7 +17,12 @@ from tamis.core.fields import Between, Checked, Whole
 from tamis.core.metrics import VACANCY_FORMATION, VACANCY_MIGRATION, VACANCY_UNRELAXED
 from tamis.data.crystal import ATOMS_PER_CUBE
 from tamis.evaluation.properties.base import Measured, Property, PropertyError, Sample
-from tamis.evaluation.properties.relaxation import LONGEST_STEP, Limits, relax, relaxed_lattice_constant
+from tamis.evaluation.properties.relaxation import (
+    LONGEST_STEP,
+    StoppingCriteria,
+    relax,
+    relaxed_lattice_constant,
+)
 
 SHELL = 1.1
 """Neighbours of a site are nearer than this many nearest distances."""
@@ -36,9 +41,9 @@ class Vacancy(Checked, Property):
 
     n_atoms: Annotated[int, Whole(1)]
     inward: Annotated[tuple[float, ...], Between(0, 0.5, say=0.2, below=True)]
-    relaxation: Limits
+    relaxation: StoppingCriteria
     n_images: Annotated[int, Whole(0)]
-    path: Limits
+    path: StoppingCriteria
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -33,7 +33,7 @@ from tamis.models.gap.sparse_gp import (
     prior_factor,
     whiten,
 )
-from tamis.models.grids import Axis, Choice, Losses, Point, choose
+from tamis.models.grids import Axis, ChosenSetting, GridPoint, Losses, choose
 from tamis.models.judging import (
     AS_GOOD_AS_NONE,
     ENERGY,
@@ -187,12 +187,12 @@ class GapModel(TunedModel):
 
     def _choose(
         self, total: Terms, parts: Sequence[WhitenedRows], size: int, judges: Judges
-    ) -> Choice | None:
+    ) -> ChosenSetting | None:
         """The setting that the held-out parts choose with ``size`` points; None where no setting has a solution."""
         whole, judged = leading(total, size), [leading(part.terms, size) for part in parts]
         trains = [whole if self.needs_tuning_set else whole - own for own in judged]
 
-        def losses(points: Sequence[Point]) -> Losses:
+        def losses(points: Sequence[GridPoint]) -> Losses:
             sums = np.full((len(parts), 2, len(points)), np.inf)
             for k, (part, own, train) in enumerate(zip(parts, judged, trains, strict=True)):
                 for i, point in enumerate(points):
@@ -223,7 +223,7 @@ def with_mean_weights_of_one(dataset: Dataset) -> Dataset:
     return dataset.sharing_copies(scaled, np.arange(len(dataset)))
 
 
-def sigmas_at(point: Point) -> Sigmas:
+def sigmas_at(point: GridPoint) -> Sigmas:
     """The noise at a point of the grid."""
     force, energy_ratio, virial_ratio = point
     return Sigmas(energy=force * energy_ratio, force=force, virial=force * virial_ratio)

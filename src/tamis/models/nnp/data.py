@@ -20,7 +20,7 @@ Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Groups:
+class GradientTriples:
     """Triples of gradients of a structure's energy: by an atom's position, or by three strains.
 
     structure: (n,) the structure. of_strain: (n,) True for strains.
@@ -51,7 +51,7 @@ class TrainingData:
     species: Integers
     inputs: Single
     energies: Array
-    groups: Groups
+    groups: GradientTriples
     weights: Array
     whitenings: Sequence[Whitening]
 
@@ -129,7 +129,7 @@ def _gather_groups(
     species: Integers,
     start: Integers,
     whitenings: Sequence[Whitening],
-) -> Groups:
+) -> GradientTriples:
     # gone through twice, to count and to fill: held beside what is made of them they would be as much again
     n_elements, n_entries = len(whitenings), sum(map(len, store.gradients(basis, dataset.structures)))
     title = f"gradients of {type(basis).__name__} for {len(dataset)} structures"
@@ -162,7 +162,7 @@ def _gather_groups(
         strain = dataset.stresses[i] * (dataset.volumes[i] / n)
         targets.append(np.concatenate([[strain[3:], strain[:3]], -dataset.forces[i]]))
         done += len(block)
-    return Groups(
+    return GradientTriples(
         np.concatenate(structures),
         np.concatenate(of_strain),
         np.concatenate(starts).astype(np.int64),

@@ -31,7 +31,7 @@ BEFORE_AVERAGING = 10
 
 
 @dataclass
-class Run:
+class Minimisation:
     """A minimisation that can be continued: the one mutable thing in a training.
 
     parameters, mean: (P,) now, and their running mean. best, best_score: the mean that ``judge`` liked best.
@@ -48,7 +48,7 @@ class Run:
     damping: float = FIRST_DAMPING
 
     @classmethod
-    def start(cls, parameters: Array, rng: np.random.Generator) -> Run:
+    def start(cls, parameters: Array, rng: np.random.Generator) -> Minimisation:
         """Begin from ``parameters``."""
         return cls(parameters.copy(), parameters.copy(), parameters.copy(), rng)
 

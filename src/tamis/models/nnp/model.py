@@ -18,10 +18,10 @@ from tamis.core.memory import Memory
 from tamis.core.units import MEV_PER_EV
 from tamis.data.dataset import Dataset
 from tamis.models.free_atoms import free_atom_energies
-from tamis.models.grids import Losses, Point, choose
+from tamis.models.grids import GridPoint, Losses, choose
 from tamis.models.judging import ENERGY, FORCE, Judges, judges_by_folds, judges_by_tuning
 from tamis.models.nnp.data import Array, Integers, TrainingData, gather
-from tamis.models.nnp.levenberg_marquardt import Run
+from tamis.models.nnp.levenberg_marquardt import Minimisation
 from tamis.models.nnp.network import Network, mean_of, n_parameters
 from tamis.models.nnp.potential import NnpPotential
 from tamis.models.nnp.problem import ROWS_AT_ONCE, NetworkProblem, first_parameters
@@ -100,9 +100,9 @@ class NnpModel(WeightedModel):
                 )
                 folds = self._folds(judges)
             seed, unit = int(rng.integers(2**62)), _mean_square_force(kept)
-            tried: dict[Point, list[Training]] = {}
+            tried: dict[GridPoint, list[Training]] = {}
 
-            def losses(points: Sequence[Point]) -> Losses:
+            def losses(points: Sequence[GridPoint]) -> Losses:
                 for point in points:
                     tried[point] = [
                         self._training(Setting(*point), unit, data, judged, judges, fold, (seed, member))
@@ -167,7 +167,7 @@ class NnpModel(WeightedModel):
         first = [first_parameters(sizes, rng) for _ in self.basis.elements]
         problem = NetworkProblem(sizes, data, fold[0], setting.weights, self.rows_per_parameter)
         judge = NetworkProblem(sizes, judged, fold[1], setting.weights, self.rows_per_parameter)
-        run = Run.start(np.concatenate(first), rng)
+        run = Minimisation.start(np.concatenate(first), rng)
         return Training(setting, setting.ridge * unit, problem, judge, judges, run)
 
     def _potential(
@@ -219,17 +219,17 @@ class Training:
     problem: NetworkProblem
     judge: NetworkProblem
     judges: Judges
-    run: Run
+    run: Minimisation
 
     def advance(self, until: int, patience: int, check_every: int) -> None:
-        """Iterate further (see ``Run.advance``)."""
+        """Iterate further (see ``Minimisation.advance``)."""
         judge = self._force_error if self.judges.kinds[FORCE] else self._held_out_score
         self.run.advance(self.problem, self.ridge, judge, until, patience, check_every)
 
     def finish(self, iterations: int) -> None:
         """Iterate on all force rows from the best result; iterations are few, so that no mean is taken."""
         everything = replace(self.problem, rows_per_parameter=np.inf)
-        last = Run.start(self.run.best, self.run.rng)
+        last = Minimisation.start(self.run.best, self.run.rng)
         last.advance(everything, self.ridge, self._held_out_score, iterations, iterations, 1)
         self.run.best = last.best
 

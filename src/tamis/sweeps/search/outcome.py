@@ -21,7 +21,7 @@ RULE = re.compile(r"\s*(?P<name>.+?)\s*(?P<sense><=|>=)\s*(?P<limit>[-+\w.]+)\s*
 
 
 @dataclass(frozen=True)
-class Rule:
+class Constraint:
     """A constraint such as ``kept/atoms <= 1000``."""
 
     text: str
@@ -30,7 +30,7 @@ class Rule:
     limit: float
 
     @classmethod
-    def parse(cls, text: str) -> Rule:
+    def parse(cls, text: str) -> Constraint:
         """The rule that ``text`` describes; raises TamisError where it describes none."""
         match = RULE.fullmatch(str(text))
         try:
@@ -58,7 +58,7 @@ class Outcome:
     reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
 
-    def describe(self, trial: Trial, rules: Sequence[Rule]) -> None:
+    def describe(self, trial: Trial, rules: Sequence[Constraint]) -> None:
         """Tell Optuna what is to be known of a trial before its values."""
         if self.reason:
             trial.set_user_attr(ERROR, redacted(self.reason))

@@ -29,7 +29,7 @@ from tamis.sweeps.overrides import lines_of, pairs_of
 from tamis.sweeps.publish import Publisher
 from tamis.sweeps.search.best import TABLE_FILE, best_numbers, leave_table
 from tamis.sweeps.search.methods import check_methods, make_sampler, make_stopper
-from tamis.sweeps.search.outcome import Rule
+from tamis.sweeps.search.outcome import Constraint
 from tamis.sweeps.search.plots import PAGE, leave_plots
 from tamis.sweeps.search.search import Search
 from tamis.sweeps.search.settings import SearchSettings
@@ -61,7 +61,7 @@ def run_search(
     for start in settings.enqueue or ():
         space.check_start(start)
     for text in settings.constraints or ():
-        Rule.parse(text)
+        Constraint.parse(text)
     check_methods(settings, space)
     composer = Composer([*BASE, *lines_of(space.fixed)])
     for job in space.kinds(set(config.hydra.runtime.choices)):

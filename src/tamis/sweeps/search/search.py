@@ -25,7 +25,7 @@ from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job
 from tamis.sweeps.overrides import lines_of
 from tamis.sweeps.running import leave_failure, run_job, set_aside
-from tamis.sweeps.search.outcome import ERROR, Outcome, Rule, outcome_of
+from tamis.sweeps.search.outcome import ERROR, Constraint, Outcome, outcome_of
 from tamis.sweeps.search.settings import SearchSettings
 from tamis.sweeps.search.space import Space
 from tamis.sweeps.search.studies import EXHAUSTED, SWEEP, counted, ended, history_of, is_abandoned, run_again
@@ -141,8 +141,8 @@ class Search:
         return len(self.objectives) == 1
 
     @property
-    def _rules(self) -> list[Rule]:
-        return [Rule.parse(text) for text in self.settings.constraints or ()]
+    def _rules(self) -> list[Constraint]:
+        return [Constraint.parse(text) for text in self.settings.constraints or ()]
 
     def _names(self, number: int) -> list[str]:
         """Folders of a trial's jobs."""

@@ -33,7 +33,7 @@ REACH = 1.8
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class RoughFit:
     """Rows of a sample of structures, in two folds.
 
     dataset : the sample. folds : indices of its structures.
@@ -45,8 +45,8 @@ class Comparison:
     rows: tuple[tuple[Array, Array, Array], ...]
 
     @classmethod
-    def of(cls, dataset: Dataset, bond: float) -> Comparison | None:
-        """The comparison for a sample of ``dataset``; None if it is too small or has too many elements.
+    def of(cls, dataset: Dataset, bond: float) -> RoughFit | None:
+        """The rows of a sample of ``dataset``; None if it is too small or has too many elements.
 
         Parameters
         ----------
