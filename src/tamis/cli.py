@@ -17,7 +17,7 @@ HELP = """\
 tamis prunes the training set of an interatomic potential, retrains, and measures what that did.
 
   tamis model=ace pruner=fps descriptor=soap budget.fraction=0.2    one trial
-  tamis -m model=snap,ace pruner=random,fps                        every combination; the same command again goes on
+  tamis -m model=snap,ace pruner=random,fps                        every combination; the same command again resumes
   tamis -m experiment=demo                                         a planned sweep (--dry-run: measures a few trials)
   tamis -m search=fraction                                         a search by Optuna
 {commands}

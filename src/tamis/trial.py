@@ -67,7 +67,7 @@ def run_trial(
         record.save(folder)
         _run(Parts.of, record, folder, watch)
 
-    return _ended(record, folder, story)
+    return _to_its_end(record, folder, story)
 
 
 def run_resolved(
@@ -87,10 +87,10 @@ def run_resolved(
     watch : as for ``run_trial``. labels : of the sweep, for the record.
     """
     record = TrialRecord(dict(config), list(overrides), dict(labels or {}), versions())
-    return _ended(record, folder, lambda: _run(parts, record, folder, watch))
+    return _to_its_end(record, folder, lambda: _run(parts, record, folder, watch))
 
 
-def _ended(record: TrialRecord, folder: Path, story: Callable[[], None]) -> TrialRecord:
+def _to_its_end(record: TrialRecord, folder: Path, story: Callable[[], None]) -> TrialRecord:
     """Run the story; how it ended is the record's status and reason."""
     try:
         with limited(), heeding_interrupts():

@@ -10,7 +10,7 @@ from tamis.core.errors import TamisError
 from tamis.records.record import COMPLETE, FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.sweeps.job import Job
 from tamis.sweeps.running import RUNNING_FOLDER, put_in_place, run_job, set_aside
-from tamis.trial import _ended
+from tamis.trial import _to_its_end
 
 
 def saved(folder: Path, status: str, reason: str) -> Path:
@@ -58,6 +58,6 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
 
 def test_a_traceback_that_cannot_be_written_fails_no_sweep(tmp_path):
     (tmp_path / "traceback.txt").mkdir()  # as good as a full disk
-    record = _ended(TrialRecord({}), tmp_path, lambda: 1 / 0)
+    record = _to_its_end(TrialRecord({}), tmp_path, lambda: 1 / 0)
     saved = json.loads((tmp_path / RECORD_FILE).read_text())
     assert record.status == saved["status"] == FAILED and "ZeroDivisionError" in saved["reason"]

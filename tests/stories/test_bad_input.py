@@ -526,7 +526,7 @@ def test_a_sweep_that_is_stopped_leaves_whole_records(place, trial, how):
     if how == signal.SIGINT:
         assert process.returncode == 130
         assert said.endswith(
-            "failed: interrupted; trials that have ended are kept, and the same command goes on with the others\n"
+            "failed: interrupted; trials that have ended are kept, and the same command resumes with the others\n"
         )
         assert parents(place, how.name) == ["KILLED"]
     assert trial(f"store.root='{place}/.tamis/store'").status == COMPLETE  # the store is as good as before

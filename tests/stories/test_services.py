@@ -245,7 +245,7 @@ def test_a_database_that_goes_away_ends_a_search_with_a_sentence_and_the_command
     finally:
         postgres.start()
     assert process.returncode == 1
-    assert "the storage of study gone failed" in said and "the same command goes on" in said
+    assert "the storage of study gone failed" in said and "the same command resumes" in said
     assert PASSWORD not in said
     again = search(tmp_path, *typed)
     assert again.wait() == 0, again.stdout.read()

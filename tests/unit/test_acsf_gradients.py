@@ -44,7 +44,7 @@ def small_cell() -> Atoms:
 def dense(basis: AcsfBasis, atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
     """dG/dr (n, n, 3, m) and dG/dstrain (n, 6, m) of each atom's own functions."""
     n = len(atoms)
-    by_position, by_strain = np.zeros((n, n, 3, basis.n_own)), np.zeros((n, 6, basis.n_own))
+    by_position, by_strain = np.zeros((n, n, 3, basis.n_per_element)), np.zeros((n, 6, basis.n_per_element))
     for centre, moved, derivative in basis.gradients(atoms):
         if moved == NORMAL_STRAINS:
             by_strain[centre, :3] = derivative

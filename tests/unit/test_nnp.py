@@ -121,7 +121,7 @@ def test_jacobian_is_the_derivative_of_the_residuals(elements, labelled, shared_
     dataset = replace(dataset, stresses=stresses)
     of = basis(*elements)
     data = gather(dataset, of, shared_store, np.full(len(elements), -4.0))
-    sizes = (of.n_own, 5, 4, 1)
+    sizes = (of.n_per_element, 5, 4, 1)
     problem = NetworkProblem(sizes, data, np.array([0, 1, 2, 4]), Weights(14.0, 2.0), 1e6)
     rng = np.random.default_rng(5)
     parameters = np.concatenate([first_parameters(sizes, rng) for _ in elements])
@@ -345,7 +345,7 @@ def test_energy_is_conserved(tmp_path):
 def test_gradients_are_held_once(labelled, shared_store):
     """As inputs of networks, and not as they are read beside that."""
     of, many = basis("Si"), labelled.subset(np.tile(np.arange(len(labelled)), 10))
-    entries = (12 * of.n_own + 8) * sum(map(len, shared_store.gradients(of, many.structures)))
+    entries = (12 * of.n_per_element + 8) * sum(map(len, shared_store.gradients(of, many.structures)))
     whitening = Whitening.of(np.concatenate(shared_store.values(of, labelled.structures)))
     tracemalloc.start()
     data = gather(many, of, shared_store, np.zeros(1), [whitening])

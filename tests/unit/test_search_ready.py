@@ -29,7 +29,7 @@ def test_a_ready_space_composes(name):
         space = Space.parse(settings.params, settings.conditional or (), typed, OverridesParser.create())
         check_methods(settings, space)
         composer = Composer([f"{key}={value}" for key, value in space.fixed.items()])
-        for job in space.kinds(set(config.hydra.runtime.choices)):
+        for job in space.covering_jobs(set(config.hydra.runtime.choices)):
             pairs = (one.partition("=") for one in (*job, *settings.repeats[0]))
             composer.config(tuple((key, value) for key, _, value in pairs))
         definition = definition_of(settings, space, composer.config(()))

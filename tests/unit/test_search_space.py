@@ -176,7 +176,7 @@ def test_limits_may_differ_by_condition():
 
 def test_kinds_hold_every_key_and_every_choice_of_a_group():
     spaced = space({"kind": "choice(a, b, c, d)", "other": "choice(1, 2, 3)"}, CONDITIONAL)
-    jobs = list(spaced.kinds({"kind"}))
+    jobs = list(spaced.covering_jobs({"kind"}))
     said = {override for job in jobs for override in job}
     assert {"kind=a", "kind=b", "kind=c", "kind=d"} <= said
     assert {override.split("=")[0] for override in said} == {

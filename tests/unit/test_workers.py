@@ -138,7 +138,7 @@ class Threads(Workers):
 def test_a_few_jobs_are_under_way_for_each_worker_and_the_others_wait(config, tmp_path):
     workers, jobs = Threads(), jobs_of(config, 12, validation_fraction=1.5)  # which fails at once
     ended = []
-    for job in execute._ended(jobs, tmp_path, workers):
+    for job in execute._as_they_end(jobs, tmp_path, workers):
         workers.under_way -= 1
         ended.append(job.name)
     assert sorted(ended) == sorted(job.name for job in jobs)

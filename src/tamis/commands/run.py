@@ -32,7 +32,7 @@ def main() -> None:
         prepare()
         return command()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on, instead of printing them its own way
-    with in_a_sentence("trials that have ended are kept, and the same command goes on with the others"):
+    with in_a_sentence("trials that have ended are kept, and the same command resumes with the others"):
         command()
 
 

@@ -1,4 +1,4 @@
-"""Least squares on energies, forces and stresses through Gram matrices of fold after fold.
+"""Least squares on energies, forces and stresses through Gram matrices, one per fold.
 
 The loss of coefficients c on a set of structures is a weighted sum of three mean squares,
 
@@ -289,7 +289,7 @@ def solve_definite(matrix: Array, target: Array, lower: bool = False) -> Array:
 def solve_rows(rows: Rows, structures: Indices, weights: Weights, ridge: float, n_free: int) -> Array:
     """The same minimum from the rows themselves, by QR: slower, and right where the Gram matrix is not.
 
-    A triangle takes up the rows piece after piece; what it ends as is that of all rows, of which no copy is made.
+    The triangular factor is updated piece by piece, so no copy of all rows is made.
     """
     blocks, size = rows.weighted(structures, weights), rows.size
     squares = np.zeros(size)

@@ -3,8 +3,8 @@
 Hydra takes a third of a second to compose a configuration and OmegaConf half of that to work out its values; a study
 has hundreds that differ in a few nodes. Each choice is therefore composed once, beside the study's own overrides, and
 a configuration is put together from the nodes (``dataset``, ``model``, ...) that its choices change. Choices that
-change the same node are composed together. Values are then set, and nodes worked out where equal ones, with equal
-nodes that their interpolations name, have not been before. What does not fit this is composed as a whole.
+change the same node are composed together. Values are then set. A node is resolved only if an identical node, with
+identical nodes behind its interpolations, has not been resolved before. What does not fit this is composed as a whole.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ KEY = re.compile(r"\w+(\.\w+)*")
 WHOLE = re.compile(r"0|-?[1-9]\d*")
 """What Hydra reads as a whole number, at least."""
 UNPREDICTABLE = re.compile(r"\$\{(?!tamis\.(?:times|by|of_data):)[^:{}]*(?::|\$\{)")
-"""An interpolation that may name any node: by a resolver that need not be a function of its arguments, or a name that
-is itself worked out."""
+"""An interpolation whose target cannot be read off its text: an unknown resolver, or a nested interpolation."""
 SPECIAL = re.compile(r"\$\{|\?\?\?|_target_")
 """In a node as JSON: it has to be worked out, to be given, or to be checked."""
 OVERRIDE = re.compile(r"^\s*-\s*override\s+/?(\w+)", re.MULTILINE)
@@ -43,7 +42,7 @@ OVERRIDE = re.compile(r"^\s*-\s*override\s+/?(\w+)", re.MULTILINE)
 
 
 class CannotAssembleError(Exception):
-    """The parts of a configuration do not say what the whole is."""
+    """This configuration cannot be assembled from separately composed parts."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Composer:
         try:
             return effective(self._from_parts(overrides))
         except (CannotAssembleError, HydraException, OmegaConfBaseException, TamisError):
-            # what is wrong may come of taking it apart: a typed value may be none of the usual model's, say
+            # the error may be an artefact of assembling; compose the whole and let its error stand
             return composed_whole([*self.fixed, *_lines(overrides)])
 
     def _from_parts(self, overrides: Pairs) -> dict[str, Any]:

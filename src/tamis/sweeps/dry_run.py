@@ -16,7 +16,7 @@ from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job
 
 
-def describe(
+def print_dry_run(
     jobs: Sequence[Job],
     folder: SweepFolder,
     sweep: Sweep,

@@ -18,7 +18,7 @@ from tamis.records.record import COMPLETE, RECORD_FILE, TrialRecord, read_record
 from tamis.sweeps.job import Job
 
 ONCE = ("setup", "dataset", "rows")
-"""What one trial of a process does for many: the median, which most pay, counts."""
+"""Work that the first trial in a process does for later ones; estimated by the median."""
 BY_POINT = ("fit", "errors")
 """Stages that each point of a learning curve goes through."""
 LIKE = {
@@ -88,9 +88,9 @@ def to_measure(jobs: Sequence[Job], measured: Sequence[TimedTrial]) -> list[Job]
 
 
 def estimate(jobs: Sequence[Job], measured: Sequence[TimedTrial]) -> Estimate:
-    """Each stage takes the mean of those most alike: sums are of means, and the first of a kind is slow in each sweep.
+    """Each stage takes the mean time of the most similar trials.
 
-    Points of a curve count alike: the time by point is that of a curve with these fractions, else of any.
+    Means, since times are summed and every sweep has slow first runs. All points of a curve are taken to cost the same.
     """
     alike: dict[str, list[float]] = {}
     for one in measured:

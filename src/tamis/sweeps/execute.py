@@ -41,7 +41,9 @@ def run_jobs(
     printer = ProgressPrinter(len(jobs), plain_console())
     with workers_of(launcher) as workers, progress("trials", len(jobs)) as advance:
         ended = (
-            _through_hydra(jobs, folder, launcher) if workers is None else _ended(jobs, folder.path, workers)
+            _through_hydra(jobs, folder, launcher)
+            if workers is None
+            else _as_they_end(jobs, folder.path, workers)
         )
         for job in ended:
             publish(job.name)
@@ -49,7 +51,7 @@ def run_jobs(
             advance(1)
 
 
-def _ended(jobs: Sequence[Job], folder: Path, workers: Workers) -> Iterator[Job]:
+def _as_they_end(jobs: Sequence[Job], folder: Path, workers: Workers) -> Iterator[Job]:
     """The jobs as they end; a few for each worker are under way, the others wait here.
 
     Rows of a model and values of a descriptor are made by one worker before the trials that need them begin: workers

@@ -19,7 +19,7 @@ from tamis.core.errors import TamisError
 from tamis.core.messages import plain_console
 from tamis.records.record import FAILED
 from tamis.sweeps.composing import Composer
-from tamis.sweeps.dry_run import describe
+from tamis.sweeps.dry_run import print_dry_run
 from tamis.sweeps.ending import print_end, refuse_failures
 from tamis.sweeps.execute import run_jobs
 from tamis.sweeps.folder import Sweep, SweepFolder
@@ -70,7 +70,7 @@ class Grid:
         about = Sweep(title_of(config, folder.path), [str(one.input_line) for one in typed])
         protocol = _plain(config.get("protocol"))
         if self.dry_run:
-            describe(jobs, folder, about, protocol, self.measured, launcher)
+            print_dry_run(jobs, folder, about, protocol, self.measured, launcher)
             return
         with folder.alone():
             sweep = folder.begin(about, protocol)

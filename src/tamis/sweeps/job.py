@@ -78,7 +78,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
 
 
 def sweep_name(experiment: str | None, typed: Sequence[str]) -> str:
-    """Name of a sweep's folder; the same for the same command, which therefore goes on where it was.
+    """Name of a sweep's folder; the same for the same command, which therefore resumes where it was.
 
     It is ``${tamis.sweep_name:...}`` in a configuration.
     """

@@ -40,7 +40,7 @@ CLOSE_S = 1.0
 ANSWER_S = 300.0
 """Seconds that a worker waits for an answer of the command."""
 NO_WORKER_WARNING_S = 180.0
-"""Seconds without any worker after which it is told."""
+"""Seconds without any worker after which the user is warned."""
 
 
 class OnDask(Workers):
@@ -79,7 +79,7 @@ class OnDask(Workers):
                         try:
                             stop = listen(value, step)
                         except Exception as error:
-                            log.warning("the stopper gave no answer (%s); the trial goes on", error)
+                            log.warning("the stopper gave no answer (%s); the trial continues", error)
                             stop = False
                         Queue(name, client=self._client).put(stop)
 
@@ -96,7 +96,7 @@ class OnDask(Workers):
 def _ask(questions: str, longest_s: float, value: float, step: int) -> bool:
     """What a worker calls: put a question into the queue of this name, and wait for the answer.
 
-    The trial goes on if none comes in time: a worker elsewhere outlives the command that has asked for the trial.
+    The trial continues if none comes in time: a worker elsewhere outlives the command that has asked for the trial.
     """
     with closing(Queue(f"answer-{uuid.uuid4().hex}")) as answer:
         Queue(questions).put((answer.name, float(value), step))
@@ -150,21 +150,21 @@ def dask_workers(
     if dashboard:
         settings.pop(ROUTES)
     for name in (name for name in logging.root.manager.loggerDict if name.startswith("distributed")):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what a user needs to know is told by tamis
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what a user needs to know tamis says
     with dask.config.set(settings), ExitStack() as stack:
         place = stack.enter_context(_started(cluster, settings)) if cluster else None
         try:
             client = stack.enter_context(Client(place or address, set_as_default=False))
         except (OSError, TimeoutError) as error:
             raise TamisError(
-                f"no Dask scheduler answers at {address} ({error}); mend hydra.launcher.address"
+                f"no Dask scheduler answers at {address} ({error}); fix hydra.launcher.address"
             ) from error
         client.register_plugin(Preparation(isinstance(place, LocalCluster)))
         if place and adapt:
             place.adapt(**adapt)
         if dashboard:
             log.warning("Dask's dashboard (needs bokeh): %s", client.dashboard_link)
-        timer = Timer(NO_WORKER_WARNING_S, _tell_of_no_worker, (client,))
+        timer = Timer(NO_WORKER_WARNING_S, _warn_of_no_worker, (client,))
         timer.daemon = True
         timer.start()
         stack.callback(timer.cancel)
@@ -179,7 +179,7 @@ def _lost_workers_explained() -> Iterator[None]:
     except CancelledError as error:
         raise TamisError(
             "Dask's scheduler is gone, and the workers with it; trials that have ended are kept, and the same command "
-            "goes on with the others"
+            "resumes with the others"
         ) from error
     except KilledWorker as error:
         raise TamisError(
@@ -198,7 +198,7 @@ def _started(config: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator
     with _startup_errors_explained():
         cluster: SpecCluster = instantiate({**config, **more}, _convert_="all")
     try:
-        if more:  # one job now, so that what the queue refuses is told; the rest as trials wait
+        if more:  # one job now, so that what the queue refuses is seen; the rest as trials wait
             with _startup_errors_explained():
                 cluster.sync(_submit_first_job, cluster)
         yield cluster
@@ -214,7 +214,7 @@ def _startup_errors_explained() -> Iterator[None]:
         yield
     except (InstantiationException, RuntimeError, OSError, ValueError) as error:
         raise TamisError(
-            f"no workers can be started ({error.__cause__ or error}); mend hydra.launcher.cluster, or install what is "
+            f"no workers can be started ({error.__cause__ or error}); fix hydra.launcher.cluster, or install what is "
             "missing (pip install 'tamis[cluster]')"
         ) from error
 
@@ -243,7 +243,7 @@ def _first_lines(settings: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _tell_of_no_worker(client: Client) -> None:
+def _warn_of_no_worker(client: Client) -> None:
     if not client.nthreads():
         log.warning(
             "there is no worker yet: do the jobs wait in the queue, or do they end at once? Their logs are in "

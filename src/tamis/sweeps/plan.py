@@ -44,8 +44,8 @@ class Plan:
 
     sets: name -> list of entries (key -> value), overrides that belong together.
     blocks: name -> what makes a ``Block``: seeds, product, sets.
-    chunk: so many seeds of each block come before the next so many of the first, so that a sweep that is not finished
-        has a little of everything.
+    chunk: seeds run in batches of this size, one batch of every block, then the next, so that a sweep that is not
+        finished has a little of everything.
     """
 
     sets: Mapping[str, Sequence[Mapping[str, Any]]]
@@ -106,7 +106,7 @@ class Plan:
     def trials(self, only: Mapping[str, Sequence[str]] | None = None) -> Iterator[Planned]:
         """Every trial, in the order in which they are best run.
 
-        Chunks of seeds come first, then blocks, then data sets, then seeds, then sets, then what else varies:
+        Batches of seeds come first, then blocks, then data sets, then seeds, then sets, then what else varies:
         neighbours share the data set and the latent space, and a model or two. A trial that is in several blocks comes
         each time.
 

@@ -47,7 +47,7 @@ def run_job(job: Job, folder: Path, watch: ShouldStop | None = None) -> str:
     WorkerDiedError : the process died each time the trial was begun.
     """
     final = folder / job.name
-    if (status := _ended(final)) is not None:  # Dask asks again where it lost the answer
+    if (status := _status_if_ended(final)) is not None:  # Dask asks again where it lost the answer
         return status
     place = _begin(job.name, folder)
     _freeze_modules()
@@ -110,7 +110,7 @@ def put_in_place(place: Path, final: Path) -> None:
     final.parent.mkdir(parents=True, exist_ok=True)
     for earlier in final.glob(EARLIER_FILES):
         shutil.copy(earlier, place)
-    if _ended(final) is None:
+    if _status_if_ended(final) is None:
         shutil.rmtree(final, ignore_errors=True)
         place.rename(final)
     else:  # by a worker that had been given up and was not dead
@@ -134,7 +134,7 @@ def _freeze_modules() -> None:
     gc.freeze()
 
 
-def _ended(final: Path) -> str | None:
+def _status_if_ended(final: Path) -> str | None:
     """The status of a trial that has ended."""
     status = read_record(final).status if (final / RECORD_FILE).exists() else None
     return status if status and status.has_ended else None

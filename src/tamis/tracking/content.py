@@ -21,7 +21,7 @@ MAX_PARAM_LENGTH = 6000
 MAX_TAG_LENGTH = 5000
 """MLflow refuses longer ones."""
 NO_PARAMS = ("store.", "dataset.cache", "dataset.base_url")
-"""Where things are kept decides no result; the classes are told by the choices. Both are in record.json."""
+"""Paths change no result, and classes follow from the choices. Both are in record.json."""
 ID = "tamis.id"
 """Tag of every run: the id of its record or parent, the same on every server."""
 FOLDER = "tamis.folder"

@@ -146,7 +146,9 @@ class Tracker:
             try:
                 self._fill(run_id, record, folder)
             except Exception:
-                with suppress(Exception):  # what is left where that is away, too, is replaced later
+                with suppress(
+                    Exception
+                ):  # if MLflow is unreachable, the half-written run is replaced at the next sync
                     self._client.delete_run(run_id)
                 raise
             return run_id

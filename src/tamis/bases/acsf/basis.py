@@ -79,7 +79,7 @@ class AcsfBasis(GradientBasis):
         self.check(atoms)
         centres, moved, by_position, by_strain = self.table.gradients(atoms)
         n, n_pairs = len(atoms), len(moved)
-        records = np.zeros(2 * n + n_pairs, dtype=gradient_dtype(self.n_own))
+        records = np.zeros(2 * n + n_pairs, dtype=gradient_dtype(self.n_per_element))
         for part, kind in enumerate((SHEAR_STRAINS, NORMAL_STRAINS)):  # in the order of their numbers
             rows = slice(part * n, (part + 1) * n)
             records["moved"][rows] = kind

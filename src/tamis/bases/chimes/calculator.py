@@ -117,15 +117,15 @@ def _products(g: Array, dg: Array, n_powers: int, begin: int, end: int, table: A
     table[0, 0] = 1.0
     filled = 1
     for slot in range(begin, end):
-        own = 1 + slot - begin
+        row = 1 + slot - begin
         # from the last product to the first, because one is written over only after those made of it
         for code in range(filled - 1, -1, -1):
             first = code * n_powers
-            for q in range(own):
+            for q in range(row):
                 factor = table[q, code]
                 if q == 0:
                     for power in range(n_powers):
-                        table[own, first + power] = factor * dg[slot, power]
+                        table[row, first + power] = factor * dg[slot, power]
                 for power in range(n_powers):
                     table[q, first + power] = factor * g[slot, power]
         filled *= n_powers

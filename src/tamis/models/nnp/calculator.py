@@ -21,7 +21,10 @@ Integers = NDArray[np.int64]
 
 
 class NnpCalculator(NeighbourCalculator):
-    """A table of symmetry functions; scalings, networks and offsets (eV) are those of its elements, in its order."""
+    """ASE calculator of a Behler-Parrinello potential.
+
+    One scaling, network and offset (eV) per element, in the table's order.
+    """
 
     def __init__(
         self,
@@ -67,7 +70,7 @@ def evaluate(
     shift: Array,
     factor: Array,
     base: Array,
-    own: Integers,
+    fed: Integers,
     centres: Integers,
     first: Integers,
     others: Integers,
@@ -80,8 +83,8 @@ def evaluate(
 ) -> None:
     """Add the contributions of the atoms ``centres`` of one element, in units of the network.
 
-    own: (n_slots,) the input of the network that a slot feeds. energies: (n_atoms,) set. forces: (n_atoms, 3).
-    virial: (3, 3) derivative of the energy by strain.
+    fed: (n_slots,) the input of the network that a slot feeds. energies: (n_atoms,) set. forces: (n_atoms, 3).
+    virial: (3, 3) derivative of the energy with respect to strain.
     """
     slots, inputs, gradient = np.empty(of.n_slots), np.empty(of.n_slots), np.empty(of.n_slots)
     for i in centres:
@@ -90,10 +93,10 @@ def evaluate(
         found = triangles(of, near, lengths, kind)
         atom_values(of, found, lengths, kind, slots)
         for s in range(of.n_slots):
-            inputs[own[s]] = (slots[s] - shift[own[s]]) * factor[own[s]] + base[own[s]]
+            inputs[fed[s]] = (slots[s] - shift[fed[s]]) * factor[fed[s]] + base[fed[s]]
         energies[i] = energy_and_gradient(sizes, kinds, parameters, inputs, gradient)
         for s in range(of.n_slots):
-            slots[s] = gradient[own[s]] * factor[own[s]]
+            slots[s] = gradient[fed[s]] * factor[fed[s]]
         by_vector = np.empty((end - begin, 3))
         atom_contraction(of, slots, found, near, lengths, kind, by_vector)
         for n in range(end - begin):

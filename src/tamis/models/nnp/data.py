@@ -62,11 +62,11 @@ class TrainingData:
 
 
 def own_values(basis: GradientBasis, blocks: Iterable[Array], species: Integers) -> Array:
-    """The functions of each atom's own element, (n_atoms, n_own), from the values of one structure after the other."""
-    values, done = np.empty((len(species), basis.n_own)), 0
+    """The functions of each atom's own element, (n_atoms, n_per_element); blocks: the values of each structure."""
+    values, done = np.empty((len(species), basis.n_per_element)), 0
     for block in blocks:
         rows = slice(done, done := done + len(block))
-        by_element = block.reshape(len(block), len(basis.elements), basis.n_own)
+        by_element = block.reshape(len(block), len(basis.elements), basis.n_per_element)
         values[rows] = by_element[np.arange(len(block)), species[rows]]
     return values
 
@@ -107,11 +107,11 @@ def _gather_inputs(
     species: Integers,
     whitenings: Sequence[Whitening] | None,
 ) -> tuple[Single, Sequence[Whitening]]:
-    inputs = np.empty((len(species), basis.n_own), dtype=np.float32)
+    inputs = np.empty((len(species), basis.n_per_element), dtype=np.float32)
     store.memory.reserve(inputs.nbytes, f"inputs of networks for {len(species)} atoms")
     with store.memory.holding():
         # values of all atoms, and four times as much for what is made of them on the way
-        n_bytes = 5 * 8 * basis.n_own * len(species)
+        n_bytes = 5 * 8 * basis.n_per_element * len(species)
         store.memory.reserve(n_bytes, f"values of {type(basis).__name__} for {len(species)} atoms")
         values = own_values(basis, store.lazy_values(basis, dataset.structures), species)
         if whitenings is None:
@@ -130,11 +130,11 @@ def _gather_groups(
     start: Integers,
     whitenings: Sequence[Whitening],
 ) -> GradientTriples:
-    # gone through twice, to count and to fill: held beside what is made of them they would be as much again
+    # read twice (count, then fill): keeping them would double the peak memory
     n_elements, n_entries = len(whitenings), sum(map(len, store.gradients(basis, dataset.structures)))
     title = f"gradients of {type(basis).__name__} for {len(dataset)} structures"
-    store.memory.reserve((12 * basis.n_own + 8) * n_entries, title)
-    directions = np.empty((3 * n_entries, basis.n_own), dtype=np.float32)
+    store.memory.reserve((12 * basis.n_per_element + 8) * n_entries, title)
+    directions = np.empty((3 * n_entries, basis.n_per_element), dtype=np.float32)
     atoms = np.empty(n_entries, dtype=np.int64)
     structures, of_strain, starts, targets = [], [], [], []
     done = 0

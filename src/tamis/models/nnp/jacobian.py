@@ -1,9 +1,9 @@
-"""Derivatives of energies and forces by the weights of tanh networks, in single precision.
+"""Derivatives of energies and forces with respect to the weights of tanh networks, in single precision.
 
 With the input y_0 of an atom, y_l = tanh(y_{l-1} W_l + b_l), s_l = 1 - y_l² and the energy y_L w + b, let δ_l be the
-derivative of the energy by the argument of layer l. A derivative of the energy along a direction d of the input (for a
-force or a strain) is found by pushing d forwards, u_0 = d, t_l = u_{l-1} W_l, u_l = s_l t_l; it equals u_L w. Its own
-derivatives by the weights follow by going back once more, from ȳ_L = 0:
+derivative of the energy with respect to the argument of layer l. A derivative of the energy along a direction d of the
+input (for a force or a strain) is found by pushing d forwards, u_0 = d, t_l = u_{l-1} W_l, u_l = s_l t_l; it equals
+u_L w. Its own derivatives with respect to the weights follow by going back once more, from ȳ_L = 0:
 
     z_l = s_l ȳ_l - 2 y_l t_l δ_l,   ȳ_{l-1} = W_l z_l,
     dW_l = u_{l-1} δ_l + y_{l-1} z_l,   db_l = z_l,   dw = u_L.
@@ -25,7 +25,7 @@ def forward_and_back(sizes: Sequence[int], parameters: Single, inputs: Single) -
     """Values y and derivatives δ of all layers of atoms of one element, each (n_atoms, sum of sizes).
 
     parameters: (n_parameters,) as in ``Network``. The last column of the values is the energy; the first columns of
-    the derivatives are those by the ``inputs`` (n_atoms, sizes[0]).
+    the derivatives are those with respect to the ``inputs`` (n_atoms, sizes[0]).
     """
     layers = split_layers(sizes, parameters)
     values = [inputs]
@@ -52,9 +52,10 @@ def energy_rows(
     deltas: Single,
     rows: Single,
 ) -> None:
-    """Derivatives of the energies of ``structures`` by the parameters into ``rows`` (n, n_elements * n_parameters).
+    """Derivatives of the energies of ``structures`` with respect to the parameters.
 
-    first: where each layer begins in a row of nodes and deltas. start: where each structure's atoms begin.
+    rows: (n, n_elements * n_parameters), overwritten. first: where each layer begins in a row of nodes and deltas.
+    start: where each structure's atoms begin.
     """
     rows[:] = 0.0
     for number in range(structures.shape[0]):
@@ -83,15 +84,15 @@ def gradient_rows(
     deltas: Single,
     rows: Single,
 ) -> None:
-    """Derivatives of three gradients of the energy by the parameters, for each of ``groups``.
+    """Derivatives of three gradients of the energy with respect to the parameters, for each of ``groups``.
 
     parameters: (n_elements, n_parameters). start: (n_groups, n_elements + 1): the entries of a group with atoms of
     element e are start[group, e] .. start[group, e + 1] - 1 of ``atoms`` (n_entries,), the atoms that feel the
-    gradient. directions: (3 n_entries, m), the derivatives of their inputs: all entries of a group and element by the
-    first coordinate, then by the second, then by the third.
+    gradient. directions: (3 n_entries, m), the derivatives of their inputs: all entries of a group and element
+    with respect to the first coordinate, then by the second, then by the third.
     rows: (3 len(groups), n_elements * n_parameters), overwritten.
     """
-    n_own = parameters.shape[1]
+    n_per_element = parameters.shape[1]
     rows[:] = 0.0
     for number in range(groups.shape[0]):
         group = groups[number]
@@ -99,7 +100,7 @@ def gradient_rows(
             begin, end = start[group, element], start[group, element + 1]
             if begin < end:
                 chosen = atoms[begin:end]
-                part = slice(element * n_own, (element + 1) * n_own)
+                part = slice(element * n_per_element, (element + 1) * n_per_element)
                 _add_rows(
                     sizes,
                     parameters[element],

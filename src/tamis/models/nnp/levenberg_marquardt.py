@@ -2,7 +2,8 @@
 
 With fewer rows than parameters a step is found in the space of the rows, where it is the same and costs less.
 Levenberg, Q. Appl. Math. 2, 164 (1944); Marquardt, J. Soc. Ind. Appl. Math. 11, 431 (1963). A step is judged on rows
-that it was made from. Parameters follow the part that was drawn; their running mean does not, and is what counts.
+that it was made from. Parameters chase the current random subset; their running mean averages this out and
+is what is kept.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Minimisation:
     """A minimisation that can be continued: the one mutable thing in a training.
 
     parameters, mean: (P,) now, and their running mean. best, best_score: the mean that ``judge`` liked best.
-    iteration, best_iteration: how far it came, and when that was.
+    iteration, best_iteration: iterations so far; iteration of ``best``.
     """
 
     parameters: Array

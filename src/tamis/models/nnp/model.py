@@ -50,7 +50,7 @@ RESIDUALS_HELD = 200
 class NnpModel(WeightedModel):
     """Networks of one shape per element; the potential is the mean of a few of them.
 
-    Each network holds out another fold of the kept structures, which stops its training and judges the setting.
+    Each network holds out a different fold of the kept structures, which stops its training and judges the setting.
 
     ridges: factors of the sum of squared weights in the loss, in units of the mean square force of the kept structures:
         the same number then means the same for soft lithium and for stiff molybdenum.
@@ -126,7 +126,7 @@ class NnpModel(WeightedModel):
 
     @property
     def _sizes(self) -> tuple[int, ...]:
-        return self.basis.n_own, *self.hidden, 1
+        return self.basis.n_per_element, *self.hidden, 1
 
     def _reserve_work(self, memory: Memory, kept: Dataset, tuning: Dataset) -> None:
         """What one iteration of one network takes: normal equations, layers of all atoms, residuals, energy rows."""
@@ -260,14 +260,14 @@ def _losses(settings: Sequence[Sequence[Training]]) -> Losses:
 
 
 def _log_errors(judges: Judges, squares: Array, rows: Array) -> Array:
-    """As for linear models, see ``Judges.score``; but no energies luckier than the forces allow."""
+    """As for linear models, see ``Judges.score``; but the energy error is floored at LUCK times the force error."""
     lucky = squares.copy()
     lucky[ENERGY] += rows[ENERGY] * LUCK**2 * squares[FORCE] / (rows[FORCE] or 1.0)
     return judges.score(lucky, rows)
 
 
 def _mean_square_force(dataset: Dataset) -> float:
-    """Of all components, eV²/Å²; not below that of crystals which hardly move, of which alone there is no scale."""
+    """Of all components, eV²/Å², at least STILL: nearly static crystals alone set no force scale."""
     weights = dataset.label_weights[:, FORCE]
     used = np.flatnonzero(weights > 0.0)
     if len(used) == 0:

@@ -1,4 +1,4 @@
-"""Feed-forward networks of one element: energies, gradients by the input, and networks side by side."""
+"""Feed-forward networks of one element: energies, gradients with respect to the input, and networks side by side."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def activation(kind: int, z: float) -> tuple[float, float]:
 def energy_and_gradient(
     sizes: Integers, kinds: Integers, parameters: Array, inputs: Array, gradient: Array
 ) -> float:
-    """Output of a network and its derivatives by the ``inputs`` (n,), which are left in ``gradient`` (n,)."""
+    """Output of a network; its derivatives with respect to the ``inputs`` (n,) are left in ``gradient`` (n,)."""
     n_layers = kinds.shape[0]
     widest = sizes.max()
     y, slopes = np.empty(widest), np.zeros((n_layers, widest))

@@ -24,7 +24,8 @@ from tamis.models.nnp.network import n_parameters
 from tamis.models.normal_equations import Weights
 
 WORK = 1.6e9
-"""Multiplications that the algebra of an iteration may take: what three rows a parameter take for 810 parameters."""
+"""Multiplications that the algebra of an iteration may take: the cost of three rows per parameter at
+810 parameters."""
 CHUNK = 500
 """Groups whose rows are held at a time; sums within a chunk are in single, over chunks in double precision."""
 ROWS_AT_ONCE = 3 * CHUNK

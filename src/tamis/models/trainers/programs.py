@@ -30,7 +30,7 @@ JOB_VARIABLES = ("PMI_", "PMIX_", "OMPI_COMM_WORLD_", "SLURM_")
 def where_is(program: str) -> str | None:
     """Path of an executable: as given, on the PATH, or beside the Python interpreter (an environment not activated).
 
-    Python scripts run by tamis' interpreter, executable or not.
+    A .py file need not be executable: tamis runs it with its own interpreter.
     """
     beside = str(Path(sys.executable).parent)
     found = shutil.which(program) or shutil.which(program, path=beside)
@@ -205,18 +205,18 @@ def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[bool, floa
     """
     in_time, peak = False, 0.0
     try:
-        in_time, peak = _ended(process.pid, deadline)
+        in_time, peak = _wait_for(process.pid, deadline)
     finally:  # also after an interrupt; the pid is ours until wait4 has read its status
         if not in_time:
             os.killpg(process.pid, signal.SIGTERM)
-            _ended(process.pid, time.monotonic() + GRACE_S)
+            _wait_for(process.pid, time.monotonic() + GRACE_S)
         os.killpg(process.pid, signal.SIGKILL)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     return in_time, usage.ru_utime + usage.ru_stime, peak
 
 
-def _ended(pid: int, deadline: float) -> tuple[bool, float]:
+def _wait_for(pid: int, deadline: float) -> tuple[bool, float]:
     """Wait for the end of a child without taking its status: whether it ended in time, and its peak memory, MiB."""
     pause, peak = 0.001, 0.0
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:

@@ -31,7 +31,7 @@ NO_CHOICES = {
 }
 """Samplers that would draw choices at random, and why."""
 ONE_SEQUENCE = ("GridSampler", "QMCSampler")
-"""Samplers whose seed stands for one sequence of points, which every start goes on with."""
+"""Samplers that continue one fixed sequence; a resumed search must keep their seed."""
 
 
 def check_methods(settings: SearchSettings, space: Space) -> None:

@@ -58,7 +58,7 @@ class Outcome:
     reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
 
-    def describe(self, trial: Trial, rules: Sequence[Constraint]) -> None:
+    def note_on(self, trial: Trial, rules: Sequence[Constraint]) -> None:
         """Tell Optuna what is to be known of a trial before its values."""
         if self.reason:
             trial.set_user_attr(ERROR, redacted(self.reason))

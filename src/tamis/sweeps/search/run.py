@@ -64,7 +64,7 @@ def run_search(
         Constraint.parse(text)
     check_methods(settings, space)
     composer = Composer([*BASE, *lines_of(space.fixed)])
-    for job in space.kinds(set(config.hydra.runtime.choices)):
+    for job in space.covering_jobs(set(config.hydra.runtime.choices)):
         composer.config(pairs_of([*job, *settings.repeats[-1]]))
     definition = definition_of(settings, space, composer.config(()))
     folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
@@ -88,7 +88,7 @@ def run_search(
                 raise
             raise TamisError(
                 f"the storage of study {settings.study_name} failed ({reason}); the records are kept: when that is "
-                "fixed, the same command goes on with them"
+                "fixed, the same command resumes with them"
             ) from error
     _say_end(search)
     refuse_failures(search.n_failed, len(ended(search.study)))

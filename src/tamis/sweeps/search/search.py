@@ -1,4 +1,4 @@
-"""One command's work on a study: ask Optuna for a trial, run its jobs, tell how they ended."""
+"""One command's work on a study: ask Optuna for a trial, run its jobs, report how they ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ from tamis.sweeps.running import leave_failure, run_job, set_aside
 from tamis.sweeps.search.outcome import ERROR, Constraint, Outcome, outcome_of
 from tamis.sweeps.search.settings import SearchSettings
 from tamis.sweeps.search.space import Space
-from tamis.sweeps.search.studies import EXHAUSTED, SWEEP, counted, ended, history_of, is_abandoned, run_again
+from tamis.sweeps.search.studies import (
+    EXHAUSTED,
+    SWEEP,
+    counted,
+    ended,
+    enqueue_again,
+    history_of,
+    is_abandoned,
+)
 from tamis.sweeps.workers import WorkerDiedError, Workers
 
 ENOUGH = 10
@@ -38,14 +46,14 @@ POLL_S = 0.2
 
 
 class FailedTrialError(TamisError):
-    """A trial has no values; Optuna is told so, and the search goes on."""
+    """A trial has no values; Optuna gets to know, and the search continues."""
 
 
 @dataclass(frozen=True)
 class Search:
     """A study and what its trials need.
 
-    compose: the resolved configuration of a job, from its overrides. publish: told the name of each job that has ended.
+    compose: the resolved configuration of a job, from its overrides. publish: gets the name of each job that has ended.
     objectives: names of metrics, one for each direction.
     """
 
@@ -106,7 +114,7 @@ class Search:
         return min(waiting, room) if self.study.user_attrs.get(EXHAUSTED) else room
 
     def settle(self) -> None:
-        """Tell Optuna how the trials of commands that are gone ended, or enqueue them again.
+        """Report or requeue trials left running by commands that have ended.
 
         Records of trials that are run again are set aside: call it before they are published.
         """
@@ -118,17 +126,19 @@ class Search:
             place = self.folder if of.get("id") == self.sweep.id else SweepFolder(Path(of.get("folder", "/")))
             outcome = self._outcome([one for one in map(place.record, self._names(trial.number)) if one])
             if outcome is None:
-                run_again(self.study, trial, self.settings.retries)
+                enqueue_again(self.study, trial, self.settings.retries)
                 outcome = Outcome(TrialState.FAIL, reason="its command ended before it did")
-            outcome.describe(Trial(self.study, trial._trial_id), self._rules)
+            outcome.note_on(Trial(self.study, trial._trial_id), self._rules)
             try:
                 self.study.tell(trial.number, outcome.values or None, state=outcome.state)
-            except RuntimeError:  # told; the sampler stops the loop, which has not begun yet
+            except (
+                RuntimeError
+            ):  # the result was stored; the sampler then tried to stop a loop that is not running
                 self.study.set_user_attr(EXHAUSTED, True)
         if self.settings.retry_failed:
             for trial in ended(self.study):
                 if trial.state == TrialState.FAIL:
-                    run_again(self.study, trial)
+                    enqueue_again(self.study, trial)
         trials = self.study.get_trials(deepcopy=False)
         for number in {one for trial in trials for one in history_of(trial)}:
             if trials[number].user_attrs.get(SWEEP, {}).get("id") == self.sweep.id:
@@ -154,7 +164,7 @@ class Search:
 
     @contextmanager
     def _ending_the_search(self) -> Iterator[None]:
-        """End the search after an error, which Optuna does not hand on if no trial is left to begin."""
+        """Stop on an error and keep it: Optuna drops it when no trial is left to start."""
         try:
             yield
         except (TrialPruned, FailedTrialError):
@@ -176,9 +186,9 @@ class Search:
         except (HydraException, OmegaConfBaseException, TamisError) as error:
             outcome = Outcome(TrialState.FAIL, reason=explain(error))
         except self.workers.blameless:
-            run_again(self.study, self.study.trials[trial.number])
+            enqueue_again(self.study, self.study.trials[trial.number])
             raise
-        outcome.describe(trial, self._rules)
+        outcome.note_on(trial, self._rules)
         if outcome.state == TrialState.PRUNED:
             raise TrialPruned(outcome.reason)
         if outcome.state == TrialState.FAIL:
@@ -193,7 +203,7 @@ class Search:
         outcome = None
         while outcome is None:
             i = len(records)
-            self._run_job(names[i], (*overrides, *repeats[i]), trial)
+            self._run_on_worker(names[i], (*overrides, *repeats[i]), trial)
             records.append(read_record(self.folder.path / names[i]))
             outcome = self._outcome(records)
             is_good = outcome is None or outcome.state == TrialState.COMPLETE
@@ -204,7 +214,7 @@ class Search:
                 outcome = Outcome(TrialState.PRUNED, reason=f"stopped after {i + 1} of {len(names)} jobs")
         return outcome
 
-    def _run_job(self, name: str, overrides: tuple[str, ...], trial: Trial) -> None:
+    def _run_on_worker(self, name: str, overrides: tuple[str, ...], trial: Trial) -> None:
         """Run a job on a worker; it leaves a record in any case. The only job of a trial reports to the stopper."""
         with self._one_at_a_time:
             config = self.compose(overrides)
@@ -219,7 +229,7 @@ class Search:
             leave_failure(job, self.folder.path, str(error))
 
     def _stops(self, trial: Trial, value: float, step: int) -> bool:
-        """Tell the stopper the objective as it is after a stage; returns whether it ends the trial."""
+        """Report to the stopper the objective as it is after a stage; returns whether it ends the trial."""
         if not self._has_one_objective:
             return False
         trial.report(value, step)
@@ -237,11 +247,11 @@ class Search:
     def _after(self, study: Study, trial: FrozenTrial) -> None:
         """Publish and show a trial; end the search where it has all trials."""
         with self._ending_the_search():
-            self._tell(trial)
+            self._show(trial)
         if self._left() <= 0:
             study.stop()
 
-    def _tell(self, trial: FrozenTrial) -> None:
+    def _show(self, trial: FrozenTrial) -> None:
         """Publish and show a trial; raises TamisError where too many failed."""
         for name in self._names(trial.number):
             self.publish(name)

@@ -143,8 +143,8 @@ class Space:
                 found.append(f"{one.key}={chosen[one.name]}")
         return found
 
-    def kinds(self, groups: set[str]) -> Iterator[list[str]]:
-        """Overrides of a few jobs in which every key is, and every choice of a group of configurations.
+    def covering_jobs(self, groups: set[str]) -> Iterator[list[str]]:
+        """Overrides of a few jobs that between them use every key and every choice of every config group.
 
         Whether a job can be composed depends on the choices of its groups and on the names of the keys that it sets,
         hardly ever on their values.

@@ -42,7 +42,7 @@ SWEEP = "sweep"
 HEARTBEAT_S, GRACE_S = 60, 300
 """On a database server: how often a command says that a trial runs, and after what silence others run it again."""
 NEWBORN_S = 60.0
-"""A trial that says nothing of its sweep for so long has lost its command."""
+"""A running trial without the attribute SWEEP for this long is abandoned."""
 LOCKED_S = 60.0
 """How long a command waits for others that write the same SQLite file."""
 
@@ -193,7 +193,7 @@ def _check_definition(
             f"study {study.study_name} is another one ({changes}); choose another hydra.sweeper.study_name, or go on "
             "with its trials all the same: hydra.sweeper.on_change=continue"
         )
-    log.warning("study %s goes on, changed: %s", study.study_name, changes)
+    log.warning("study %s resumes, changed: %s", study.study_name, changes)
 
 
 def _clashes(study: Study, settings: SearchSettings, space: Space) -> Iterator[str]:
@@ -229,8 +229,8 @@ def ended(study: Study) -> list[FrozenTrial]:
     return [trial for trial in counted(study) if trial.state.is_finished()]
 
 
-def run_again(study: Study, trial: FrozenTrial, retries: int | None = None) -> None:
-    """Enqueue the values of a trial once more, unless it was repeated ``retries`` times; it does not count then."""
+def enqueue_again(study: Study, trial: FrozenTrial, retries: int | None = None) -> None:
+    """Requeue a trial's values, at most ``retries`` times (None: no limit). The original no longer counts."""
     if any(trial.number in history_of(other) for other in study.get_trials(deepcopy=False)):
         return  # by a start that was killed before it had told Optuna the rest
     same = deepcopy(trial)  # the callback changes it
@@ -238,8 +238,8 @@ def run_again(study: Study, trial: FrozenTrial, retries: int | None = None) -> N
     RetryHeartbeatStaleTrialCallback(max_retry=retries)(study, same)
 
 
-def is_abandoned(trial: FrozenTrial, own: Sweep, is_shared: bool) -> bool:
-    """Whether the command of a running trial is gone; ``own`` is the sweep that this command alone works on.
+def is_abandoned(trial: FrozenTrial, this: Sweep, is_shared: bool) -> bool:
+    """Whether the command of a running trial is gone; ``this`` is the sweep that this command alone works on.
 
     A trial whose folder cannot be seen from here is left to Optuna's heartbeat, or to the next command in that folder.
     """
@@ -249,4 +249,4 @@ def is_abandoned(trial: FrozenTrial, own: Sweep, is_shared: bool) -> bool:
     folder = SweepFolder(Path(sweep["folder"]))
     known = folder.sweep()
     is_here = known is not None and known.id == sweep["id"]
-    return bool(sweep["id"] == own.id or (is_here and not is_held(folder.path / LOCK_FILE)))
+    return bool(sweep["id"] == this.id or (is_here and not is_held(folder.path / LOCK_FILE)))
