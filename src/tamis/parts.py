@@ -15,6 +15,7 @@ from tamis.bases.none import NoDescriptor
 from tamis.core.config_check import EXPECTED, check_config, fits
 from tamis.core.errors import TamisError
 from tamis.core.fields import Whole
+from tamis.core.irrelevant import NO_TRIAL
 from tamis.core.metrics import is_of_test
 from tamis.data.sources.base import Source
 from tamis.evaluation.evaluation import Evaluation
@@ -26,8 +27,6 @@ from tamis.store import Store
 
 GROUPS = ("dataset", "descriptor", "latent", "pruner", "budget", "model", "evaluation", "experiment")
 """Groups of choices that a trial is made of."""
-NO_TRIAL = ("hydra", "tracking", "plan", "protocol", "search")
-"""Nodes of a composed configuration that say nothing of the trial."""
 PARTS = ("store", "descriptor", "latent", "pruner", "budget", "model", "evaluation")
 SETTINGS = {
     "seed.split": int,

@@ -18,8 +18,8 @@ from tests.fuzz.mutate import Rng, pick
 
 from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
+from tamis.core.irrelevant import NO_TRIAL
 from tamis.core.resolvers import register_resolvers
-from tamis.parts import NO_TRIAL
 from tamis.records.record import COMPLETE, FAILED, SKIPPED, read_record
 from tamis.trial import run_trial
 

@@ -198,6 +198,8 @@ ELSEWHERE = [
     "store.memory_gib=0.01",
     "dataset.root=somewhere",
     "dataset.cache=somewhere",
+    "dataset.base_url=http://there",
+    "dataset.verify=false",
     "tracking.uri=http://user:word@there",
     "hydra.launcher.n_workers=3",
 ]

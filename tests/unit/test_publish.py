@@ -190,7 +190,7 @@ def test_what_an_earlier_start_missed_is_written_when_mlflow_is_back(sweep, trac
     folder.write_text("")  # no folder for the database
     away = replace(trackers[0], uri=f"sqlite:///{folder}/m.db")
     with Publisher(away, sweep, sweep.sweep()) as publisher:
-        while not publisher._told:
+        while not publisher._warned:
             time.sleep(0.01)
         folder.unlink()
     assert publisher.n_new == 3

@@ -11,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from tests.composing import composed
 
 from tamis.core.errors import TamisError
+from tamis.core.irrelevant import NO_TRIAL
 from tamis.core.memory import N_PARTS, Memory
-from tamis.parts import NO_TRIAL, resolved
+from tamis.parts import resolved
 from tamis.records.record import COMPLETE, CurvePoint, TrialRecord
 from tamis.store import Store
 from tamis.sweeps.running import shared_parts

@@ -18,7 +18,7 @@ from tamis.commands import pick as pick_command
 from tamis.commands.compare import compare_runs
 from tamis.commands.pick import Wish, on_one_ground, pick, typical, weigh, write_pick
 from tamis.core.errors import TamisError
-from tamis.parts import NO_TRIAL
+from tamis.core.irrelevant import NO_TRIAL
 from tamis.records.record import read_record
 from tamis.report.document import Paragraph, Table, text_of
 from tamis.report.html import to_html

@@ -14,6 +14,7 @@ from typing import Any
 
 from tamis.core import metrics as names
 from tamis.core.errors import TamisError
+from tamis.core.irrelevant import PLACES, REFERENCES
 from tamis.records.record import COMPLETE, RECORD_FILE, DatasetFacts, TrialRecord, read_record
 
 WANTED = (
@@ -22,7 +23,7 @@ WANTED = (
     *(*names.SIZES, names.PROPERTIES, names.MD),
 )
 """Beginnings of the names of metrics that reports show; others stay in the record."""
-WHERE = ("root", "base_url", "cache", "verify", "sha256", "reference", "reference_source")
+WHERE = (*PLACES, "sha256", *REFERENCES)
 """Keys of ``dataset`` that change no structure and no label."""
 PARTS = ("dataset", "latent", "descriptor", "pruner", "budget", "model")
 BLOCK = "block"

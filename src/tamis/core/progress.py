@@ -22,7 +22,7 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def told_if_slow(what: str, after_s: float = 2.0) -> Iterator[None]:
+def announced_if_slow(what: str, after_s: float = 2.0) -> Iterator[None]:
     """Print ``what`` to the standard error if the block takes longer than ``after_s`` seconds.
 
     Only the main thread of a process speaks: workers of a sweep run trials in other threads.

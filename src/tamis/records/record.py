@@ -19,7 +19,7 @@ from tamis.core import metrics as names
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
 from tamis.core.names import printable
-from tamis.core.progress import told_if_slow
+from tamis.core.progress import announced_if_slow
 from tamis.core.secrets import redacted
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class TrialRecord:
         """Add the time that the block takes to the stage's seconds, and note the peak memory of the process so far."""
         start = time.perf_counter()
         try:
-            with told_if_slow(DOING.get(name, "")):
+            with announced_if_slow(DOING.get(name, "")):
                 yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start

@@ -26,7 +26,8 @@ from omegaconf.errors import OmegaConfBaseException
 from tamis.core.conf_folder import config_folder
 from tamis.core.config_check import check_config
 from tamis.core.errors import TamisError
-from tamis.parts import GROUPS, NO_TRIAL, check_settings, effective, plain, resolved
+from tamis.core.irrelevant import NO_TRIAL
+from tamis.parts import GROUPS, check_settings, effective, plain, resolved
 from tamis.sweeps.overrides import Pairs
 
 KEY = re.compile(r"\w+(\.\w+)*")

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from tamis.core.messages import in_one_line, plain_console
 from tamis.core.names import quoted
-from tamis.core.progress import progress, told_if_slow
+from tamis.core.progress import progress, announced_if_slow
 from tamis.records.record import FAILED, TrialRecord
 from tamis.sweeps.ending import MOST_REASONS
 from tamis.sweeps.folder import SweepFolder
@@ -66,7 +66,7 @@ def _as_they_end(jobs: Sequence[Job], folder: Path, workers: Workers) -> Iterato
     waiting, running = Waiting(jobs), dict[Future[Any], Job | Rows]()
     results: SimpleQueue[Future[Any]] = SimpleQueue()
     with ExitStack() as telling:
-        telling.enter_context(told_if_slow("making the rows that trials share", 5.0))
+        telling.enter_context(announced_if_slow("making the rows that trials share", 5.0))
         while waiting or running:
             for what in waiting.next(AHEAD * workers.n - len(running)):
                 future = workers.submit(*_call(what, folder))

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-NO_RESULT = ("store", "objective", "artifacts", "choices")
-"""Nodes of a configuration that change no result: where things are kept, and what names the choices had."""
-IRRELEVANT_KEYS = ("root", "cache", "base_url", "verify", "scratch", "n_jobs", "parity_plot", "plots")
-"""Keys, at any depth, of which the same holds."""
-ELSEWHERE = ("hydra.", "hydra/", "tracking.", "tracking=", "store.", "dataset.root=", "dataset.cache=")
+from tamis.core.irrelevant import NODES, PICTURES, PLACES, RESOURCES
+
+IRRELEVANT_KEYS = (*PLACES, *RESOURCES, *PICTURES)
+"""Keys that change no result at any depth."""
+ELSEWHERE = ("hydra.", "hydra/", "tracking.", "tracking=", "store.", *(f"dataset.{key}=" for key in PLACES))
 """Overrides that say where trials run, and where files and logs are: they give a trial no other name."""
 DIGITS = 8
 
@@ -54,7 +54,7 @@ def name_of(config: Mapping[str, Any], overrides: Sequence[str]) -> str:
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a resolved configuration that decides a trial's result."""
-    return {key: _relevant(value) for key, value in config.items() if key not in NO_RESULT}
+    return {key: _relevant(value) for key, value in config.items() if key not in NODES}
 
 
 def _relevant(value: Any) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tamis.core.flatten import flatten
+from tamis.core.irrelevant import PLACES
 from tamis.core.metrics import is_of_group
 from tamis.core.names import LONGEST_KEY, cut_short, mlflow_key, mlflow_keys, printable
 from tamis.core.secrets import redacted
@@ -20,7 +21,7 @@ MAX_PARAM_LENGTH = 6000
 """MLflow cuts parameter values here."""
 MAX_TAG_LENGTH = 5000
 """MLflow refuses longer ones."""
-NO_PARAMS = ("store.", "dataset.cache", "dataset.base_url")
+NO_PARAMS = ("store.", *(f"dataset.{key}" for key in PLACES))
 """Paths change no result, and classes follow from the choices. Both are in record.json."""
 ID = "tamis.id"
 """Tag of every run: the id of its record or parent, the same on every server."""
