@@ -18,7 +18,7 @@ from rich.console import Console
 
 from tamis.core.messages import in_one_line, plain_console
 from tamis.core.names import quoted
-from tamis.core.progress import progress, announced_if_slow
+from tamis.core.progress import announced_if_slow, progress
 from tamis.records.record import FAILED, TrialRecord
 from tamis.sweeps.ending import MOST_REASONS
 from tamis.sweeps.folder import SweepFolder
