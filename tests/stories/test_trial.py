@@ -40,9 +40,9 @@ def tamis(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def place(tmp_path_factory, furnished) -> Path:
     """A folder in which one sweep and one single run have been run."""
-    folder = tmp_path_factory.mktemp("place")
+    folder = furnished(tmp_path_factory.mktemp("place"))
     sweep = tamis(folder, *CURVE)
     assert sweep.returncode == 0, sweep.stdout + sweep.stderr
     (folder / "sweep.txt").write_text(sweep.stdout)
