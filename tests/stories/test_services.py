@@ -166,6 +166,7 @@ def test_trials_reach_the_server_with_their_files(tmp_path, tracker, server, fur
         f"tracking.uri='{address}'",
         f"tracking.experiment={tracker.experiment}",
         "hydra.sweep.dir=sweep",
+        "hydra/launcher=basic",
     ]
     done = tamis(furnished(tmp_path), "-m", *QUICK, "seed.split=0,1", *where)
     assert done.returncode == 0, done.stderr
