@@ -18,8 +18,9 @@ from harness import RESULTS, configure, dataset_overrides, interleave, on_cores,
 from hydra.utils import instantiate
 
 from tamis.data.dataset import Dataset
+from tamis.models.free_atoms import FreeAtoms
 from tamis.models.linear import LinearModel, LinearPotential
-from tamis.models.normal_equations import Weights, free_atom_energies, gather_rows, solve_rows
+from tamis.models.normal_equations import Weights, gather_rows, solve_rows
 from tamis.store import Store
 
 
@@ -83,13 +84,13 @@ def measure(model: LinearModel, kept: Dataset, store: Store, repeats: int) -> di
 def compare_with_qr(fitted: LinearPotential, kept: Dataset, store: Store) -> tuple[float, float]:
     """Largest relative deviation of the predictions for ``kept``, and the seconds of the QR."""
     elements, found = fitted.basis.elements, fitted.diagnostics
-    offsets = free_atom_energies(kept, elements)  # as the fit does: large numbers stay out
-    rows = gather_rows(store.design(fitted.basis, kept.structures), kept, elements, offsets)
+    free = FreeAtoms.of(kept, elements, {})  # as the fit does: large numbers stay out
+    rows = gather_rows(store.design(fitted.basis, kept.structures), kept, elements, free)
     start = time.perf_counter()
     weights = Weights(found["energy_weight_per_A"], found["stress_weight_per_A"])
     exact = solve_rows(rows, np.arange(len(kept)), weights, found["ridge"], len(elements))
     seconds = time.perf_counter() - start
-    ours = np.concatenate([fitted.coefficients, fitted.offsets - offsets])
+    ours = np.concatenate([fitted.coefficients, fitted.offsets - free.energies])
     deviations = []
     for blocks in (rows.energy, rows.force, rows.stress):
         expected = np.concatenate([block.times(exact) for block in blocks])

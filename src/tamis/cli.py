@@ -68,7 +68,7 @@ def _run(name: str, words: Sequence[str]) -> int:
     )
     module.add_arguments(parser)
     with in_a_sentence():
-        return int(module.run(parser.parse_args(words)))
+        return int(module.run(parser.parse_intermixed_args(words)))
 
 
 if __name__ == "__main__":

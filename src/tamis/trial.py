@@ -23,7 +23,7 @@ from tamis.core.names import said_of
 from tamis.core.secrets import redacted
 from tamis.core.threads import limited
 from tamis.data.dataset import Dataset, Indices, Split, split_dataset, with_isolated
-from tamis.data.extxyz_writer import write_extxyz
+from tamis.data.kept_set import write_kept
 from tamis.data.reach import cutoff_doubts
 from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
@@ -154,7 +154,7 @@ def _run(
         watch(record)
     if config["artifacts"]:
         with record.stage("artifacts"):
-            write_extxyz(folder / "kept.extxyz", with_isolated(pool.subset(selections[-1].indices)))
+            write_kept(folder, with_isolated(pool.subset(selections[-1].indices)))
             _write_potential(potential, parts.model.elements or dataset.elements, folder / "potential")
     kept = dataset.subset(split.pool[np.sort(selections[-1].indices)])
     _judge(parts.evaluation, _subject(parts, seed.fit, potential, pool, kept, folder), record, watch)
@@ -257,7 +257,7 @@ def _doubts(
     for part, ids in ((names.VALIDATION, dataset.validation), (names.TEST, dataset.test)):
         if ids and names.error(part, names.FORCE_MAE) not in metrics:
             doubts[part] = (
-                f"no force error: forces of all {len(ids)} structures are zero, in the labels and, by "
+                f"no force error: forces of all {len(ids)} structures are missing or zero, in the labels and, by "
                 "symmetry, in any potential; choose by energies, or hold out structures with forces"
             )
     return doubts

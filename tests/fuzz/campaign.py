@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.fuzz.kinds import HANG, REFUSED, RIGHT, Kind
 from tests.fuzz.workers import Result, run_cases
 
-MODULES = ("structures", "data_files", "potentials", "records", "configs", "trials")
+MODULES = ("structures", "data_files", "other_formats", "potentials", "records", "configs", "trials")
 """One file a kind of input."""
 SLICE = 1000
 """Cases in a process, so that one has not all that an engine leaks."""

@@ -95,7 +95,7 @@ class Everything:
     def usual(self, group: str, choice: str) -> list[str]:
         """What has to be typed for a choice."""
         needed = ["dataset.train=x.xyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7"]
-        return [f"{group}={choice}", *(needed if choice == "extxyz" else [])]
+        return [f"{group}={choice}", *(needed if choice in ("file", "extxyz") else [])]
 
     def config(self, group: str, choice: str) -> DictConfig:
         if (group, choice) not in self._configs:

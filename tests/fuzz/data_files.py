@@ -1,8 +1,10 @@
-"""Files of structures and of rows: extended XYZ, mlearn's JSON, archives, blocks of the store."""
+"""Files of structures and of rows: XYZ, text of other programs, mlearn's JSON, archives, blocks of the store."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,19 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from tests.fuzz.kinds import Kind, WrongAnswer
 from tests.fuzz.mutate import Rng, pick, spoiled, spoiled_json
+from tests.text_files import BOHR, HARTREE, KCAL, cfg, dataset_of, input_data, xyzf
 
 from tamis.bases.snap import SnapBasis
 from tamis.core.errors import TamisError
 from tamis.data.dataset import Dataset
+from tamis.data.readers.formats import read_frames, reader_of
 from tamis.data.sources.archive import read_archive, write_archive
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.file import File
 from tamis.data.sources.mlearn import Mlearn
 from tamis.store import Store, make_block, read_block
+
+Table = tuple[list[float], list[list[float]]]
+"""Energies, and positions of all atoms."""
 
 
 def made(n: int, elements: str = "Si") -> list[Atoms]:
@@ -60,7 +67,7 @@ def run_extxyz(rng: Rng, good: bytes, folder: Path) -> None:
             "block_key": pick(rng, (None, "config_type")),
         }
         file_format = pick(rng, (None, "extxyz", "extxyz"))
-        source = Extxyz(elements=("Si", "Ge"), atom_spacing=2.7, train=str(path), format=file_format, **keys)
+        source = File(elements=("Si", "Ge"), atom_spacing=2.7, train=str(path), format=file_format, **keys)
         compare_with_ase(source.load(), path, file_format)
     finally:
         path.unlink()
@@ -77,9 +84,90 @@ def compare_with_ase(dataset: Dataset, path: Path, file_format: str | None) -> N
             np.array_equal(ours.positions, atoms.positions) and (ours.numbers == atoms.numbers).all()
         )
         same &= dataset.energies[i] == energy and bool(np.isfinite(ours.cell.array).all())
-        same &= bool(np.isfinite(dataset.forces[i]).all()) and dataset.forces[i].shape == (len(ours), 3)
+        theirs = atoms.calc.results.get("forces") if atoms.calc else atoms.arrays.get("forces")
+        theirs = np.full((len(atoms), 3), np.nan) if theirs is None else theirs  # structures may lack forces
+        same &= np.array_equal(dataset.forces[i], theirs, equal_nan=True)
     if not same:
         raise WrongAnswer("the data set is not what ASE reads")
+
+
+# text of other programs
+
+
+def plain(n: int) -> list[Atoms]:
+    """``made`` with its labels where ``tests.text_files`` wants them."""
+    frames = made(n)
+    for atoms in frames:
+        atoms.info |= {key: atoms.calc.results[key] for key in ("energy", "stress")}
+        atoms.arrays["forces"] = atoms.calc.results["forces"]
+        atoms.calc = None
+    return frames
+
+
+def tables_of_n2p2(text: str) -> Table:
+    rows = [line.split() for line in text.splitlines() if line.split()]
+    energies = [float(row[1]) * HARTREE for row in rows if row[0] == "energy"]
+    return energies, [[float(x) * BOHR for x in row[1:4]] for row in rows if row[0] == "atom"]
+
+
+def tables_of_chimes(text: str) -> Table:
+    lines, energies, positions = iter(line for line in text.splitlines() if line.strip()), [], []
+    for line in lines:
+        header = next(lines).split()
+        if (len(header) - (10 if header[0].startswith("NON") else 3)) % 3 == 1:  # stresses are 3 or 6
+            energies.append(float(header[-1]) * KCAL)
+        positions += [[float(x) for x in next(lines).split()[1:4]] for _ in range(int(line))]
+    return energies, positions
+
+
+def tables_of_mlip(text: str) -> Table:
+    rows = [line.split() for line in text.splitlines() if line.split()]
+    energies = [float(rows[i + 1][0]) for i, row in enumerate(rows) if row == ["Energy"]]
+    return energies, [[float(x) for x in row[2:5]] for row in rows if len(row) == 8 and row[0].isdigit()]
+
+
+def tables_of_fitsnap(text: str) -> Table:
+    content = json.loads(text.partition("\n")[2] if text.startswith("#") else text)["Dataset"]["Data"]
+    return [float(one["Energy"]) for one in content if "Energy" in one], [
+        x for one in content for x in one["Positions"]
+    ]
+
+
+TEXTS: dict[str, tuple[str, Callable[[], str], Callable[[str], Table]]] = {
+    "n2p2": ("input.data", lambda: input_data(plain(3)), tables_of_n2p2),
+    "xyzf": ("set.xyzf", lambda: xyzf(plain(3)), tables_of_chimes),
+    "mtp-cfg": ("train.cfg", lambda: cfg(plain(3)), tables_of_mlip),
+    "fitsnap": (
+        "one.json",
+        lambda: "# file\n" + json.dumps(dataset_of(plain(1)[0]), indent=1),
+        tables_of_fitsnap,
+    ),
+}
+"""By format: the file's name, what is good, and what reads energies (eV) and positions (Å) from any of it."""
+
+
+def run_text(name: str, rng: Rng, good: bytes, folder: Path) -> None:
+    file, _, tables = TEXTS[name]
+    path = folder / file
+    path.write_bytes(spoiled(rng, good))
+    reader = reader_of(path, pick(rng, (None, name)))
+    frames = list(read_frames(path, reader, ["Si"]))
+    if reader.guess is not None:
+        reader.guess(frames)
+    if reader.name != name:
+        return
+    energies, positions = tables(path.read_text())
+    found = [atoms.info["energy"] for atoms in frames if "energy" in atoms.info]
+    length, energy = (BOHR, HARTREE) if name == "n2p2" else (1.0, 1.0)
+    where = np.concatenate([atoms.positions for atoms in frames]) * length
+    same = len(found) == len(energies) and np.allclose(
+        np.array(found) * energy, energies, rtol=1e-7, equal_nan=True
+    )
+    shapes = all(
+        atoms.arrays["forces"].shape == (len(atoms), 3) for atoms in frames if "forces" in atoms.arrays
+    )
+    if not (same and shapes and np.allclose(where, positions, rtol=1e-7, equal_nan=True)):
+        raise WrongAnswer("structures are not what the file says")
 
 
 # mlearn's JSON
@@ -139,7 +227,7 @@ def run_mlearn(rng: Rng, good: list[Any], folder: Path) -> None:
 def prepare_archive(folder: Path) -> tuple[bytes, str]:
     path = folder / "set.npz"
     ase.io.write(folder / "good.xyz", made(4), format="extxyz")
-    dataset = Extxyz(elements=("Si",), atom_spacing=2.7, train=str(folder / "good.xyz")).load()
+    dataset = File(elements=("Si",), atom_spacing=2.7, train=str(folder / "good.xyz")).load()
     write_archive(path, dataset)
     return path.read_bytes(), dataset.fingerprint
 
@@ -194,6 +282,10 @@ def _with_checksum(rng: Rng, data: bytes) -> bytes:
 
 KINDS = (
     Kind("extxyz", prepare_extxyz, run_extxyz, 12),
+    *(
+        Kind(f"text {name}", lambda folder, good=good: good().encode(), partial(run_text, name), 4)
+        for name, (_, good, _) in TEXTS.items()
+    ),
     Kind("mlearn json", prepare_mlearn, run_mlearn, 14),
     Kind("archive", prepare_archive, run_archive, 10),
     Kind("store block", prepare_block, run_block, 16),

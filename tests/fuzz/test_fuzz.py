@@ -21,7 +21,8 @@ from tamis.data.sources.labels import voigt
 from tamis.records.record import RECORD_FILE, read_record
 
 ROOT = Path(__file__).parents[2]
-FILES = ("extxyz", "mlearn json", "archive", "store block", "checks", "beside records", "record")
+FILES = ("extxyz", "text ", "mlearn json", "archive", "store block", "checks", "beside records", "record")
+FORMATS = ("pickled", "deepmd", "npz", "colabfit", "schnetpack", "program", "cp2k", "any")
 POTENTIALS = (
     "chimes files",
     "snap files",
@@ -47,7 +48,7 @@ def campaign(folder: Path, n: int, *kinds: str) -> None:
         check=False,
     )
     found = json.loads(state.read_text())
-    assert found.keys() >= set(kinds) - {""}
+    assert all(any(name.startswith(kind) for name in found) for kind in kinds)
     for name, one in found.items():
         assert not one["bad"], f"{name} {one['bad'][0]['number']}: {one['bad'][0]['detail']}"
         assert sum(one["tally"].values()) == one["done"]
@@ -56,6 +57,10 @@ def campaign(folder: Path, n: int, *kinds: str) -> None:
 
 def test_files_at_random(tmp_path):
     campaign(tmp_path, 500, *FILES)
+
+
+def test_formats_of_other_programs_at_random(tmp_path):
+    campaign(tmp_path, 200, *FORMATS)
 
 
 def test_potentials_and_configurations_at_random(tmp_path):

@@ -23,7 +23,7 @@ from tamis.core.errors import TamisError
 from tamis.core.geometry import check_geometry
 from tamis.core.messages import print_failure
 from tamis.data.checks import overlaps, unknown_elements
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.file import File
 from tamis.engines.lammps import LammpsCalculator, command_all, start_lammps
 from tamis.parts import resolved
 from tamis.records.record import read_record
@@ -150,7 +150,7 @@ def test_labels_that_are_no_numbers_name_their_frame(tmp_path):
     ase.io.write(path, made(3), format="extxyz")
     path.write_text(re.sub(r"energy=\S+", "energy=-36.7.7", path.read_text(), count=1))
     with pytest.raises(TamisError, match=r"a.xyz#0: energy is '-36.7.7'; numbers are needed"):
-        Extxyz(elements=("Si",), atom_spacing=2.7, train=str(path)).load()
+        File(elements=("Si",), atom_spacing=2.7, train=str(path)).load()
 
 
 @pytest.mark.parametrize("number", [119, -1, 5000])

@@ -23,7 +23,7 @@ from tamis.parts import NO_TRIAL
 from tamis.records.record import COMPLETE, FAILED, SKIPPED, read_record
 from tamis.trial import run_trial
 
-DATA = ("dataset=extxyz", "dataset.train=good.xyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7")
+DATA = ("dataset=file", "dataset.train=good.xyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7")
 SMALL = ("store.n_jobs=1", "descriptor.twojmax=2", "model.basis.twojmax=2", "model.ridges=[1e-6]")
 PLACES = ("root", "cache", "train", "test", "format", "program", "scratch", "n_jobs", "_target_")
 """Keys that are left alone: they lead out of the folder, or start processes."""

@@ -13,9 +13,8 @@ from tamis.core.errors import MissingEngineError
 
 GROUPS = ("dataset", "descriptor", "latent", "pruner", "budget", "model", "evaluation")
 FILES = [(group, choice) for group in GROUPS for choice in choices(group)]
-MANDATORY = {
-    "dataset=extxyz": ["dataset.train=some.xyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7"]
-}
+OWN_FILES = ["dataset.train=some.xyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7"]
+MANDATORY = {"dataset=file": OWN_FILES, "dataset=extxyz": OWN_FILES}
 
 
 def test_every_group_has_choices():
@@ -55,6 +54,10 @@ def test_a_choice_lists_every_argument(group, choice):
     composed_in = {str(d).split("@")[-1].split("'")[0] for d in config.get("defaults", []) if "@" in str(d)}
     nested = {name.split(":")[0].split(".")[0] for name in composed_in if "_global_" not in name}
     assert given | nested == wanted
+
+
+def test_extxyz_is_another_name_of_file():
+    assert composed("dataset=extxyz", *OWN_FILES) == composed("dataset=file", *OWN_FILES)
 
 
 def test_own_descriptor_is_the_models_basis():

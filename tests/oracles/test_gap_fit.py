@@ -86,7 +86,12 @@ def write_labels(path, dataset: Dataset) -> None:
         if np.isfinite(dataset.stresses[i]).all():
             xx, yy, zz, yz, xz, xy = -dataset.stresses[i] * dataset.volumes[i]
             frame.info["dft_virial"] = np.array([xx, xy, xz, xy, yy, yz, xz, yz, zz])
-        frame.arrays["dft_forces"] = dataset.forces[i]
+        if dataset.has_forces[i]:
+            frame.arrays["dft_forces"] = dataset.forces[i]
+        if dataset.weights is not None:
+            energy, force, virial = np.array(SIGMAS) / np.sqrt(dataset.weights[i])
+            root = np.sqrt(len(atoms))
+            frame.info |= {"energy_sigma": energy * root, "force_sigma": force, "virial_sigma": virial * root}
         frames.append(frame)
     write(path, frames, format="extxyz")
 
@@ -159,6 +164,30 @@ def test_predictions_are_those_of_gap_fit(case, tmp_path, store):
         assert said.energies[i] == pytest.approx(energy, rel=1e-6)
         assert np.abs(said.forces[i] - forces).max() <= 1e-6 * np.abs(forces).max()
         assert np.abs(said.stresses[i] - stress).max() <= 1e-6 * np.abs(stress).max()
+
+
+@needs_gap_fit
+def test_weights_are_those_of_gap_fit_and_missing_forces_are_missing(tmp_path, store):
+    """Weights of each kind with a mean of 1, so that sigmas mean the same; one structure has its energy alone."""
+    dataset = labelled(crystals(8), True)
+    forces = tuple(np.full_like(f, np.nan) if i == 3 else f for i, f in enumerate(dataset.forces))
+    weights = np.array([[0.2, 1.5, 3.0], [1.8, 0.5, 0.5], [1.0, 9.0, 0.5], [1.2, 1.6, 0.5], [0.8, 0.4, 0.5]])
+    kept = replace(replace(dataset, forces=forces).subset(range(1, 6)), weights=weights)
+    others = dataset.subset([0, 6, 7])
+    gap = model(("Si",), PAIR)
+    gap.prepare(dataset, store)
+    plain, ours = (
+        gap.fit(some, others, store, np.random.default_rng(0)) for some in (replace(kept, weights=None), kept)
+    )
+    run_gap_fit(tmp_path, kept, gap, ours, True)
+    theirs = quip_potential(tmp_path / "theirs.xml")
+    said, unweighted = (one.predict(others, store) for one in (ours, plain))
+    for i, atoms in enumerate(others.structures):
+        energy, forces, stress = (theirs.get_property(p, atoms) for p in ("energy", "forces", "stress"))
+        assert said.energies[i] == pytest.approx(energy, rel=1e-6)
+        assert np.abs(said.forces[i] - forces).max() <= 1e-6 * np.abs(forces).max()
+        assert np.abs(said.stresses[i] - stress).max() <= 1e-6 * np.abs(stress).max()
+        assert np.abs(said.forces[i] - unweighted.forces[i]).max() > 1e-3
 
 
 @pytest.mark.parametrize("elements", [("Si",), ("Ge", "Si")])

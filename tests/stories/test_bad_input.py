@@ -36,7 +36,7 @@ from tamis.trial import run_trial
 Trial = Callable[..., TrialRecord]
 
 SMALL = ("descriptor.twojmax=4", "model.basis.twojmax=4", "store.n_jobs=1")
-OWN_DATA = ("dataset=extxyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7")
+OWN_DATA = ("dataset=file", "dataset.elements=[Si]", "dataset.atom_spacing=2.7")
 N_JOBS = 12
 """Of the sweep that is stopped after the third."""
 SPRING = 2.0
@@ -176,7 +176,7 @@ def test_a_bad_structure_is_named(trial, spoil):
     ("data", "reason"),
     [
         ("truncated.xyz", r"truncated.xyz, frame \d+ or later, cannot be read .*; is the file truncated\?"),
-        ("empty.xyz", "empty.xyz(, frame 0 or later, cannot be read| holds no structure)"),
+        ("empty.xyz", "empty.xyz(, frame 0 or later, cannot be read| holds no structure| is empty)"),
         ("one.xyz", r"has 1 distinct structure\(s\) for training; at least 2 are needed"),
         ("none.xyz", "no file matches .*none.xyz .*; correct dataset.train"),
     ],
@@ -252,7 +252,7 @@ def test_a_bad_value_is_named(trial, overrides, reason):
 
 def test_missing_values_and_unknown_elements_of_a_table(trial):
     assert_failed(trial(*OWN_DATA, data=None), "^dataset.train has no value; give it, as dataset.train=...$")
-    missing = trial("dataset=extxyz", "dataset.train=a.xyz", data=None)
+    missing = trial("dataset=file", "dataset.train=a.xyz", data=None)
     assert_failed(missing, "^no file matches a.xyz")
     unknown = trial("dataset=mlearn", "dataset.element=Xx", data=None)
     assert_failed(unknown, "^dataset.element is 'Xx'; choose one of Cu, Ge, Li, Mo, Ni, Si")

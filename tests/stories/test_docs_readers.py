@@ -35,7 +35,7 @@ TOP = Path(__file__).parents[2]
 DOCS = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
 ELEMENTS = ("Au", "Cu")
 FREE_ATOMS = {"Cu": -50.0, "Au": -100.0}
-ALLOY = ("dataset=extxyz", "dataset.train=none", "dataset.elements=[Cu,Au]", "dataset.atom_spacing=2.3")
+ALLOY = ("dataset=file", "dataset.train=none", "dataset.elements=[Cu,Au]", "dataset.atom_spacing=2.3")
 QUICK = {
     "ace": ("model.basis.n_functions_per_element=30",),
     "nnp": ("model.n_networks=1", "model.max_iterations=5"),

@@ -89,7 +89,7 @@ def test_an_edited_setting_is_refused_with_the_difference(place):
 def test_changed_data_are_refused(place):
     frames = made(14)
     ase.io.write(place / "own.xyz", frames, format="extxyz")
-    own = ("dataset=extxyz", "dataset.train=own.xyz", "hydra.sweep.dir=own", HERE[0], HERE[-1])
+    own = ("dataset=file", "dataset.train=own.xyz", "hydra.sweep.dir=own", HERE[0], HERE[-1])
     assert tamis_here(place, "-m", *SMALL, *own).returncode == 0
     ase.io.write(place / "own.xyz", frames[:-1], format="extxyz")
     done = tamis_here(place, "-m", *SMALL, *own)

@@ -24,6 +24,7 @@ from tamis.data.dataset import Dataset
 from tamis.data.extxyz_writer import write_extxyz
 from tamis.evaluation.errors import Residuals
 from tamis.models.base import Predictions
+from tamis.models.free_atoms import FreeAtoms
 from tamis.models.normal_equations import Weights, gather_rows, solve_rows
 from tamis.models.trainers.chimes_lsq import setup_text
 from tamis.models.trainers.n2p2 import write_structures
@@ -48,7 +49,7 @@ def place(silicon, tmp_path_factory) -> Path:
 
 def overrides(place: Path, *more: str) -> list[str]:
     return [
-        *("dataset=extxyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7", "validation_fraction=0.3"),
+        *("dataset=file", "dataset.elements=[Si]", "dataset.atom_spacing=2.7", "validation_fraction=0.3"),
         *(f"dataset.train={place / 'train.xyz'}", f"dataset.test={place / 'test.xyz'}"),
         *("budget=all", "pruner=random", f"store.root={place / 'store'}", "store.n_jobs=1"),
         *("model=upstream_gap_fit", "model.basis.n_max=3", "model.basis.l_max=2", "model.n_sparse=10"),
@@ -181,7 +182,9 @@ def test_chimes_lsq_finds_the_minimum_of_our_loss(silicon, tmp_path, solver, ele
     check_calculator(potential, silicon.structures[0])
     store, weights = Store(tmp_path / "store", 1), Weights(5.0, 1.0)
     theirs, offsets = potential.predict(silicon, store), np.zeros(len(model.elements))
-    rows = gather_rows(store.design(model.basis, silicon.structures), silicon, model.elements, offsets)
+    rows = gather_rows(
+        store.design(model.basis, silicon.structures), silicon, model.elements, FreeAtoms.fitted(offsets)
+    )
     solution = solve_rows(rows, np.arange(len(silicon)), weights, 1e-14, len(offsets))
     blocks = (rows.energy, rows.force, rows.stress)
     squares = [np.mean(np.concatenate([b.times(solution) - b.target for b in kind]) ** 2) for kind in blocks]

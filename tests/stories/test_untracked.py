@@ -11,7 +11,7 @@ from tests.fuzz.data_files import made
 from tamis.records.record import COMPLETE, RECORD_FILE, read_record
 from tamis.sweeps.folder import SweepFolder
 
-DATA = ("dataset=extxyz", "dataset.train=good.xyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7")
+DATA = ("dataset=file", "dataset.train=good.xyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7")
 TRIAL = (*DATA, "model=snap", "model.basis.twojmax=2", "descriptor=none", "pruner=random", "store.n_jobs=1")
 
 

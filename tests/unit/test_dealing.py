@@ -16,7 +16,7 @@ from tamis.data.checks import check_dataset
 from tamis.data.copies import _agree, copies_of
 from tamis.data.dataset import draw_test, split_dataset
 from tamis.data.dealing import bundles_of, deal_into_folds, hold_out
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.file import File
 from tamis.data.trajectories import correlation, trajectories
 
 
@@ -177,8 +177,8 @@ def test_validation_takes_whole_blocks_where_the_test_did_and_there_are_enough()
     assert len(split_dataset(few, 0.1, rng()).validation) == 4  # structures: a block is too much to give
 
 
-def own_files(path, **options) -> Extxyz:
-    return Extxyz(elements=("Cu",), atom_spacing=2.3, train=(str(path),), **options)
+def own_files(path, **options) -> File:
+    return File(elements=("Cu",), atom_spacing=2.3, train=(str(path),), **options)
 
 
 def written(path, data):
@@ -222,7 +222,10 @@ def test_a_copy_in_a_test_file_is_refused_whatever_its_disguise(tmp_path):
 
 def test_a_random_test_of_one_trajectory_is_told(tmp_path, caplog):
     frames = trajectory(20)
-    assert list(trajectories(frames)) == [(0, 19)] and correlation(frames) > 0.5
+    assert trajectories(frames, ["all"] * 20) == [(0, 19)] and correlation(frames) > 0.5
+    mixed = [*moved(30, size=2), *frames]  # independent frames of nearly the same cell, and the trajectory
+    assert trajectories(mixed, ["bulk"] * 30 + ["MD"] * 20) == [(30, 49)]
+    assert trajectories(frames, ["a", "b"] * 10) == [(0, 19)]
     path = written(tmp_path / "a.xyz", labelled(frames))
     assert own_files(path).load().test_kind == "random"
     assert "random choice of frames of one trajectory" in caplog.text
@@ -247,8 +250,8 @@ def test_blocks_that_make_no_test_set_or_too_large_a_one_are_told(tmp_path, capl
 
 
 def test_independent_frames_and_strain_series_are_no_trajectory():
-    assert not list(trajectories(moved(30, size=2)))
-    assert not list(trajectories(force_free(20))) and not list(trajectories(trajectory(4)))
+    for frames in (moved(30, size=2), force_free(20), trajectory(4)):
+        assert not trajectories(frames, ["all"] * len(frames))
 
 
 def test_copies_are_looked_for_once_for_a_set_and_all_its_parts(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from ase.build import bulk
 from scipy.linalg import LinAlgError
 
 from tamis.core.errors import TamisError
+from tamis.models.free_atoms import FreeAtoms
 from tamis.models.judging import judges_by_folds
 from tamis.models.linear import LinearModel
 from tamis.models.normal_equations import (
@@ -53,7 +54,9 @@ def exact(rattled, snap_basis, store):
 
 
 def rows_of(dataset, basis, store):
-    return gather_rows(store.design(basis, dataset.structures), dataset, basis.elements, np.zeros(1))
+    return gather_rows(
+        store.design(basis, dataset.structures), dataset, basis.elements, FreeAtoms.fitted(np.zeros(1))
+    )
 
 
 def predictions(rows, coefficients):
@@ -314,3 +317,21 @@ def test_two_elements_of_fixed_composition_have_a_solution(store):
 def test_arguments_are_checked(model, change):
     with pytest.raises(TamisError, match=next(iter(change))):
         replace(model, **change)
+
+
+def test_mean_squares_are_means_by_the_weights_of_structures(rattled, snap_basis, store):
+    """Those by which folds judge; parts add up and are taken away as without weights."""
+    weights = np.random.default_rng(1).uniform(0.0, 3.0, size=(len(rattled), 3))
+    weights[3] = 0.0
+    rows = rows_of(replace(rattled, weights=weights), snap_basis, store)
+    c = np.random.default_rng(0).normal(size=rows.size)
+    whole, part = rows.terms(np.arange(24)), rows.terms(np.arange(9))
+    for kind, name in enumerate(("energy", "force", "stress")):
+        blocks = getattr(rows, name)
+        squares = np.concatenate([(block.times(c) - block.target) ** 2 for block in blocks])
+        of_rows = np.repeat(weights[:, kind], [len(block.target) for block in blocks])
+        expected = np.average(squares, weights=of_rows)
+        assert getattr(whole, name).mean_square(c) == pytest.approx(expected, rel=1e-9)
+        rest = getattr(whole - part, name) + getattr(part, name)
+        assert rest.mean_square(c) == pytest.approx(expected, rel=1e-9)
+        assert getattr(whole, name).rows == len(of_rows) - len(blocks[3].target)

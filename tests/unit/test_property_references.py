@@ -35,7 +35,7 @@ def test_the_crystal_does_not_need_a_reference():
 
 def test_a_user_names_crystal_and_references_on_the_command_line():
     overrides = (
-        "dataset=extxyz",
+        "dataset=file",
         "dataset.train=some.xyz",
         "dataset.elements=[Mo]",
         "dataset.atom_spacing=2.5",

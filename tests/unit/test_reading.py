@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from hydra.utils import instantiate
+from tests.composing import composed
 from tests.labelled_copper import copper
 from tests.vasp_files import full
 
+from tamis.core.config_check import check_config
 from tamis.core.errors import TamisError
-from tamis.data.file_units import FileUnits
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.file_units import PRESETS, FileUnits, typed_units
+from tamis.data.sources.file import File
 
 PACK = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
 
@@ -50,7 +53,7 @@ def test_key_value_pairs_and_data_of_a_database_are_read(tmp_path, name):
             data = {"REF_forces": one.arrays["forces"], "REF_stress": full(one.info["stress"])}
             database.write(Atoms(one), key_value_pairs=pairs, data=data)
     keys = {"energy_key": "REF_energy", "forces_key": "REF_forces", "stress_key": "REF_stress"}
-    data = Extxyz(train=str(tmp_path / name), **keys).load()
+    data = File(train=str(tmp_path / name), **keys).load()
     rows = list(ase.db.connect(tmp_path / name).select())  # the independent reading
     assert data.groups == tuple(row.config_type for row in rows)
     assert data.energies.tolist() == [row.REF_energy for row in rows]
@@ -63,7 +66,7 @@ def test_labels_in_data_alone_as_schnetpack_keeps_them(tmp_path):
         for one in copper():
             data = {"energy": np.array([one.info["energy"]]), "forces": one.arrays["forces"]}
             database.write(Atoms(one), data=data)
-    data = Extxyz(train=str(tmp_path / "set.db")).load()
+    data = File(train=str(tmp_path / "set.db")).load()
     np.testing.assert_array_equal(data.energies, [one.info["energy"] for one in copper()])
 
 
@@ -74,8 +77,8 @@ def test_data_that_contradict_the_rows_own_energy_are_refused(tmp_path):
     with pytest.raises(
         TamisError, match=r"energy and data.energy are 1 apart .* dataset.energy_key=data.energy"
     ):
-        Extxyz(train=str(tmp_path / "set.db")).load()
-    found = Extxyz(train=str(tmp_path / "set.db"), energy_key="data.energy").load().energies
+        File(train=str(tmp_path / "set.db")).load()
+    found = File(train=str(tmp_path / "set.db"), energy_key="data.energy").load().energies
     np.testing.assert_allclose(found, [one.info["energy"] + 1.0 for one in copper()])
 
 
@@ -85,29 +88,29 @@ def test_data_that_contradict_the_rows_own_energy_are_refused(tmp_path):
 @pytest.mark.parametrize("packed", ["gz", "bz2", "xz"])
 def test_checks_see_through_compression(tmp_path, packed):
     text = Path(written(tmp_path)).read_bytes()
-    whole = Extxyz(train=str(tmp_path / "set.xyz")).load()
+    whole = File(train=str(tmp_path / "set.xyz")).load()
     path = tmp_path / f"packed.xyz.{packed}"
     path.write_bytes(PACK[packed](text))
-    np.testing.assert_array_equal(Extxyz(train=str(path)).load().energies, whole.energies)
+    np.testing.assert_array_equal(File(train=str(path)).load().energies, whole.energies)
     path.write_bytes(PACK[packed](text.rstrip()[:-3]))
     with pytest.raises(TamisError, match="does not end with a whole line"):
-        Extxyz(train=str(path)).load()
+        File(train=str(path)).load()
     path.write_bytes(PACK[packed](text.replace(b"4\nLattice", b"4000000000\nLattice", 1)))
     with pytest.raises(TamisError, match="it says 4000000000 atoms, and .* lines follow"):
-        Extxyz(train=str(path)).load()
+        File(train=str(path)).load()
     path.write_bytes(PACK[packed](text)[:-40])
     with pytest.raises(TamisError, match="cannot be read"):
-        Extxyz(train=str(path)).load()
+        File(train=str(path)).load()
 
 
 @pytest.mark.parametrize("name", ["set.txt", "set", "SET.XYZ", "set.dat"])
 def test_a_cut_file_of_a_named_format_is_refused_whatever_its_suffix(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(Path(written(tmp_path)).read_bytes())
-    assert len(Extxyz(train=str(path), format="extxyz").load()) == 12
+    assert len(File(train=str(path), format="extxyz").load()) == 12
     path.write_bytes(path.read_bytes().rstrip()[:-3])
     with pytest.raises(TamisError, match="does not end with a whole line"):
-        Extxyz(train=str(path), format="extxyz").load()
+        File(train=str(path), format="extxyz").load()
 
 
 # units
@@ -137,7 +140,7 @@ def test_numbers_in_other_units_give_the_same_set(tmp_path, units, length, energ
 
     path = tmp_path / "set.traj"  # binary: every digit
     ase.io.write(path, labelled(converted))
-    data, ours = Extxyz(train=str(path), units=units).load(), labelled()
+    data, ours = File(train=str(path), units=units).load(), labelled()
     for i, atoms in enumerate(ours):
         np.testing.assert_allclose(data.structures[i].positions, atoms.positions, rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(data.structures[i].cell.array, atoms.cell.array, rtol=1e-6, atol=1e-7)
@@ -155,7 +158,7 @@ def test_forces_and_virial_have_units_of_their_own(tmp_path):
 
     path = written(tmp_path, converted)
     units = {"energy": "hartree", "forces": "eV/Å", "virial": "-kcal/mol"}
-    data = Extxyz(train=path, units=units).load()
+    data = File(train=path, units=units).load()
     np.testing.assert_allclose(data.forces[1], copper()[1].arrays["forces"], atol=1e-7)
     np.testing.assert_allclose(data.stresses, [one.info["stress"] for one in copper()], rtol=1e-5, atol=1e-9)
     assert "virial (kcal/mol, plus stress times volume)" in data.read_as
@@ -180,7 +183,7 @@ def test_units_that_are_none_are_refused(units, message):
     with pytest.raises(TamisError, match=message):
         FileUnits.of(units)
     with pytest.raises(TamisError, match=message):
-        Extxyz(train="a.xyz", units=units)
+        File(train="a.xyz", units=units)
 
 
 # slabs
@@ -194,7 +197,7 @@ def test_a_slab_without_a_third_vector_is_a_slab(tmp_path, periodic):
         atoms.pbc = periodic
         atoms.calc.results.pop("stress")
 
-    data = Extxyz(train=written(tmp_path, slab), shortest_distance=0.3).load()
+    data = File(train=written(tmp_path, slab), shortest_distance=0.3).load()
     assert all(atoms.pbc.tolist() == [True, True, False] for atoms in data.structures)
     assert ("not periodic along cell vectors of length zero" in data.read_as) == periodic[2]
     assert np.isnan(data.stresses).all() and ase.io.read(tmp_path / "set.xyz", 0).pbc.tolist() == [*periodic]
@@ -208,17 +211,12 @@ def test_cell_vectors_that_depend_on_each_other_are_refused_and_the_advice_works
     with pytest.raises(
         TamisError, match='cell vectors of all periodic directions in Å, pbc="T T F" for a slab'
     ):
-        Extxyz(train=path).load()
+        File(train=path).load()
     Path(path).write_text(Path(path).read_text().replace('pbc="T T T"', 'pbc="T T F"'))
-    assert len(Extxyz(train=path, shortest_distance=0.3).load()) == 12
+    assert len(File(train=path, shortest_distance=0.3).load()) == 12
 
 
 # advice
-
-
-def no_forces(i: int, atoms: Atoms) -> None:
-    if i == 7:
-        del atoms.calc.results["forces"]
 
 
 def no_energy(i: int, atoms: Atoms) -> None:
@@ -273,7 +271,6 @@ def two_energies(i: int, atoms: Atoms) -> None:
 
 
 SPOILED = {
-    no_forces: "has no forces; .* or leave the structure out",
     no_energy: "has no energy",
     word_for_energy: "energy is 'failed'; numbers are needed",
     broken_tensor: "my_stress needs 6 or 9 numbers",
@@ -292,33 +289,33 @@ def test_a_structure_that_is_refused_can_be_left_out_as_the_message_says(tmp_pat
     path = written(tmp_path, spoil)
     keys = {"stress_key": "my_stress"} if spoil is broken_tensor else {}
     with pytest.raises(TamisError, match=f"(?s)#7[:,].*{SPOILED[spoil]}.*in dataset.drop") as caught:
-        Extxyz(train=path, **keys).load()
+        File(train=path, **keys).load()
     assert "dataset.drop" in str(caught.value)
-    data = Extxyz(train=path, drop=[f"{path}#7"], **keys).load()
+    data = File(train=path, drop=[f"{path}#7"], **keys).load()
     assert len(data) == 11 and "11 structures read" in data.read_as and data.is_test.sum() == 1
     assert data.elements == ("Cu",)
 
 
 def test_a_structure_that_is_left_out_is_as_good_as_not_there(tmp_path):
-    path = written(tmp_path, no_forces)
-    dropped = Extxyz(train=path, drop=[f"{path}#7"]).load()
+    path = written(tmp_path, no_energy)
+    dropped = File(train=path, drop=[f"{path}#7"]).load()
     ase.io.write(tmp_path / "set.xyz", [a for i, a in enumerate(labelled()) if i != 7], format="extxyz")
-    without = Extxyz(train=path).load()
+    without = File(train=path).load()
     np.testing.assert_array_equal(dropped.energies, without.energies)
     np.testing.assert_array_equal(dropped.is_test, without.is_test)
     assert dropped.groups == without.groups
 
 
 def test_an_id_to_leave_out_that_is_one_off_is_told_first(tmp_path):
-    path = written(tmp_path, no_forces)
+    path = written(tmp_path, no_energy)
     with pytest.raises(TamisError, match=rf"dataset.drop names {path}#12, .* the last is {path}#11"):
-        Extxyz(train=path, drop=[f"{path}#12"]).load()
+        File(train=path, drop=[f"{path}#12"]).load()
 
 
 def test_advised_tolerances_and_keys_work(tmp_path):
     for spoil, change in ((drifting, {"net_force": 2.0}), (touching, {"shortest_distance": 0.1})):
-        assert len(Extxyz(train=written(tmp_path, spoil), **change).load()) == 12
-    assert len(Extxyz(train=written(tmp_path, per_atom), energy_window=30.0).load()) == 12
+        assert len(File(train=written(tmp_path, spoil), **change).load()) == 12
+    assert len(File(train=written(tmp_path, per_atom), energy_window=30.0).load()) == 12
 
     def renamed(i: int, atoms: Atoms) -> None:
         atoms.info["E"] = atoms.calc.results.pop("energy")
@@ -327,8 +324,39 @@ def test_advised_tolerances_and_keys_work(tmp_path):
     with pytest.raises(
         TamisError, match=r"no structure has energy .*they have E, .*: correct dataset.energy_key"
     ):
-        Extxyz(train=path).load()
-    assert len(Extxyz(train=path, energy_key="E").load()) == 12
+        File(train=path).load()
+    assert len(File(train=path, energy_key="E").load()) == 12
     with pytest.raises(TamisError, match="has Cu, but dataset.elements is Au; add what is missing"):
-        Extxyz(train=path, energy_key="E", elements=("Au",)).load()
-    assert len(Extxyz(train=path, energy_key="E", elements=("Au", "Cu")).load()) == 12
+        File(train=path, energy_key="E", elements=("Au",)).load()
+    assert len(File(train=path, energy_key="E", elements=("Au", "Cu")).load()) == 12
+
+
+# units by one word, and on the command line
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ([], {}),
+        (["dataset.units.energy=hartree"], {"energy": "hartree"}),
+        (["dataset.units=atomic"], {"length": "bohr", "energy": "hartree"}),
+        (["dataset.units=real"], {"length": "angstrom", "energy": "kcal/mol"}),
+        (["dataset.units={length: nm}"], {"length": "nm"}),
+    ],
+)
+def test_units_as_the_command_line_gives_them(typed, expected):
+    given = ("dataset=file", "dataset.train=a.xyz", "dataset.elements=[Cu]", "dataset.atom_spacing=2.3")
+    config = composed(*given, *typed)
+    check_config(config.dataset, "dataset.")
+    source = instantiate(config.dataset, _convert_="all")
+    assert typed_units(source.units) == expected
+
+
+def test_presets_are_units_of_length_and_energy_from_which_the_others_follow():
+    assert FileUnits.of("atomic") == FileUnits.of({"length": "bohr", "energy": "hartree"})
+    assert FileUnits.of("atomic").factor("forces") == pytest.approx(HARTREE / BOHR, rel=1e-6)
+    assert FileUnits.of("metal") == FileUnits() and set(PRESETS) > {"metal", "real", "atomic"}
+    with pytest.raises(
+        TamisError, match=r"dataset.units is atomc; did you mean atomic\? choose one of metal \(angstr"
+    ):
+        FileUnits.of("atomc")

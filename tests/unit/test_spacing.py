@@ -19,7 +19,7 @@ from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
 from tamis.core.resolvers import register_resolvers
 from tamis.data.dataset import Dataset
-from tamis.data.sources.extxyz import Extxyz
+from tamis.data.sources.file import File
 from tamis.data.sources.mlearn import Mlearn
 from tamis.data.sources.spacing import STEP, spacing_of, spacing_of_structure
 from tamis.parts import resolved, trial_part
@@ -138,12 +138,12 @@ def file(tmp_path):
 
 def test_elements_and_cutoffs_follow_from_the_file(file):
     config = resolved(
-        composed("dataset=extxyz", f"dataset.train='{file}'", "dataset.stress_key=null", "model=ace")
+        composed("dataset=file", f"dataset.train='{file}'", "dataset.stress_key=null", "model=ace")
     )
     assert config["dataset"]["elements"] == ["Cu"] and config["dataset"]["atom_spacing"] == 2.3
     assert config["model"]["basis"]["r_cut"] == pytest.approx(4.6)
     given = composed(
-        "dataset=extxyz", f"dataset.train='{file}'", "dataset.atom_spacing=2.5", "dataset.elements=[Au,Cu]"
+        "dataset=file", f"dataset.train='{file}'", "dataset.atom_spacing=2.5", "dataset.elements=[Au,Cu]"
     )
     config = resolved(given)
     assert config["descriptor"]["r_cut"] == pytest.approx(4.75) and config["descriptor"]["elements"] == [
@@ -154,18 +154,18 @@ def test_elements_and_cutoffs_follow_from_the_file(file):
 
 def test_the_file_is_read_once_for_its_elements_and_for_the_trial(file, monkeypatch):
     read = []
-    whole = Extxyz._read
-    monkeypatch.setattr(Extxyz, "_read", lambda self: read.append(self) or whole(self))
-    config = resolved(composed("dataset=extxyz", f"dataset.train='{file}'"))
+    whole = File._read
+    monkeypatch.setattr(File, "_read", lambda self: read.append(self) or whole(self))
+    config = resolved(composed("dataset=file", f"dataset.train='{file}'"))
     given = {k: v for k, v in config["dataset"].items() if k != "_target_"}
-    assert len(Extxyz(**given).load()) == len(copper())
+    assert len(File(**given).load()) == len(copper())
     assert len(read) == 1
 
 
 def test_nothing_is_read_where_both_are_given_or_nobody_asks():
-    config = composed("dataset=extxyz", "dataset.train=nowhere.xyz")
+    config = composed("dataset=file", "dataset.train=nowhere.xyz")
     assert "of_data" in OmegaConf.to_yaml(config.dataset)
-    given = ("dataset=extxyz", "dataset.train=no.xyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7")
+    given = ("dataset=file", "dataset.train=no.xyz", "dataset.elements=[Si]", "dataset.atom_spacing=2.7")
     check_config(trial_part(composed(*given)))
 
 
@@ -176,7 +176,7 @@ def test_a_file_that_cannot_be_read_is_told_in_its_own_words(tmp_path):
         del atoms.arrays["forces"], atoms.info["stress"]
     ase.io.write(path, frames, format="extxyz")
     with pytest.raises(Exception, match="no structure has forces") as caught:
-        resolved(composed("dataset=extxyz", f"dataset.train='{path}'"))
+        resolved(composed("dataset=file", f"dataset.train='{path}'"))
     said = explain(caught.value)
     assert said.startswith("the data set has 1 problem(s):\n") and said.endswith("in dataset.drop.")
 
@@ -184,7 +184,7 @@ def test_a_file_that_cannot_be_read_is_told_in_its_own_words(tmp_path):
 def test_a_spacing_far_from_the_datas_is_warned_of(file, caplog):
     for given, told in ((2.3, False), (2.0, False), (2.8, False), (3.7, True), (1.4, True)):
         caplog.clear()
-        assert len(Extxyz(train=str(file), atom_spacing=given).load()) == len(copper())
+        assert len(File(train=str(file), atom_spacing=given).load()) == len(copper())
         assert (f"dataset.atom_spacing is {given:g} Å, and 2.3 Å in the data" in caplog.text) == told
 
 
@@ -195,10 +195,10 @@ def test_mlearns_own_spacing_is_not_warned_of(caplog):
 
 def test_a_study_composes_what_follows_from_the_data_and_reads_once(file, monkeypatch):
     read = []
-    whole = Extxyz._read
-    monkeypatch.setattr(Extxyz, "_read", lambda self: read.append(self) or whole(self))
+    whole = File._read
+    monkeypatch.setattr(File, "_read", lambda self: read.append(self) or whole(self))
     register_resolvers()
-    fixed = ["dataset=extxyz", f"dataset.train='{file}'"]
+    fixed = ["dataset=file", f"dataset.train='{file}'"]
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         composer = Composer(fixed)
         for overrides in ((("model", "ace"),), (("model", "ace"), ("dataset.atom_spacing", "3.0"))):
@@ -209,13 +209,13 @@ def test_a_study_composes_what_follows_from_the_data_and_reads_once(file, monkey
 
 def test_a_misspelt_setting_of_a_data_set_is_told_in_its_own_words(file):
     with pytest.raises(Exception, match="unit") as caught:
-        resolved(composed("dataset=extxyz", f"dataset.train='{file}'", "+dataset.unit.energy=hartree"))
+        resolved(composed("dataset=file", f"dataset.train='{file}'", "+dataset.unit.energy=hartree"))
     assert explain(caught.value).startswith("dataset.unit is no setting; did you mean units?")
 
 
 @pytest.mark.parametrize("part", ["descriptor", "model.basis"])
 def test_the_mapping_that_is_advised_in_place_of_a_list_can_be_typed(file, part):
-    given = ("dataset=extxyz", f"dataset.train='{file}'", "descriptor=snap", "model=snap")
+    given = ("dataset=file", f"dataset.train='{file}'", "descriptor=snap", "model=snap")
     with pytest.raises(TamisError, match=f"'{part}.weights={{Cu: 1.0}}'") as caught:
         resolved(composed(*given, f"{part}.weights=[1.0]"))
     advised = str(caught.value).split("'")[1]
@@ -223,5 +223,5 @@ def test_the_mapping_that_is_advised_in_place_of_a_list_can_be_typed(file, part)
 
 
 def test_what_hydra_adds_to_a_data_set_is_no_misspelling(file):
-    config = composed("dataset=extxyz", f"dataset.train='{file}'", "+dataset._convert_=all")
+    config = composed("dataset=file", f"dataset.train='{file}'", "+dataset._convert_=all")
     assert list(config.dataset.elements) == ["Cu"]

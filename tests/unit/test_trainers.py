@@ -167,7 +167,7 @@ def test_gap_fit_knows_two_elements(silicon, tmp_path):
 
 def test_gap_fit_takes_stresses_only_under_the_name_that_it_is_told(silicon, tmp_path):
     """A key called stress would be fitted unasked; a frame without a stress has no virial."""
-    gap_fit.write_structures(tmp_path / "x.xyz", silicon, 5.0)
+    gap_fit.write_structures(tmp_path / "x.xyz", silicon, 5.0, (0.1, 0.1, 0.1))
     frames = ase.io.read(tmp_path / "x.xyz", ":")
     for i, frame in enumerate(frames):
         assert "stress" not in frame.info and frame.calc is None

@@ -166,7 +166,7 @@ def compare(
 ) -> Comparison | None:
     """Put together what can be compared; None where there is nothing. protocol : see ``Comparison``."""
     chosen = _chosen(results.at(ground), pruner, protocol)
-    errors = [_errors(curve, reader) for curve in chosen]
+    errors = [_errors(curve, reader, endpoint) for curve in chosen]
     layouts = Counter(e.layout for e in errors if e is not None)
     if not layouts:
         return None
@@ -206,16 +206,15 @@ def _chosen(curves: Sequence[Curve], pruner: str, protocol: Protocol | None) -> 
     return list(longest.values())
 
 
-def _errors(curve: Curve, reader: Reader) -> TestErrors | None:
-    """Errors of each point of a curve, which may come from several trials."""
+def _errors(curve: Curve, reader: Reader, endpoint: str) -> TestErrors | None:
+    """Errors of each point of a curve, which may come from several trials; None without those of the endpoint."""
     parts = [(part, p.number) for p in curve.points if (part := reader.read(p.trial)) is not None]
     if len(parts) < len(curve.points) or len({part.layout for part, _ in parts}) > 1:
         return None
-    return TestErrors(
-        parts[0][0].layout,
-        np.array([part.forces[i] for part, i in parts]),
-        np.array([part.energies[i] for part, i in parts]),
-    )
+    forces = np.array([part.forces[i] for part, i in parts])
+    if endpoint == FORCES and np.isnan(forces).all():
+        return None
+    return TestErrors(parts[0][0].layout, forces, np.array([part.energies[i] for part, i in parts]))
 
 
 def _curves(
@@ -231,12 +230,13 @@ def _curves(
         n = len(curve.points)
         errors[k, :n] = found.forces if endpoint == FORCES else found.energies
         weights[k, :n] = area_weights(curve.atoms, span)
+    given = ~np.isnan(errors).any(axis=(0, 1))  # structures without forces have no say
     n_atoms = np.array(layout.n_atoms, dtype=np.float64)
     splits = np.array([curve.seeds[0] for curve, _ in compared])
     return Curves(
-        errors=errors,
+        errors=np.where(given, errors, 0.0),
         point_weights=weights,
-        structure_weights=n_atoms if endpoint == FORCES else np.ones(len(n_atoms)),
+        structure_weights=np.where(given, n_atoms if endpoint == FORCES else 1.0, 0.0),
         blocks=codes(layout.blocks)[0],
         arms=arms,
         seeds=np.unique(splits, return_inverse=True)[1].astype(np.intp),

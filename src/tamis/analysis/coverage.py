@@ -136,4 +136,6 @@ class KeptSets:
 def map_key(trial: Trial) -> tuple[str, ...]:
     """Equal for trials that chose in one latent space of one pool."""
     split = f"{trial.seeds[0]} {trial.validation_fraction} {len(trial.dataset.tuning)}"
-    return (trial.dataset.fingerprint, split, trial.parts["descriptor"], trial.parts["latent"])
+    parts = trial.parts
+    # ids begin with the names of files, and sets of equal content may be in two
+    return (trial.dataset.fingerprint, parts["dataset"], split, parts["descriptor"], parts["latent"])

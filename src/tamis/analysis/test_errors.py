@@ -31,7 +31,9 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class TestErrors:
-    """layout: the structures. forces: (points, n), MAE, eV/Å. energies: (points, n), absolute error, meV/atom."""
+    """layout: the structures. forces: (points, n), MAE, eV/Å, NaN for structures without forces.
+    energies: (points, n), absolute error, meV/atom.
+    """
 
     __test__ = False  # this is no test case of pytest
 
@@ -67,9 +69,11 @@ class Reader:
             layout = self._layout([tuple(line[1:-N_ERRORS]) for line in lines[: numbers.shape[1]]])
         except (ValueError, IndexError):
             return None
-        if not np.isfinite(numbers).all():
+        energies, forces = np.abs(numbers[..., 0]), numbers[..., 1]
+        given = ~np.isnan(forces).all(axis=0)
+        if not np.isfinite(energies).all() or not np.isfinite(forces[:, given]).all():
             return None
-        return TestErrors(layout, numbers[..., 1], np.abs(numbers[..., 0]))
+        return TestErrors(layout, forces, energies)
 
     def _layout(self, rows: Sequence[tuple[str, ...]]) -> Layout:
         key = tuple(rows)

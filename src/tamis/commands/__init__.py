@@ -2,6 +2,7 @@
 
 COMMANDS = {
     "report": "tables, figures and verdicts from folders of trials",
+    "describe": "what is in files of structures, before anything is computed",
     "compare": "two or more trials side by side",
     "pick": "the smallest training set that serves, with its potential",
     "best": "the best trials of a search",

@@ -20,7 +20,7 @@ from rich.console import Console
 from tamis.analysis.arms import Point, results_of
 from tamis.analysis.trials import Metrics, find_trials, read_trials
 from tamis.commands.arguments import add_folders, amount, appears_whole, new_name, percent, set_help
-from tamis.commands.pick_files import retrain
+from tamis.commands.pick_files import copy_kept, retrain
 from tamis.core import metrics as names
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
@@ -253,12 +253,12 @@ def typical(candidate: Candidate, wish: Wish) -> Point:
 
 
 def write_pick(picked: Candidate, candidates: Sequence[Candidate], wish: Wish, out: Path) -> str:
-    """Write kept.extxyz, potential/ and picked.md into ``out``; returns what stands in picked.md."""
+    """Write the kept set, potential/ and picked.md into ``out``; returns what stands in picked.md."""
     point = typical(picked, wish)
     trial = point.trial
     with appears_whole(out) as scratch:
         if point.number == len(trial.points) - 1 and (trial.folder / "potential").is_dir():
-            shutil.copy(trial.folder / "kept.extxyz", scratch)
+            copy_kept(trial.folder, scratch)
             shutil.copytree(trial.folder / "potential", scratch / "potential")
             how = f"Files are those of {trial.folder}."
         else:

@@ -11,12 +11,13 @@ from omegaconf import OmegaConf
 from tamis.analysis.arms import Point
 from tamis.core.errors import TamisError
 from tamis.core.trust import check_trusted
+from tamis.data.kept_set import NAME
 from tamis.records.record import COMPLETE, RECORD_FILE, BudgetFacts, read_record
 from tamis.trial import run_trial
 
 
 def retrain(point: Point, out: Path) -> None:
-    """Run a point's trial again with the budget of this point alone; kept.extxyz and potential/ go to ``out``.
+    """Run a point's trial again with the budget of this point alone; the kept set and potential/ go to ``out``.
 
     Raises
     ------
@@ -40,8 +41,14 @@ def retrain(point: Point, out: Path) -> None:
             f"the retrained trial kept {len(kept)} structures, not the same as the {len(point.kept)} of "
             f"{folder}: data or code have changed since; run the sweep again"
         )
-    shutil.copy(scratch / "kept.extxyz", out)
+    copy_kept(scratch, out)
     shutil.copytree(scratch / "potential", out / "potential")
+
+
+def copy_kept(folder: Path, out: Path) -> None:
+    """Copy the files of the kept set, in each of their formats."""
+    for path in folder.glob(f"{NAME}.*"):
+        shutil.copy(path, out)
 
 
 def _budget(budget: BudgetFacts, point: int) -> dict[str, Any]:

@@ -67,7 +67,11 @@ def explain(error: Exception) -> str:
 
 def _data_error(error: BaseException | None) -> DataError | None:
     """The error that a resolver raised, unwrapped from those of OmegaConf and Hydra."""
+    seen: set[int] = set()  # an error that was unwrapped is the cause of the one that had wrapped it
     while error is not None and not isinstance(error, DataError):
+        if id(error) in seen:
+            return None
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
     return error
 

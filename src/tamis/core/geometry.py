@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -34,15 +35,16 @@ def check_geometry(atoms: Atoms, reach: float) -> None:
     The volume of a structure that is not periodic in every direction is that of the atoms with half the reach around
     them.
     """
-    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+    extent = float(np.abs(atoms.positions).max(initial=0.0))
+    span = float(np.abs(atoms.cell.array).max())
+    if not math.isfinite(extent + span):
         raise TamisError("positions or cell hold NaN or infinity; correct or remove the structure")
     if not 0.0 <= reach <= LARGEST:
         raise TamisError(f"r_cut is {reach} Å; it must be from 0 to {LARGEST:g} Å, say 5 Å")
-    largest = max(np.abs(atoms.positions).max(initial=0.0), np.abs(atoms.cell.array).max())
-    if largest > LARGEST:
+    if max(extent, span) > LARGEST:
         raise TamisError(
-            f"positions or cell reach {largest:.3g} Å; at most {LARGEST:g} can be treated: are they in Å? move the "
-            "structure to the origin, or make its cell smaller"
+            f"positions or cell reach {max(extent, span):.3g} Å; at most {LARGEST:g} can be treated: are they in Å? "
+            "move the structure to the origin, or make its cell smaller"
         )
     if atoms.pbc.any() and (volume := periodic_volume(atoms)) < SMALLEST_VOLUME:
         raise TamisError(
@@ -56,28 +58,29 @@ def periodic_volume(atoms: Atoms) -> float:
     """Volume of the cell, with vectors of 1 Å across where it is not periodic (a slab's area, a wire's length), Å³."""
     vectors = atoms.cell.array[atoms.pbc]
     if len(vectors) == 3:
-        return float(atoms.cell.volume)
+        return _volume_and_areas(vectors)[0]
     return float(np.linalg.norm(np.cross(*vectors) if len(vectors) == 2 else vectors))
 
 
 def _check_cell(atoms: Atoms, reach: float) -> None:
     cell = occupied_cell(atoms, reach)
-    volume = abs(float(np.linalg.det(cell)))
-    neighbours = len(atoms) / volume * 4.0 / 3.0 * np.pi * reach**3
+    volume, areas = _volume_and_areas(cell)
+    volume = max(volume, 1e-300)  # a flat cell has infinitely many neighbours
+    neighbours = len(atoms) / volume * 4.0 / 3.0 * math.pi * reach**3
     if neighbours > MOST_NEIGHBOURS:
         raise TamisError(
             f"r_cut = {reach} Å gives about {neighbours:.0f} neighbours an atom in a structure of {len(atoms)} atoms "
             f"in {volume:.4g} Å³; at most {MOST_NEIGHBOURS} can be treated: lower r_cut, or look at the cell"
         )
-    in_reach = reach / heights(cell)
-    images = float(np.prod(2.0 * np.ceil(in_reach[atoms.pbc]) + 1.0))
+    in_reach = [reach * area / volume for area, periodic in zip(areas, atoms.pbc, strict=True) if periodic]
+    images = math.prod(2.0 * math.ceil(n) + 1.0 for n in in_reach)
     if images > MOST_IMAGES:
         raise TamisError(
             f"{images:.3g} images of the cell lie within r_cut = {reach} Å; at most {MOST_IMAGES} can be treated: "
             "lower r_cut, or take a less flat or skewed cell of the same crystal (ase.build.niggli_reduce)"
         )
-    corners = np.indices((2, 2, 2)).reshape(3, 8).T @ cell
-    bins = float(np.prod(np.maximum(np.ptp(corners, axis=0) / reach, 1.0)))
+    box = np.abs(cell).sum(axis=0).tolist()  # from the lowest to the highest corner
+    bins = math.prod(max(length / reach, 1.0) for length in box)
     if bins > MOST_BINS:
         raise TamisError(
             f"the box around {volume:.3g} Å³ for {len(atoms)} atoms is {bins:.3g} cubes of r_cut = {reach} Å; at most "
@@ -100,8 +103,19 @@ def occupied_cell(atoms: Atoms, reach: float) -> Array:
 
 def heights(cell: Array) -> Array:
     """Distances between the opposite faces of a cell, (3,), Å."""
-    areas = np.array([np.linalg.norm(np.cross(cell[i - 2], cell[i - 1])) for i in range(3)])
-    return np.asarray(abs(float(np.linalg.det(cell))) / areas)
+    volume, areas = _volume_and_areas(cell)
+    return volume / np.array(areas)
+
+
+def _volume_and_areas(cell: Array) -> tuple[float, list[float]]:
+    """Volume, and areas of the three faces; without arrays, whose overhead is what a small structure costs."""
+    rows = cell.tolist()
+    normals = []
+    for k in range(3):
+        (ax, ay, az), (bx, by, bz) = rows[k - 2], rows[k - 1]
+        normals.append((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx))
+    volume = abs(sum(x * n for x, n in zip(rows[0], normals[0], strict=True)))
+    return volume, [math.hypot(*normal) for normal in normals]
 
 
 def in_vacuum(atoms: Atoms, width: float) -> Atoms:

@@ -2,7 +2,8 @@
 
 ``_target_`` names what is called, so a configuration is a program. People compose their own (conf/, the command line),
 but a ``record.json`` may come from anybody. From such a file, only classes of tamis are built, and only programs on the
-PATH are run. Pickled data may hold nothing but plain numbers, texts and containers.
+PATH are run. Pickled data may hold nothing but plain numbers, texts and containers; of objects in them, what the pickle
+says is written down, and no class is imported or called.
 """
 
 from __future__ import annotations
@@ -101,4 +102,62 @@ def plain_data(pickled: bytes) -> Any:
     try:
         return _PlainUnpickler(io.BytesIO(pickled)).load()
     except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, AttributeError) as error:
+        raise TamisError(f"the pickled data cannot be read ({type(error).__name__}: {error})") from error
+
+
+class Recorded:
+    """What a pickle says of an object: the class or function that would make it, and with what.
+
+    name : of the module and the class, as the pickle spells it; nothing of this name is imported.
+    args : arguments with which it would be called. state : what would be set on the object then; None: nothing.
+    """
+
+    name = ""
+
+    def __new__(cls, *args: Any) -> Recorded:
+        """Keep the arguments, whatever they are."""
+        made = super().__new__(cls)
+        made.args, made.state = args, None
+        return made
+
+    def __init__(self, *args: Any) -> None:
+        self.args: tuple[Any, ...]
+        self.state: Any
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class _Recorder(pickle._Unpickler):  # the one in C takes gigabytes for a damaged number of a memory cell
+    """Loads numbers, texts and containers, and a ``Recorded`` for everything that a module defines."""
+
+    packages: tuple[str, ...] = ()
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] not in self.packages:
+            raise TamisError(
+                f"the pickled data name {module}.{name}; only numbers, texts, containers and objects of "
+                f"{', '.join(package for package in self.packages if not package.startswith('_'))} are read"
+            )
+        return type("Recorded", (Recorded,), {"name": f"{module}.{name}"})
+
+
+def recorded_data(pickled: bytes, packages: tuple[str, ...]) -> Any:
+    """The content of a pickle, in which a ``Recorded`` stands for each object; loading it runs no code of others.
+
+    Parameters
+    ----------
+    packages : whose objects may occur.
+
+    Raises
+    ------
+    TamisError : it names something else, or is no pickle.
+    """
+    recorder = _Recorder(io.BytesIO(pickled))
+    recorder.packages = packages
+    try:
+        return recorder.load()
+    except TamisError:
+        raise
+    except Exception as error:  # whatever a damaged pickle leads to
         raise TamisError(f"the pickled data cannot be read ({type(error).__name__}: {error})") from error

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols, covalent_radii
+from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
@@ -27,7 +27,7 @@ from tamis.data.plausibility import (
     UNTYPED,
     Factors,
     find_fillers,
-    is_isolated,
+    free_atoms_in,
     set_isolated_apart,
     unit_doubts,
 )
@@ -68,10 +68,44 @@ class Tolerances(Checked):
     zero_forces: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What the checks say of a data set.
+
+    problems : for which it is refused. hints : at their cause. doubts : on labels that are allowed, hints among them.
+    sound : the structures that can be computed, without free atoms.
+    """
+
+    problems: Sequence[str]
+    hints: Sequence[str]
+    doubts: Sequence[str]
+    sound: Dataset
+
+
 def check_dataset(
     dataset: Dataset, elements: Sequence[str], tolerances: Tolerances | None = None, typed: Factors = UNTYPED
 ) -> tuple[str, ...]:
     """Refuse a data set that would give wrong numbers or crash an engine; log and return doubts.
+
+    Parameters
+    ----------
+    As for ``examine``.
+
+    Raises
+    ------
+    TamisError : lists up to 10 problems, each with the id of its structure, and their number.
+    """
+    found = examine(dataset, elements, tolerances, typed)
+    raise_problems(found.problems, found.hints)
+    for doubt in found.doubts:
+        LOG.warning("%s", doubt)
+    return tuple(found.doubts)
+
+
+def examine(
+    dataset: Dataset, elements: Sequence[str], tolerances: Tolerances | None = None, typed: Factors = UNTYPED
+) -> Findings:
+    """All that is wrong or doubtful with a data set.
 
     Parameters
     ----------
@@ -82,7 +116,7 @@ def check_dataset(
 
     Raises
     ------
-    TamisError : lists up to 10 problems, each with the id of its structure, and their number.
+    TamisError : there is no structure.
     """
     tolerances = tolerances or Tolerances()
     if len(dataset) == 0:
@@ -92,7 +126,7 @@ def check_dataset(
     for i in range(len(dataset)):
         found = [*broken_numbers(dataset, i), *unknown_elements(dataset.structures[i], elements)]
         found = found or [
-            *net_force(dataset.forces[i], tolerances.net_force),
+            *(net_force(dataset.forces[i], tolerances.net_force) if dataset.has_forces[i] else ()),
             *overlaps(dataset.structures[i], tolerances.shortest_distance),
         ]
         problems += [f"{dataset.ids[i]}: {text}" for text in found]
@@ -103,13 +137,10 @@ def check_dataset(
     bonded = set_isolated_apart(remaining)
     problems += repeated_structures(remaining) + foreign_energies(remaining, tolerances.energy_window)
     fillers, filler_doubts = find_fillers(bonded, tolerances.zero_forces)
-    problems += impossible_stresses(remaining) + fillers
+    problems += impossible_stresses(remaining) + fillers + useless_weights(remaining)
     units = unit_doubts(bonded, typed)
-    raise_problems(problems, units)
-    doubts = [*doubts_of(bonded, elements, tolerances), *filler_doubts, *units]
-    for doubt in doubts:
-        LOG.warning("%s", doubt)
-    return tuple(doubts)
+    doubts = [*doubts_of(bonded, elements, tolerances), *filler_doubts, *units] if sound else []
+    return Findings(problems, units, doubts, bonded)
 
 
 def raise_problems(problems: Sequence[str], hints: Sequence[str] = ()) -> None:
@@ -138,7 +169,8 @@ def broken_numbers(dataset: Dataset, i: int) -> list[str]:
     if len(atoms) == 0:
         return ["has no atoms; remove it"]
     found = []
-    for name, values in (("position", atoms.positions), ("cell", atoms.cell.array), ("force", forces)):
+    labels = [("force", forces)] if dataset.has_forces[i] else []  # NaN throughout: none are given
+    for name, values in (("position", atoms.positions), ("cell", atoms.cell.array), *labels):
         if not np.isfinite(values).all():
             where = np.argwhere(~np.isfinite(values))[0]
             found.append(f"{name}[{', '.join(map(str, where))}] is {values[tuple(where)]}; it must be finite")
@@ -148,7 +180,16 @@ def broken_numbers(dataset: Dataset, i: int) -> list[str]:
         found.append(f"forces have shape {forces.shape} for {len(atoms)} atoms; ({len(atoms)}, 3) is needed")
     if np.isinf(dataset.stresses[i]).any():
         found.append("stress is infinite; give a finite number, or none")
+    if dataset.weights is not None and not (dataset.weights[i] >= 0.0).all():
+        found.append(f"weights of energy, forces, stress are {dataset.weights[i]}; give 0 or more for each")
     return found or unusable_cell(atoms)
+
+
+def useless_weights(dataset: Dataset) -> list[str]:
+    """A problem if no energy counts, without which the constant of a potential is anything."""
+    if len(dataset) == 0 or dataset.label_weights[:, 0].any():
+        return []
+    return ["the weight of every energy is 0; give one structure at least a weight, with dataset.weights"]
 
 
 def unusable_cell(atoms: Atoms) -> list[str]:
@@ -258,16 +299,24 @@ def shared_copies(dataset: Dataset) -> list[list[str]]:
 
 def same_geometry(dataset: Dataset) -> list[list[int]]:
     """Sets of structures that agree to about 1e-4 Å, with the same order of atoms and any choice of images."""
-    places: dict[tuple[bytes, ...], list[int]] = defaultdict(list)
+    alike: dict[tuple[bytes, ...], list[int]] = defaultdict(list)
     for i, atoms in enumerate(dataset.structures):
         cell = np.round(atoms.cell.array, 4) + 0.0
-        if atoms.pbc.all():
-            positions = np.round(atoms.get_scaled_positions(wrap=False), 5) % 1.0
-        else:
-            positions = np.round(atoms.positions - atoms.positions.mean(axis=0), 4) + 0.0
-        key = (atoms.numbers.tobytes(), atoms.pbc.tobytes(), cell.tobytes(), np.round(positions, 5).tobytes())
-        places[key].append(i)
-    return [members for members in places.values() if len(members) > 1]
+        alike[atoms.numbers.tobytes(), atoms.pbc.tobytes(), cell.tobytes()].append(i)
+    found = []
+    for members in alike.values():
+        places: dict[bytes, list[int]] = defaultdict(list)
+        for i in members if len(members) > 1 else ():
+            places[_places(dataset.structures[i])].append(i)
+        found += [same for same in places.values() if len(same) > 1]
+    return sorted(found)
+
+
+def _places(atoms: Atoms) -> bytes:
+    """Where the atoms are, rounded: in the cell, or from their middle where it is not periodic throughout."""
+    if atoms.pbc.all():
+        return np.round(np.round(atoms.get_scaled_positions(wrap=False), 5) % 1.0, 5).tobytes()
+    return (np.round(atoms.positions - atoms.positions.mean(axis=0), 4) + 0.0).tobytes()
 
 
 def foreign_energies(dataset: Dataset, window: float) -> list[str]:
@@ -276,7 +325,7 @@ def foreign_energies(dataset: Dataset, window: float) -> list[str]:
         return []  # too few to know which energies are usual
     residuals = energy_residuals(dataset)
     suspects = np.flatnonzero(outliers(residuals, window) | smaller_cluster(residuals, window))
-    free = {int(k) for k in suspects if is_isolated(dataset.structures[k])}
+    free = set(suspects.tolist()).intersection(free_atoms_in(dataset)) if len(suspects) else set()
     if free:
         return foreign_energies(dataset.subset([k for k in range(len(dataset)) if k not in free]), window)
     return [
@@ -291,11 +340,9 @@ def energy_residuals(dataset: Dataset) -> Array:
 
     Least absolute deviations by iteratively reweighted least squares, so that a few foreign energies do not move it.
     """
+    numbers = [atomic_numbers[element] for element in dataset.elements]
     fractions = np.array(
-        [
-            [np.mean([s == element for s in atoms.get_chemical_symbols()]) for element in dataset.elements]
-            for atoms in dataset.structures
-        ]
+        [[np.mean(atoms.numbers == number) for number in numbers] for atoms in dataset.structures]
     )
     energies = dataset.energies / dataset.n_atoms
     weights = np.ones(len(energies))
@@ -328,7 +375,7 @@ def smaller_cluster(residuals: Array, window: float) -> NDArray[np.bool_]:
 
 def doubts_of(dataset: Dataset, elements: Sequence[str], tolerances: Tolerances) -> list[str]:
     """Sentences on labels that are allowed but deserve a look."""
-    drifts = np.array([net_force_per_root(forces) for forces in dataset.forces])
+    drifts = np.array([net_force_per_root(forces) for forces in dataset.forces])  # NaN without forces
     sizes = np.bincount(dataset.copies)
     repeated = (
         f"{int((sizes > 1).sum())} structure(s) more than once, up to symmetry; copies are held out together"
@@ -348,6 +395,10 @@ def doubts_of(dataset: Dataset, elements: Sequence[str], tolerances: Tolerances)
         doubts.append(
             "copies, up to symmetry, of training structures are among the test structures, such as "
             f"{', '.join(shared[0][:SHOWN])}: {len(shared)} of {int((sizes > 1).sum())} sets"
+        )
+    if not dataset.has_forces.all():
+        doubts.append(
+            f"{len(dataset) - dataset.has_forces.sum()} of {len(dataset)} structures have no forces"
         )
     if np.isnan(dataset.stresses).all():
         doubts.append("no structure has a stress label; models are fitted and judged without stress")

@@ -7,6 +7,7 @@ of each pair of elements agree, each as often per atom.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import gcd
 
@@ -83,9 +84,9 @@ def _find_copies(
 
 def _composition(atoms: Atoms) -> tuple[tuple[int, int], ...]:
     """Elements and their numbers of atoms, in the smallest whole numbers."""
-    elements, counts = np.unique(atoms.numbers, return_counts=True)
-    unit = gcd(*counts.tolist())
-    return tuple(zip(elements.tolist(), (counts // unit).tolist(), strict=True))
+    counts = Counter(atoms.numbers.tolist())
+    unit = gcd(*counts.values())
+    return tuple((element, counts[element] // unit) for element in sorted(counts))
 
 
 def _distances(atoms: Atoms, reach: float) -> Array | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,7 +30,7 @@ class Dataset:
 
     structures: n ASE atoms; positions, cell, pbc and elements are used, attached calculators are not.
     energies: (n,) total energies, eV.
-    forces: n arrays (n_atoms, 3), eV/Å.
+    forces: n arrays (n_atoms, 3), eV/Å; all NaN where a structure has none.
     stresses: (n, 6), eV/Å³, ASE sign, Voigt xx yy zz yz xz xy; NaN marks a component without a usable label.
     groups: n names of kinds of structure ("Vacancy"), by which splits are stratified and errors reported.
     blocks: n names of trajectories or strain modes: structures of one block are not independent of each other.
@@ -43,7 +43,10 @@ class Dataset:
     isolated: free atoms that were set apart; None: there are none. They are written with the kept structures.
     frames: n structures as they were in the files, with every key and column in the files' units, for writing only;
         empty: the source keeps none.
-    read_as: a line for the record on the keys and units of energy, forces and stress.
+    file_format: name of the format that all of these files have; "": they have several, or there are none.
+    read_as: lines for the record on the keys and units of energy, forces and stress.
+    weights: (n, 3) factors of the squared residuals of energy, forces, stress; None: all 1.
+    free_energies: energies of free atoms by element, eV, which models take as they are; those of others are fitted.
     """
 
     structures: tuple[Atoms, ...]
@@ -59,7 +62,10 @@ class Dataset:
     blocks_whole: bool = False
     isolated: Dataset | None = None
     frames: tuple[Atoms, ...] = ()
+    file_format: str = ""
     read_as: str = ""
+    weights: Array | None = None
+    free_energies: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.structures)
@@ -70,6 +76,10 @@ class Dataset:
             raise TamisError(f"frames has {len(self.frames)} entries for {n} structures")
         if self.stresses.shape != (n, 6):
             raise TamisError(f"stresses must have shape ({n}, 6), got {self.stresses.shape}")
+        if self.weights is not None and self.weights.shape != (n, 3):
+            raise TamisError(
+                f"weights must have shape ({n}, 3) for energy, forces and stress, got {self.weights.shape}"
+            )
         for name in ("groups", "blocks", "ids"):  # they go into files and databases
             object.__setattr__(self, name, tuple(map(printable, getattr(self, name))))
 
@@ -87,21 +97,47 @@ class Dataset:
         return np.array([a.cell.volume if a.pbc.all() else np.nan for a in self.structures])
 
     @cached_property
+    def has_forces(self) -> NDArray[np.bool_]:
+        """Whether a structure has forces, (n,)."""
+        return np.array([np.isfinite(forces).any() for forces in self.forces], dtype=np.bool_)
+
+    @cached_property
+    def has_stress(self) -> NDArray[np.bool_]:
+        """Whether a structure has a stress label that a fit can use, (n,)."""
+        return np.isfinite(self.stresses).any(axis=1) & np.isfinite(self.volumes)
+
+    @cached_property
+    def label_weights(self) -> Array:
+        """The weights of energy, forces and stress of each structure, (n, 3); 0 where it has no such label."""
+        labelled = np.column_stack([np.ones(len(self), dtype=np.bool_), self.has_forces, self.has_stress])
+        return labelled * (1.0 if self.weights is None else self.weights)
+
+    @cached_property
     def elements(self) -> tuple[str, ...]:
         """Chemical symbols that occur, sorted."""
         return tuple(sorted({s for atoms in self.structures for s in atoms.get_chemical_symbols()}))
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (16 hex digits) of geometry, labels, groups and split marks."""
+        """SHA-256 (16 hex digits) of geometry, labels, weights, groups, split marks and energies of free atoms, and of
+        which structures share a block.
+
+        Names of files are left out, and so are ids and the names of blocks, which begin with them: the same set in
+        another file or format is the same set.
+        """
         digest = hashlib.sha256()
         for atoms, forces in zip(self.structures, self.forces, strict=True):
             digest.update(structure_key(atoms).encode())
             digest.update(np.ascontiguousarray(forces, dtype="<f8").tobytes())
         digest.update(np.ascontiguousarray(self.energies, dtype="<f8").tobytes())
         digest.update(np.ascontiguousarray(self.stresses, dtype="<f8").tobytes())
-        digest.update("\0".join((*self.groups, *self.blocks, *self.ids)).encode())
+        numbers = {name: i for i, name in enumerate(dict.fromkeys(self.blocks))}
+        digest.update("\0".join((*self.groups, *(str(numbers[name]) for name in self.blocks))).encode())
         digest.update(np.ascontiguousarray(self.is_test, dtype="u1").tobytes())
+        if self.weights is not None and (self.weights != 1.0).any():
+            digest.update(np.ascontiguousarray(self.weights, dtype="<f8").tobytes())
+        if self.free_energies:
+            digest.update(repr(sorted(self.free_energies.items())).encode())
         return digest.hexdigest()[:16]
 
     @cached_property
@@ -149,6 +185,7 @@ class Dataset:
             ids=tuple(self.ids[i] for i in chosen),
             is_test=self.is_test[chosen],
             frames=tuple(self.frames[i] for i in chosen) if self.frames else (),
+            weights=None if self.weights is None else self.weights[chosen],
         )
         return self.sharing_copies(part, chosen)
 
@@ -180,8 +217,16 @@ def with_isolated(dataset: Dataset) -> Dataset:
         ids=apart.ids + dataset.ids,
         is_test=np.concatenate([apart.is_test, dataset.is_test]),
         frames=apart.frames + dataset.frames,
+        weights=_joined(apart, dataset),
         isolated=None,
     )
+
+
+def _joined(*parts: Dataset) -> Array | None:
+    """The weights of all parts, one after the other; None where none has any."""
+    if all(part.weights is None for part in parts):
+        return None
+    return np.concatenate([np.ones((len(p), 3)) if p.weights is None else p.weights for p in parts])
 
 
 @dataclass(frozen=True, eq=False)

@@ -107,6 +107,22 @@ def first_members(bundles: Indices) -> tuple[Indices, Indices]:
     return first[order], sizes[order]
 
 
+def test_in_words(kind: str, n_test: int, n: int) -> str:
+    """How the test structures were chosen, and what errors on them say.
+
+    Parameters
+    ----------
+    kind : ``test_kind`` of the data set. n_test : structures for testing. n : all structures.
+    """
+    ways = {
+        "published": "as published",
+        "file": "those of dataset.test",
+        "random": "drawn at random from each group (errors on structures like those that were trained on)",
+        "blocks": "whole blocks (errors on trajectories, strain modes or files that were not trained on)",
+    }
+    return f"{n_test} of {n} structures, {ways[kind]}" if n_test and kind in ways else "no structure"
+
+
 def named(names: Sequence[str], groups: Sequence[str], blocks: Sequence[str]) -> Mask:
     """True for structures whose block or group is among ``names``, (n,).
 

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,6 +16,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
 from tamis.data.dataset import Dataset
+from tamis.data.readers.reader import Results
 
 LOG = logging.getLogger(__name__)
 
@@ -67,10 +68,12 @@ def free_suffix(dataset: Dataset) -> str:
 
 
 def own_form(dataset: Dataset, i: int) -> Atoms:
-    """Structure ``i`` with its labels in eV and Å."""
+    """Structure ``i`` with the labels that it has, in eV and Å."""
     atoms = dataset.structures[i]
     frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    labels = {"energy": dataset.energies[i], "forces": dataset.forces[i]}
+    labels = {"energy": dataset.energies[i]}
+    if dataset.has_forces[i]:
+        labels["forces"] = dataset.forces[i]
     if np.isfinite(dataset.stresses[i]).all():
         labels["stress"] = dataset.stresses[i]
     frame.calc = SinglePointCalculator(frame, **labels)
@@ -91,6 +94,9 @@ def write_frame(file: TextIO, frame: Atoms, texts: Mapping[str, str]) -> list[st
                 lost.append(name)
         else:
             columns[written] = column
+    if _is_known(frame):
+        order = ["species" if name == "Z" else name for name in frame.calc.columns]
+        columns = {name: columns[name] for name in _in_order(columns, order)}
     keys: dict[str, str] = {}
     for name, value in [*frame.info.items(), *_results(frame, of_atoms=False)]:
         text = _value(name, value)
@@ -108,18 +114,30 @@ def write_frame(file: TextIO, frame: Atoms, texts: Mapping[str, str]) -> list[st
 def _comment(
     frame: Atoms, columns: Mapping[str, NDArray[Any]], keys: Mapping[str, str], texts: Mapping[str, str]
 ) -> str:
-    """The second line of a frame."""
-    parts = []
+    """The second line of a frame, in the order of the file that it came from; what is new stands at the end."""
+    parts: dict[str, str] = {}
     if frame.cell.any():
-        parts.append(f'Lattice="{" ".join(map(repr, frame.cell.array.ravel().tolist()))}"')
+        parts["Lattice"] = f'Lattice="{" ".join(map(repr, frame.cell.array.ravel().tolist()))}"'
     properties = ":".join(
         f"{name}:{KINDS[array.dtype.kind]}:{1 if array.ndim == 1 else array.shape[1]}"
         for name, array in columns.items()
     )
-    parts.append(f"Properties={quoted(properties) if ' ' in properties else properties}")
-    parts += [f"{_key(name)}={text}" for name, text in keys.items()]
-    parts += [f"{name}={quoted(text)}" for name, text in texts.items()]
-    return " ".join([*parts, f'pbc="{" ".join("FT"[int(flag)] for flag in frame.pbc)}"'])
+    parts["Properties"] = f"Properties={quoted(properties) if ' ' in properties else properties}"
+    parts |= {name: f"{_key(name)}={text}" for name, text in keys.items()}
+    parts |= {name: f"{name}={quoted(text)}" for name, text in texts.items()}
+    parts["pbc"] = f'pbc="{" ".join("FT"[int(flag)] for flag in frame.pbc)}"'
+    return " ".join(parts[name] for name in _in_order(parts, frame.calc.keys if _is_known(frame) else ()))
+
+
+def _in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:
+    """The names of ``order`` first, and then the others as they come."""
+    places = {name: place for place, name in enumerate(order)}
+    return sorted(names, key=lambda name: places.get(name, len(places)))
+
+
+def _is_known(frame: Atoms) -> bool:
+    """Whether the order of keys and columns in the frame's file is known."""
+    return isinstance(frame.calc, Results)
 
 
 def _results(frame: Atoms, of_atoms: bool) -> Iterator[tuple[str, Any]]:

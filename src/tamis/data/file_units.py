@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tamis.core.errors import TamisError
+from tamis.core.suggestions import suggest
 from tamis.core.units import (
     A_PER_BOHR,
     EV_PER_A3_PER_KBAR,
@@ -46,6 +47,14 @@ UNITS = {
 }
 """Kind of number -> unit -> Å, eV, eV/Å, eV/Å³ or eV in each."""
 WITH_SIGN = ("stress", "virial")
+PRESETS = {
+    "metal": {"length": "angstrom", "energy": "ev"},
+    "real": {"length": "angstrom", "energy": "kcal/mol"},
+    "atomic": {"length": "bohr", "energy": "hartree"},
+    "rydberg": {"length": "bohr", "energy": "rydberg"},
+    "gromacs": {"length": "nm", "energy": "kj/mol"},
+}
+"""Units of length and energy by one word; forces, stresses and virials follow from them."""
 SPELLINGS = {"å": "angstrom", "ang": "angstrom", "a": "angstrom", "ha": "hartree", "ry": "rydberg"}
 
 
@@ -81,11 +90,9 @@ class FileUnits:
             object.__setattr__(self, key, unit)
 
     @classmethod
-    def of(cls, given: Mapping[str, Any] | None) -> FileUnits:
-        """From a section of a configuration; None: Å and eV throughout."""
-        if unknown := sorted(set(given or {}) - set(UNITS)):
-            raise TamisError(f"dataset.units has {', '.join(unknown)}; its keys are {', '.join(UNITS)}")
-        return cls(**{name: value for name, value in (given or {}).items() if value is not None})
+    def of(cls, given: Mapping[str, Any] | str | None) -> FileUnits:
+        """From the units that a user typed, the others being those that follow from these, or Å and eV."""
+        return cls(**typed_units(given))
 
     def name(self, key: str) -> str:
         """The unit of one kind of number, without its sign."""
@@ -98,10 +105,29 @@ class FileUnits:
         """
         return (-1.0 if getattr(self, key).startswith("-") else 1.0) * UNITS[key][self.name(key)]
 
-    @property
-    def are_ours(self) -> bool:
-        """Whether nothing has to be converted."""
-        return all(self.factor(key) == 1.0 for key in UNITS)
+
+def typed_units(given: Mapping[str, Any] | str | None) -> dict[str, str]:
+    """The units that a user typed, by kind of number, from a section of a configuration or the name of a preset.
+
+    Raises
+    ------
+    TamisError : neither a preset nor kinds of numbers.
+    """
+    if isinstance(given, str):
+        if given not in PRESETS:
+            raise TamisError(
+                f"dataset.units is {given}; {suggest(given, PRESETS)}choose one of {', '.join(_presets())}, or set "
+                f"dataset.units.energy and so on: {', '.join(UNITS)}"
+            )
+        return dict(PRESETS[given])
+    if unknown := sorted(set(given or {}) - set(UNITS)):
+        raise TamisError(f"dataset.units has {', '.join(unknown)}; its keys are {', '.join(UNITS)}")
+    return {name: value for name, value in (given or {}).items() if value is not None}
+
+
+def _presets() -> Iterator[str]:
+    for name, units in PRESETS.items():
+        yield f"{name} ({', '.join(units.values())})"
 
 
 def _plain(unit: Any) -> str:

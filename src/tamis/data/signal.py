@@ -18,13 +18,15 @@ PART_OF_STILL = 1e-2
 
 
 def root_mean_squares(forces: Sequence[Array]) -> Array:
-    """Root mean square force of each structure, (n,), eV/Å."""
+    """Root mean square force of each structure, (n,), eV/Å; NaN where it has none, 0 without atoms."""
     return np.array([np.sqrt(np.mean(f**2)) if f.size else 0.0 for f in forces])
 
 
 def still_force(forces: Sequence[Array]) -> float:
     """Root mean square force, eV/Å, up to which a structure counts as without forces, by the ``forces`` of its set."""
-    return max(CONVERGED, PART_OF_TYPICAL * float(root_mean_squares(forces).mean())) if forces else CONVERGED
+    sizes = root_mean_squares(forces)
+    known = sizes[np.isfinite(sizes)]
+    return max(CONVERGED, PART_OF_TYPICAL * float(known.mean())) if len(known) else CONVERGED
 
 
 def negligible_error(still: float) -> float:

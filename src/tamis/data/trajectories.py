@@ -45,22 +45,31 @@ def doubts_of_test(dataset: Dataset, fraction: float) -> tuple[str, ...]:
 
 def _of_trajectories(dataset: Dataset) -> tuple[str, ...]:
     """A sentence if the test set is a random choice of frames of a trajectory."""
-    found = list(trajectories(dataset.structures))
+    found = trajectories(dataset.structures, dataset.groups)
     if not found:
         return ()
     first, last = (dataset.ids[i] for i in found[0])
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     return (
         f"the test set is a random choice of frames of one trajectory ({first} to {last}{more}): errors on it are too "
-        "small for anything else; name the trajectories with dataset.block_key, or give another file as dataset.test",
+        "small for anything else; name the trajectories with dataset.block_key or dataset.block_from, or give another "
+        "file as dataset.test",
     )
 
 
-def trajectories(structures: Sequence[Atoms]) -> Iterator[tuple[int, int]]:
-    """First and last frame of each trajectory, as far as positions show it."""
+def trajectories(structures: Sequence[Atoms], groups: Sequence[str]) -> list[tuple[int, int]]:
+    """First and last frame of each trajectory, as far as positions show it.
+
+    Frames of one group are looked at first: independent frames before or behind a trajectory would hide it.
+    """
+    return list(_runs(structures, groups)) or list(_runs(structures, [""] * len(structures)))
+
+
+def _runs(structures: Sequence[Atoms], groups: Sequence[str]) -> Iterator[tuple[int, int]]:
     begin = 0
     for end in range(1, len(structures) + 1):
-        if end == len(structures) or not _may_follow(structures[end - 1], structures[end]):
+        ends = end == len(structures) or groups[end - 1] != groups[end]
+        if ends or not _may_follow(structures[end - 1], structures[end]):
             if end - begin >= FEWEST_FRAMES and correlation(structures[begin:end]) > CORRELATED:
                 yield begin, end - 1
             begin = end

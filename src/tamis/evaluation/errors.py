@@ -44,14 +44,15 @@ PER_STRUCTURE_FIELDS = (
 class Residuals:
     """Prediction minus reference of each structure.
 
-    energies: (n,) meV/atom; forces: n arrays (3 n_atoms,), eV/Å; stresses: n arrays (number of labelled
-    components,), GPa. has_forces: (n,) False where forces are zero by symmetry, so that their residuals are rounding.
+    energies: (n,) meV/atom; forces: n arrays (3 n_atoms,), eV/Å, empty without labels; stresses: n arrays (number of
+    labelled components,), GPa. moving: (n,) False where forces are zero by symmetry, so that their residuals are
+    rounding, and where there are none.
     """
 
     energies: Array
     forces: tuple[Array, ...]
     stresses: tuple[Array, ...]
-    has_forces: NDArray[np.bool_]
+    moving: NDArray[np.bool_]
 
     @classmethod
     def of(cls, predictions: Predictions, dataset: Dataset, still: float = 0.0) -> Residuals:
@@ -61,23 +62,28 @@ class Residuals:
         stresses = (predictions.stresses - dataset.stresses) * GPA_PER_EV_PER_A3
         return cls(
             energies=(predictions.energies - dataset.energies) / dataset.n_atoms * MEV_PER_EV,
-            forces=tuple((p - r).ravel() for p, r in zip(predictions.forces, dataset.forces, strict=True)),
+            forces=tuple(
+                (predicted - label).ravel() if given else np.empty(0)
+                for predicted, label, given in zip(
+                    predictions.forces, dataset.forces, dataset.has_forces, strict=True
+                )
+            ),
             stresses=tuple(row[np.isfinite(row)] for row in stresses),
-            has_forces=asked | given,
+            moving=(asked | given) & dataset.has_forces,
         )
 
     def metrics(self, members: NDArray[np.intp]) -> Iterator[tuple[str, float]]:
         """MAE and RMSE over the structures ``members``.
 
-        There is no stress metric without a stress label, and no force metric where all forces are zero by symmetry,
-        because such errors are rounding.
+        By structures alike, whatever their weights. There is no metric of a label that no structure has, and no force
+        metric where all forces are zero by symmetry, because such errors are rounding.
         """
         for mae, rmse, residuals in (
             (ENERGY_MAE, ENERGY_RMSE, self.energies[members]),
             (FORCE_MAE, FORCE_RMSE, np.concatenate([self.forces[i] for i in members])),
             (STRESS_MAE, STRESS_RMSE, np.concatenate([self.stresses[i] for i in members])),
         ):
-            if residuals.size and (mae != FORCE_MAE or self.has_forces[members].any()):
+            if residuals.size and (mae != FORCE_MAE or self.moving[members].any()):
                 yield mae, float(np.mean(np.abs(residuals)))
                 yield rmse, float(np.sqrt(np.mean(residuals**2)))
 
@@ -92,7 +98,10 @@ def error_metrics(residuals: Residuals, dataset: Dataset, part: str, by_group: b
 
 
 def write_per_structure(path: Path, residuals: Residuals, dataset: Dataset, n_kept: int) -> None:
-    """Append a CSV line for each structure, at each point of a curve; a bootstrap over test structures needs them."""
+    """Append a CSV line for each structure, at each point of a curve; a bootstrap over test structures needs them.
+
+    Force errors of a structure without forces are "nan".
+    """
     is_new = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.writer(file)
@@ -107,8 +116,8 @@ def write_per_structure(path: Path, residuals: Residuals, dataset: Dataset, n_ke
                     dataset.blocks[i],
                     dataset.n_atoms[i],
                     f"{residuals.energies[i]:.6g}",
-                    f"{np.mean(np.abs(forces)):.6g}",
-                    f"{np.sqrt(np.mean(forces**2)):.6g}",
+                    f"{np.mean(np.abs(forces)) if len(forces) else np.nan:.6g}",
+                    f"{np.sqrt(np.mean(forces**2)) if len(forces) else np.nan:.6g}",
                 ]
             )
 

@@ -48,12 +48,13 @@ def draw_parity(parts: Mapping[str, tuple[Predictions, Dataset]], path: Path) ->
 
 
 def _pairs(predictions: Predictions, dataset: Dataset) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    given = np.flatnonzero(dataset.has_forces)
     labelled = np.isfinite(dataset.stresses) & np.isfinite(predictions.stresses)
     return (
         (dataset.energies / dataset.n_atoms, predictions.energies / dataset.n_atoms),
         (
-            np.concatenate([f.ravel() for f in dataset.forces]),
-            np.concatenate([f.ravel() for f in predictions.forces]),
+            np.concatenate([np.empty(0), *(dataset.forces[i].ravel() for i in given)]),
+            np.concatenate([np.empty(0), *(predictions.forces[i].ravel() for i in given)]),
         ),
         (
             dataset.stresses[labelled] * GPA_PER_EV_PER_A3,

@@ -65,7 +65,7 @@ class Losses:
 
     sums: (n_folds, n_kinds, n), over the held-out rows of a kind (energies, forces, stresses) of squared or absolute
         errors; infinity where a setting has no solution.
-    rows: (n_folds, n_kinds), numbers of rows.
+    rows: (n_folds, n_kinds), numbers of rows, or the sums of their weights where rows are weighted.
     score: turns the sums over folds into scores.
     """
 

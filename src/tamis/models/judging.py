@@ -71,8 +71,10 @@ class Judges:
 
     def of_itself(self, kept: Dataset) -> Judges:
         """The kept structures as judges of when to stop, where nothing is held out; they choose no setting."""
-        moving = root_mean_squares(kept.forces) > still_force(kept.forces)
-        return replace(self, kinds=np.array([True, moving.any(), has_stress(kept).any()]))
+        moving = _moving(kept, still_force(kept.forces))
+        return replace(
+            self, kinds=np.array([True, moving.any(), (kept.label_weights[:, STRESS] > 0.0).any()])
+        )
 
     @property
     def report(self) -> Mapping[str, float]:
@@ -109,8 +111,8 @@ def judges_by_folds(
     """
     bundles = kept.bundles
     still = still_force(kept.forces)
-    moving = _any_of(bundles, root_mean_squares(kept.forces) > still)
-    labelled = _any_of(bundles, has_stress(kept))
+    moving = _any_of(bundles, _moving(kept, still))
+    labelled = _any_of(bundles, kept.label_weights[:, STRESS] > 0.0)
     n_bundles, n_moving = _distinct(bundles), _distinct(bundles[moving])
     folds = np.full(len(kept), ALWAYS_TRAINED, dtype=np.intp)
     dealt = ~moving if n_moving == 1 else np.ones(len(kept), dtype=np.bool_)
@@ -135,9 +137,9 @@ def judges_by_folds(
 def judges_by_tuning(kept: Dataset, tuning: Dataset) -> Judges:
     """Judges that are a tuning set, for fits to all of ``kept``."""
     still = still_force(kept.forces)
-    moving = root_mean_squares(tuning.forces) > still
     everything = np.ones(len(tuning), dtype=np.bool_)
-    found = _judges(tuning, everything.astype(np.intp), everything, moving, has_stress(tuning), still)
+    labelled = tuning.label_weights[:, STRESS] > 0.0
+    found = _judges(tuning, everything.astype(np.intp), everything, _moving(tuning, still), labelled, still)
     return replace(found, folds=np.full(len(kept), ALWAYS_TRAINED, dtype=np.intp))
 
 
@@ -148,9 +150,10 @@ def parts_of(tuning: Dataset, n_folds: int, rng: np.random.Generator) -> list[In
     return [np.flatnonzero(folds == k) for k in np.unique(folds)]
 
 
-def has_stress(dataset: Dataset) -> Mask:
-    """Structures with a stress label, (n,)."""
-    return np.isfinite(dataset.stresses).any(axis=1) & np.isfinite(dataset.volumes)
+def _moving(dataset: Dataset, still: float) -> Mask:
+    """Structures with forces above ``still`` (eV/Å) whose weight is not 0, (n,)."""
+    sizes = root_mean_squares(dataset.forces)  # NaN where there are none
+    return (sizes > still) & (dataset.label_weights[:, FORCE] > 0.0)
 
 
 def _dealt(
@@ -168,16 +171,17 @@ def _dealt(
 def _judges(
     judging: Dataset, folds: Indices, used: Mask, moving: Mask, labelled: Mask, still: float
 ) -> Judges:
-    signals = (used, used & moving, used & labelled)
+    signals = (used & (judging.label_weights[:, ENERGY] > 0.0), used & moving, used & labelled)
     counts = np.array([_distinct(judging.copies[signal]) for signal in signals])
     doubts = []
     if counts[ENERGY] < FEW:
         doubts.append(f"settings are chosen by {counts[ENERGY]} distinct structure(s)")
-    if counts[FORCE] == 0:
+    given = np.count_nonzero(judging.label_weights, axis=0)
+    if given[FORCE] and counts[FORCE] == 0:
         doubts.append(f"forces choose nothing: fewer than two structures have any above {still:.2g} eV/Å")
-    elif counts[FORCE] < min(FEW, counts[ENERGY]):
+    elif given[FORCE] and counts[FORCE] < min(FEW, counts[ENERGY]):
         doubts.append(f"forces are judged by {counts[FORCE]} distinct structure(s)")
-    if has_stress(judging).any() and counts[STRESS] < min(FEW, counts[ENERGY]):
+    if given[STRESS] and counts[STRESS] < min(FEW, counts[ENERGY]):
         doubts.append(f"stresses are judged by {counts[STRESS]} distinct structure(s)")
     return Judges(folds, counts, counts > 0, negligible_error(still), tuple(doubts))
 

@@ -17,13 +17,12 @@ from tamis.core.fields import Above
 from tamis.data.dataset import Dataset
 from tamis.data.dealing import ALWAYS_TRAINED
 from tamis.models.base import Array, Potential, Predictions
+from tamis.models.free_atoms import FreeAtoms, element_counts
 from tamis.models.grids import Losses, Point, choose
 from tamis.models.judging import Judges, judges_by_folds, judges_by_tuning, parts_of
 from tamis.models.normal_equations import (
     Rows,
     Terms,
-    element_counts,
-    free_atom_energies,
     gather_rows,
     solve_checked,
     solve_ridges,
@@ -95,7 +94,7 @@ class LinearModel(WeightedModel):
         store.memory.reserve(Terms.n_bytes(size, n_sets), f"normal equations of {size} coefficients")
 
     def _fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> LinearPotential:
-        offsets, n_free = free_atom_energies(kept, self.basis.elements), len(self.basis.elements)
+        free = FreeAtoms.of(kept, self.basis.elements, self.free_energies_of(kept)).on(self.basis, store)
         held_out: list[Terms] = []
         if self.needs_tuning_set:
             # only the products of the tuning set's rows are kept; the rows of the kept structures take their place
@@ -103,14 +102,14 @@ class LinearModel(WeightedModel):
                 parts = parts_of(
                     tuning, self.n_folds, rng
                 )  # before the rows: comparing structures takes memory, too
-                rows = self._rows(tuning, store, offsets)
+                rows = self._rows(tuning, store, free)
                 held_out = [rows.terms(part) for part in parts]
                 del rows
             judges = judges_by_tuning(kept, tuning)
         else:
             judges = judges_by_folds(kept, self.n_folds, rng)
         with store.memory.holding():
-            rows = self._rows(kept, store, offsets)
+            rows = self._rows(kept, store, free)
             total, judged = _judged(rows, held_out, judges)
             choice = None
             if judged:
@@ -119,7 +118,10 @@ class LinearModel(WeightedModel):
                 )
             setting = self.most_cautious if choice is None else Setting(*choice.point)
             everything = np.arange(len(kept))
-            solution, by_qr = solve_checked(rows, total, everything, setting.weights, setting.ridge, n_free)
+            solution, by_qr = solve_checked(
+                rows, total, everything, setting.weights, setting.ridge, free.n_open
+            )
+        coefficients, change = np.split(solution, [self.basis.n_features])
         report = {
             **setting.report,
             "solved_by_qr": float(by_qr),
@@ -128,21 +130,24 @@ class LinearModel(WeightedModel):
         }
         return LinearPotential(
             self.basis,
-            solution[:-n_free],
-            offsets + solution[-n_free:],
+            coefficients,
+            free.offsets(coefficients, change),
             diagnostics=report,
             problem=judges.problem,
         )
 
-    def _rows(self, dataset: Dataset, store: Store, offsets: Array) -> Rows:
+    def _rows(self, dataset: Dataset, store: Store, free: FreeAtoms) -> Rows:
         """Rows of all structures, in reserved memory: views of the stored rows, except for energies and stresses."""
         design = store.design(self.basis, dataset.structures)
         n_bytes = 8 * 7 * (self.basis.n_features + len(self.basis.elements)) * len(dataset)
         store.memory.reserve(n_bytes, f"energy and stress rows of {len(dataset)} structures")
-        return gather_rows(design, dataset, self.basis.elements, offsets)
+        return gather_rows(design, dataset, self.basis.elements, free)
 
     def _losses(self, judged: Sequence[Judged], points: Sequence[Point], judges: Judges) -> Losses:
-        """Squared errors of energies, forces and strain derivatives of held-out parts; infinity: no solution."""
+        """Squared errors of energies, forces and strain derivatives of held-out parts; infinity: no solution.
+
+        By the structures' weights, as in the loss that is minimised.
+        """
         rows, sums = [], []
         for train, parts in judged:
             coefficients = self._solutions(train, [Setting(*point) for point in points])
@@ -150,21 +155,20 @@ class LinearModel(WeightedModel):
             coefficients[:, ~solved] = 0.0
             for part in parts:
                 found = [
-                    term.rows * term.mean_squares(coefficients) if term.rows else np.zeros(len(points))
+                    term.weight * term.mean_squares(coefficients) if term.rows else np.zeros(len(points))
                     for term in part.kinds
                 ]
-                rows.append([float(term.rows) for term in part.kinds])
+                rows.append([term.weight if term.rows else 0.0 for term in part.kinds])
                 sums.append(np.where(solved | (np.array(rows[-1]) == 0.0)[:, None], found, np.inf))
         return Losses(np.array(sums), np.array(rows), judges.score)
 
     def _solutions(self, train: Terms, settings: Sequence[Setting]) -> Array:
         """Coefficients with every setting, (K, n_settings); NaN where there are none."""
+        n_free = len(train.energy.moment) - self.basis.n_features
         # ridges vary fastest: a matrix is combined and scaled once for all that follow each other
         return np.hstack(
             [
-                solve_ridges(
-                    *train.combine(weights), [setting.ridge for setting in some], len(self.basis.elements)
-                )
+                solve_ridges(*train.combine(weights), [setting.ridge for setting in some], n_free)
                 for weights, some in groupby(settings, key=lambda setting: setting.weights)
             ]
         )

@@ -5,25 +5,26 @@ The loss of coefficients c on a set of structures is a weighted sum of three mea
     w_E² <(dE / N)²> + <dF²> + w_S² <(V dσ / N)²>,
 
 energies and strain derivatives per atom, forces per component, each mean over the rows that have a label. Means make
-the weights independent of how many structures are kept. Each term is a quadratic form of c, whose matrices add up
-over structures; so folds, weights and ridges cost sums of small matrices and no further pass over the rows.
+the weights independent of how many structures are kept. They are means by the weights of the structures, where these
+have any: a structure of weight 2 counts as two, one of weight 0 not at all, and only ratios of weights matter. Each
+term is a quadratic form of c, whose matrices add up over structures; so folds, weights and ridges cost sums of small
+matrices and no further pass over the rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
-from ase import Atoms
-from ase.data import atomic_numbers
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve, solve_triangular
 
 from tamis.bases.base import DesignRows
 from tamis.core.errors import TamisError
 from tamis.data.dataset import Dataset
+from tamis.models.free_atoms import FreeAtoms, element_counts
 
 Array = NDArray[np.float64]
 
@@ -50,10 +51,17 @@ class RowBlock:
     """Unweighted rows of one kind of one structure: ``matrix`` (n, columns) and ``target`` (n,).
 
     Force and stress rows leave out the columns of the free-atom energies, which come last and are zero in them.
+    weight: of the squares of their residuals.
     """
 
     matrix: Array
     target: Array
+    weight: float = 1.0
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there are rows, and their weight is not 0."""
+        return len(self.target) > 0 and self.weight > 0.0
 
     def times(self, coefficients: Array) -> Array:
         """Predictions, (n,)."""
@@ -62,15 +70,17 @@ class RowBlock:
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
-    """|X c - y|² as c' gram c - 2 c' moment + square; rows: how many rows it sums over.
+    """Weighted |X c - y|² as c' gram c - 2 c' moment + square.
 
-    gram: (K, K), upper triangle (Fortran order, as BLAS fills it); moment: (K,).
+    gram: (K, K), upper triangle (Fortran order, as BLAS fills it); moment: (K,). rows: how many rows it sums over;
+    weight: the sum of their weights.
     """
 
     gram: Array
     moment: Array
     square: float
     rows: int
+    weight: float
 
     def __add__(self, other: Quadratic) -> Quadratic:
         """Sum over the rows of both."""
@@ -79,6 +89,7 @@ class Quadratic:
             self.moment + other.moment,
             self.square + other.square,
             self.rows + other.rows,
+            self.weight + other.weight,
         )
 
     def __sub__(self, other: Quadratic) -> Quadratic:
@@ -88,35 +99,37 @@ class Quadratic:
             self.moment - other.moment,
             self.square - other.square,
             self.rows - other.rows,
+            self.weight - other.weight,
         )
 
     @classmethod
     def of(cls, blocks: Sequence[RowBlock], size: int) -> Quadratic:
         """Sum over the rows of ``blocks``, for ``size`` coefficients."""
-        gram, moment, square, rows = np.zeros((size, size), order="F"), np.zeros(size), 0.0, 0
-        labelled = [block for block in blocks if len(block.target)]
+        gram, moment, square, rows, weight = np.zeros((size, size), order="F"), np.zeros(size), 0.0, 0, 0.0
+        labelled = [block for block in blocks if block.is_used]
         if labelled:
             columns = labelled[0].matrix.shape[1]
             small = np.zeros((columns, columns), order="F")
             for block in labelled:
-                small = blas.dsyrk(1.0, block.matrix.T, beta=1.0, c=small, overwrite_c=True)
-                moment[:columns] += block.target @ block.matrix
-                square += float(block.target @ block.target)
+                small = blas.dsyrk(block.weight, block.matrix.T, beta=1.0, c=small, overwrite_c=True)
+                moment[:columns] += block.weight * (block.target @ block.matrix)
+                square += block.weight * float(block.target @ block.target)
                 rows += len(block.target)
+                weight += block.weight * len(block.target)
             gram[:columns, :columns] = small
-        return cls(gram, moment, square, rows)
+        return cls(gram, moment, square, rows, weight)
 
     def mean_square(self, coefficients: Array) -> float:
         """<(X c - y)²> of coefficients (K,); NaN where there are no rows."""
         return float(self.mean_squares(coefficients[:, None])[0])
 
     def mean_squares(self, coefficients: Array) -> Array:
-        """<(X c - y)²> of each column of ``coefficients`` (K, n), (n,); NaN where there are no rows."""
+        """Weighted <(X c - y)²> of each column of ``coefficients`` (K, n), (n,); NaN where there are no rows."""
         if self.rows == 0:
             return np.full(coefficients.shape[1], np.nan)
         product = blas.dsymm(1.0, self.gram, coefficients)
         totals = np.einsum("ij,ij->j", coefficients, product) - 2.0 * self.moment @ coefficients + self.square
-        return np.asarray(np.maximum(totals, 0.0) / self.rows)
+        return np.asarray(np.maximum(totals, 0.0) / self.weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +162,7 @@ class Terms:
         """Gram matrix (upper triangle) and moment of the weighted loss."""
         factors = (weights.energy**2, 1.0, weights.stress**2)
         return self.weighted_sum(
-            [f / term.rows if term.rows else 0.0 for f, term in zip(factors, self.kinds, strict=True)]
+            [f / term.weight if term.rows else 0.0 for f, term in zip(factors, self.kinds, strict=True)]
         )
 
     def weighted_sum(self, factors: Sequence[float]) -> tuple[Array, Array]:
@@ -166,7 +179,8 @@ class Terms:
 class Rows:
     """Unweighted rows of n structures with their targets, by kind and structure.
 
-    The columns are the basis functions, then one per element that counts its atoms (the free-atom energies).
+    The columns are the basis functions, then one per element that counts its atoms (the free-atom energies that no
+    isolated atom fixes).
     """
 
     energy: tuple[RowBlock, ...]
@@ -187,52 +201,46 @@ class Rows:
         """Blocks, and the factor by which the loss multiplies their rows."""
         blocks_of_all_kinds = []
         for kind, weight in ((self.energy, weights.energy), (self.force, 1.0), (self.stress, weights.stress)):
-            blocks = [kind[i] for i in structures if len(kind[i].target)]
-            n_rows = sum(len(block.target) for block in blocks)
-            blocks_of_all_kinds += [(block, weight / np.sqrt(n_rows)) for block in blocks]
+            blocks = [kind[i] for i in structures if kind[i].is_used]
+            total = sum(block.weight * len(block.target) for block in blocks)
+            blocks_of_all_kinds += [
+                (block, weight * np.sqrt(block.weight) / np.sqrt(total)) for block in blocks
+            ]
         return blocks_of_all_kinds
 
 
 def gather_rows(
-    design: Sequence[DesignRows], dataset: Dataset, elements: Sequence[str], offsets: Array
+    design: Sequence[DesignRows], dataset: Dataset, elements: Sequence[str], free: FreeAtoms
 ) -> Rows:
-    """Rows of labelled structures; energies less ``offsets`` (n_elements,) eV per atom; NaN stresses left out."""
+    """Rows of labelled structures; energies less those of the ``free`` atoms; missing labels are left out."""
     energy, force, stress = [], [], []
+    weights = dataset.label_weights.tolist()
     all_counts = element_counts(dataset.structures, elements)
-    for i, (rows, counts) in enumerate(zip(design, all_counts, strict=True)):
+    alone = free.rows(all_counts)
+    for i, (rows, counts, of_free) in enumerate(zip(design, all_counts, alone, strict=True)):
         n_atoms = int(dataset.n_atoms[i])
         energy.append(
             RowBlock(
-                (np.concatenate([rows.energy, counts]) / n_atoms)[None, :],
-                np.array([(dataset.energies[i] - counts @ offsets) / n_atoms]),
+                (np.concatenate([rows.energy - of_free, counts[~free.fixed]]) / n_atoms)[None, :],
+                np.array([(dataset.energies[i] - counts @ free.energies) / n_atoms]),
+                weights[i][0],
             )
         )
-        force.append(RowBlock(rows.forces.reshape(3 * n_atoms, -1), dataset.forces[i].ravel()))
+        given = slice(3 * n_atoms if dataset.has_forces[i] else 0)
+        force.append(
+            RowBlock(
+                rows.forces.reshape(3 * n_atoms, -1)[given], dataset.forces[i].ravel()[given], weights[i][1]
+            )
+        )
         labelled = np.isfinite(dataset.stresses[i]) & np.isfinite(dataset.volumes[i])
         stress.append(
             RowBlock(
                 rows.strain_gradient[labelled] / n_atoms,
                 dataset.stresses[i][labelled] * (dataset.volumes[i] / n_atoms),
+                weights[i][2],
             )
         )
     return Rows(tuple(energy), tuple(force), tuple(stress))
-
-
-def element_counts(structures: Iterable[Atoms], elements: Sequence[str]) -> Array:
-    """Number of atoms of each element in each structure, (n, n_elements)."""
-    numbers = [atomic_numbers[element] for element in elements]
-    return np.array([np.bincount(atoms.numbers, minlength=119)[numbers] for atoms in structures], dtype=float)
-
-
-def free_atom_energies(dataset: Dataset, elements: Sequence[str], per_atom: bool = False) -> Array:
-    """Energies per element, eV, that fit the total energies best (least norm where the composition is fixed).
-
-    per_atom: fit the energies per atom instead; for one element their mean.
-    """
-    counts, energies = element_counts(dataset.structures, elements), dataset.energies
-    if per_atom:
-        counts, energies = counts / dataset.n_atoms[:, None], energies / dataset.n_atoms
-    return np.asarray(np.linalg.lstsq(counts, energies, rcond=None)[0])
 
 
 def solve(gram: Array, moment: Array, ridge: float, n_free: int) -> Array:

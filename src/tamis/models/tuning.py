@@ -17,6 +17,8 @@ from tamis.models.normal_equations import Weights
 
 KEPT, POOL_VALIDATION = "kept", "pool_validation"
 """Folds of the kept structures; a labelled set of its own, taken from the pool."""
+FIX, FIT = "fix", "fit"
+"""Free atoms: as isolated atoms in the data set have them; as they fit best."""
 ENERGY_WEIGHTS, STRESS_WEIGHTS = (1e-2, 1e4), (1e-3, 1e3)
 """1/Å, limits of a grid that widens: beyond them, one kind of label decides alone."""
 RIDGES = (1e-14, 1.0)
@@ -52,11 +54,14 @@ class TunedModel(Checked, Model):
     widenings: rounds, at most, in which a fit adds a value beyond an edge that was chosen (see ``grids``).
     tuning: "kept" chooses by folds of the kept structures; "pool_validation" by a labelled set taken from the pool.
     n_folds: folds of the kept structures, dealt out by group; fewer where there are few structures.
+    free_atoms: "fix": free atoms have the energies of isolated atoms in the data set, for elements that have one there;
+        "fit": those that fit the kept structures best.
     """
 
     widenings: Annotated[int, Whole(0)]
     tuning: Annotated[str, OneOf(KEPT, POOL_VALIDATION)]
     n_folds: Annotated[int, Whole(2)]
+    free_atoms: Annotated[str, OneOf(FIX, FIT)] = FIT
 
     @property
     @abstractmethod
@@ -73,13 +78,19 @@ class TunedModel(Checked, Model):
         """True for ``tuning: pool_validation``."""
         return self.tuning == POOL_VALIDATION
 
+    def free_energies_of(self, kept: Dataset) -> Mapping[str, float]:
+        """Energies of free atoms, eV, that this model takes as they are, by element."""
+        return kept.free_energies if self.free_atoms == FIX else {}
+
     def tuning_report(
         self, choice: Choice | None, judges: Judges, kept: Dataset, tuning: Dataset
     ) -> Mapping[str, float]:
         """How the setting was chosen, for a potential's diagnostics; ``choice`` is None where nothing could choose."""
         how = {"settings_tried": 1.0} if choice is None else choice.report
         n_structures = len(tuning if self.needs_tuning_set else kept)
-        return {"structures_tuned_on": float(n_structures), **judges.report, **how}
+        n_fixed = len(set(self.elements) & set(self.free_energies_of(kept)))
+        fixed = {"fixed_free_atoms": float(n_fixed)} if n_fixed else {}
+        return {"structures_tuned_on": float(n_structures), **judges.report, **how, **fixed}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,8 @@ from tamis.core import metrics as names
 from tamis.core.messages import in_one_line, print_failure
 from tamis.core.names import printable
 from tamis.core.secrets import redacted
-from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, TrialRecord
+from tamis.data.dealing import test_in_words
+from tamis.records.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SKIPPED, DatasetFacts, TrialRecord
 from tamis.report.document import Cell, Row, Table, number
 from tamis.report.terminal import console_of, show
 
@@ -62,13 +63,19 @@ def print_trial(record: TrialRecord, folder: Path) -> None:
         )
     for note in record.dataset.notes:  # the warning has scrolled away
         console.print(f"[yellow]data[/]: {escape(in_one_line(note))}", highlight=False, soft_wrap=True)
-    if record.dataset.read_as:
-        read_as = escape(printable(record.dataset.read_as))
-        console.print(f"data:    {read_as}", highlight=False, soft_wrap=True)
+    for line in record.dataset.read_as.splitlines():
+        console.print(f"data:    {escape(printable(line))}", highlight=False, soft_wrap=True)
+    if record.dataset.pool:
+        console.print(f"test:    {_of_test(record.dataset)}", highlight=False, soft_wrap=True)
     if record.status == COMPLETE:
         seconds = [f"{stage} {value:.2f}" for stage, value in record.seconds.items()]
         console.print(f"seconds: {', '.join(seconds)}", highlight=False)
     console.print(f"files:   {escape(str(folder))}", highlight=False, soft_wrap=True)
+
+
+def _of_test(facts: DatasetFacts) -> str:
+    trained = len(facts.pool) + len(facts.tuning) + len(facts.validation)
+    return test_in_words(facts.test_kind, len(facts.test), trained + len(facts.test))
 
 
 def _coloured(status: str, text: str = "") -> str:
@@ -153,8 +160,9 @@ def print_sweep(
     """
     console = console_of()
     counts = Counter(trial.status for trial in trials.values())
-    for read_as in sorted({trial.dataset.read_as for trial in trials.values()} - {""}):
-        console.print(f"data: {escape(printable(read_as))}", highlight=False, soft_wrap=True)
+    lines = {line for trial in trials.values() for line in trial.dataset.read_as.splitlines()}
+    for line in sorted(lines):
+        console.print(f"data: {escape(printable(line))}", highlight=False, soft_wrap=True)
     if points:
         table = sweep_table(points)
         show(table, console, len(table.columns) - N_NUMBERS)

@@ -68,7 +68,8 @@ class Comparison:
     @cached_property
     def force_grams(self) -> list[Array]:
         """Sums of products (see ``scales.gram``) of force rows and labels, one for each fold."""
-        return [self._gram([(self.rows[i][1], self.dataset.forces[i]) for i in fold]) for fold in self.folds]
+        forces, given = self.dataset.forces, self.dataset.has_forces
+        return [self._gram([(self.rows[i][1], forces[i]) for i in fold if given[i]]) for fold in self.folds]
 
     def energy_grams(self, factors: Array | float = 1.0) -> list[Array]:
         """The same of energies per atom, each multiplied by its entry of ``factors``.

@@ -42,7 +42,8 @@ def find_fillers(dataset: Dataset, zero_forces: bool = False) -> tuple[list[str]
             "all forces are 0 where neighbours do not balance, fillers? leave these structures out with dataset.drop, "
             f"or name the true ones with dataset.forces_key: {names(dataset, silent)}"
         )
-        if not zero_forces and all_zero(dataset.forces) and varies(dataset, silent):
+        given = [forces for forces, known in zip(dataset.forces, dataset.has_forces, strict=True) if known]
+        if not zero_forces and all_zero(given) and varies(dataset, silent):
             problems.append(
                 f"every force of every structure is 0, although {len(silent)} have atoms whose neighbours do not "
                 f"balance, such as {names(dataset, silent[:1])}: a filler? name the true ones with dataset.forces_key; "
@@ -102,7 +103,7 @@ def zero_force_fillers(dataset: Dataset) -> list[int]:
 def zero_stress_fillers(dataset: Dataset) -> list[int]:
     """Structures whose stress is exactly 0 although they have forces, or differ in volume from each other."""
     zero = [i for i, stress in enumerate(dataset.stresses) if np.isfinite(stress).all() and not stress.any()]
-    moved = {i for i in zero if dataset.forces[i].any()}
+    moved = {i for i in zero if dataset.has_forces[i] and dataset.forces[i].any()}
     by_composition: dict[str, list[int]] = defaultdict(list)
     for i in zero:
         by_composition[dataset.structures[i].get_chemical_formula(empirical=True)].append(i)
@@ -119,7 +120,7 @@ def constant_energies(dataset: Dataset) -> list[int]:
     for i, energy in enumerate(dataset.energies):
         by_energy[float(energy)].append(i)
     members = max(by_energy.values(), key=len, default=[])
-    sizes = {float(f"{np.linalg.norm(dataset.forces[i]):.3e}") for i in members}
+    sizes = {float(f"{np.linalg.norm(dataset.forces[i]):.3e}") for i in members if dataset.has_forces[i]}
     return members if 2 * len(members) > len(dataset) and len(sizes) > 1 else []
 
 

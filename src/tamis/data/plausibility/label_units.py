@@ -277,5 +277,6 @@ def all_electron_energy(numbers: NDArray[np.intp]) -> float:
 
 
 def median_force(dataset: Dataset) -> float:
-    """Length of the force on an atom, median of all, eV/Å."""
-    return float(np.median(np.linalg.norm(np.concatenate(dataset.forces), axis=1)))
+    """Length of the force on an atom, median of all, eV/Å; NaN without forces."""
+    given = [forces for forces, known in zip(dataset.forces, dataset.has_forces, strict=True) if known]
+    return float(np.median(np.linalg.norm(np.concatenate(given), axis=1))) if given else np.nan

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ase import Atoms
 
@@ -26,6 +27,8 @@ class Reader:
     units : of the numbers that ``read`` gives, if the user types none; {}: Å and eV.
     guess : finds them from the structures instead, and says how in a few words.
     converts : the format fixes its units, and ``read`` gives Å and eV; units cannot be typed.
+    numbered : atoms come with numbers of kinds, from 0, in the column ``type``, and without elements, which the user
+        names with ``dataset.species``.
     """
 
     name: str
@@ -35,3 +38,16 @@ class Reader:
     units: Units = field(default_factory=dict)
     guess: Callable[[Sequence[Atoms]], tuple[Units, str]] | None = None
     converts: bool = False
+    numbered: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """The results of a calculator, which replace it: a calculator of ASE keeps a copy of its atoms.
+
+    keys, columns : names in the file, in its order; empty: not known. They are for writing only.
+    """
+
+    results: Mapping[str, Any]
+    keys: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()

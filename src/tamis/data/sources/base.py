@@ -16,11 +16,14 @@ from ase.data import chemical_symbols
 
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Checked, Symbols, Texts
+from tamis.core.messages import listed
 from tamis.core.metrics import LATTICE_CONSTANT, MD, PROPERTIES, measured_property
 from tamis.data.checks import Tolerances, check_dataset
 from tamis.data.crystal import Crystal
 from tamis.data.dataset import Dataset
+from tamis.data.dealing import test_in_words
 from tamis.data.plausibility import UNTYPED, Factors, set_isolated_apart
+from tamis.data.sources.drop import Drop
 from tamis.data.sources.spacing import FAR_OFF, spacing_of
 
 LOG = logging.getLogger(__name__)
@@ -36,7 +39,7 @@ class Source(Checked, ABC):
     elements : chemical symbols that may occur; kept sorted. None: those that occur.
     atom_spacing : cube root of the ground-state crystal's volume per atom, Å; configs scale cutoffs by it. None:
         measured on the data by ``tamis.data.sources.spacing``.
-    drop : ids of structures to leave out.
+    drop : ids of structures to leave out, groups (``group:liquid``) and files (``file:old.xyz``).
     crystal : the crystal whose properties are measured; None: none are.
     reference : metric name -> reference value in the metric's unit; None in place of one: unknown.
     reference_source : the origin of these values.
@@ -62,13 +65,13 @@ class Source(Checked, ABC):
 
     @abstractmethod
     def _read(self) -> Dataset:
-        """The unchecked structures."""
+        """The unchecked structures, without those of ``drop``."""
 
     @abstractmethod
     def _files(self) -> Sequence[Path]:
         """The files that ``_read`` reads."""
 
-    def _with_test(self, dataset: Dataset) -> Dataset:
+    def with_test(self, dataset: Dataset) -> Dataset:
         """``dataset`` with its test structures chosen, for sources whose files do not name them."""
         return dataset
 
@@ -143,7 +146,7 @@ def _check_reference(name: str, value: Any) -> None:
 @lru_cache(maxsize=2)
 def _as_read(source: Source, stamps: Hashable) -> Dataset:
     """The structures before the checks."""
-    return source._with_test(without(source._read(), source.drop))
+    return source.with_test(source._read())
 
 
 @lru_cache(maxsize=2)
@@ -152,7 +155,8 @@ def _checked(
 ) -> Dataset:
     dataset = _as_read(source, stamps)
     for note in dataset.notes:
-        LOG.info("%s", note)
+        LOG.warning("%s", note)
+    LOG.info("test set: %s", test_in_words(dataset.test_kind, int(dataset.is_test.sum()), len(dataset)))
     doubts = check_dataset(
         dataset, elements or source.elements_of_data(), source.tolerances, source.typed_factors
     )
@@ -188,18 +192,12 @@ def _stamp(path: Path) -> tuple[str, int, int]:
     return str(path.absolute()), found.st_size, found.st_mtime_ns
 
 
-def without(dataset: Dataset, drop: tuple[str, ...]) -> Dataset:
-    """``dataset`` without the structures whose ids are in ``drop``, which are logged."""
-    refuse_unknown_ids(drop, dataset.ids)
-    if drop:
-        LOG.warning("dropped %d structure(s) on request: %s", len(set(drop)), ", ".join(sorted(set(drop))))
-    return dataset.subset([i for i, name in enumerate(dataset.ids) if name not in drop])
-
-
-def refuse_unknown_ids(drop: Sequence[str], ids: Sequence[str]) -> None:
-    """Refuse ids that do not exist: a number that is one off would keep the wrong structure."""
-    if unknown := sorted(set(drop) - set(ids)):
-        raise TamisError(
-            f"dataset.drop names {', '.join(unknown)}, which the data set does not have; ids look like "
-            f"{', '.join(ids[:2])}, and the last is {ids[-1] if ids else 'none'}"
-        )
+def without(dataset: Dataset, drop: Sequence[str]) -> Dataset:
+    """``dataset`` without the structures that ``drop`` names, which are logged."""
+    wanted = Drop.of(drop)
+    wanted.refuse_unknown(dataset.ids, dataset.groups)
+    dropped = wanted.of_structures(dataset.ids, dataset.groups)
+    if dropped.any():
+        names = [dataset.ids[i] for i in np.flatnonzero(dropped)]
+        LOG.warning("dropped %d structure(s) on request: %s", len(names), listed(names))
+    return dataset.subset(np.flatnonzero(~dropped))

@@ -20,17 +20,32 @@ Named = Sequence[tuple[str, Atoms]]
 
 REFERENCE_WORDS = frozenset(
     [
-        *("ref", "reference", "dft", "qm", "abinitio", "vasp", "qe", "castep", "cp2k", "gpaw", "pbe"),
+        *(
+            "ref",
+            "reference",
+            "dft",
+            "qm",
+            "abinitio",
+            "vasp",
+            "qe",
+            "castep",
+            "cp2k",
+            "gpaw",
+            "pbe",
+            "scan",
+            "r2scan",
+        ),
         *("target", "true", "label", "data", "total"),
     ]
 )
 """Words around the names of training labels (``REF_energy``, ``energy_dft``)."""
 CORES = {
-    "energy": ("energy",),
-    "forces": ("forces", "force"),
-    "stress": ("stress",),
+    "energy": ("energy", "totenergy", "potential energy"),
+    "forces": ("forces", "force", "atomic forces"),
+    "stress": ("stress", "stresses", "cauchy stress"),
     "virial": ("virial", "virials"),
 }
+"""The names themselves, in lower case; words of one name may stand in any order."""
 ROUNDING = {"energy": 1e-3, "forces": 1e-3, "stress": 1e-4, "virial": 1e-3}
 """eV, eV/Å, eV/Å³ (16 MPa) and eV: labels that are nearer are one number, printed with other digits. VASP prints
 stresses to 0.01 kbar, and virials are printed with two decimals or more."""
@@ -42,7 +57,7 @@ RATIOS: dict[float, str] = {1.0: "", **{1.0 / number: unit for unit, number in P
 
 def spellings(what: str, names: Iterable[str]) -> set[str]:
     """The ``names`` that mean a label to train on: its core, and words as in ``REFERENCE_WORDS`` around it."""
-    cores = [{core} for core in CORES[what]]
+    cores = [set(core.split()) for core in CORES[what]]
     return {name for name in names if set(re.split(r"[_.\-\s]+", name.lower())) - REFERENCE_WORDS in cores}
 
 
@@ -63,13 +78,11 @@ def gaps(
 
 
 def other_spellings(
-    frames: Named, what: str, chosen: str, names: Iterable[str], units: FileUnits
+    frames: Named, what: str, chosen: str, others: Iterable[str], units: FileUnits
 ) -> Iterator[str]:
     """Problems with labels of the same meaning but other values (``REF_energy`` beside ``energy``)."""
     factor = abs(units.factor(what))
-    for other in sorted(spellings(what, names)):
-        if other == chosen:
-            continue
+    for other in sorted(others):
         found = gaps(frames, chosen, other, voigt if what in ("stress", "virial") else _flat)
         differing = [(name, gap) for name, gap in found if gap * factor > ROUNDING[what]]
         if differing:
@@ -81,13 +94,8 @@ def other_spellings(
             )
 
 
-def stress_against_virial(
-    frames: Named, stress: str, virial: str, units: FileUnits, of_choice: bool = False
-) -> list[str]:
-    """A problem if structures have a stress and a virial that is not minus the stress times the volume.
-
-    of_choice : one of the two has an unusual name and would not be read; the advice is to name one.
-    """
+def stress_against_virial(frames: Named, stress: str, virial: str, units: FileUnits) -> list[str]:
+    """A problem if structures have a stress and a virial that is not minus the stress times the volume."""
     pairs = []
     for name, source in frames:
         if label(source, stress) is None or label(source, virial) is None:
@@ -114,17 +122,17 @@ def stress_against_virial(
         f"{pairs[worst][0]}: {stress} and {virial} contradict each other: component {COMPONENTS[k]} of the stress is "
         f"{ours[worst, k]:.4g} eV/Å³, and minus virial over volume is {theirs[worst, k]:.4g} (they differ in "
         f"{len(wrong)} of {len(pairs)} structures that have both){_explained(ours, theirs, volumes)}; set "
-        f"{_advice(ours, theirs, stress, virial, of_choice)}"
+        f"{_advice(ours, theirs, stress, virial)}"
     ]
 
 
-def _advice(ours: Array, theirs: Array, stress: str, virial: str, of_choice: bool) -> str:
+def _advice(ours: Array, theirs: Array, stress: str, virial: str) -> str:
     """Settings that choose one of the two, unless it holds nothing but zeros or is in an unknown unit."""
     ways = []
     if theirs.any():
-        ways.append(f"dataset.{f'virial_key={virial}' if of_choice else 'stress_key=null'} to take {virial}")
+        ways.append(f"dataset.stress_key=null to take {virial}")
     if ours.any() and float(np.abs(ours).max()) < IMPOSSIBLE_STRESS:
-        ways.append(f"dataset.{f'stress_key={stress}' if of_choice else 'virial_key=null'} to take {stress}")
+        ways.append(f"dataset.virial_key=null to take {stress}")
     return ", or ".join(ways)
 
 

@@ -11,10 +11,9 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.data.file_units import FileUnits
+from tamis.data.readers.reader import Results
 
 Array = NDArray[np.float64]
-
-UNGROUPED = "all"
 
 
 @dataclass(frozen=True)
@@ -22,61 +21,63 @@ class Keys:
     """Names under which the files have the labels; None: not read."""
 
     energy: str
-    forces: str
+    forces: str | None
     stress: str | None
     virial: str | None
-    group: str | None
-    block: str | None
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One structure with its labels (units of Dataset), its problems, and ``source`` as it was in the file."""
+    """One structure with its labels (units of Dataset), its problems, and ``source`` as it was in the file.
+
+    forces : NaN without a label.
+    """
 
     name: str
     atoms: Atoms
     energy: float
     forces: Array
     stress: Array
-    group: str
-    block: str
     problems: tuple[str, ...]
     source: Atoms
 
 
 def labelled(source: Atoms, name: str, keys: Keys, units: FileUnits) -> Frame:
     """The structure ``source`` of a file, with the id ``name``, and its labels."""
-    problems: list[str] = []
-    found = {}
-    for what, key in (("energy", keys.energy), ("forces", keys.forces)):
-        value = label(source, key)
-        found[what] = None if value is None else numbers(value)
-        if value is None:
-            problems.append(
-                f"has no {key}; it has {', '.join(names_of_labels(source))}: set dataset.{what}_key, or leave the "
-                "structure out"
-            )
-        elif found[what] is None:
-            problems.append(f"{key} is {str(value)[:60]!r}; numbers are needed")
-    energy, forces = found["energy"], found["forces"]
-    if energy is not None and energy.size != 1:
-        problems.append(f"{keys.energy} has {energy.size} numbers; one is needed")
-        energy = None
     atoms = bare(source, units.factor("length"))
-    stress, wrong = stress_of(source, atoms, keys, units)
-    group = label(source, keys.group) if keys.group else None
-    block = label(source, keys.block) if keys.block else None
-    return Frame(
-        name=name,
-        atoms=atoms,
-        energy=float(np.nan if energy is None else energy.item() * units.factor("energy")),
-        forces=np.empty((0, 3)) if forces is None else forces * units.factor("forces"),
-        stress=stress,
-        group=UNGROUPED if group is None else str(group),
-        block=name if block is None else str(block),
-        problems=(*problems, *wrong),
-        source=without_ballast(source),
-    )
+    energy, wrong_energy = _energy_of(source, keys, units)
+    forces, wrong_forces = _forces_of(source, keys, units)
+    stress, wrong_stress = stress_of(source, atoms, keys, units)
+    problems = (*wrong_energy, *wrong_forces, *wrong_stress)
+    return Frame(name, atoms, energy, forces, stress, problems, without_ballast(source))
+
+
+def _energy_of(source: Atoms, keys: Keys, units: FileUnits) -> tuple[float, list[str]]:
+    """Energy, eV (NaN without a label), and problems with the label."""
+    value = label(source, keys.energy)
+    if value is None:
+        there = ", ".join(names_of_labels(source))
+        return np.nan, [
+            f"has no {keys.energy}; it has {there}: set dataset.energy_key, or leave the structure out"
+        ]
+    found = numbers(value)
+    if found is None:
+        return np.nan, [f"{keys.energy} is {str(value)[:60]!r}; numbers are needed"]
+    if found.size != 1:
+        return np.nan, [f"{keys.energy} has {found.size} numbers; one is needed"]
+    return float(found.item()) * units.factor("energy"), []
+
+
+def _forces_of(source: Atoms, keys: Keys, units: FileUnits) -> tuple[Array, list[str]]:
+    """Forces (n_atoms, 3), eV/Å (NaN without a label), and problems with the label."""
+    missing = np.full((len(source), 3), np.nan)
+    value = label(source, keys.forces) if keys.forces else None
+    if value is None:
+        return missing, []
+    found = numbers(value)
+    if found is None:
+        return missing, [f"{keys.forces} is {str(value)[:60]!r}; numbers are needed"]
+    return found * units.factor("forces"), []
 
 
 def bare(source: Atoms, angstrom: float) -> Atoms:
@@ -94,16 +95,9 @@ def bare(source: Atoms, angstrom: float) -> Atoms:
     return atoms
 
 
-@dataclass(frozen=True, eq=False)
-class Results:
-    """The results of a calculator, which replace it."""
-
-    results: Mapping[str, Any]
-
-
 def without_ballast(source: Atoms) -> Atoms:
     """``source`` with the results of its calculator only, not its copy of the atoms or bands of every k point."""
-    if source.calc is not None:
+    if source.calc is not None and not isinstance(source.calc, Results):
         source.calc = Results(source.calc.results)
     return source
 

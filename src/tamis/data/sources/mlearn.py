@@ -22,7 +22,7 @@ from tamis.core.fields import OneOf, Texts
 from tamis.core.units import EV_PER_A3_PER_KBAR
 from tamis.data.dataset import Dataset
 from tamis.data.dealing import named
-from tamis.data.sources.base import Source
+from tamis.data.sources.base import Source, without
 from tamis.data.sources.mlearn_files import FILES, PINS, download, local_copy
 
 LOG = logging.getLogger(__name__)
@@ -109,6 +109,7 @@ class Mlearn(Source):
             is_test=np.array([frame.name.startswith(f"{self.element}/test.json#") for frame in frames]),
             notes=on_vacancies(self.element, frames),
         )
+        dataset = without(dataset, self.drop)
         return dataset if self.split == "published" else hold_out(dataset, self.held_out)
 
     def _path(self, name: str) -> Path:

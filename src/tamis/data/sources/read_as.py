@@ -1,10 +1,9 @@
-"""One line on the keys, units and signs with which energy, forces and stress were read."""
+"""Lines on the reader, keys, units and signs with which energy, forces and stress were read."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,34 +13,68 @@ from tamis.data.file_units import FileUnits
 from tamis.data.sources.keys import Choice
 from tamis.data.sources.labels import Frame, label
 
-LOG = logging.getLogger(__name__)
-
 PRINTED = {"angstrom": "Å", "ev": "eV", "mev": "meV", "gpa": "GPa", "mpa": "MPa", "pa": "Pa"}
 
 
-def describe(files: Sequence[Path], frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:
-    """The line for ``frames``, which were read from ``files`` with the keys ``chosen``; it is logged, too."""
-    keys = chosen.keys
-    parts = [
-        f"energy from {keys.energy} ({printed(units.energy)}){_remark(chosen, 'energy')}",
-        f"forces from {keys.forces} ({printed(str(units.forces))}){_remark(chosen, 'forces')}",
-        _stress(frames, chosen, units),
+@dataclass(frozen=True, eq=False)
+class Alike:
+    """Structures that were read in the same way.
+
+    files : their names. reader : of all of them. how : their units were found, in a few words.
+    """
+
+    files: Sequence[str]
+    reader: str
+    frames: Sequence[Frame]
+    chosen: Choice
+    units: FileUnits
+    how: str
+
+
+def describe(parts: Sequence[Alike]) -> list[str]:
+    """A line for each way in which files were read."""
+    merged: dict[tuple[object, ...], list[Alike]] = {}
+    for part in parts:
+        key = (part.reader, part.chosen.keys, tuple(part.chosen.remarks.items()), part.units, part.how)
+        merged.setdefault(key, []).append(part)
+    return [
+        _line(
+            Alike(
+                [name for part in alike for name in part.files],
+                alike[0].reader,
+                [frame for part in alike for frame in part.frames],
+                *(alike[0].chosen, alike[0].units, alike[0].how),
+            )
+        )
+        for alike in merged.values()
     ]
-    if units.factor("length") != 1.0:
-        parts.append(f"positions and cell in {printed(units.length)}")
-    for what, key in (("group", keys.group), ("block", keys.block)):
-        if key:
-            named = sum(label(frame.source, key) is not None for frame in frames)
-            parts.append(f"{what} from {key}{_of(named, frames)}")
+
+
+def _line(part: Alike) -> str:
+    keys, units = part.chosen.keys, part.units
+    parts = [
+        f"energy from {keys.energy} ({printed(units.energy)}){_remark(part.chosen, 'energy')}",
+        _forces(part),
+        _stress(part.frames, part.chosen, units),
+        f"positions and cell in {printed(units.length)}",
+        f"units {part.how}",
+    ]
+    frames = part.frames
     if flat := [frame.name for frame in frames if (frame.atoms.pbc != frame.source.pbc).any()]:
         parts.append(
             "not periodic along cell vectors of length zero, though the file says so or leaves it open "
             f"({listed(flat, 1)})"
         )
-    names = [printable(str(path)) for path in files]
-    line = f"{listed(names, 3, 'more files')}: {len(frames)} structures read; {'; '.join(parts)}"
-    LOG.info("%s", line)
-    return line
+    names = listed([printable(name) for name in part.files], 3, "more files")
+    return f"{names}: {len(frames)} structures read as {part.reader}; {'; '.join(parts)}"
+
+
+def _forces(part: Alike) -> str:
+    key, frames = part.chosen.keys.forces, part.frames
+    labelled = sum(bool(key) and label(frame.source, str(key)) is not None for frame in frames)
+    if not labelled:
+        return "forces of no structure"
+    return f"forces from {key} ({printed(str(part.units.forces))}){_of(labelled, frames)}"
 
 
 def _stress(frames: Sequence[Frame], chosen: Choice, units: FileUnits) -> str:

@@ -21,7 +21,7 @@ from tamis.core.errors import MissingEngineError, TamisError
 from tamis.core.fields import AtLeast
 from tamis.data.dataset import Dataset
 from tamis.data.sources.archive import read_archive, write_archive
-from tamis.data.sources.base import Source
+from tamis.data.sources.base import Source, without
 from tamis.data.sources.stillinger_weber import calculator
 
 LOG = logging.getLogger(__name__)
@@ -57,6 +57,9 @@ class SwSilicon(Source):
         return [self.path]
 
     def _read(self) -> Dataset:
+        return without(self._whole(), self.drop)
+
+    def _whole(self) -> Dataset:
         try:
             return read_archive(self.path)
         except FileNotFoundError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -21,6 +21,7 @@ from tamis.core.memory import Memory
 from tamis.data.dataset import Dataset, structure_key
 from tamis.data.dealing import ALWAYS_TRAINED
 from tamis.models.base import Array
+from tamis.models.free_atoms import FreeAtoms, element_counts
 from tamis.models.gap.candidates import choose_candidates
 from tamis.models.gap.sparse_gp import (
     Sigmas,
@@ -43,7 +44,7 @@ from tamis.models.judging import (
     parts_of,
 )
 from tamis.models.linear import LinearPotential
-from tamis.models.normal_equations import Indices, Terms, element_counts, free_atom_energies
+from tamis.models.normal_equations import Indices, Terms
 from tamis.models.tuning import TunedModel
 from tamis.store import Store
 
@@ -109,19 +110,24 @@ class GapModel(TunedModel):
 
         Without ``prepare``, or with structures that it has not seen, the candidates are those of ``kept``.
         """
+        kept = with_mean_weights_of_one(kept)
         basis, owned = self._candidates_of(kept, store)
         columns, factor = self._sparse_points(basis, owned, store.memory)
-        offsets = free_atom_energies(kept, basis.elements, per_atom=True)
+        known = self.free_energies_of(kept)
+        free = FreeAtoms.of(kept, basis.elements, known, per_atom=True).on(basis, store)
 
         def whitened(dataset: Dataset) -> WhitenedRows:
             design = store.stream(basis, dataset.structures)
-            free = element_counts(dataset.structures, basis.elements) @ offsets
+            counts = element_counts(dataset.structures, basis.elements)
             title = f"covariances of {len(dataset)} structures with {len(columns)} sparse points"
             store.memory.reserve(8 * len(columns) * len(dataset), title)  # those of energies stay
             with store.memory.holding():
                 others = 3 * int(dataset.n_atoms.sum()) + 6 * len(dataset)
-                store.memory.reserve(8 * (len(columns) + 1) * others, title)
-                return whiten(design, dataset, columns, factor, free)
+                n_labels = (
+                    1 if dataset.weights is None else 3
+                )  # their targets, and the roots of their weights
+                store.memory.reserve(8 * (len(columns) + n_labels) * others, title)
+                return whiten(design, dataset, columns, factor, counts @ free.energies, free.rows(counts))
 
         by_folds = judges_by_folds(kept, self.n_folds, rng)
         judges = judges_by_tuning(kept, tuning) if self.needs_tuning_set else by_folds
@@ -150,6 +156,7 @@ class GapModel(TunedModel):
             "n_pair_points": float(n_pair_points),
             **self.tuning_report(choice, judges, kept, tuning),
         }
+        offsets = free.offsets(coefficients, np.zeros(free.n_open))
         return LinearPotential(basis, coefficients, offsets, diagnostics=report, problem=judges.problem)
 
     def _candidates_of(self, kept: Dataset, store: Store) -> tuple[GapBasis, NDArray[np.bool_]]:
@@ -191,7 +198,7 @@ class GapModel(TunedModel):
                 for i, point in enumerate(points):
                     with suppress(LinAlgError):
                         sums[k, :, i] = held_out_errors(part, own.force, posterior(train, sigmas_at(point)))
-            rows = np.array([[own.energy.rows, own.force.rows] for own in judged], dtype=float)
+            rows = np.array([[own.energy.weight, own.force.weight] for own in judged], dtype=float)
             return Losses(sums, rows, functools.partial(log_errors, judges))
 
         return choose(self.axes, self.widenings, losses)
@@ -203,6 +210,17 @@ class GapModel(TunedModel):
             raise TamisError(
                 f"the fit with {sigmas} has no finite solution ({error}); raise the smallest of model.force_sigmas"
             ) from error
+
+
+def with_mean_weights_of_one(dataset: Dataset) -> Dataset:
+    """Weights of each kind of label over their mean, without those of 0, so that they leave the noise as it is."""
+    if dataset.weights is None:
+        return dataset
+    weights = dataset.label_weights
+    used = weights > 0.0
+    means = np.sum(weights, axis=0) / np.maximum(used.sum(axis=0), 1)
+    scaled = replace(dataset, weights=weights / np.where(means > 0.0, means, 1.0))
+    return dataset.sharing_copies(scaled, np.arange(len(dataset)))
 
 
 def sigmas_at(point: Point) -> Sigmas:

@@ -5,16 +5,18 @@ The energy is k c with k the covariances (unit variance) with M sparse points. I
     sum over rows of ((y - k c) / sigma)² + c' (K / delta² + jitter / delta⁴) c,
 
 K the covariances of the sparse points among themselves (Bartók and Csányi, Int. J. Quantum Chem. 115, 1051 (2015);
-c = delta² alpha of gap_fit). The normal equations in c are hopelessly ill-conditioned, but with the prior's Cholesky
-factor U, w = U c and rows k U^-1, the prior becomes |w|² and they are as good as a QR of the rows (Foster et al., J.
-Mach. Learn. Res. 10, 857 (2009), method V). With the points in a nested order, the first columns of the whitened
-rows are the problem of fewer points.
+c = delta² alpha of gap_fit). The weight of a structure divides sigma² of its rows, as sigmas of its own do in gap_fit.
+The normal equations in c are hopelessly ill-conditioned, but with the prior's Cholesky factor U, w = U c and rows
+k U^-1, the prior becomes |w|² and they are as good as a QR of the rows (Foster et al., J. Mach. Learn. Res. 10, 857
+(2009), method V). With the points in a nested order, the first columns of the whitened rows are the problem of fewer
+points.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import repeat
 
 import numpy as np
 from scipy.linalg import LinAlgError, blas, cholesky, lapack
@@ -43,13 +45,13 @@ class WhitenedRows:
     """Quadratic forms of some structures in the whitened coefficients w, and the energy rows that judge settings.
 
     terms: energy and strain rows divided by the square root of the number of atoms.
-    energy: the energy rows again, (n, M), and their targets.
-    n_atoms: (n,).
+    energy: the energy rows again, (n, M), and their targets, both times the square root of the structure's weight.
+    scales: (n,) by which their residuals become weighted energy errors per atom.
     """
 
     terms: Terms
     energy: RowBlock
-    n_atoms: Indices
+    scales: Array
 
 
 def pivoted_order(kernel: Array, tolerance: float, most: int) -> Indices:
@@ -89,40 +91,71 @@ def prior_factor(prior: Array) -> Array:
 
 
 def whiten(
-    design: Iterable[DesignRows], dataset: Dataset, columns: Indices, factor: Array, offsets: Array
+    design: Iterable[DesignRows],
+    dataset: Dataset,
+    columns: Indices,
+    factor: Array,
+    offsets: Array,
+    alone: Iterable[Array | float] | None = None,
 ) -> WhitenedRows:
-    """Whitened rows of all structures of ``dataset``; stresses that are NaN are left out.
+    """Whitened rows of all structures of ``dataset``; missing labels and those of weight 0 are left out.
 
     Parameters
     ----------
     design : rows with all columns, each used before the next is asked for. columns : (M,) those of the sparse points.
-    factor : U, (M, M). offsets : (n,) energy of the free atoms of each structure, eV.
+    factor : U, (M, M). offsets : (n,) energy of the free atoms of each structure, eV. alone : energy row, with all
+        columns, of the free atoms of each structure, which is subtracted; None: nothing is.
     """
-    roots = np.sqrt(dataset.n_atoms)
-    labelled = np.isfinite(dataset.stresses) & np.isfinite(dataset.volumes)[:, None]
-    energy = np.empty((len(dataset), len(columns)))
-    force = np.empty((3 * int(dataset.n_atoms.sum()), len(columns)))
-    starts = 3 * (np.cumsum(dataset.n_atoms) - dataset.n_atoms)
-    strain = np.empty((int(labelled.sum()), len(columns)))
-    used = 0
-    for i, rows in enumerate(design):
-        energy[i] = rows.energy[columns] / roots[i]
-        flat = rows.forces.reshape(-1, rows.forces.shape[2])
-        # "clip", since "raise" would go through a copy; the columns exist
-        np.take(flat, columns, axis=1, out=force[starts[i] : starts[i] + len(flat)], mode="clip")
-        n = int(labelled[i].sum())
-        strain[used : used + n] = rows.strain_gradient[labelled[i]][:, columns] / roots[i]
-        used += n
-    strain_targets = (dataset.stresses * (dataset.volumes / roots)[:, None])[labelled]
+    rows = _chosen_rows(design, dataset, columns, alone)
+    weights, roots = dataset.label_weights, np.sqrt(dataset.n_atoms)
+    used = weights > 0.0
+    labelled = np.isfinite(dataset.stresses) & used[:, 2:]
+    forces = [forces.ravel() for forces, counts in zip(dataset.forces, used[:, 1], strict=True) if counts]
+    targets = (
+        ((dataset.energies - offsets) / roots)[used[:, 0]],
+        np.concatenate([np.empty(0), *forces]),
+        (dataset.stresses * (dataset.volumes / roots)[:, None])[labelled],
+    )
+    n_rows = (used[:, 0], 3 * dataset.n_atoms * used[:, 1], labelled.sum(axis=1))
     # products with the inverse are as accurate as solves (|U^-1| is at most delta / jitter^1/2), in 0.6 of the time
     inverse = lapack.dtrtri(factor, lower=0)[0]
-    blocks = [
-        RowBlock(_times(energy, inverse), (dataset.energies - offsets) / roots),
-        RowBlock(_times(force, inverse), np.concatenate([f.ravel() for f in dataset.forces])),
-        RowBlock(_times(strain, inverse), strain_targets),
-    ]
-    terms = Terms(*(Quadratic.of([block], len(columns)) for block in blocks))
-    return WhitenedRows(terms, blocks[0], dataset.n_atoms)
+    blocks, terms = [], []
+    for kind, (matrix, target) in enumerate(zip(rows, targets, strict=True)):
+        block = RowBlock(_times(matrix, inverse), target)
+        weight = float(weights[:, kind] @ n_rows[kind])
+        if dataset.weights is not None:
+            roots_of_rows = np.sqrt(np.repeat(weights[:, kind], n_rows[kind]))
+            block.matrix[:] *= roots_of_rows[:, None]
+            block = RowBlock(block.matrix, target * roots_of_rows)
+        blocks.append(block)
+        terms.append(replace(Quadratic.of([block], len(columns)), weight=weight))
+    return WhitenedRows(Terms(*terms), blocks[0], (np.sqrt(weights[:, 0]) / roots)[used[:, 0]])
+
+
+def _chosen_rows(
+    design: Iterable[DesignRows], dataset: Dataset, columns: Indices, alone: Iterable[Array | float] | None
+) -> tuple[Array, Array, Array]:
+    """Rows of energies, forces and strains that count, of the sparse points alone; for the arguments see ``whiten``."""
+    used, roots = dataset.label_weights > 0.0, np.sqrt(dataset.n_atoms)
+    labelled = np.isfinite(dataset.stresses) & used[:, 2:]
+    energy = np.empty((int(used[:, 0].sum()), len(columns)))
+    force = np.empty((3 * int(dataset.n_atoms[used[:, 1]].sum()), len(columns)))
+    strain = np.empty((int(labelled.sum()), len(columns)))
+    energies = forces = strains = 0
+    alone = repeat(0.0, len(dataset)) if alone is None else alone
+    for i, (rows, of_free) in enumerate(zip(design, alone, strict=True)):
+        if used[i, 0]:
+            energy[energies] = (rows.energy - of_free)[columns] / roots[i]
+            energies += 1
+        if used[i, 1]:
+            flat = rows.forces.reshape(-1, rows.forces.shape[2])
+            # "clip", since "raise" would go through a copy; the columns exist
+            np.take(flat, columns, axis=1, out=force[forces : forces + len(flat)], mode="clip")
+            forces += len(flat)
+        n = int(labelled[i].sum())
+        strain[strains : strains + n] = rows.strain_gradient[labelled[i]][:, columns] / roots[i]
+        strains += n
+    return energy, force, strain
 
 
 def _times(rows: Array, upper: Array) -> Array:
@@ -150,13 +183,17 @@ def leading(terms: Terms, size: int) -> Terms:
     """The same problem with only the first ``size`` points."""
     return Terms(
         *(
-            Quadratic(np.asfortranarray(term.gram[:size, :size]), term.moment[:size], term.square, term.rows)
+            replace(term, gram=np.asfortranarray(term.gram[:size, :size]), moment=term.moment[:size])
             for term in terms.kinds
         )
     )
 
 
 def held_out_errors(held_out: WhitenedRows, force: Quadratic, w: Array) -> Array:
-    """Sums of |energy errors| per atom (eV) and of squared force errors (eV²/Å²), (2,), with w of the first points."""
+    """Weighted sums of |energy errors| per atom (eV) and of squared force errors (eV²/Å²), (2,).
+
+    w : of the first points.
+    """
     errors = held_out.energy.matrix[:, : len(w)] @ w - held_out.energy.target
-    return np.array([np.sum(np.abs(errors) / np.sqrt(held_out.n_atoms)), force.mean_square(w) * force.rows])
+    forces = force.mean_square(w) * force.weight if force.rows else 0.0
+    return np.array([np.sum(np.abs(errors) * held_out.scales), forces])

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from tamis.bases.gradients import NORMAL_STRAINS, SHEAR_STRAINS, GradientBasis
 from tamis.data.dataset import Dataset
+from tamis.models.free_atoms import element_counts
 from tamis.models.nnp.whitening import Whitening
-from tamis.models.normal_equations import element_counts
 from tamis.store import Store
 
 Array = NDArray[np.float64]
@@ -44,6 +44,7 @@ class TrainingData:
     start: (n_structures + 1,) where the atoms of each begin. species: (n_atoms,) index of the element.
     inputs: (n_atoms, m), as ``whitenings`` of each element make them from symmetry functions.
     energies: (n_structures,) eV, less the free-atom energies. groups: gradients.
+    weights: (n_structures, 3) of energies, forces, stresses.
     """
 
     start: Integers
@@ -51,6 +52,7 @@ class TrainingData:
     inputs: Single
     energies: Array
     groups: Groups
+    weights: Array
     whitenings: Sequence[Whitening]
 
     @property
@@ -95,7 +97,7 @@ def gather(
     inputs, whitenings = _gather_inputs(dataset, basis, store, species, whitenings)
     energies = dataset.energies - element_counts(dataset.structures, basis.elements) @ offsets
     groups = _gather_groups(dataset, basis, store, species, start, whitenings)
-    return TrainingData(start, species, inputs, energies, groups, whitenings)
+    return TrainingData(start, species, inputs, energies, groups, dataset.label_weights, whitenings)
 
 
 def _gather_inputs(

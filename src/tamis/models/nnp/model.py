@@ -17,6 +17,7 @@ from tamis.core.fields import Above, Whole
 from tamis.core.memory import Memory
 from tamis.core.units import MEV_PER_EV
 from tamis.data.dataset import Dataset
+from tamis.models.free_atoms import free_atom_energies
 from tamis.models.grids import Losses, Point, choose
 from tamis.models.judging import ENERGY, FORCE, Judges, judges_by_folds, judges_by_tuning
 from tamis.models.nnp.data import Array, Integers, TrainingData, gather
@@ -24,8 +25,8 @@ from tamis.models.nnp.levenberg_marquardt import Run
 from tamis.models.nnp.network import Network, mean_of, n_parameters
 from tamis.models.nnp.potential import NnpPotential
 from tamis.models.nnp.problem import ROWS_AT_ONCE, NetworkProblem, first_parameters
+from tamis.models.nnp.tie import tied
 from tamis.models.nnp.whitening import Whitening
-from tamis.models.normal_equations import free_atom_energies
 from tamis.models.tuning import Setting, WeightedModel
 from tamis.store import Store
 
@@ -120,7 +121,8 @@ class NnpModel(WeightedModel):
                 training.advance(self.max_iterations, self.patience, self.check_every)
                 training.finish(self.final_iterations)
             how = self.tuning_report(choice, judges, kept, tuning)
-            return self._potential(chosen, data.whitenings, offsets, judges, how)
+            potential = self._potential(chosen, data.whitenings, offsets, judges, how)
+            return tied(potential, data, self.free_energies_of(kept))
 
     @property
     def _sizes(self) -> tuple[int, ...]:
@@ -187,7 +189,7 @@ class NnpModel(WeightedModel):
             for training in trainings
         )
         squares, rows = _pooled(trainings)
-        rmse = np.sqrt(squares / np.maximum(rows, 1.0))
+        rmse = np.sqrt(squares / np.where(rows > 0.0, rows, 1.0))
         report = {
             **trainings[0].setting.report,
             "n_networks": float(len(members)),
@@ -260,10 +262,16 @@ def _losses(settings: Sequence[Sequence[Training]]) -> Losses:
 def _log_errors(judges: Judges, squares: Array, rows: Array) -> Array:
     """As for linear models, see ``Judges.score``; but no energies luckier than the forces allow."""
     lucky = squares.copy()
-    lucky[ENERGY] += rows[ENERGY] * LUCK**2 * squares[FORCE] / max(rows[FORCE], 1.0)
+    lucky[ENERGY] += rows[ENERGY] * LUCK**2 * squares[FORCE] / (rows[FORCE] or 1.0)
     return judges.score(lucky, rows)
 
 
 def _mean_square_force(dataset: Dataset) -> float:
     """Of all components, eV²/Å²; not below that of crystals which hardly move, of which alone there is no scale."""
-    return max(float(np.mean(np.concatenate(dataset.forces) ** 2)), STILL)
+    weights = dataset.label_weights[:, FORCE]
+    used = np.flatnonzero(weights > 0.0)
+    if len(used) == 0:
+        return STILL
+    squares = np.concatenate([dataset.forces[i].ravel() for i in used]) ** 2
+    of_rows = np.repeat(weights[used], 3 * dataset.n_atoms[used])
+    return max(float(np.average(squares, weights=of_rows)), STILL)

@@ -2,7 +2,9 @@
 
 The loss is the one of the linear models (``normal_equations``), a weighted sum of mean squares over labelled rows,
 
-    w_E² <(dE / N)²> + <dF²> + w_S² <(V dσ / N)²>.
+    w_E² <(dE / N)²> + <dF²> + w_S² <(V dσ / N)²>,
+
+each mean weighted by the structures' weights.
 """
 
 from __future__ import annotations
@@ -103,18 +105,23 @@ class NetworkProblem:
             yield rows, gradient[begin : begin + CHUNK].ravel()
 
     def mean_squares(self, parameters: Array, structures: Integers) -> tuple[Array, Array]:
-        """Sums of squares and numbers of rows of energies per atom, forces, strain derivatives per atom, (3,) each."""
+        """Weighted sums of squares, and sums of weights, of energies per atom, forces, strain derivatives per atom.
+
+        Both (3,).
+        """
         energies, (_, deltas) = self._energies(parameters, structures)
         groups = self.data.groups
         chosen = np.flatnonzero(np.isin(groups.structure, structures))
         residuals = self._gradients(deltas, chosen) - groups.target[chosen]
         kinds = [(energies - self.data.energies[structures]) / self.data.n_atoms[structures]]
+        weights = [self.data.weights[structures, 0]]
         for strain in (False, True):
-            of_kind = residuals[groups.of_strain[chosen] == strain]
-            kinds.append(of_kind[np.isfinite(of_kind)])
-        return np.array([np.sum(kind**2) for kind in kinds]), np.array(
-            [kind.size for kind in kinds], dtype=float
-        )
+            of_kind = groups.of_strain[chosen] == strain
+            given = np.isfinite(residuals[of_kind])
+            kinds.append(residuals[of_kind][given])
+            weights.append(np.repeat(self._group_weights[chosen][of_kind], given.sum(axis=1)))
+        squares = [np.sum(weight * kind**2) for weight, kind in zip(weights, kinds, strict=True)]
+        return np.array(squares), np.array([weight.sum() for weight in weights])
 
     @property
     def n_parameters(self) -> int:
@@ -144,24 +151,30 @@ class NetworkProblem:
 
     @cached_property
     def _pools(self) -> tuple[Integers, Integers]:
-        """Groups of forces, and of strains with a label."""
+        """Groups of forces, and of strains, with a label of which the weight is not 0."""
         groups = self.data.groups
-        mine = np.isin(groups.structure, self.structures)
-        labelled = np.isfinite(groups.target).any(axis=1)
-        return np.flatnonzero(mine & ~groups.of_strain), np.flatnonzero(mine & groups.of_strain & labelled)
+        used = np.isin(groups.structure, self.structures) & np.isfinite(groups.target).any(axis=1)
+        used &= self._group_weights > 0.0
+        return np.flatnonzero(used & ~groups.of_strain), np.flatnonzero(used & groups.of_strain)
+
+    @cached_property
+    def _group_weights(self) -> Array:
+        """Weight of each group's label, (n_groups,)."""
+        return self.data.weights[self.data.groups.structure, np.where(self.data.groups.of_strain, 2, 1)]
 
     @cached_property
     def _energy_factors(self) -> Array:
-        return self.weights.energy / self.data.n_atoms[self.structures] / np.sqrt(len(self.structures))
+        weights = self.data.weights[self.structures, 0]
+        return self.weights.energy / self.data.n_atoms[self.structures] * _shares(weights)
 
     def _group_factors(self, part: Integers) -> Array:
         """What multiplies each gradient's residual, (len(part), 3); 0 where there is no label."""
         groups = self.data.groups
-        labelled = np.isfinite(groups.target[part])
+        weights = np.isfinite(groups.target[part]) * self._group_weights[part][:, None]
         strain = groups.of_strain[part]
-        factors = np.zeros(labelled.shape)
+        factors = np.zeros(weights.shape)
         for chosen, weight in ((~strain, 1.0), (strain, self.weights.stress)):
-            factors[chosen] = labelled[chosen] * (weight / np.sqrt(max(labelled[chosen].sum(), 1)))
+            factors[chosen] = weight * _shares(weights[chosen])
         return factors
 
     def _per_element(self, parameters: Array) -> Single:
@@ -199,6 +212,12 @@ class NetworkProblem:
         target = np.nan_to_num(self.data.groups.target[part])
         gradient = (self._gradients(nodes_and_deltas[1], part) - target) * self._group_factors(part)
         return energy, gradient, nodes_and_deltas
+
+
+def _shares(weights: Array) -> Array:
+    """Factors of residuals whose sum of squares is then the mean by these weights; 0 where all weights are."""
+    total = weights.sum()
+    return np.asarray(np.sqrt(weights) / np.sqrt(total if total > 0.0 else 1.0))
 
 
 def first_parameters(sizes: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:

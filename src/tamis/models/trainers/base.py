@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Checked, Whole
 from tamis.core.geometry import in_vacuum
+from tamis.core.messages import listed
 from tamis.data.dataset import Dataset
 from tamis.models.base import Model, Potential
-from tamis.models.normal_equations import free_atom_energies
+from tamis.models.free_atoms import free_atom_energies
 from tamis.models.trainers.programs import Workshop, workshop
 from tamis.store import Store
 
 Array = NDArray[np.float64]
 
 LOG_FOLDER = "logs"
+SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,10 +132,29 @@ def check_usable(potential: FilePotential, atoms: Atoms) -> None:
         )
 
 
+def refuse_missing_forces(kept: Dataset, program: str) -> None:
+    """Raise TamisError if a structure has no forces, for programs that ask for them."""
+    without = [name for name, given in zip(kept.ids, kept.has_forces, strict=True) if not given]
+    if without:
+        raise TamisError(
+            f"{program} trains on the forces of every structure, and {listed(without, SHOWN)} have none; leave these "
+            "out with dataset.drop, or choose a model that learns from energies alone (docs/fits.md)"
+        )
+
+
+def refuse_weights(kept: Dataset, program: str) -> None:
+    """Raise TamisError if the labels of one kind differ in their weights, for programs that have none."""
+    if kept.weights is not None and (kept.weights != kept.weights[0]).any():
+        raise TamisError(
+            f"{program} knows no weights of structures, and those of the kept ones differ; leave them out "
+            "(dataset.weight_key=null), or choose a model that has them (docs/fits.md)"
+        )
+
+
 def reference_energies(
     kept: Dataset, elements: Sequence[str], given: Mapping[str, float] | None
 ) -> dict[str, float]:
-    """Energy of a free atom of each element, eV: as given, else what fits the kept total energies best.
+    """Energy of a free atom of each element, eV: as given, else of isolated atoms, else what fits the energies best.
 
     Raises
     ------
@@ -146,7 +167,7 @@ def reference_energies(
                 f"{', '.join(elements)}, or null to fit them"
             )
         return {element: float(given[element]) for element in elements}
-    return dict(zip(elements, free_atom_energies(kept, elements).tolist(), strict=True))
+    return dict(zip(elements, free_atom_energies(kept, elements, kept.free_energies).tolist(), strict=True))
 
 
 def as_periodic(atoms: Atoms, width: float) -> Atoms:

@@ -135,14 +135,14 @@ def _frames(kept: Dataset, r_cut: float) -> Iterator[tuple[Atoms, int]]:
 
 
 def _has_stress(kept: Dataset, i: int) -> bool:
-    return bool(kept.structures[i].pbc.all() and np.isfinite(kept.stresses[i]).all())
+    return bool(kept.has_stress[i] and np.isfinite(kept.stresses[i]).all())
 
 
 def write_structures(path: Path, kept: Dataset, r_cut: float) -> None:
     """.xyzf: Å, Hartree/Bohr, GPa (positive under compression, xx yy zz xy xz yz), kcal/mol.
 
-    Every header is of the kind NON_ORTHO with a whole stress: chimes_lsq misreads files that mix kinds. A stress that
-    has no label is written as zero; its rows get the weight zero.
+    Every header is of the kind NON_ORTHO with a whole stress: chimes_lsq misreads files that mix kinds. Stresses and
+    forces that have no label are written as zero; their rows get the weight zero.
     """
     with path.open("w") as file:
         for i, (frame, copies) in enumerate(_frames(kept, r_cut)):
@@ -153,7 +153,8 @@ def write_structures(path: Path, kept: Dataset, r_cut: float) -> None:
             energy = kept.energies[i] * KCAL_PER_MOL_PER_EV * copies
             file.write(f"{len(frame)}\nNON_ORTHO {' '.join(f'{x:.12f}' for x in header)} {energy:.12f}\n")
             forces = np.tile(
-                kept.forces[i] * (KCAL_PER_MOL_PER_EV / KCAL_PER_MOL_PER_HARTREE_PER_BOHR), (copies, 1)
+                np.nan_to_num(kept.forces[i]) * (KCAL_PER_MOL_PER_EV / KCAL_PER_MOL_PER_HARTREE_PER_BOHR),
+                (copies, 1),
             )
             for symbol, position, force in zip(frame.symbols, frame.positions, forces, strict=True):
                 numbers = " ".join([*(f"{x:.12f}" for x in position), *(f"{x:.15e}" for x in force)])
@@ -163,19 +164,24 @@ def write_structures(path: Path, kept: Dataset, r_cut: float) -> None:
 def row_weights(kept: Dataset, energy_weight: float, stress_weight: float, r_cut: float) -> Array:
     """Weight of each row of A.txt: forces, nine stress components (shears twice), the energy three times, by frame.
 
-    A repeated structure counts as often as one that is not. The scale is that of <dF²> in (eV/Å)².
+    A repeated structure counts as often as one that is not. The scale is that of <dF²> in (eV/Å)². Means are by the
+    structures' weights.
     """
-    labelled = [_has_stress(kept, i) for i in range(len(kept))]
-    n_forces = 3.0 * kept.n_atoms.sum()
+    weights = kept.label_weights.copy()
+    weights[:, 2] *= [_has_stress(kept, i) for i in range(len(kept))]
+    rows = np.column_stack([np.full(len(kept), 3.0), 3.0 * kept.n_atoms, np.full(len(kept), 6.0)])
+    totals = np.sum(weights * rows, axis=0)
+    shares = np.sqrt(weights / np.where(totals > 0.0, totals, 1.0))
     shear = np.where(np.array(STRESS_ROWS) < 3, 1.0, np.sqrt(0.5))
     parts = []
     for i, (frame, copies) in enumerate(_frames(kept, r_cut)):
+        of_energy, of_forces, of_stress = shares[i]
         stress = 0.0
-        if labelled[i]:
-            stress = stress_weight * kept.volumes[i] / kept.n_atoms[i] / np.sqrt(6.0 * sum(labelled))
-        energy = energy_weight / len(frame) / np.sqrt(3.0 * len(kept))
+        if of_stress > 0.0:
+            stress = stress_weight * kept.volumes[i] / kept.n_atoms[i] * of_stress
+        energy = energy_weight / len(frame) * of_energy
         parts += [
-            np.full(3 * len(frame), 1.0 / np.sqrt(n_forces * copies)),
+            np.full(3 * len(frame), of_forces / np.sqrt(copies)),
             stress * shear,
             np.full(3, energy),
         ]

@@ -35,6 +35,8 @@ from tamis.models.trainers.programs import Program, Workshop
 STRUCTURES = "kept.xyz"
 SPARSE_METHODS = ("cur_points", "cluster", "uniform", "random", "covariance", "fuzzy", "skip_sparse")
 GAP_FIT = Program("upstream_gap_fit", 'it comes with quippy-ase: pip install "tamis[gap]"')
+SIGMA = "ref_sigma"
+"""End of the keys of a structure's own sigmas."""
 FULL_MATRIX = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
 """Where the 9 components of a symmetric matrix stand in Voigt order."""
 
@@ -51,7 +53,7 @@ class GapFit(Trainer):
     theta_2b: Å, length of its kernel. delta_2b: eV, what it may explain.
     energy_sigma: eV per atom. force_sigma: eV/Å. virial_sigma: eV per atom: standard deviations of the labels.
     jitter: added to the diagonal of the covariance of the sparse points, eV².
-    reference_energies: element -> energy of a free atom, eV; None fits them to the kept energies.
+    reference_energies: element -> energy of a free atom, eV; None: of isolated atoms, else what fits the kept energies.
     program: gap_fit, as name or path.
     """
 
@@ -72,7 +74,7 @@ class GapFit(Trainer):
 
     def train(self, kept: Dataset, shop: Workshop, rng: np.random.Generator) -> FilePotential:
         """Run gap_fit once."""
-        write_structures(shop.folder / STRUCTURES, kept, self.basis.r_cut)
+        write_structures(shop.folder / STRUCTURES, kept, self.basis.r_cut, self.sigmas)
         arguments = self.arguments(kept, draw_seed(rng))
         shop.run(self.program, *arguments, makes=(GAP_FILE, f"{GAP_FILE}.sparseX.*"))
         return FilePotential(
@@ -85,6 +87,11 @@ class GapFit(Trainer):
             diagnostics=shop.figures | {"n_sparse": float(sum(self._n_sparse(kept).values()))},
         )
 
+    @property
+    def sigmas(self) -> tuple[float, float, float]:
+        """Of energies, forces and virials."""
+        return self.energy_sigma, self.force_sigma, self.virial_sigma
+
     def arguments(self, kept: Dataset, seed: int) -> list[str]:
         """All arguments of gap_fit; those that are left out have no effect with one kind of labels."""
         energies = reference_energies(kept, self.elements, self.reference_energies)
@@ -93,14 +100,14 @@ class GapFit(Trainer):
             f"at_file={STRUCTURES}",
             f"gp_file={GAP_FILE}",
             f"gap={{{' : '.join(self.terms(kept))}}}",
-            f"default_sigma={{{self.energy_sigma!r} {self.force_sigma!r} {self.virial_sigma!r} 0.0}}",
+            f"default_sigma={{{' '.join(map(repr, self.sigmas))} 0.0}}",
             f"e0={{{e0}}}",
             f"sparse_jitter={self.jitter!r}",
             f"rnd_seed={seed}",
             "energy_parameter_name=ref_energy",
             "force_parameter_name=ref_forces",
             "virial_parameter_name=ref_virial",
-            "sigma_parameter_name=none",
+            f"sigma_parameter_name={'none' if kept.weights is None else SIGMA}",
             "do_copy_at_file=F",
             "sparse_separate_file=T",
         ]
@@ -129,18 +136,30 @@ class GapFit(Trainer):
         return {element: min(self.n_sparse, symbols.count(element)) for element in self.elements}
 
 
-def write_structures(path: Path, kept: Dataset, r_cut: float) -> None:
+def write_structures(path: Path, kept: Dataset, r_cut: float, sigmas: tuple[float, float, float]) -> None:
     """extxyz with ref_energy, ref_forces and, where every component has a label, ref_virial = -V stress, 9 numbers.
 
-    No key is called ``stress``: gap_fit would fit it without being asked.
+    Labels that are missing, or of weight 0, are left out. Other weights become sigmas of the structure, in place of
+    ``sigmas`` of energy, forces and virial (eV per atom, eV/Å, eV per atom). No key is called ``stress``: gap_fit would
+    fit it without being asked.
     """
     frames = []
-    for i, atoms in enumerate(kept.structures):
+    for i, (atoms, weights) in enumerate(zip(kept.structures, kept.label_weights, strict=True)):
         frame = as_periodic(atoms, r_cut)
-        frame.info["ref_energy"] = kept.energies[i]
-        frame.arrays["ref_forces"] = kept.forces[i]
-        if atoms.pbc.all() and np.isfinite(kept.stresses[i]).all():
+        if weights[0] > 0.0:
+            frame.info["ref_energy"] = kept.energies[i]
+        if weights[1] > 0.0:
+            frame.arrays["ref_forces"] = kept.forces[i]
+        if weights[2] > 0.0 and np.isfinite(kept.stresses[i]).all():
             frame.info["ref_virial"] = (-atoms.cell.volume * kept.stresses[i])[FULL_MATRIX].ravel()
+        if kept.weights is not None:
+            root = np.sqrt(
+                len(atoms)
+            )  # gap_fit multiplies by it what it is told for all structures, not these
+            of_frame = (root * sigmas[0], sigmas[1], root * sigmas[2])
+            for kind, sigma, weight in zip(("energy", "force", "virial"), of_frame, weights, strict=True):
+                if weight > 0.0:
+                    frame.info[f"{kind}_{SIGMA}"] = sigma / np.sqrt(weight)
         frames.append(frame)
     write(path, frames, format="extxyz", write_results=False)
 

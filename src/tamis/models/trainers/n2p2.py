@@ -31,6 +31,8 @@ from tamis.models.trainers.base import (
     draw_seed,
     periodic_or_free,
     reference_energies,
+    refuse_missing_forces,
+    refuse_weights,
 )
 from tamis.models.trainers.programs import Program, Workshop
 
@@ -61,7 +63,7 @@ class N2p2(Trainer):
     energy_threshold, force_threshold: how large, in units of the RMSE.
     kalman_epsilon ... kalman_qmin: n2p2's settings of the standard filter, kalman_qtau and kalman_etatau per epoch.
     validation_fraction: part of the kept structures that the epoch is chosen on.
-    reference_energies: element -> energy of a free atom, eV; None fits them to the kept energies.
+    reference_energies: element -> energy of a free atom, eV; None: of isolated atoms, else what fits the kept energies.
     scaling_program, train_program: nnp-scaling and nnp-train, as names or paths.
     """
 
@@ -91,6 +93,8 @@ class N2p2(Trainer):
 
     def train(self, kept: Dataset, shop: Workshop, rng: np.random.Generator) -> FilePotential:
         """Run nnp-scaling and nnp-train; take the epoch that is best on the held-out frames."""
+        refuse_missing_forces(kept, "nnp-train")
+        refuse_weights(kept, "nnp-train")
         judges = choose_validation(kept, self.validation_fraction, rng)
         held_out = judges.folds == 0
         functions = self.varying_functions(kept)

@@ -45,7 +45,7 @@ class Pacemaker(Trainer):
     optimizer: a method of scipy's minimize. max_iterations: of each step of the ladder.
     ladder_step: functions added at a time; None fits all at once.
     evaluator: pyace (numerical gradients, slow), tensorpot (the package tensorpotential), auto: tensorpot where it is.
-    reference_energies: element -> energy of a free atom, eV; None fits them to the kept energies.
+    reference_energies: element -> energy of a free atom, eV; None: of isolated atoms, else what fits the kept energies.
     program: pacemaker, as name or path.
     """
 
@@ -145,9 +145,27 @@ class Pacemaker(Trainer):
 
 
 def write_structures(path: Path, kept: Dataset, offsets: Mapping[str, float], r_cut: float) -> None:
-    """The table that pacemaker reads: structures, energies less those of free atoms (eV), forces (eV/Å)."""
+    """The table that pacemaker reads: structures, energies less those of free atoms (eV), forces (eV/Å).
+
+    Where structures differ in their weights, or lack forces, it has pacemaker's own columns of weights, which sum to 1
+    over the energies and over the forces of atoms.
+
+    Raises
+    ------
+    TamisError : no structure has forces.
+    """
     import pandas as pd
 
+    weights = kept.label_weights
+    if not weights[:, 1].any():
+        raise TamisError(
+            "pacemaker needs the forces of one structure at least, and no kept structure has any that count; choose a "
+            "model that learns from energies alone (docs/fits.md)"
+        )
+    forces = [
+        labels if given else np.zeros_like(labels)
+        for labels, given in zip(kept.forces, kept.has_forces, strict=True)
+    ]
     table = pd.DataFrame(
         {
             "ase_atoms": [periodic_or_free(atoms, r_cut) for atoms in kept.structures],
@@ -155,9 +173,15 @@ def write_structures(path: Path, kept: Dataset, offsets: Mapping[str, float], r_
                 energy - sum(offsets[symbol] for symbol in atoms.get_chemical_symbols())
                 for atoms, energy in zip(kept.structures, kept.energies, strict=True)
             ],
-            "forces": list(kept.forces),
+            "forces": forces,
         }
     )
+    if kept.weights is not None or not kept.has_forces.all():
+        of_energy, of_forces = weights[:, 0].sum(), float(weights[:, 1] @ kept.n_atoms)
+        table["w_energy"] = weights[:, 0] / (of_energy or 1.0)
+        table["w_forces"] = [
+            np.full(n, weight / of_forces) for n, weight in zip(kept.n_atoms, weights[:, 1], strict=True)
+        ]
     table.to_pickle(path, compression="gzip", protocol=4)
 
 
