@@ -46,7 +46,7 @@ def place(tmp_path_factory, furnished) -> Path:
     sweep = tamis(folder, *CURVE)
     assert sweep.returncode == 0, sweep.stdout + sweep.stderr
     (folder / "sweep.txt").write_text(sweep.stdout)
-    single = tamis(folder, *QUICK, "hydra.run.dir=single", "evaluation.errors.parity_plot=true")
+    single = tamis_here(folder, *QUICK, "hydra.run.dir=single", "evaluation.errors.parity_plot=true")
     assert single.returncode == 0, single.stdout + single.stderr
     (folder / "single.txt").write_text(single.stdout)
     return folder
