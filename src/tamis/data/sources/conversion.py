@@ -15,13 +15,12 @@ from tamis.data.file_units import FileUnits
 from tamis.data.readers.reader import Results
 from tamis.data.sources.labels import Keys
 
-
 OF_ASE = {"energy": "energy", "free_energy": "energy", "forces": "forces", "stress": "stress"}
 """Results of ASE's calculators, of which not all are read as labels."""
 
 
 def converted(source: Atoms, keys: Keys, units: FileUnits, wanted: FileUnits) -> Atoms:
-    """``source`` with lengths, the labels under ``keys`` and ASE's results in ``wanted``; itself where it has these units.
+    """``source`` in other units: lengths, the labels under ``keys``, and ASE's results; itself where units are equal.
 
     Other keys and columns stay as they are: nobody said what they are.
     """
