@@ -10,7 +10,8 @@ demo: $(READY) ## a sweep on the embedded data set (5 descriptors and random, 2 
 	@folder=multirun/demo-$$(date +%Y-%m-%d-%H-%M-%S) && $(BIN)/tamis -m experiment=demo hydra.sweep.dir=$$folder \
 		&& $(BIN)/tamis report $$folder
 
-test: $(READY) check ## linters, types and every test that takes seconds
+test: $(READY) ## linters, types and every test that takes seconds
+	@$(BIN)/python -m tests.kernels & $(MAKE) check; checked=$$?; wait; exit $$checked
 	$(BIN)/pytest -n 2 -m "not slow and not upstream"
 
 slow: $(READY) ## the tests that take minutes

@@ -1,7 +1,13 @@
 """Small data sets that tests share, and where the data outside the repository is."""
 
 import shutil
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from tamis.core import threads
+
+threads.decide()  # as a command does, before numerical libraries are loaded: two workers have two cores
 
 import numpy as np
 import pytest
@@ -9,6 +15,7 @@ from ase.build import bulk
 
 from tamis.bases.snap import SnapBasis
 from tamis.data.dataset import Dataset
+from tamis.data.sources.sw_silicon import SwSilicon
 from tamis.store import Store
 from tamis.tracking import Tracker
 
@@ -44,11 +51,46 @@ def empty_mlflow(tmp_path_factory) -> Path:
     return folder / "mlflow.db"
 
 
+@pytest.fixture(scope="session")
+def sw_silicon(tmp_path_factory) -> SwSilicon:
+    """The embedded data set, made."""
+    source = SwSilicon(elements=("Si",), atom_spacing=2.7155, cache=str(tmp_path_factory.mktemp("sw")))
+    source.load()
+    return source
+
+
+@pytest.fixture(scope="session")
+def furnished(sw_silicon, empty_mlflow) -> Callable[..., Path]:
+    """Puts the embedded data set and a database of MLflow where a command in a folder looks for them.
+
+    The first command there would make both, which takes seconds.
+    """
+
+    def furnish(folder: Path, data: str = ".tamis/data") -> Path:
+        for path, kept in ((sw_silicon.path, folder / data), (empty_mlflow, folder / "mlruns")):
+            kept.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, kept)
+        return folder
+
+    return furnish
+
+
 @pytest.fixture
 def mlflow_uri(tmp_path, empty_mlflow) -> str:
     """Of a database of the test's own."""
     shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
     return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Programs that a test starts heed Ctrl-C also where pytest itself runs in the background of a shell.
+
+    There the signal is ignored, and what is ignored stays so in children.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

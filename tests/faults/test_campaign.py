@@ -26,11 +26,11 @@ def check(done: subprocess.CompletedProcess[str], least: int) -> None:
 
 
 def test_files_survive_faults():
-    check(campaign("--each", "25", "--only", "record", "archive"), 50)
+    check(campaign("--each", "15", "--only", "record", "archive"), 30)
 
 
 def test_a_search_survives_faults():
-    check(campaign("--each", "12", "--only", "search on SQLite"), 12)
+    check(campaign("--each", "6", "--only", "search on SQLite"), 6)
 
 
 def test_a_careless_program_is_found_out():

@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.build import bulk
 from hydra.errors import InstantiationException
 from tests.fuzz.data_files import made
-from tests.fuzz.potentials import gap, linear_basis, silicon, written
+from tests.fuzz.potentials import Files, gap, linear_basis, silicon, written
 from tests.fuzz.structures import prepare_basis, settled_by_distance
 
 from tamis.bases.base import Basis
@@ -118,6 +118,13 @@ def test_soap_refuses_atoms_on_top_of_each_other():
     np.testing.assert_allclose(twice[:8], basis.values(atoms), atol=1e-6)
 
 
+@pytest.fixture(scope="module")
+def gap_files(tmp_path_factory) -> Files:
+    """Of a good GAP."""
+    pytest.importorskip("quippy")
+    return gap(tmp_path_factory.mktemp("gap")).files
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
@@ -132,14 +139,14 @@ def test_soap_refuses_atoms_on_top_of_each_other():
         ("gap.xml.sparseX.GAP_tamis_1", "0.", "-inf 0."),
     ],
 )
-def test_a_damaged_gap_does_not_end_this_process(tmp_path, name, old, new):
-    pytest.importorskip("quippy")
-    path = tmp_path / "good" / name
-    text = gap(tmp_path).files[name].decode()
+def test_a_damaged_gap_does_not_end_this_process(tmp_path, gap_files, name, old, new):
+    text = gap_files[name].decode()
     assert old in text
-    path.write_text(text.replace(old, new) if name != "gap.xml" else text.replace(old, new, 1))
+    damaged = text.replace(old, new) if name != "gap.xml" else text.replace(old, new, 1)
+    for file, data in {**gap_files, name: damaged.encode()}.items():
+        (tmp_path / file).write_bytes(data)
     with pytest.raises(TamisError, match="cannot be read|is damaged"):
-        read_gap(path.parent)
+        read_gap(tmp_path)
 
 
 @pytest.mark.parametrize("name", LARGEST_ORDERS)

@@ -118,9 +118,9 @@ BAD_FRAMES = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def place(tmp_path_factory, furnished) -> Path:
     """A folder with a good data set, bad ones, and what the runs of this file leave."""
-    folder = tmp_path_factory.mktemp("bad input")
+    folder = furnished(tmp_path_factory.mktemp("bad input"))
     ase.io.write(folder / "good.xyz", made(), format="extxyz")
     for spoil in BAD_FRAMES:
         frames = made()
@@ -499,6 +499,7 @@ def test_without_mlflow_everything_else_is_done(place):
     assert done.stdout.count("MLflow cannot be reached (no folder for") == 1  # once, not once a trial
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_sweep_that_is_stopped_leaves_whole_records(place, trial, how):
     seeds = ",".join(map(str, range(N_JOBS)))

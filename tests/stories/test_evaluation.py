@@ -33,9 +33,9 @@ def record(folder: Path) -> dict:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def place(tmp_path_factory, furnished) -> Path:
     """A learning curve, a hopeless potential, and a crystal that is none, with a rule that names no metric."""
-    place = tmp_path_factory.mktemp("place")
+    place = furnished(tmp_path_factory.mktemp("place"), "data")
     kept = (f"store.root={place}/store", f"dataset.cache={place}/data")
     for name, overrides in STORIES.items():
         (place / name).mkdir()

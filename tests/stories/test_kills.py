@@ -56,15 +56,15 @@ def start(place: Path, kind: str, n_trials: int) -> subprocess.Popen[str]:
 @pytest.mark.parametrize(
     ("kind", "n_parents", "n_workers", "n_trials"),
     [
-        ("grid", 2, 4, 30),
+        ("grid", 1, 2, 20),
         pytest.param("grid", 20, 40, 60, marks=pytest.mark.slow),
         pytest.param("plan", 20, 40, 60, marks=pytest.mark.slow),
     ],
 )
 def test_killed_at_any_moment_nothing_is_lost_and_nothing_twice(
-    tmp_path, kind, n_parents, n_workers, n_trials
+    tmp_path, kind, n_parents, n_workers, n_trials, furnished
 ):
-    folder, rng = tmp_path / "sweep", random.Random(n_trials)
+    folder, rng = furnished(tmp_path, "data") / "sweep", random.Random(n_trials)
     made = killed_until_whole(
         lambda: start(tmp_path, kind, n_trials), folder, n_parents, n_workers, rng, LONGEST_S
     )
@@ -87,8 +87,8 @@ def logged(place: Path) -> list[str]:
     return [Path(run.data.tags.get("tamis.folder", "")).name for run in runs]
 
 
-def test_the_workers_of_a_killed_command_end_at_once(tmp_path):
-    parent = start(tmp_path, "grid", 12)
+def test_the_workers_of_a_killed_command_end_at_once(tmp_path, furnished):
+    parent = start(furnished(tmp_path, "data"), "grid", 12)
     assert wait_for_work(parent, tmp_path / "sweep", True)
     left = workers(parent)
     parent.kill()

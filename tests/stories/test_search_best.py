@@ -33,9 +33,9 @@ SEARCH = (
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def place(tmp_path_factory, furnished) -> Path:
     """Where a search was run: two equal trials, and one with a poorer model that the stopper ends."""
-    folder = tmp_path_factory.mktemp("place")
+    folder = furnished(tmp_path_factory.mktemp("place"))
     status, said = tamis_here(folder, *SEARCH)
     assert status == 0, said
     return folder

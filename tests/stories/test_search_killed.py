@@ -85,6 +85,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_twice(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("launcher", ["dask", "basic"])
 def test_ctrl_c_keeps_everything(tmp_path, launcher):
     typed = (*SEARCH, f"hydra/launcher={launcher}", "hydra.sweeper.n_trials=40")

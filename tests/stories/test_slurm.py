@@ -82,6 +82,7 @@ def check_equal(found: dict[str, dict[str, float]], wanted: dict[str, dict[str, 
         assert found[name] == pytest.approx(metrics, **near), name
 
 
+@pytest.mark.slow
 def test_a_grid_loses_a_job_and_has_the_local_metrics(slurm, tmp_path):
     there = Running(slurm, tmp_path / "there", *GRID, *SLURM)
     there.until(lambda: len(there.records) >= 2 and jobs(slurm, "RUNNING"))

@@ -36,8 +36,8 @@ def runs(place: Path, kind: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    place = tmp_path_factory.mktemp("sweeps")
+def place(tmp_path_factory, furnished) -> Path:
+    place = furnished(tmp_path_factory.mktemp("sweeps"), "data")
     command = [sys.executable, "-m", "tamis.cli", "-m", *SMALL, "seed.select=0,1", *HERE]
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -35,9 +35,8 @@ SHORT = [
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory) -> Source:
-    folder = tmp_path_factory.mktemp("data")
-    return instantiate(composed(f"dataset.cache={folder}").dataset, _convert_="all")
+def source(sw_silicon) -> Source:
+    return instantiate(composed(f"dataset.cache={sw_silicon.cache_folder}").dataset, _convert_="all")
 
 
 def dynamics(*overrides: str) -> Dynamics:

@@ -19,22 +19,12 @@ from tamis.records.record import INTERRUPTED, read_record
 from tamis.tracking.content import ENDED
 from tamis.trial import run_trial
 
-PROGRAM = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
-from tamis.cli import main
-sys.argv = ["tamis", *sys.argv[1:]]
-main()
-"""
-
 
 @pytest.fixture
-def ctrl_c():
+def ctrl_c(interruptible):
     """Sends the signal to this process, whose handler is as in a terminal."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     remember_interrupts()
-    yield lambda: os.kill(os.getpid(), signal.SIGINT)
-    signal.signal(signal.SIGINT, before)
+    return lambda: os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_what_swallows_it_does_not_keep_it(ctrl_c):
@@ -92,6 +82,7 @@ def test_the_record_says_interrupted(tmp_path, monkeypatch, ctrl_c):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     "more",
     [["model=gap"], ["descriptor=soap"], ["-m", "descriptor=soap", "seed.split=0,1"]],
@@ -103,7 +94,7 @@ def test_ctrl_c_in_fortran(more, tmp_path):
     if "-m" not in more:
         typed.append("hydra.run.dir=out")
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *typed], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tamis.cli", *typed], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
     wait_for_rows(tmp_path / "store", process)
     process.send_signal(signal.SIGINT)

@@ -10,7 +10,9 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixCartesian
+from tests.format_files import molecules
 from tests.labelled_copper import copper
+from tests.text_files import input_data
 from tests.vasp_files import full, write_vasprun
 
 from tamis.data.dataset import Dataset
@@ -173,6 +175,28 @@ def test_other_formats_become_extxyz_that_reads_the_same(tmp_path):
         np.testing.assert_array_equal(np.concatenate(before.forces), np.concatenate(after.forces))
         assert before.groups == after.groups
     assert ase.io.read(tmp_path / "kept.extxyz", 0).calc.results["free_energy"] == before.energies[0]
+
+
+@pytest.mark.parametrize("units", [None, "atomic", {"energy": "mev"}])
+@pytest.mark.parametrize("name", ["input.data", "molecules.npz", "vasprun.xml"])
+def test_the_kept_set_is_read_right_by_the_same_command_whatever_units_came_in(tmp_path, name, units):
+    if name == "input.data":
+        (tmp_path / name).write_text(input_data(copper()))
+    elif name == "molecules.npz":
+        np.savez(tmp_path / name, **molecules())
+    else:
+        write_vasprun(tmp_path / name, copper(), [0.0] * 12)
+        ase.io.write(tmp_path / "set.xyz", copper()[:6], format="extxyz")
+    files = [str(tmp_path / name), *map(str, tmp_path.glob("set.xyz"))]
+    before = File(train=files, units=units).read()[0]
+    write_extxyz(tmp_path / "kept.extxyz", before)
+    after = File(train=str(tmp_path / "kept.extxyz"), units=units).read()[0]
+    for one, other in zip(before.structures, after.structures, strict=True):
+        np.testing.assert_allclose(other.positions, one.positions, rtol=1e-12)
+        np.testing.assert_allclose(other.cell.array, one.cell.array, rtol=1e-12)
+    np.testing.assert_allclose(after.energies, before.energies, rtol=1e-12)
+    np.testing.assert_allclose(after.stresses, before.stresses, rtol=1e-12)
+    np.testing.assert_allclose(np.concatenate(after.forces), np.concatenate(before.forces), rtol=1e-12)
 
 
 @pytest.mark.parametrize("suffix", ["db", "json", "traj"])

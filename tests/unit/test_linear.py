@@ -129,6 +129,30 @@ def test_terms_add_up_and_equal_the_rows(rattled, snap_basis, store):
     assert whole.force.mean_square(c) == pytest.approx(np.mean(residuals**2), rel=1e-10)
 
 
+@pytest.mark.parametrize("weights", [None, "some"])
+def test_remembered_products_give_the_same_fit(rattled, model, store, weights):
+    """A part after the whole adds up products that are remembered, whatever its weights and missing labels are."""
+    remembering = replace(store, remember=True)
+    given = rattled
+    if weights:
+        factors = np.random.default_rng(1).uniform(0.5, 2.0, (len(rattled), 3))
+        factors[2] = 0.0
+        forces = list(rattled.forces)
+        forces[5] = np.full_like(forces[5], np.nan)
+        given = replace(rattled, weights=factors, forces=tuple(forces))
+    part, nothing = np.arange(3, 18), given.subset([])
+    model.fit(given, nothing, remembering, np.random.default_rng(0))
+    assert any("force_gram" in str(key) for key in remembering.memory.blocks)
+    found, expected = (
+        model.fit(given.subset(part), nothing, one, np.random.default_rng(0)) for one in (remembering, store)
+    )
+    ours, theirs = (one.predict(given, store) for one in (found, expected))
+    np.testing.assert_allclose(ours.energies, theirs.energies, rtol=1e-9)
+    np.testing.assert_allclose(
+        np.concatenate(ours.forces), np.concatenate(theirs.forces), rtol=1e-6, atol=1e-9
+    )
+
+
 def test_solve_minimises_the_loss(rattled, snap_basis, store):
     rows, everything, weights = (
         rows_of(rattled, snap_basis, store),

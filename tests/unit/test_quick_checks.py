@@ -8,7 +8,7 @@ from matscipy.neighbours import neighbour_list
 from tamis.core.geometry import heights, in_vacuum, periodic_volume
 from tamis.data.checks import same_geometry
 from tamis.data.dataset import Dataset
-from tamis.data.plausibility import is_isolated
+from tamis.data.plausibility.free_atoms import is_isolated
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -119,8 +119,8 @@ SMALL = ("model.basis.twojmax=2", "descriptor.twojmax=2", "budget=curve", "budge
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory) -> tuple[str, ...]:
-    place = tmp_path_factory.mktemp("data")
+def elsewhere(tmp_path_factory, furnished) -> tuple[str, ...]:
+    place = furnished(tmp_path_factory.mktemp("data"), "data")
     return (f"dataset.cache={place}/data", f"store.root={place}/store", "store.n_jobs=1")
 
 

@@ -1,5 +1,6 @@
 """The embedded set and the laws of the potential that labels it."""
 
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -16,9 +17,9 @@ from tamis.data.sources.archive import read_archive, write_archive
 from tamis.data.sources.sw_silicon import SwSilicon
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("sw")
+@pytest.fixture
+def cache(sw_silicon) -> Path:
+    return sw_silicon.cache_folder
 
 
 def silicon(cache: Path, **changes: object) -> SwSilicon:
@@ -51,18 +52,19 @@ def test_temperatures_and_melting_show_in_the_energies(cache):
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process(cache, tmp_path):
     kept = silicon(cache)
-    kept.load()
     program = [sys.executable, "-m", "tamis.data.sources.sw_recipe", str(tmp_path / "again.npz"), "0"]
     subprocess.run(program, check=True, capture_output=True)
     assert (tmp_path / "again.npz").read_bytes() == kept.path.read_bytes()
 
 
-def test_another_seed_is_another_set_in_another_file(cache, monkeypatch):
+def test_another_seed_is_another_set_in_another_file(cache, tmp_path, monkeypatch):
     base = silicon(cache).load()
     made = []
     monkeypatch.setattr(sw_silicon, "make_apart", lambda seed: made.append(seed) or base)
-    silicon(cache, seed=7).load()
-    silicon(cache, seed=7).load()
+    shutil.copy(silicon(cache).path, tmp_path)
+    silicon(tmp_path).load()
+    silicon(tmp_path, seed=7).load()
+    silicon(tmp_path, seed=7).load()
     assert made == [7]
 
 

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from tamis import cli as commands
 from tamis.core import threads
@@ -28,7 +28,7 @@ AT_THE_END = """
 import atexit, json, sys
 def tell():
     import numba
-    from threadpoolctl import threadpool_info
+    from threadpoolctl import threadpool_info, threadpool_limits
     found = [pool["num_threads"] for pool in threadpool_info()]
     print("\\nTHREADS", json.dumps([found, numba.get_num_threads()]))
 atexit.register(tell)
@@ -56,8 +56,8 @@ def told(program: str, arguments: tuple[str, ...], folder: Path, **settings: str
     return found, of_numba
 
 
-def test_a_trial_computes_on_one_thread(tmp_path):
-    pools, of_numba = told(BY_SCRIPT, (*TRIAL, f"store.root={tmp_path}/store"), tmp_path)
+def test_a_trial_computes_on_one_thread(tmp_path, furnished):
+    pools, of_numba = told(BY_SCRIPT, (*TRIAL, f"store.root={tmp_path}/store"), furnished(tmp_path))
     assert len(pools) > 1 and set(pools) == {of_numba} == {1}
     assert (tmp_path / "out" / "record.json").exists()
 
@@ -87,13 +87,14 @@ def test_inside_somebody_elses_process_settings_come_back(monkeypatch):
     monkeypatch.delenv(threads.ASKED, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    before = [pool["num_threads"] for pool in threadpool_info()]
-    with pytest.raises(TamisError), threads.limited():
-        assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
-        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
-        raise TamisError("a trial fails")
-    assert os.environ["OMP_NUM_THREADS"] == "3" and "MKL_NUM_THREADS" not in os.environ
-    assert [pool["num_threads"] for pool in threadpool_info()] == before
+    with threadpool_limits(2):
+        before = [pool["num_threads"] for pool in threadpool_info()]
+        with pytest.raises(TamisError), threads.limited():
+            assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
+            assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+            raise TamisError("a trial fails")
+        assert os.environ["OMP_NUM_THREADS"] == "3" and "MKL_NUM_THREADS" not in os.environ
+        assert [pool["num_threads"] for pool in threadpool_info()] == before and 2 in before
 
 
 def test_importing_tamis_decides_nothing():

@@ -94,6 +94,7 @@ def test_pacemaker_gets_weights_that_sum_to_one(silicon, tmp_path):
     assert "w_energy" not in pd.read_pickle(tmp_path / "x.pckl.gzip", compression="gzip")
 
 
+@pytest.mark.slow
 def test_pacemaker_fits_what_the_weights_say(silicon, tmp_path):
     """Equal weights are none; a structure that counts for nothing may be anything."""
     pytest.importorskip("pyace")

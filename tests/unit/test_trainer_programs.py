@@ -160,6 +160,7 @@ def test_children_left_behind_by_a_program_that_ends_are_ended(tmp_path):
     assert wait_for(lambda: not running(pid_in(tmp_path, "child")))
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_the_program_and_removes_its_files(tmp_path):
     fake = program(tmp_path, HANGING.format(pids=str(tmp_path), child="pass", parent="time.sleep(600)"))
     scratch = tmp_path / "scratch"

@@ -36,8 +36,8 @@ QUEUES = {
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory) -> dict:
-    place = tmp_path_factory.mktemp("kept")
+def config(tmp_path_factory, furnished) -> dict:
+    place = furnished(tmp_path_factory.mktemp("kept"), "data")
     register_resolvers()
     lines = ("model=snap", "model.basis.twojmax=2", "pruner=random", "dataset.seed=0", "artifacts=false")
     kept = (f"store.root={place}/store", f"dataset.cache={place}/data", "store.n_jobs=1")

@@ -24,12 +24,15 @@ from tamis.models.normal_equations import (
     Rows,
     Terms,
     gather_rows,
+    packed_gram,
     solve_checked,
     solve_ridges,
 )
 from tamis.models.tuning import Setting, WeightedModel
 from tamis.store import Store
 
+FORCE_GRAM = "force_gram"
+"""Name under which the store remembers the products of force rows: retrains on parts of a set add them up."""
 Judged = tuple[Terms, list[Terms]]
 """The terms of structures to train on, and of parts of those to judge by."""
 
@@ -141,7 +144,13 @@ class LinearModel(WeightedModel):
         design = store.design(self.basis, dataset.structures)
         n_bytes = 8 * 7 * (self.basis.n_features + len(self.basis.elements)) * len(dataset)
         store.memory.reserve(n_bytes, f"energy and stress rows of {len(dataset)} structures")
-        return gather_rows(design, dataset, self.basis.elements, free)
+        grams = store.derived(
+            self.basis,
+            dataset.structures,
+            FORCE_GRAM,
+            lambda i: packed_gram(design[i].forces.reshape(-1, self.basis.n_features)),
+        )
+        return gather_rows(design, dataset, self.basis.elements, free, grams)
 
     def _losses(self, judged: Sequence[Judged], points: Sequence[GridPoint], judges: Judges) -> Losses:
         """Squared errors of energies, forces and strain derivatives of held-out parts; infinity: no solution.

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve, solve_triangular
+from scipy.linalg import LinAlgError, blas, lapack, solve_triangular
 
 from tamis.bases.base import DesignRows
 from tamis.core.errors import TamisError
@@ -51,12 +51,13 @@ class RowBlock:
     """Unweighted rows of one kind of one structure: ``matrix`` (n, columns) and ``target`` (n,).
 
     Force and stress rows leave out the columns of the free-atom energies, which come last and are zero in them.
-    weight: of the squares of their residuals.
+    weight: of the squares of their residuals. gram: ``packed_gram`` of the matrix, where it is known already.
     """
 
     matrix: Array
     target: Array
     weight: float = 1.0
+    gram: Array | None = None
 
     @property
     def is_used(self) -> bool:
@@ -66,6 +67,11 @@ class RowBlock:
     def times(self, coefficients: Array) -> Array:
         """Predictions, (n,)."""
         return np.asarray(self.matrix @ coefficients[: self.matrix.shape[1]])
+
+
+def packed_gram(matrix: Array) -> Array:
+    """The products of all pairs of columns, (K (K + 1) / 2,), in LAPACK's rectangular full packed format."""
+    return np.asarray(lapack.dtrttf(blas.dsyrk(1.0, matrix.T))[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +116,12 @@ class Quadratic:
         if labelled:
             columns = labelled[0].matrix.shape[1]
             small = np.zeros((columns, columns), order="F")
+            known = sum(block.weight * block.gram for block in labelled if block.gram is not None)
+            if not isinstance(known, int):
+                small = lapack.dtfttr(columns, known)[0]
             for block in labelled:
-                small = blas.dsyrk(block.weight, block.matrix.T, beta=1.0, c=small, overwrite_c=True)
+                if block.gram is None:
+                    small = blas.dsyrk(block.weight, block.matrix.T, beta=1.0, c=small, overwrite_c=True)
                 moment[:columns] += block.weight * (block.target @ block.matrix)
                 square += block.weight * float(block.target @ block.target)
                 rows += len(block.target)
@@ -167,11 +177,11 @@ class Terms:
 
     def weighted_sum(self, factors: Sequence[float]) -> tuple[Array, Array]:
         """Gram matrix (upper triangle) and moment of the energy, force and stress terms times ``factors``, summed."""
-        energy, force, stress = zip(self.kinds, factors, strict=True)
-        gram, moment = force[0].gram * force[1], force[0].moment * force[1]
-        for term, factor in (energy, stress):
-            gram += factor * term.gram
-            moment += factor * term.moment
+        gram, moment = np.zeros_like(self.force.gram), np.zeros_like(self.force.moment)
+        for term, factor in zip(self.kinds, factors, strict=True):
+            if factor != 0.0:  # in place: the matrices are larger than caches
+                blas.daxpy(term.gram.ravel(order="K"), gram.ravel(order="K"), a=factor)
+                moment += factor * term.moment
         return gram, moment
 
 
@@ -210,9 +220,16 @@ class Rows:
 
 
 def gather_rows(
-    design: Sequence[DesignRows], dataset: Dataset, elements: Sequence[str], free: FreeAtoms
+    design: Sequence[DesignRows],
+    dataset: Dataset,
+    elements: Sequence[str],
+    free: FreeAtoms,
+    grams: Sequence[Array | None] | None = None,
 ) -> Rows:
-    """Rows of labelled structures; energies less those of the ``free`` atoms; missing labels are left out."""
+    """Rows of labelled structures; energies less those of the ``free`` atoms; missing labels are left out.
+
+    grams : ``packed_gram`` of the force rows of each structure, where it is known.
+    """
     energy, force, stress = [], [], []
     weights = dataset.label_weights.tolist()
     all_counts = element_counts(dataset.structures, elements)
@@ -229,7 +246,10 @@ def gather_rows(
         given = slice(3 * n_atoms if dataset.has_forces[i] else 0)
         force.append(
             RowBlock(
-                rows.forces.reshape(3 * n_atoms, -1)[given], dataset.forces[i].ravel()[given], weights[i][1]
+                rows.forces.reshape(3 * n_atoms, -1)[given],
+                dataset.forces[i].ravel()[given],
+                weights[i][1],
+                None if grams is None else grams[i],
             )
         )
         labelled = np.isfinite(dataset.stresses[i]) & np.isfinite(dataset.volumes[i])
@@ -260,18 +280,21 @@ def solve(gram: Array, moment: Array, ridge: float, n_free: int) -> Array:
 
 
 def solve_ridges(gram: Array, moment: Array, ridges: Sequence[float], n_free: int) -> Array:
-    """``solve`` for several ridges, (K, n_ridges); a column of NaN where the matrix is not positive definite."""
-    inverse = _inverse_norms(np.diag(gram))
-    scaled = gram * inverse[:, None]
-    scaled *= inverse[None, :]
-    target = moment * inverse
-    solutions = np.full((len(inverse), len(ridges)), np.nan, order="F")
+    """``solve`` for several ridges, (K, n_ridges); a column of NaN where the matrix is not positive definite.
+
+    Columns are not scaled in fact: the factorisation does not depend on it (van der Sluis, Numer. Math. 14, 14, 1969).
+    """
+    diagonal = np.diag(gram).copy()
+    is_used = _inverse_norms(diagonal) > 0.0
+    if not is_used.all():
+        gram, moment = gram * np.outer(is_used, is_used), moment * is_used
+    solutions = np.full((len(moment), len(ridges)), np.nan, order="F")
     for i, ridge in enumerate(ridges):
-        matrix = scaled.copy(order="F")
-        diagonal = np.where(inverse > 0.0, 1.0 + _ridges(ridge, len(inverse), n_free), 1.0)
-        matrix[np.diag_indices_from(matrix)] = diagonal
+        matrix = gram.copy(order="F")
+        ridged = diagonal * (1.0 + _ridges(ridge, len(diagonal), n_free))
+        np.fill_diagonal(matrix, np.where(is_used, ridged, 1.0))
         with suppress(LinAlgError):
-            solutions[:, i] = solve_definite(matrix, target) * inverse
+            solutions[:, i] = solve_definite(matrix, moment)
     return solutions
 
 
@@ -282,8 +305,10 @@ def solve_definite(matrix: Array, target: Array, lower: bool = False) -> Array:
     ------
     LinAlgError : not positive definite to rounding.
     """
-    factor = cho_factor(matrix, lower=lower, overwrite_a=True, check_finite=False)
-    return np.asarray(cho_solve(factor, target, check_finite=False))
+    factor, failed = lapack.dpotrf(matrix, lower=lower, overwrite_a=True, clean=False)
+    if failed:
+        raise LinAlgError(f"the leading minor of order {failed} is not positive definite")
+    return np.asarray(lapack.dpotrs(factor, target, lower=lower)[0])
 
 
 def solve_rows(rows: Rows, structures: Indices, weights: Weights, ridge: float, n_free: int) -> Array:

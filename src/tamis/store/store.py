@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -84,6 +84,25 @@ class Store(Checked):
         """Design rows of each structure."""
         blocks = self._blocks(basis, structures, DESIGN)
         return [design_rows(block, len(atoms)) for block, atoms in zip(blocks, structures, strict=True)]
+
+    def derived(
+        self, basis: LinearBasis, structures: Sequence[Atoms], what: str, make: Callable[[int], Array]
+    ) -> list[Array | None]:
+        """An array that is made of the design rows of each structure; None where this store remembers nothing.
+
+        Parameters
+        ----------
+        what : names the array: it is remembered under this name. make : gets the place of a structure.
+        """
+        if not self.remember:
+            return [None] * len(structures)
+        found: list[Array | None] = []
+        for i, path in enumerate(self._paths(basis, structures, DESIGN)):
+            if (array := self.memory.blocks.get(path / what)) is None:
+                array = make(i)
+                self.memory.keep(path / what, array)
+            found.append(array)
+        return found
 
     def stream(self, basis: LinearBasis, structures: Sequence[Atoms]) -> Iterator[DesignRows]:
         """Design rows of one structure after the other, in memory that is reused: copy what you keep.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
@@ -24,6 +24,7 @@ from tamis.data.dealing import named
 from tamis.data.file_units import FileUnits, typed_units
 from tamis.data.plausibility import Factors
 from tamis.data.sources.base import Source
+from tamis.data.sources.conversion import converted
 from tamis.data.sources.drop import Drop
 from tamis.data.sources.finding import Found, find, on_disk
 from tamis.data.sources.keys import (
@@ -217,11 +218,15 @@ class File(Source):
         kept = dict(zip((name for name, _ in whole.frames), whole.is_kept.tolist(), strict=True))
         found, choices = [], []
         problems: list[str] = []
+        written = FileUnits.of(typed_units(self.units))
         for part, frames in parts_of(whole.files, kept):
             if not frames:
                 continue
             chosen = choose_keys(frames, wanted, part.units)
             labels = [labelled(atoms, name, chosen.keys, part.units) for name, atoms in frames]
+            labels = [
+                replace(one, source=converted(one.source, chosen.keys, part.units, written)) for one in labels
+            ]
             names = [str(file.path) for file in part.files]
             found.append(Alike(names, part.reader.name, labels, chosen, part.units, part.files[0].how))
             choices.append((part.name, chosen))
