@@ -12,11 +12,11 @@ import numpy as np
 from ase import Atoms
 
 from tamis.data.file_units import FileUnits
-from tamis.data.readers.reader import Results
+from tamis.data.readers.reader import StoredCalculator
 from tamis.data.sources.labels import Keys
 
 OF_ASE = {"energy": "energy", "free_energy": "energy", "forces": "forces", "stress": "stress"}
-"""Results of ASE's calculators, of which not all are read as labels."""
+"""StoredCalculator of ASE's calculators, of which not all are read as labels."""
 
 
 def converted(source: Atoms, keys: Keys, units: FileUnits, wanted: FileUnits) -> Atoms:
@@ -30,7 +30,7 @@ def converted(source: Atoms, keys: Keys, units: FileUnits, wanted: FileUnits) ->
     found = source.copy()
     found.set_cell(source.cell.array * length)
     found.arrays["positions"] = source.arrays["positions"] * length
-    found.calc = Results(dict(source.calc.results)) if source.calc is not None else None
+    found.calc = StoredCalculator(dict(source.calc.results)) if source.calc is not None else None
     kinds = OF_ASE | {getattr(keys, what): what for what in ("energy", "forces", "stress", "virial")}
     for place in (found.info, found.arrays, {} if found.calc is None else found.calc.results):
         for name in kinds.keys() & place.keys():
