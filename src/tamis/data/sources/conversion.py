@@ -16,7 +16,7 @@ from tamis.data.readers.reader import StoredCalculator
 from tamis.data.sources.labels import Keys
 
 OF_ASE = {"energy": "energy", "free_energy": "energy", "forces": "forces", "stress": "stress"}
-"""StoredCalculator of ASE's calculators, of which not all are read as labels."""
+"""Results of ASE's calculators, of which not all are read as labels."""
 
 
 def converted(source: Atoms, keys: Keys, units: FileUnits, wanted: FileUnits) -> Atoms:
