@@ -11,6 +11,7 @@ from tests.typed import typed
 
 from tamis.commands import pick
 from tamis.commands import report as command
+from tamis.report.links import Links
 
 
 class Report(Scenario):
@@ -20,7 +21,7 @@ class Report(Scenario):
         for seed in range(2):
             write_trial(folder / "trials" / f"random-{seed}", "snap", "none", "random", seed)
             write_trial(folder / "trials" / f"fps-{seed}", "snap", "snap", "fps", seed)
-        self.made = command.make_report([folder / "trials"], command.Links())
+        self.made = command.make_report([folder / "trials"], Links())
         self._main(folder, folder.parent / "right")
         self.right = _files(folder.parent / "right")
 

@@ -17,6 +17,7 @@ from tests.faults.scenario import Scenario
 from tamis.commands import run as app
 from tamis.commands import sync
 from tamis.records.record import COMPLETE, FAILED, RECORD_FILE, STOPPED, read_record
+from tamis.sweeps.running import RUNNING_FOLDER
 from tamis.tracking.connection import client_of
 
 TRIAL = ("model=snap", "model.basis.twojmax=2", "descriptor=none", "pruner=random", "store.n_jobs=1")
@@ -57,7 +58,9 @@ class Trial(Scenario):
             raise SystemExit(1)
 
     def _records(self, folder: Path) -> list[Path]:
-        return [path.parent for path in (folder / self.FOLDER).rglob(RECORD_FILE)]
+        """Trials that have ended; what is still in ``.running`` is run again."""
+        found = [path.parent for path in (folder / self.FOLDER).rglob(RECORD_FILE)]
+        return [place for place in found if RUNNING_FOLDER not in place.parts]
 
     def complete(self, folder: Path) -> dict[str, bytes]:
         whole = [place for place in self._records(folder) if read_record(place).status == COMPLETE]

@@ -143,6 +143,7 @@ def test_the_name_of_a_file_has_no_suffix(name, stem):
         (["file:data/liquid/mace.xyz"], 8),
         (["file:OUTCAR.2", "data/liquid/mace.xyz#1"], 8),
         (["group:hot", "group:bulk"], 6),
+        (["mace.xyz#1"], 11),  # the folder may be left out, too
     ],
 )
 def test_groups_and_files_are_left_out_by_name(tree, drop, left):
@@ -174,6 +175,15 @@ def test_a_file_that_is_left_out_need_not_be_readable(tree):
 def test_names_to_leave_out_that_do_not_exist_are_refused(tree, drop, message):
     with pytest.raises(TamisError, match=message):
         File(train="data", drop=[drop]).load()
+
+
+def test_an_id_without_its_folder_may_not_mean_two_structures():
+    drop = Drop.of(["set.xyz#0"])
+    drop.refuse_unknown(["a/set.xyz#0", "a/set.xyz#1"], [])
+    with pytest.raises(
+        TamisError, match=r"set.xyz#0, which may be a/set.xyz#0, b/set.xyz#0; give the folder"
+    ):
+        drop.refuse_unknown(["a/set.xyz#0", "b/set.xyz#0"], [])
 
 
 def test_every_source_drops_groups_and_files():

@@ -62,3 +62,15 @@ def test_cutoffs_of_every_model_are_found(model):
 def test_no_descriptor_has_no_cutoff():
     assert not cutoff_doubts(copper(), {"descriptor": Basis(0.0, order_3b=0)})
     assert replace(Basis(1.0)).r_cut == 1.0
+
+
+@dataclass(frozen=True)
+class Chebyshev:
+    s_min: float
+
+
+def test_an_inner_limit_above_the_distances_of_bonds_is_told():
+    [doubt] = cutoff_doubts(copper(), {"model": Model(Chebyshev(2.6))})
+    assert doubt.startswith("model.basis.s_min is 2.6 Å, and 100.0% of the atoms have a neighbour nearer")
+    typed = float(doubt.partition("set model.basis.s_min=")[2].partition(",")[0])
+    assert not cutoff_doubts(copper(), {"model": Model(Chebyshev(typed))})

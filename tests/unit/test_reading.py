@@ -229,6 +229,11 @@ def word_for_energy(i: int, atoms: Atoms) -> None:
         atoms.calc.results["energy"] = "failed"
 
 
+def truth_for_energy(i: int, atoms: Atoms) -> None:
+    if i == 7:
+        atoms.calc.results["energy"] = True
+
+
 def broken_tensor(i: int, atoms: Atoms) -> None:
     stress = atoms.calc.results.pop("stress")
     atoms.info["my_stress"] = stress[:5] if i == 7 else stress
@@ -273,6 +278,7 @@ def two_energies(i: int, atoms: Atoms) -> None:
 SPOILED = {
     no_energy: "has no energy",
     word_for_energy: "energy is 'failed'; numbers are needed",
+    truth_for_energy: "energy is 'True'; numbers are needed",
     broken_tensor: "my_stress needs 6 or 9 numbers",
     nan_position: r"position\[1, 0\] is nan",
     no_atoms: "has no atoms",

@@ -17,4 +17,6 @@ def unknown_setting(name: str, known: Iterable[Any]) -> str:
     """The message about a dotted key that does not exist; ``known`` are the keys beside it."""
     parent, _, key = name.rpartition(".")
     keys = [str(k) for k in known if k not in ("_target_", "hydra")]
+    if name == "dataset.train":  # who types it has files
+        return "dataset.train is a setting of dataset=file; add dataset=file"
     return f"{name} is no setting; {suggest(key, keys)}{parent or 'the configuration'} has {', '.join(keys)}"

@@ -226,7 +226,7 @@ def net_force(forces: Array, tolerance: float) -> list[str]:
         return []
     return [
         f"forces sum to {np.linalg.norm(forces.sum(axis=0)):.3g} eV/Å, {drift:.3g} per square root of the number of "
-        f"atoms where {tolerance} is allowed; are forces of fixed atoms set to zero, or rows missing?"
+        f"atoms where {tolerance} is allowed (dataset.net_force); are forces of fixed atoms zero, or rows missing?"
     ]
 
 
@@ -248,7 +248,8 @@ def overlaps(atoms: Atoms, shortest: float) -> list[str]:
     k = int(np.argmin(np.where(near, distance, np.inf)))
     return [
         f"atoms {first[k]} and {second[k]} are {distance[k]:.3f} Å apart, allowed is "
-        f"{radii[first[k]] + radii[second[k]]:.3f} ({shortest} of their covalent radii); are the positions in Å?"
+        f"{radii[first[k]] + radii[second[k]]:.3f} ({shortest} of their covalent radii, "
+        "dataset.shortest_distance); are the positions in Å?"
     ]
 
 
@@ -330,7 +331,8 @@ def foreign_energies(dataset: Dataset, window: float) -> list[str]:
         return foreign_energies(dataset.subset([k for k in range(len(dataset)) if k not in free]), window)
     return [
         f"{dataset.ids[k]}: energy {dataset.energies[k]:.6g} eV is {residuals[k]:+.3g} eV/atom from what its "
-        f"composition suggests (allowed: {window}); total energies with one reference are needed"
+        f"composition suggests (allowed: {window}); total energies with one reference are needed. If it is right, "
+        "raise dataset.energy_window"
         for k in suspects
     ]
 

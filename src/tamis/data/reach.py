@@ -47,7 +47,28 @@ def cutoff_doubts(dataset: Dataset, parts: dict[str, Any]) -> list[str]:
         if share > FEW:
             LOG.warning("%s", text)
             found.append(text)
+    for name, s_min in [pair for part, value in parts.items() for pair in inner_limits_of(value, part)]:
+        distances = np.concatenate([nearest_distances(dataset.structures[i], s_min) for i in chosen])
+        share = float(np.mean(np.isfinite(distances)))
+        if share > FEW:
+            shortest = float(distances.min())
+            text = (
+                f"{name} is {s_min:g} Å, and {share:.1%} of the atoms have a neighbour nearer than that (the nearest "
+                f"{shortest:.3g} Å): set {name}={0.95 * shortest:.2g}, a little below the shortest distance"
+            )
+            LOG.warning("%s", text)
+            found.append(text)
     return found
+
+
+def inner_limits_of(part: Any, name: str) -> Iterator[tuple[str, float]]:
+    """Names and values (Å) of the inner limits of distances in a part and the parts in it: those of ChIMES."""
+    for field in fields(part) if is_dataclass(part) else ():
+        value = getattr(part, field.name, None)
+        if field.name == "s_min" and isinstance(value, int | float):
+            yield f"{name}.{field.name}", float(value)
+        else:
+            yield from inner_limits_of(value, f"{name}.{field.name}")
 
 
 def cutoffs_of(part: Any, name: str) -> Iterator[tuple[str, float]]:

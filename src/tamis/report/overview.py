@@ -29,7 +29,7 @@ def group_table(overview: Overview) -> Table:
     rows = [_row(group) for group in groups[:LISTED]]
     if len(groups) > 1:
         rows.append(_row(overview.whole()))
-    energy = "energy above elements, eV/atom" if overview.by_element else "energy, eV/atom"
+    energy = "energy less a sum over elements, eV/atom" if overview.by_element else "energy, eV/atom"
     columns = [
         *(
             "group",
@@ -39,7 +39,7 @@ def group_table(overview: Overview) -> Table:
             energy,
             "volume, Å³/atom",
             "force rms, eV/Å",
-            "largest",
+            "longest force",
         ),
         *("stress, GPa", "without"),
     ]
@@ -58,7 +58,7 @@ def _row(group: OfGroup) -> Row:
         f"{group.structures:,}",
         f"{group.atoms:,}",
         _ends(group.sizes, 6),
-        _ends(group.energy, 5),
+        _ends(group.energy, 4),
         _ends(group.volume, 3),
         number(group.force),
         number(group.largest_force),
@@ -103,7 +103,7 @@ def _scatter(ax: Axes, overview: Overview, names: Sequence[str]) -> None:
         x, y = overview.volumes[members], overview.energies[members]
         ax.scatter(x, y, s=size, alpha=alpha, color=tint, lw=0, rasterized=n > 5000)
         ax.scatter([], [], s=16.0, color=tint, lw=0, label=in_figure(name))  # a mark that the legend can show
-    what = "energy above that of its elements" if overview.by_element else "energy"
+    what = "energy less the best sum over its elements" if overview.by_element else "energy"
     label(ax, "volume that an atom fills (Å³)", f"{what} (eV/atom)")
 
 

@@ -116,7 +116,7 @@ def _trial_table(record: TrialRecord, title: str) -> Table:
 
 def _error(metrics: Mapping[str, float], part: str, mae: str) -> str:
     if names.error(part, mae) not in metrics:
-        return "all zero" if mae == names.FORCE_MAE else "no labels"
+        return "none" if mae == names.FORCE_MAE else "no labels"  # no labels, or zero by symmetry
     return f"{number(metrics[names.error(part, mae)])} ({number(metrics.get(names.error(part, names.RMSE_OF[mae])))})"
 
 

@@ -111,7 +111,8 @@ def put_in_place(place: Path, final: Path) -> None:
     for earlier in final.glob(EARLIER_FILES):
         shutil.copy(earlier, place)
     if _status_if_ended(final) is None:
-        shutil.rmtree(final, ignore_errors=True)
+        if final.exists():
+            shutil.rmtree(final)
         place.rename(final)
     else:  # by a worker that had been given up and was not dead
         shutil.rmtree(place)

@@ -18,7 +18,7 @@ GROUP, FILE = "group:", "file:"
 
 @dataclass(frozen=True)
 class Drop:
-    """ids : of structures. groups : whole groups. files : whole files, by the path in their ids or the name alone."""
+    """ids : of structures. groups : whole groups. files : whole files; with the path in the ids, or the name alone."""
 
     ids: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
@@ -40,7 +40,9 @@ class Drop:
     def of_structures(self, ids: Sequence[str], groups: Sequence[str]) -> NDArray[np.bool_]:
         """True for structures that are left out, (n,)."""
         dropped = [
-            name in self.ids or group in self.groups or self.has_file(name.rpartition("#")[0])
+            not self.ids.isdisjoint((name, _short(name)))
+            or group in self.groups
+            or self.has_file(name.rpartition("#")[0])
             for name, group in zip(ids, groups, strict=True)
         ]
         return np.array(dropped, dtype=np.bool_)
@@ -57,7 +59,8 @@ class Drop:
         paths = {*files, *(name.rpartition("#")[0] for name in ids)}
         like = f"ids look like {', '.join(ids[:2])}, and the last is {ids[-1] if ids else 'none'}"
         problems = [
-            *_unknown(self.ids, ids, "", like),
+            *_unknown(self.ids, {*ids, *map(_short, ids)}, "", like),
+            *_ambiguous(self.ids - set(ids), ids),
             *_unknown(self.groups, groups, GROUP, "the groups are"),
             *_unknown(
                 self.files, {*paths, *(Path(path).name for path in paths)}, FILE, "the files are", paths
@@ -65,6 +68,21 @@ class Drop:
         ]
         if problems:
             raise TamisError(f"dataset.drop names {'; and '.join(problems)}")
+
+
+def _short(name: str) -> str:
+    """An id with the name of its file alone."""
+    return name.rpartition("/")[2]
+
+
+def _ambiguous(names: Iterable[str], ids: Iterable[str]) -> Iterator[str]:
+    """A sentence if one of ``names``, without its folder, stands for structures of several files."""
+    found: dict[str, list[str]] = {}
+    for name in ids:
+        found.setdefault(_short(name), []).append(name)
+    for name in sorted(names):
+        if len(meant := found.get(name, [])) > 1:
+            yield f"{name}, which may be {listed(meant)}; give the folder, too"
 
 
 def _unknown(

@@ -155,9 +155,9 @@ def names_of_labels(atoms: Atoms) -> list[str]:
 
 
 def numbers(values: Any) -> Array | None:
-    """``values`` as an array of float64; None if they are no numbers."""
+    """``values`` as an array of float64; None if they are no numbers, as True and False are none."""
     try:
-        return np.array(values, dtype=float)
+        return None if np.asarray(values).dtype == np.bool_ else np.array(values, dtype=float)
     except (TypeError, ValueError, OverflowError):
         return None
 
