@@ -273,7 +273,6 @@ def test_missing_values_and_unknown_elements_of_a_table(trial):
             "descriptr=soap",
             r"^descriptr is no setting; did you mean descriptor\? the configuration has dataset, ",
         ),
-        ("dataset.train=mine.xyz", "^dataset.train is a setting of dataset=file; add dataset=file"),
         ("model.zzz=1", "^model.zzz is no setting; model has .*basis, energy_weights"),
         ("descriptor", "^descriptor is not understood; write key=value"),
         ("dataset.drop=[a.xyz#3]", r"is not understood; .* quotes .*'dataset.drop=\[\"train.xyz#12\"\]'"),

@@ -12,6 +12,7 @@ import pytest
 from tamis import cli
 from tamis.commands import COMMANDS, store
 from tamis.core.errors import TamisError
+from tamis.core.suggestions import unknown_setting
 
 
 @pytest.fixture
@@ -102,3 +103,9 @@ def test_a_store_that_is_not_there_is_told(tmp_path):
         run_store("--root", tmp_path / "none")
     with pytest.raises(TamisError, match="--clear is -1"):
         run_store("--root", tmp_path, "--clear", -1)
+
+
+def test_who_names_files_is_told_the_choice_that_takes_them():
+    said = unknown_setting("dataset.train", ["elements", "reference"])
+    assert said == "dataset.train is a setting of dataset=file; add dataset=file"
+    assert "has elements" in unknown_setting("dataset.trian", ["elements", "reference"])

@@ -125,7 +125,7 @@ def test_energies_of_different_compositions_are_compared_above_their_elements():
     overview = Overview.of(data)
     assert overview.by_element and overview.compositions == 2
     assert np.ptp(overview.energies) < np.ptp(data.energies / data.n_atoms) + 1e-9
-    assert "above elements" in " ".join(group_table(overview).columns)
+    assert "less a sum over elements" in " ".join(group_table(overview).columns)
 
 
 def test_many_groups_share_a_colour_and_labels_may_be_missing():
