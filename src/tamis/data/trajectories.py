@@ -62,14 +62,19 @@ def trajectories(structures: Sequence[Atoms], groups: Sequence[str]) -> list[tup
 
     Frames of one group are looked at first: independent frames before or behind a trajectory would hide it.
     """
-    return list(_runs(structures, groups)) or list(_runs(structures, [""] * len(structures)))
+    follows = _may_follow(structures) if len(structures) else []
+    found = list(_runs(structures, groups, follows))
+    if found or len(set(groups)) <= 1:
+        return found
+    return list(_runs(structures, [""] * len(structures), follows))
 
 
-def _runs(structures: Sequence[Atoms], groups: Sequence[str]) -> Iterator[tuple[int, int]]:
+def _runs(
+    structures: Sequence[Atoms], groups: Sequence[str], follows: Sequence[bool]
+) -> Iterator[tuple[int, int]]:
     begin = 0
     for end in range(1, len(structures) + 1):
-        ends = end == len(structures) or groups[end - 1] != groups[end]
-        if ends or not _may_follow(structures[end - 1], structures[end]):
+        if end == len(structures) or groups[end - 1] != groups[end] or not follows[end - 1]:
             if end - begin >= FEWEST_FRAMES and correlation(structures[begin:end]) > CORRELATED:
                 yield begin, end - 1
             begin = end
@@ -99,13 +104,20 @@ def _relative_positions(atoms: Atoms) -> Array:
     return np.asarray(np.linalg.solve(atoms.cell.complete().array.T, atoms.positions.T).T)
 
 
-def _may_follow(one: Atoms, other: Atoms) -> bool:
-    if len(one) != len(other) or not np.array_equal(one.numbers, other.numbers):
-        return False
-    if not np.array_equal(one.pbc, other.pbc):
-        return False
-    cells = np.array([one.cell.array, other.cell.array])
-    finite = all(np.isfinite(x).all() for x in (cells, one.positions, other.positions))
-    if not finite or abs(np.linalg.det(one.cell.complete().array)) < 1e-6:
-        return False
-    return float(np.abs(cells[1] - cells[0]).max()) <= SAME_CELL * max(float(np.abs(cells[0]).max()), 1e-9)
+def _may_follow(structures: Sequence[Atoms]) -> list[bool]:
+    """Whether the next structure may be the next frame, of each but the last; none with numbers that are not finite."""
+    cells = np.array([atoms.cell.array for atoms in structures])
+    whole = [a.cell.array if a.pbc.all() else a.cell.complete().array for a in structures]
+    finite = np.isfinite([float(atoms.positions.sum()) for atoms in structures])
+    with np.errstate(invalid="ignore"):
+        sound = finite & (np.abs(np.linalg.det(whole)) >= 1e-6)
+    lengths = np.maximum(np.abs(cells).max(axis=(1, 2)), 1e-9)
+    alike = np.abs(np.diff(cells, axis=0)).max(axis=(1, 2)) <= SAME_CELL * lengths[:-1]
+    return [
+        may
+        and len(one) == len(other)
+        and bool((one.numbers == other.numbers).all() & (one.pbc == other.pbc).all())
+        for may, one, other in zip(
+            (sound[:-1] & sound[1:] & alike).tolist(), structures[:-1], structures[1:], strict=True
+        )
+    ]
