@@ -92,7 +92,7 @@ def compare_with_qr(fitted: LinearPotential, kept: Dataset, store: Store) -> tup
     seconds = time.perf_counter() - start
     ours = np.concatenate([fitted.coefficients, fitted.offsets - free.energies])
     deviations = []
-    for blocks in (rows.energy, rows.force, rows.stress):
+    for blocks in rows.kinds(np.arange(len(kept))):
         expected = np.concatenate([block.times(exact) for block in blocks])
         difference = np.concatenate([block.times(ours) for block in blocks]) - expected
         deviations.append(np.abs(difference).max() / np.sqrt(np.mean(expected**2)))

@@ -53,7 +53,7 @@ def problem_of(model: Any, dataset: Dataset, store: Store) -> tuple[np.ndarray, 
     if isinstance(model, LinearModel):
         terms = model._rows(dataset, store, FreeAtoms.fitted(np.full(1, -4.0))).terms(np.arange(n))
         gram, moment = terms.combine(Weights(14.0, 2.0))
-        return np.triu(gram), moment
+        return gram, moment
     if hasattr(model, "zeta"):
         basis = model.basis_of(Dataset.subset(dataset, [0, 1]), store)
         columns = np.arange(0, basis.n_features, 2)
@@ -61,7 +61,7 @@ def problem_of(model: Any, dataset: Dataset, store: Store) -> tuple[np.ndarray, 
         design = store.stream(basis, dataset.structures)
         rows = whiten(design, dataset, columns, factor, -4.0 * dataset.n_atoms)
         solution = posterior(rows.terms, Sigmas(0.01, 0.1, 0.1))
-        return np.triu(rows.terms.force.gram), solution
+        return rows.terms.force.gram, solution
     whitenings = gather(dataset.subset([0, 1]), model.basis, store, np.full(1, -4.0)).whitenings
     data = gather(dataset, model.basis, store, np.full(1, -4.0), whitenings)
     sizes = (model.basis.n_per_element, 4, 1)

@@ -481,7 +481,7 @@ def test_a_singular_prior_is_named():
 
 
 def test_a_fit_without_a_solution_is_named(model):
-    broken = Quadratic(np.array([[-1e30]], order="F"), np.zeros(1), 0.0, 1, 1.0)
+    broken = Quadratic(np.array([-1e30]), np.zeros(1), 0.0, 1, 1.0)
     empty = Quadratic.of([RowBlock(np.zeros((0, 1)), np.zeros(0))], 1)
     with pytest.raises(TamisError, match="raise the smallest of"):
         model._final(Terms(broken, empty, empty), Sigmas(0.1, 0.1, 0.1))

@@ -11,10 +11,12 @@ from tamis.models.free_atoms import FreeAtoms
 from tamis.models.judging import judges_by_folds
 from tamis.models.linear import LinearModel
 from tamis.models.normal_equations import (
+    FewRows,
     RowBlock,
     Rows,
     Weights,
     gather_rows,
+    packed,
     solve,
     solve_checked,
     solve_ridges,
@@ -60,8 +62,8 @@ def rows_of(dataset, basis, store):
 
 
 def predictions(rows, coefficients):
-    blocks = [*rows.energy, *rows.force, *rows.stress]
-    return np.concatenate([block.times(coefficients) for block in blocks])
+    blocks = rows.kinds(np.arange(len(rows.force)))
+    return np.concatenate([block.times(coefficients) for kind in blocks for block in kind])
 
 
 def test_labels_of_the_model_itself_are_recovered(exact, model, store):
@@ -98,10 +100,12 @@ def test_qr_steps_in_where_the_gram_matrix_is_singular(rattled, snap_basis, stor
 def test_qr_of_the_rows_makes_no_copy_of_them():
     rng = np.random.default_rng(0)
 
-    def blocks(n_rows, width):
-        return tuple(RowBlock(rng.normal(size=(n_rows, width)), rng.normal(size=n_rows)) for _ in range(100))
+    def few(per_structure, width):
+        n = 100 * per_structure
+        return FewRows(rng.normal(size=(n, width)), rng.normal(size=n), np.ones(n), per_structure)
 
-    rows = Rows(blocks(1, 41), blocks(600, 40), blocks(6, 40))
+    forces = (RowBlock(rng.normal(size=(600, 40)), rng.normal(size=600)) for _ in range(100))
+    rows = Rows(few(1, 41), tuple(forces), few(6, 40))
     tracemalloc.start()
     solution = solve_rows(rows, np.arange(100), Weights(10.0, 1.0), 1e-14, 1)
     peak = tracemalloc.get_traced_memory()[1]
@@ -184,11 +188,16 @@ def test_a_settings_score_is_that_of_fits_to_the_other_folds(rattled, snap_basis
     assert len(scores) == len(model.grid)
     for setting, score in zip((Setting(*point) for point in model.grid), scores, strict=True):
         solutions = [solve_rows(rows, rest, setting.weights, setting.ridge, 1) for rest in rests]
+        held_out = [rows.kinds(part) for part in parts]
         errors = [
             np.concatenate(
-                [kind[i].times(c) - kind[i].target for c, p in zip(solutions, parts, strict=True) for i in p]
+                [
+                    b.times(c) - b.target
+                    for c, kinds in zip(solutions, held_out, strict=True)
+                    for b in kinds[kind]
+                ]
             )
-            for kind in (rows.energy, rows.force, rows.stress)
+            for kind in range(3)
         ]
         expected = sum(0.5 * np.log(np.mean(e**2)) for e in errors)
         assert score == pytest.approx(expected, rel=1e-5)
@@ -196,11 +205,11 @@ def test_a_settings_score_is_that_of_fits_to_the_other_folds(rattled, snap_basis
 
 def test_a_ridge_that_gives_no_solution_does_not_stop_the_others():
     indefinite, moment = np.array([[1.0, 2.0], [2.0, 1.0]], order="F"), np.array([1.0, 3.0])
-    without, solution = solve_ridges(indefinite, moment, (1e-10, 5.0), 0).T
+    without, solution = solve_ridges(packed(indefinite), moment, (1e-10, 5.0), 0).T
     assert np.isnan(without).all()
     np.testing.assert_allclose((indefinite + 5.0 * np.eye(2)) @ solution, moment, rtol=1e-12)
     with pytest.raises(LinAlgError):
-        solve(indefinite, moment, 1e-10, 0)
+        solve(packed(indefinite), moment, 1e-10, 0)
 
 
 def test_a_setting_without_a_solution_has_the_worst_score(rattled, snap_basis, store, model, monkeypatch):
@@ -351,11 +360,11 @@ def test_mean_squares_are_means_by_the_weights_of_structures(rattled, snap_basis
     c = np.random.default_rng(0).normal(size=rows.size)
     whole, part = rows.terms(np.arange(24)), rows.terms(np.arange(9))
     for kind, name in enumerate(("energy", "force", "stress")):
-        blocks = getattr(rows, name)
-        squares = np.concatenate([(block.times(c) - block.target) ** 2 for block in blocks])
-        of_rows = np.repeat(weights[:, kind], [len(block.target) for block in blocks])
+        each = [rows.kinds(np.array([i]))[kind] for i in np.delete(np.arange(24), 3)]
+        squares = np.concatenate([(b.times(c) - b.target) ** 2 for blocks in each for b in blocks])
+        of_rows = np.concatenate([np.full(len(b.target), b.weight) for blocks in each for b in blocks])
         expected = np.average(squares, weights=of_rows)
         assert getattr(whole, name).mean_square(c) == pytest.approx(expected, rel=1e-9)
         rest = getattr(whole - part, name) + getattr(part, name)
         assert rest.mean_square(c) == pytest.approx(expected, rel=1e-9)
-        assert getattr(whole, name).rows == len(of_rows) - len(blocks[3].target)
+        assert getattr(whole, name).rows == len(of_rows)

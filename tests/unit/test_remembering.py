@@ -2,7 +2,6 @@
 
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,19 +61,19 @@ def test_nothing_is_kept_unless_asked_for(store, snap_basis, rattled):
 def test_memory_has_a_bound():
     memory = Memory(limit=8 * 2 * N_PARTS, remember=True)
     for number in range(2 * N_PARTS):
-        memory.keep(Path(str(number)), np.zeros(2))
+        memory.keep(str(number), np.zeros(2))
         assert memory.n_bytes == sum(kept.nbytes for kept in memory.blocks.values()) <= memory.limit
-    assert len(memory.blocks) == N_PARTS and Path(str(2 * N_PARTS - 1)) in memory.blocks
+    assert len(memory.blocks) == N_PARTS and str(2 * N_PARTS - 1) in memory.blocks
 
 
 def test_what_is_needed_takes_the_place_of_what_is_remembered():
     memory = Memory(limit=8 * 2 * N_PARTS, remember=True)
     for number in range(N_PARTS):
-        memory.keep(Path(str(number)), np.zeros(2))
+        memory.keep(str(number), np.zeros(2))
     with memory.holding():
         memory.reserve(memory.limit // 2, "numbers")
         assert memory.n_bytes <= memory.limit // 2
-        memory.keep(Path("another"), np.zeros(2))
+        memory.keep("another", np.zeros(2))
         assert memory.n_bytes + memory.reserved <= memory.limit
         with pytest.raises(TamisError, match="numbers take .* GiB .*store.memory_gib is .*raise it"):
             memory.reserve(memory.limit // 2 + 1, "numbers")

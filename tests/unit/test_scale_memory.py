@@ -257,7 +257,7 @@ def test_the_rows_of_a_tuning_set_give_way_to_those_that_are_fitted(store, snap_
     model = replace(instantiate(composed("model=snap").model), basis=snap_basis, tuning="pool_validation")
     needed = sum(block.nbytes for block in store._blocks(snap_basis, rattled.structures, "design"))
     size = snap_basis.n_features + 1
-    copied = 8 * 7 * size * len(rattled) + Terms.n_bytes(size, model.n_folds + 1)
+    copied = 8 * 14 * size * len(rattled) + Terms.n_bytes(size, model.n_folds + 1)
     tight = replace(store, memory_gib=(needed + copied) / GIB)
     found, expected = (
         model.fit(rattled, rattled, place, np.random.default_rng(0)) for place in (tight, store)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ class Memory:
 
     limit: int
     remember: bool
-    blocks: dict[Path, RowArray] = field(default_factory=dict)
+    blocks: dict[str, RowArray] = field(default_factory=dict)
     n_bytes: int = 0
     reserved: int = 0
     holders: int = 0
@@ -65,11 +64,11 @@ class Memory:
         self.reserved += n_bytes
         self._shrink()
 
-    def keep(self, path: Path, block: RowArray) -> None:
-        """Keep a block, and forget the oldest ones until all fit."""
+    def keep(self, name: str, block: RowArray) -> None:
+        """Keep a block under a name, its file's path, and forget the oldest ones until all fit."""
         if not self.remember or block.nbytes > self.limit / N_PARTS:
             return
-        self.blocks[path] = block
+        self.blocks[name] = block
         self.n_bytes += block.nbytes
         self._shrink()
 

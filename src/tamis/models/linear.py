@@ -141,15 +141,15 @@ class LinearModel(WeightedModel):
 
     def _rows(self, dataset: Dataset, store: Store, free: FreeAtoms) -> Rows:
         """Rows of all structures, in reserved memory: views of the stored rows, except for energies and stresses."""
-        design = store.design(self.basis, dataset.structures)
-        n_bytes = 8 * 7 * (self.basis.n_features + len(self.basis.elements)) * len(dataset)
-        store.memory.reserve(n_bytes, f"energy and stress rows of {len(dataset)} structures")
-        grams = store.derived(
+        design, grams = store.design_with(
             self.basis,
             dataset.structures,
             FORCE_GRAM,
-            lambda i: packed_gram(design[i].forces.reshape(-1, self.basis.n_features)),
+            lambda rows: packed_gram(rows.forces.reshape(-1, self.basis.n_features)),
         )
+        # 7 rows each, and a copy of those that are summed
+        n_bytes = 8 * 14 * (self.basis.n_features + len(self.basis.elements)) * len(dataset)
+        store.memory.reserve(n_bytes, f"energy and stress rows of {len(dataset)} structures")
         return gather_rows(design, dataset, self.basis.elements, free, grams)
 
     def _losses(self, judged: Sequence[Judged], points: Sequence[GridPoint], judges: Judges) -> Losses:

@@ -13,6 +13,7 @@ matrices and no further pass over the rows.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,9 +34,15 @@ Indices = NDArray[np.intp]
 FREE_RIDGE = 1e-12
 """Ridge on the scaled columns of the free-atom energies: enough to determine them where the composition is fixed."""
 MATRICES_OF_A_SOLUTION = 5
-"""Square matrices while one system is solved: combined, one term of it, scaled, factorised, and what is spare."""
+"""Square matrices while one system is solved: combined, factorised, products before they are packed; or a QR's rows."""
 PREDICTION_TOLERANCE = 1e-7
-"""Relative change of the predictions by a step of refinement above which the rows are solved by QR instead."""
+"""Relative change of the predictions by the last step of refinement, at most."""
+LEAST_SHRINKAGE = 1e-2
+"""Of the square of the change from step to step; steps that shrink less, too, end in a QR of the rows."""
+ZERO_COLUMN = 1e-14
+"""Columns with norms below this part of the largest count as zero everywhere."""
+TRANSPOSED = "T"
+"""The variant of LAPACK's packed format: of the four, the one that is factorised fastest."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +53,35 @@ class Weights:
     stress: float
 
 
+def packed(triangle: Array) -> Array:
+    """The upper triangle of a matrix (K, K), Fortran order, as (K (K + 1) / 2,) in LAPACK's rectangular full format.
+
+    It takes half of the memory, and factorises as fast (Gustavson et al., ACM Trans. Math. Softw. 37, 18 (2010)).
+    """
+    return np.asarray(lapack.dtrttf(triangle, transr=TRANSPOSED)[0])
+
+
+def unpacked(matrix: Array, size: int) -> Array:
+    """The upper triangle (size, size), Fortran order, of a ``packed`` matrix; zeros below."""
+    return np.asarray(lapack.dtfttr(size, matrix, transr=TRANSPOSED)[0])
+
+
+@functools.cache
+def diagonal_places(size: int) -> Indices:
+    """Where the diagonal of a matrix (size, size) is in its ``packed`` form, (size,)."""
+    order = packed(np.diag(np.arange(1.0, size + 1.0)).T)
+    places = np.flatnonzero(order)
+    return places[np.argsort(order[places])]
+
+
+def packed_gram(matrix: Array) -> Array:
+    """The products of all pairs of columns of ``matrix`` (n, K), ``packed``."""
+    return packed(blas.dsyrk(1.0, matrix.T))
+
+
 @dataclass(frozen=True, eq=False)
 class RowBlock:
-    """Unweighted rows of one kind of one structure: ``matrix`` (n, columns) and ``target`` (n,).
+    """Unweighted rows of one kind: ``matrix`` (n, columns) and ``target`` (n,).
 
     Force and stress rows leave out the columns of the free-atom energies, which come last and are zero in them.
     weight: of the squares of their residuals. gram: ``packed_gram`` of the matrix, where it is known already.
@@ -64,22 +97,44 @@ class RowBlock:
         """Whether there are rows, and their weight is not 0."""
         return len(self.target) > 0 and self.weight > 0.0
 
+    @property
+    def total_weight(self) -> float:
+        """The sum of the weights of the rows."""
+        return self.weight * len(self.target)
+
     def times(self, coefficients: Array) -> Array:
         """Predictions, (n,)."""
         return np.asarray(self.matrix @ coefficients[: self.matrix.shape[1]])
 
 
-def packed_gram(matrix: Array) -> Array:
-    """The products of all pairs of columns, (K (K + 1) / 2,), in LAPACK's rectangular full packed format."""
-    return np.asarray(lapack.dtrttf(blas.dsyrk(1.0, matrix.T))[0])
+@dataclass(frozen=True, eq=False)
+class FewRows:
+    """Rows of one kind of all structures, of which each has the same few; those without a label have weight 0.
+
+    matrix: (n_structures * per_structure, columns); target, weight: (n_structures * per_structure,).
+    """
+
+    matrix: Array
+    target: Array
+    weight: Array
+    per_structure: int
+
+    def of(self, structures: Indices) -> list[RowBlock]:
+        """The rows of ``structures`` that have a weight, in blocks of equal weights."""
+        places = (structures[:, None] * self.per_structure + np.arange(self.per_structure)).ravel()
+        weights = self.weight[places]
+        return [
+            RowBlock(self.matrix[some], self.target[some], float(weight))
+            for weight in np.unique(weights[weights > 0.0])
+            for some in [places[weights == weight]]
+        ]
 
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
     """Weighted |X c - y|² as c' gram c - 2 c' moment + square.
 
-    gram: (K, K), upper triangle (Fortran order, as BLAS fills it); moment: (K,). rows: how many rows it sums over;
-    weight: the sum of their weights.
+    gram: (K, K), ``packed``; moment: (K,). rows: how many rows it sums over; weight: the sum of their weights.
     """
 
     gram: Array
@@ -111,23 +166,20 @@ class Quadratic:
     @classmethod
     def of(cls, blocks: Sequence[RowBlock], size: int) -> Quadratic:
         """Sum over the rows of ``blocks``, for ``size`` coefficients."""
-        gram, moment, square, rows, weight = np.zeros((size, size), order="F"), np.zeros(size), 0.0, 0, 0.0
-        labelled = [block for block in blocks if block.is_used]
-        if labelled:
-            columns = labelled[0].matrix.shape[1]
-            small = np.zeros((columns, columns), order="F")
-            known = sum(block.weight * block.gram for block in labelled if block.gram is not None)
-            if not isinstance(known, int):
-                small = lapack.dtfttr(columns, known)[0]
-            for block in labelled:
-                if block.gram is None:
-                    small = blas.dsyrk(block.weight, block.matrix.T, beta=1.0, c=small, overwrite_c=True)
-                moment[:columns] += block.weight * (block.target @ block.matrix)
-                square += block.weight * float(block.target @ block.target)
-                rows += len(block.target)
-                weight += block.weight * len(block.target)
-            gram[:columns, :columns] = small
-        return cls(gram, moment, square, rows, weight)
+        moment, square, rows, weight = np.zeros(size), 0.0, 0, 0.0
+        used = [block for block in blocks if block.is_used]
+        for block in used:
+            columns = block.matrix.shape[1]
+            moment[:columns] += block.weight * (block.target @ block.matrix)
+            square += block.weight * float(block.target @ block.target)
+            rows += len(block.target)
+            weight += block.total_weight
+        return cls(_sum_of_grams(used, size), moment, square, rows, weight)
+
+    @property
+    def size(self) -> int:
+        """Number of coefficients."""
+        return len(self.moment)
 
     def mean_square(self, coefficients: Array) -> float:
         """<(X c - y)²> of coefficients (K,); NaN where there are no rows."""
@@ -137,9 +189,31 @@ class Quadratic:
         """Weighted <(X c - y)²> of each column of ``coefficients`` (K, n), (n,); NaN where there are no rows."""
         if self.rows == 0:
             return np.full(coefficients.shape[1], np.nan)
-        product = blas.dsymm(1.0, self.gram, coefficients)
+        product = blas.dsymm(1.0, unpacked(self.gram, self.size), coefficients)
         totals = np.einsum("ij,ij->j", coefficients, product) - 2.0 * self.moment @ coefficients + self.square
         return np.asarray(np.maximum(totals, 0.0) / self.weight)
+
+
+def _sum_of_grams(blocks: Sequence[RowBlock], size: int) -> Array:
+    """Products of the columns of all rows, times their weights, ``packed`` (size, size)."""
+    if not blocks:
+        return np.zeros(size * (size + 1) // 2)
+    columns = blocks[0].matrix.shape[1]
+    known = np.zeros(columns * (columns + 1) // 2)
+    for block in blocks:
+        if block.gram is not None:
+            blas.daxpy(block.gram, known, a=block.weight)
+    others = [block for block in blocks if block.gram is None]
+    if others:
+        new = np.zeros((columns, columns), order="F")
+        for block in others:
+            new = blas.dsyrk(block.weight, block.matrix.T, beta=1.0, c=new, overwrite_c=True)
+        known += packed(new)
+    if columns == size:
+        return known
+    whole = np.zeros((size, size), order="F")
+    whole[:columns, :columns] = unpacked(known, columns)
+    return packed(whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +227,7 @@ class Terms:
     @staticmethod
     def n_bytes(size: int, n_sets: int) -> int:
         """Memory of the terms of so many sets of structures, and of solving with one of them."""
-        return 8 * (3 * n_sets + MATRICES_OF_A_SOLUTION) * size**2
+        return 4 * 3 * n_sets * size * (size + 1) + 8 * MATRICES_OF_A_SOLUTION * size**2
 
     @property
     def kinds(self) -> tuple[Quadratic, Quadratic, Quadratic]:
@@ -169,50 +243,54 @@ class Terms:
         return Terms(*(mine - theirs for mine, theirs in zip(self.kinds, other.kinds, strict=True)))
 
     def combine(self, weights: Weights) -> tuple[Array, Array]:
-        """Gram matrix (upper triangle) and moment of the weighted loss."""
+        """Gram matrix (``packed``) and moment of the weighted loss."""
         factors = (weights.energy**2, 1.0, weights.stress**2)
         return self.weighted_sum(
             [f / term.weight if term.rows else 0.0 for f, term in zip(factors, self.kinds, strict=True)]
         )
 
     def weighted_sum(self, factors: Sequence[float]) -> tuple[Array, Array]:
-        """Gram matrix (upper triangle) and moment of the energy, force and stress terms times ``factors``, summed."""
-        gram, moment = np.zeros_like(self.force.gram), np.zeros_like(self.force.moment)
-        for term, factor in zip(self.kinds, factors, strict=True):
+        """Gram matrix (``packed``) and moment of the energy, force and stress terms times ``factors``, summed."""
+        gram, moment = factors[1] * self.force.gram, factors[1] * self.force.moment
+        for term, factor in ((self.energy, factors[0]), (self.stress, factors[2])):
             if factor != 0.0:  # in place: the matrices are larger than caches
-                blas.daxpy(term.gram.ravel(order="K"), gram.ravel(order="K"), a=factor)
+                blas.daxpy(term.gram, gram, a=factor)
                 moment += factor * term.moment
         return gram, moment
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Unweighted rows of n structures with their targets, by kind and structure.
+    """Unweighted rows of n structures with their targets, by kind; forces by structure.
 
     The columns are the basis functions, then one per element that counts its atoms (the free-atom energies that no
     isolated atom fixes).
     """
 
-    energy: tuple[RowBlock, ...]
+    energy: FewRows
     force: tuple[RowBlock, ...]
-    stress: tuple[RowBlock, ...]
+    stress: FewRows
 
     @property
     def size(self) -> int:
         """Number of columns."""
-        return int(self.energy[0].matrix.shape[1])
+        return int(self.energy.matrix.shape[1])
+
+    def kinds(self, structures: Indices) -> tuple[list[RowBlock], list[RowBlock], list[RowBlock]]:
+        """Blocks of the energies, forces and stresses of the chosen structures that count."""
+        force = [block for i in structures if (block := self.force[i]).is_used]
+        return self.energy.of(structures), force, self.stress.of(structures)
 
     def terms(self, structures: Indices) -> Terms:
         """Quadratic forms of the chosen structures."""
-        kinds = (self.energy, self.force, self.stress)
-        return Terms(*(Quadratic.of([blocks[i] for i in structures], self.size) for blocks in kinds))
+        return Terms(*(Quadratic.of(blocks, self.size) for blocks in self.kinds(structures)))
 
     def weighted(self, structures: Indices, weights: Weights) -> list[tuple[RowBlock, float]]:
         """Blocks, and the factor by which the loss multiplies their rows."""
         blocks_of_all_kinds = []
-        for kind, weight in ((self.energy, weights.energy), (self.force, 1.0), (self.stress, weights.stress)):
-            blocks = [kind[i] for i in structures if kind[i].is_used]
-            total = sum(block.weight * len(block.target) for block in blocks)
+        factors = (weights.energy, 1.0, weights.stress)
+        for blocks, weight in zip(self.kinds(structures), factors, strict=True):
+            total = sum(block.total_weight for block in blocks)
             blocks_of_all_kinds += [
                 (block, weight * np.sqrt(block.weight) / np.sqrt(total)) for block in blocks
             ]
@@ -230,71 +308,95 @@ def gather_rows(
 
     grams : ``packed_gram`` of the force rows of each structure, where it is known.
     """
-    energy, force, stress = [], [], []
-    weights = dataset.label_weights.tolist()
-    all_counts = element_counts(dataset.structures, elements)
-    alone = free.rows(all_counts)
-    for i, (rows, counts, of_free) in enumerate(zip(design, all_counts, alone, strict=True)):
-        n_atoms = int(dataset.n_atoms[i])
-        energy.append(
+    n_atoms, weights = dataset.n_atoms, dataset.label_weights
+    counts = element_counts(dataset.structures, elements)
+    energy = np.empty((len(dataset), design[0].energy.shape[0] + free.n_open))
+    strain = np.empty((len(dataset), *design[0].strain_gradient.shape))
+    forces = []
+    for i, (rows, of_free) in enumerate(zip(design, free.rows(counts), strict=True)):
+        energy[i, : energy.shape[1] - free.n_open] = rows.energy - of_free
+        strain[i] = rows.strain_gradient
+        n_rows = 3 * int(n_atoms[i]) if dataset.has_forces[i] else 0
+        forces.append(
             RowBlock(
-                (np.concatenate([rows.energy - of_free, counts[~free.fixed]]) / n_atoms)[None, :],
-                np.array([(dataset.energies[i] - counts @ free.energies) / n_atoms]),
-                weights[i][0],
-            )
-        )
-        given = slice(3 * n_atoms if dataset.has_forces[i] else 0)
-        force.append(
-            RowBlock(
-                rows.forces.reshape(3 * n_atoms, -1)[given],
-                dataset.forces[i].ravel()[given],
-                weights[i][1],
+                rows.forces.reshape(-1, rows.forces.shape[2])[:n_rows],
+                dataset.forces[i].ravel()[:n_rows],
+                float(weights[i, 1]),
                 None if grams is None else grams[i],
             )
         )
-        labelled = np.isfinite(dataset.stresses[i]) & np.isfinite(dataset.volumes[i])
-        stress.append(
-            RowBlock(
-                rows.strain_gradient[labelled] / n_atoms,
-                dataset.stresses[i][labelled] * (dataset.volumes[i] / n_atoms),
-                weights[i][2],
-            )
-        )
-    return Rows(tuple(energy), tuple(force), tuple(stress))
+    energy[:, energy.shape[1] - free.n_open :] = counts[:, ~free.fixed]
+    energy /= n_atoms[:, None]
+    strain /= n_atoms[:, None, None]
+    targets = dataset.stresses * (dataset.volumes / n_atoms)[:, None]
+    labelled = np.isfinite(targets)
+    return Rows(
+        FewRows(energy, (dataset.energies - counts @ free.energies) / n_atoms, weights[:, 0], 1),
+        tuple(forces),
+        FewRows(
+            strain.reshape(-1, strain.shape[2]),
+            np.where(labelled, targets, 0.0).ravel(),
+            np.where(labelled, weights[:, 2:], 0.0).ravel(),
+            targets.shape[1],
+        ),
+    )
 
 
-def solve(gram: Array, moment: Array, ridge: float, n_free: int) -> Array:
-    """Minimise c' gram c - 2 c' moment + ridge |D c|², D² the diagonal of ``gram``: ridge on scaled columns.
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """Cholesky factor of a symmetric matrix (K, K), ``packed``."""
+
+    triangle: Array
+    size: int
+
+    @classmethod
+    def of(cls, matrix: Array, size: int) -> Factor:
+        """The factor of a ``packed`` matrix, which is overwritten.
+
+        Raises
+        ------
+        LinAlgError : not positive definite to rounding.
+        """
+        triangle, failed = lapack.dpftrf(size, matrix, transr=TRANSPOSED, overwrite_a=True)
+        if failed:
+            raise LinAlgError(f"the leading minor of order {failed} is not positive definite")
+        return cls(triangle, size)
+
+    def solve(self, target: Array) -> Array:
+        """The solution for ``target`` (K,)."""
+        return np.asarray(lapack.dpftrs(self.size, self.triangle, target, transr=TRANSPOSED)[0]).reshape(-1)
+
+
+def factorise(gram: Array, size: int, ridge: float, n_free: int) -> Factor:
+    """The factor of ``gram`` (packed) + ridge D², D² its diagonal: a ridge on scaled columns.
 
     The last ``n_free`` columns (free-atom energies) get no more ridge than keeps them determined. Columns that are
-    zero everywhere (an element that no structure has) get the coefficient 0.
+    zero everywhere (an element that no structure has) get the coefficient 0. Columns are not scaled in fact: the
+    factorisation does not depend on it (van der Sluis, Numer. Math. 14, 14, 1969).
 
     Raises
     ------
     LinAlgError : not positive definite to rounding.
     """
-    solution = solve_ridges(gram, moment, (ridge,), n_free)[:, 0]
-    if np.isnan(solution[0]):
-        raise LinAlgError("Cholesky factorisation stopped: the matrix is not positive definite")
-    return solution
+    matrix, places = gram.copy(), diagonal_places(size)
+    diagonal = gram[places]
+    added = _ridges(ridge, size, n_free) * diagonal
+    added[diagonal <= ZERO_COLUMN**2 * diagonal.max()] = 1.0
+    matrix[places] += added
+    return Factor.of(matrix, size)
+
+
+def solve(gram: Array, moment: Array, ridge: float, n_free: int) -> Array:
+    """Minimise c' gram c - 2 c' moment + ridge |D c|²; for ``gram`` and the ridge see ``factorise``, which raises."""
+    return factorise(gram, len(moment), ridge, n_free).solve(moment)
 
 
 def solve_ridges(gram: Array, moment: Array, ridges: Sequence[float], n_free: int) -> Array:
-    """``solve`` for several ridges, (K, n_ridges); a column of NaN where the matrix is not positive definite.
-
-    Columns are not scaled in fact: the factorisation does not depend on it (van der Sluis, Numer. Math. 14, 14, 1969).
-    """
-    diagonal = np.diag(gram).copy()
-    is_used = _inverse_norms(diagonal) > 0.0
-    if not is_used.all():
-        gram, moment = gram * np.outer(is_used, is_used), moment * is_used
+    """``solve`` for several ridges, (K, n_ridges); a column of NaN where the matrix is not positive definite."""
     solutions = np.full((len(moment), len(ridges)), np.nan, order="F")
     for i, ridge in enumerate(ridges):
-        matrix = gram.copy(order="F")
-        ridged = diagonal * (1.0 + _ridges(ridge, len(diagonal), n_free))
-        np.fill_diagonal(matrix, np.where(is_used, ridged, 1.0))
         with suppress(LinAlgError):
-            solutions[:, i] = solve_definite(matrix, moment)
+            solutions[:, i] = solve(gram, moment, ridge, n_free)
     return solutions
 
 
@@ -353,8 +455,8 @@ def solve_checked(
     Returns the coefficients and whether QR was needed.
     """
     try:
-        coefficients, change = _solve_and_refine(rows, terms, structures, weights, ridge, n_free)
-        if change <= PREDICTION_TOLERANCE:
+        coefficients = _solve_and_refine(rows, terms, structures, weights, ridge, n_free)
+        if coefficients is not None:
             return coefficients, False
     except LinAlgError:
         pass  # the Gram matrix is singular to rounding: the rows themselves decide
@@ -368,25 +470,32 @@ def solve_checked(
 
 def _solve_and_refine(
     rows: Rows, terms: Terms, structures: Indices, weights: Weights, ridge: float, n_free: int
-) -> tuple[Array, float]:
-    """Coefficients after one step of refinement, and how much the step changed the predictions, relatively.
+) -> Array | None:
+    """Coefficients refined until a step changes the predictions no more than it may; None where steps do not shrink.
 
-    The step's right-hand side is the gradient of the loss from the rows' residuals, which does not suffer from the
+    The right-hand side of a step is the gradient of the loss from the rows' residuals, which does not suffer from the
     squared condition number (Björck, Numerical Methods for Least Squares Problems, 1996, section 6.6.5).
     """
     gram, moment = terms.combine(weights)
-    coefficients = solve(gram, moment, ridge, n_free)
+    factor = factorise(gram, rows.size, ridge, n_free)
+    coefficients = factor.solve(moment)
+    damping = _ridges(ridge, rows.size, n_free) * gram[diagonal_places(rows.size)]
     blocks = rows.weighted(structures, weights)
-    gradient, norm = np.zeros(rows.size), 0.0
-    for block, factor in blocks:
-        predicted = block.times(coefficients)
-        gradient[: block.matrix.shape[1]] += factor**2 * ((block.target - predicted) @ block.matrix)
-        norm += factor**2 * float(predicted @ predicted)
-    diagonal = np.diag(gram)
-    gradient -= _ridges(ridge, len(diagonal), n_free) * diagonal * coefficients
-    step = solve(gram, gradient, ridge, n_free)
-    change = sum(factor**2 * float(np.sum(block.times(step) ** 2)) for block, factor in blocks)
-    return coefficients + step, float(np.sqrt(change / norm)) if norm > 0 else 0.0
+    before = np.inf
+    while True:
+        gradient, norm = -damping * coefficients, 0.0
+        for block, weight in blocks:
+            predicted = block.times(coefficients)
+            gradient[: block.matrix.shape[1]] += weight**2 * ((block.target - predicted) @ block.matrix)
+            norm += weight**2 * float(predicted @ predicted)
+        step = factor.solve(gradient)
+        coefficients = coefficients + step
+        change = sum(weight**2 * float(np.sum(block.times(step) ** 2)) for block, weight in blocks)
+        if change <= PREDICTION_TOLERANCE**2 * norm:
+            return coefficients
+        if not change < LEAST_SHRINKAGE * before:
+            return None
+        before = change
 
 
 def _ridges(ridge: float, n_columns: int, n_free: int) -> Array:
@@ -398,5 +507,5 @@ def _ridges(ridge: float, n_columns: int, n_free: int) -> Array:
 def _inverse_norms(squares: Array) -> Array:
     """Inverse norms of columns from their squares, 0 for a column that is zero everywhere."""
     norms = np.sqrt(squares)
-    used = norms > 1e-14 * norms.max()
+    used = norms > ZERO_COLUMN * norms.max()
     return np.where(used, 1.0 / np.where(used, norms, 1.0), 0.0)

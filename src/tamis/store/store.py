@@ -85,24 +85,28 @@ class Store(Checked):
         blocks = self._blocks(basis, structures, DESIGN)
         return [design_rows(block, len(atoms)) for block, atoms in zip(blocks, structures, strict=True)]
 
-    def derived(
-        self, basis: LinearBasis, structures: Sequence[Atoms], what: str, make: Callable[[int], Array]
-    ) -> list[Array | None]:
-        """An array that is made of the design rows of each structure; None where this store remembers nothing.
+    def design_with(
+        self, basis: LinearBasis, structures: Sequence[Atoms], what: str, make: Callable[[DesignRows], Array]
+    ) -> tuple[list[DesignRows], list[Array | None]]:
+        """Design rows, and an array that is made of those of each structure; None where this store remembers nothing.
 
         Parameters
         ----------
-        what : names the array: it is remembered under this name. make : gets the place of a structure.
+        what : names the array: it is remembered under this name.
         """
+        paths = self._paths(basis, structures, DESIGN)
+        blocks = self._blocks_at(paths, basis, structures, DESIGN)
+        design = [design_rows(block, len(atoms)) for block, atoms in zip(blocks, structures, strict=True)]
         if not self.remember:
-            return [None] * len(structures)
-        found: list[Array | None] = []
-        for i, path in enumerate(self._paths(basis, structures, DESIGN)):
-            if (array := self.memory.blocks.get(path / what)) is None:
-                array = make(i)
-                self.memory.keep(path / what, array)
-            found.append(array)
-        return found
+            return design, [None] * len(design)
+        made: list[Array | None] = []
+        for path, rows in zip(paths, design, strict=True):
+            name = f"{path}/{what}"
+            if (array := self.memory.blocks.get(name)) is None:
+                array = make(rows)
+                self.memory.keep(name, array)
+            made.append(array)
+        return design, made
 
     def stream(self, basis: LinearBasis, structures: Sequence[Atoms]) -> Iterator[DesignRows]:
         """Design rows of one structure after the other, in memory that is reused: copy what you keep.
@@ -128,25 +132,29 @@ class Store(Checked):
 
     def read(self, path: Path, buffer: Buffer | None = None) -> RowArray | None:
         """``read_block``, or the block that is remembered."""
-        block = self.memory.blocks.get(path)
+        block = self.memory.blocks.get(str(path))
         if block is None:
             block = read_block(path, buffer)
             if block is not None and self.remember:
                 block = block if buffer is None else block.copy()
-                self.memory.keep(path, block)
+                self.memory.keep(str(path), block)
         return block
 
     def _paths(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[Path]:
         folder = self.root / basis_key(basis) / kind
-        keys = [structure_key(atoms) for atoms in structures]
-        return [folder / key[0] / f"{key[1:]}.npy" for key in keys]
+        keys = (structure_key(atoms) for atoms in structures)
+        return [Path(f"{folder}/{key[0]}/{key[1:]}.npy") for key in keys]  # once through the parser of paths
 
     def _has(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> bool:
         return all(path.exists() for path in self._paths(basis, structures, kind))
 
     def _blocks(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> list[RowArray]:
         """All blocks at once, if the memory allows; reserved while the caller is ``memory.holding()``."""
-        paths = self._paths(basis, structures, kind)
+        return self._blocks_at(self._paths(basis, structures, kind), basis, structures, kind)
+
+    def _blocks_at(
+        self, paths: Sequence[Path], basis: Basis, structures: Sequence[Atoms], kind: str
+    ) -> list[RowArray]:
         title = f"{kind} of {type(basis).__name__} for {len(paths)} structures"
         with self.memory.lending():
             blocks = [self._read_counted(path, title) for path in paths]

@@ -134,15 +134,15 @@ class GapModel(TunedModel):
         n_pair_points = basis.n_features - basis.n_candidates
         with store.memory.holding():
             numbers = np.unique(by_folds.folds).tolist()
-            n_sets = len(numbers) + 4  # each part, all of them, and judgements, which look at fewer points
-            n_bytes = Terms.n_bytes(len(columns), n_sets) + basis.candidates.points.nbytes
+            n_points = min(len(columns), n_pair_points + JUDGED_POINTS)
+            n_bytes = basis.candidates.points.nbytes + Terms.n_bytes(len(columns), len(numbers) + 1)
+            n_bytes += Terms.n_bytes(n_points, 2 * self.n_folds)  # each held-out part, and the rest
             store.memory.reserve(n_bytes, f"candidates and normal equations of {len(columns)} sparse points")
             parts = {k: whitened(kept.subset(np.flatnonzero(by_folds.folds == k))) for k in numbers}
             total = functools.reduce(Terms.__add__, [part.terms for part in parts.values()])
             judging = [part for k, part in parts.items() if k != ALWAYS_TRAINED]
             if self.needs_tuning_set:
                 judging = [whitened(tuning.subset(part)) for part in parts_of(tuning, self.n_folds, rng)]
-            n_points = min(len(columns), n_pair_points + JUDGED_POINTS)
             choice = self._choose(total, judging, n_points, judges) if judging else None
         sigmas = sigmas_at(self.grid[len(self.grid) // 2] if choice is None else choice.point)
         coefficients = np.zeros(basis.n_features)

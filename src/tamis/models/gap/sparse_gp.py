@@ -25,7 +25,16 @@ from tamis.bases.base import DesignRows
 from tamis.core.errors import TamisError
 from tamis.data.dataset import Dataset
 from tamis.models.base import Array
-from tamis.models.normal_equations import Indices, Quadratic, RowBlock, Terms, solve_definite
+from tamis.models.normal_equations import (
+    Factor,
+    Indices,
+    Quadratic,
+    RowBlock,
+    Terms,
+    diagonal_places,
+    packed,
+    unpacked,
+)
 
 
 @dataclass(frozen=True)
@@ -175,15 +184,19 @@ def posterior(terms: Terms, sigmas: Sigmas) -> Array:
     gram, moment = terms.weighted_sum(
         [1.0 / sigma**2 for sigma in (sigmas.energy, sigmas.force, sigmas.virial)]
     )
-    gram[np.diag_indices_from(gram)] += 1.0
-    return solve_definite(gram, moment)
+    gram[diagonal_places(len(moment))] += 1.0
+    return Factor.of(gram, len(moment)).solve(moment)
 
 
 def leading(terms: Terms, size: int) -> Terms:
     """The same problem with only the first ``size`` points."""
     return Terms(
         *(
-            replace(term, gram=np.asfortranarray(term.gram[:size, :size]), moment=term.moment[:size])
+            replace(
+                term,
+                gram=packed(np.asfortranarray(unpacked(term.gram, term.size)[:size, :size])),
+                moment=term.moment[:size],
+            )
             for term in terms.kinds
         )
     )
