@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated
 
 import numpy as np
@@ -37,6 +38,7 @@ class StoppingCriteria(Checked):
     max_displacement: Annotated[float, Above(0, "Å")]
 
 
+@lru_cache(maxsize=1)  # the properties of one sample are measured one after the other
 def relaxed_lattice_constant(sample: Sample) -> float:
     """Cubic lattice constant, Å, of the energy's minimum nearest to the crystal's own.
 
@@ -105,13 +107,8 @@ def relax(atoms: Atoms, sample: Sample, limits: StoppingCriteria) -> Atoms:
         forces = relaxed.get_forces()
         if not np.isfinite(forces).all():
             raise PropertyError(f"a force is not finite after {optimizer.nsteps} steps of relaxation")
-        moved = _largest(relaxed.positions - atoms.positions)
-        if not moved <= limits.max_displacement:  # also where it is NaN
-            raise PropertyError(
-                f"an atom moved {moved:.2f} Å in a relaxation (more than {limits.max_displacement} Å): not the "
-                "structure that was meant"
-            )
-    left = _largest(relaxed.get_forces())
+        check_moved(relaxed, atoms, limits)
+    left = largest(relaxed.get_forces())
     if left > limits.fmax:
         raise PropertyError(
             f"not relaxed after {limits.max_steps} steps: a force of {left:.3g} eV/Å is left ({limits.fmax} allowed)"
@@ -119,5 +116,16 @@ def relax(atoms: Atoms, sample: Sample, limits: StoppingCriteria) -> Atoms:
     return relaxed
 
 
-def _largest(vectors: Array) -> float:
+def check_moved(atoms: Atoms, start: Atoms, limits: StoppingCriteria) -> None:
+    """Raise PropertyError where an atom is too far from its start."""
+    moved = largest(atoms.positions - start.positions)
+    if not moved <= limits.max_displacement:  # also where it is NaN
+        raise PropertyError(
+            f"an atom moved {moved:.2f} Å in a relaxation (more than {limits.max_displacement} Å): not the "
+            "structure that was meant"
+        )
+
+
+def largest(vectors: Array) -> float:
+    """Length of the longest vector of (n, 3)."""
     return float(np.sqrt((vectors**2).sum(axis=1)).max())
