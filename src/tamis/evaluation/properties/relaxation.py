@@ -108,12 +108,17 @@ def relax(atoms: Atoms, sample: Sample, limits: StoppingCriteria) -> Atoms:
         if not np.isfinite(forces).all():
             raise PropertyError(f"a force is not finite after {optimizer.nsteps} steps of relaxation")
         check_moved(relaxed, atoms, limits)
-    left = largest(relaxed.get_forces())
+    check_relaxed(relaxed.get_forces(), limits)
+    return relaxed
+
+
+def check_relaxed(forces: Array, limits: StoppingCriteria) -> None:
+    """Raise PropertyError where a force, (n, 3), eV/Å, is too large."""
+    left = largest(forces)
     if left > limits.fmax:
         raise PropertyError(
             f"not relaxed after {limits.max_steps} steps: a force of {left:.3g} eV/Å is left ({limits.fmax} allowed)"
         )
-    return relaxed
 
 
 def check_moved(atoms: Atoms, start: Atoms, limits: StoppingCriteria) -> None:

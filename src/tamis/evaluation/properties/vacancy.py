@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -14,9 +14,9 @@ from tamis.core.fields import Between, Checked, Whole
 from tamis.core.metrics import VACANCY_FORMATION, VACANCY_MIGRATION, VACANCY_UNRELAXED
 from tamis.data.crystal import ATOMS_PER_CUBE
 from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample
-from tamis.evaluation.properties.quasi_newton import Place, minimum, saddle
+from tamis.evaluation.properties.quasi_newton import Place, highest_between, minimum
 from tamis.evaluation.properties.relaxation import StoppingCriteria, relaxed_lattice_constant
-from tamis.evaluation.properties.site_symmetry import Operation, kept_by, operations_about
+from tamis.evaluation.properties.site_symmetry import Symmetry
 from tamis.evaluation.properties.springs import force_constants, without_atom
 
 SHELL = 1.1
@@ -25,6 +25,9 @@ DISPLACEMENT = 0.02
 """Å, of an atom in the crystal, for the springs that relaxations start from."""
 SMALL_RISE = 1e-3
 """eV; a path that rises by less above the symmetric middle has its highest point there."""
+
+NEAR_HALF = 0.1
+"""A highest point of the line as near to its half is looked for from there."""
 
 
 @dataclass(frozen=True)
@@ -49,96 +52,113 @@ class Vacancy(Checked, Property):
         """vacancy_formation_unrelaxed_eV, vacancy_formation_eV, vacancy_migration_eV."""
         a = relaxed_lattice_constant(sample)
         repeat = int(np.ceil((self.n_atoms / ATOMS_PER_CUBE[sample.crystal.structure]) ** (1 / 3) - 1e-9))
-        full = sample.crystal.cubic(a).repeat(repeat)
-        primitive = sample.crystal.primitive(a)
+        full, primitive = sample.crystal.cubic(a).repeat(repeat), sample.crystal.primitive(a)
         rest = sample.energy(primitive) / len(primitive) * (len(full) - 1)
-        vacant = full[1:]
-        yield Measured({VACANCY_UNRELAXED: sample.energy(vacant) - rest}, {"n_atoms": len(full)})
+        vacancy = Hole.of(full)
+        unrelaxed, _ = vacancy.symmetry.energy_and_forces(sample, vacancy.atoms)
+        yield Measured({VACANCY_UNRELAXED: unrelaxed - rest}, {"n_atoms": len(full)})
         springs = without_atom(force_constants(sample, full, repeat, DISPLACEMENT, sides=(1,)), 0)
-        operations = operations_about(vacant, full.positions[0])
-        inward, start = self._lowest(sample, vacant, full.positions[0], springs, kept_by(operations))
+        inward, start = self._lowest(sample, vacancy, springs)
         yield Measured({VACANCY_FORMATION: start.energy - rest}, {"lowest_from_inward": inward})
         if self.migration:
-            yield self._path(sample, Jump.of(vacant, full.positions[0], operations), start)
+            yield self._path(sample, Jump.of(vacancy), start)
 
-    def _lowest(
-        self, sample: Sample, vacant: Atoms, site: Array, springs: Array, directions: Array
-    ) -> tuple[float, Place]:
+    def _lowest(self, sample: Sample, vacancy: Hole, springs: Array) -> tuple[float, Place]:
         """The start that leads to the lowest energy, and where it leads."""
-        found, failed = [], []
+        found, failed = dict[float, Place](), []
         for inward in self.inward:
-            start = moved_in(vacant, site, inward)
             try:
-                place = minimum(Place.of(start, sample, springs), sample, self.relaxation, directions)
+                start = Place.of(vacancy.moved_in(inward), sample, vacancy.symmetry, springs)
+                place = minimum(start, sample, self.relaxation, vacancy.symmetry, list(found.values()))
             except PropertyError as error:
                 failed.append(f"from {inward} inward: {error}")
             else:
-                found.append((place.energy, inward, place))
-                springs = place.springs
+                found[inward], springs = place, place.springs
         if not found:
             raise PropertyError("; ".join(failed))
-        _, inward, place = min(found, key=lambda one: one[:2])
-        return inward, place
+        inward = min(found, key=lambda one: found[one].energy)
+        return inward, found[inward]
 
     def _path(self, sample: Sample, jump: Jump, start: Place) -> Measured:
         """The highest point of the path of lowest energy, half of which is the other half's mirror image.
 
-        The middle is a minimum among symmetric structures, so no path is lower than it. Where the straight line from the
-        start to it is not higher, it is the saddle point; else this is searched from the line's highest point.
+        The middle is a minimum among symmetric structures, so no path is lower. Where the straight line from the start
+        to it is not higher, it is the saddle point; else this is searched from the line's highest point.
         """
-        middle = minimum(
-            Place.of(jump.middle_of(start.atoms), sample, start.springs),
-            sample,
-            self.path,
-            kept_by(jump.of_middle),
-        )
+        guess = Place.of(jump.middle_of(start.atoms), sample, jump.middle, start.springs)
+        middle = minimum(guess, sample, self.path, jump.middle)
         line = middle.atoms.positions - start.atoms.positions
-        between = start.atoms.copy()
-        between.positions += 0.5 * line
-        half = Place.of(between, sample, middle.springs)
-        slopes = [-float((place.forces * line).sum()) for place in (start, half, middle)]
-        at, rise, curvature = highest([place.energy for place in (start, half, middle)], slopes)
+
+        def on_line(part: float) -> Place:
+            atoms = start.atoms.copy()
+            atoms.positions += part * line
+            return Place.of(atoms, sample, jump.path, middle.springs)
+
+        half = on_line(0.5)
+        three = (start, half, middle)
+        slopes = [-float((place.forces * line).sum()) for place in three]
+        part, rise, curvature = highest([place.energy for place in three], slopes)
         points = [start, middle, start]
         if rise > SMALL_RISE:
-            near = start.atoms.copy()
-            near.positions += at * line
+            near = half if abs(part - 0.5) < NEAR_HALF else on_line(part)
             uphill = line.ravel() / np.linalg.norm(line)
-            springs = middle.springs
-            known = curvature / float((line**2).sum())
-            springs = springs + np.outer(uphill, uphill) * (known - uphill @ springs @ uphill)
-            top = saddle(Place.of(near, sample, springs), sample, self.path, kept_by(jump.of_path), uphill)
-            points = [start, top, middle, top, start]
+            missing = curvature / float((line**2).sum()) - float(uphill @ near.springs @ uphill)
+            near = replace(near, springs=near.springs + missing * np.outer(uphill, uphill))
+            top = highest_between(start, middle, near, sample, self.path, jump.path)
+            if top is not middle:
+                points = [start, top, middle, top, start]
         energies = [place.energy - start.energy for place in points]
         return Measured({VACANCY_MIGRATION: max(energies)}, {"path_eV": energies})
+
+
+@dataclass(frozen=True, eq=False)
+class Hole:
+    """The crystal's ideal supercell without one atom, whose site, (3,), Å, is a centre of symmetry."""
+
+    atoms: Atoms
+    site: Array
+    symmetry: Symmetry
+
+    @classmethod
+    def of(cls, full: Atoms) -> Hole:
+        """Without the first atom of ``full``."""
+        rest, site = full[1:], full.positions[0]
+        return cls(rest, site, Symmetry.about(rest, site))
+
+    def moved_in(self, part: float) -> Atoms:
+        """The atoms, the neighbours of the site moved towards it by ``part`` of their distance."""
+        vectors, distances = find_mic(self.site - self.atoms.positions, self.atoms.cell)
+        near = distances < SHELL * distances.min()
+        moved = self.atoms.copy()
+        moved.positions[near] += part * vectors[near]
+        return moved
 
 
 @dataclass(frozen=True, eq=False)
 class Jump:
     """The jump of a neighbour into the vacancy.
 
-    ideal: the crystal's other atoms in their places, the jumper in the middle of its way. of_path, of_middle: symmetries
-    of the structures on the way, and of those in its middle.
+    ideal: the crystal's other atoms in their places, the jumper in the middle of its way. path, middle: symmetries of
+    the structures on the way, and of those in its middle.
     """
 
     ideal: Atoms
-    of_path: list[Operation]
-    of_middle: list[Operation]
+    path: Symmetry
+    middle: Symmetry
 
     @classmethod
-    def of(cls, vacant: Atoms, site: Array, operations: list[Operation]) -> Jump:
-        """Of the first of the nearest neighbours of ``site``; operations: about it."""
-        ways, distances = find_mic(site - vacant.positions, vacant.cell)
+    def of(cls, vacancy: Hole) -> Jump:
+        """Of one of the nearest neighbours of the vacancy."""
+        ways, distances = find_mic(vacancy.site - vacancy.atoms.positions, vacancy.atoms.cell)
         jumper = int(np.argmin(distances))
-        ideal = vacant.copy()
+        ideal = vacancy.atoms.copy()
         ideal.positions[jumper] += 0.5 * ways[jumper]
-        of_path = [one for one in operations if one.onto[jumper] == jumper]
-        return cls(ideal, of_path, operations_about(ideal, ideal.positions[jumper]))
+        return cls(ideal, vacancy.symmetry.of_atom(jumper), Symmetry.about(ideal, ideal.positions[jumper]))
 
     def middle_of(self, start: Atoms) -> Atoms:
         """Half way between ``start`` and its mirror image, the end."""
-        moves = start.positions - self.ideal.positions
         middle = self.ideal.copy()
-        middle.positions += np.mean([one.turned(moves) for one in self.of_middle], axis=0)
+        middle.positions += self.middle.mean(start.positions - self.ideal.positions)
         return middle
 
 
@@ -157,12 +177,3 @@ def highest(energies: Sequence[float], slopes: Sequence[float]) -> tuple[float, 
     grid = np.linspace(0.0, 1.0, 201)
     at = float(grid[np.argmax(curve(grid))])
     return at, float(curve(at)) - max(energies[0], energies[2]), float(curve.deriv(2)(at))
-
-
-def moved_in(vacant: Atoms, site: np.ndarray, part: float) -> Atoms:
-    """``vacant`` with the neighbours of ``site`` moved towards it by ``part`` of their distance."""
-    vectors, distances = find_mic(site - vacant.positions, vacant.cell)
-    near = distances < SHELL * distances.min()
-    moved = vacant.copy()
-    moved.positions[near] += part * vectors[near]
-    return moved
