@@ -21,6 +21,8 @@ FURTHEST = 14
 """Number of these steps, up or down, after which the scan gives up."""
 TOLERANCE = 1e-9
 """Relative, of the lattice constant."""
+STIFFNESS = 15.0
+"""eV/Å², of the springs that relaxations start from: silicon's and molybdenum's are about as hard, lithium's softer."""
 LONGEST_STEP = 0.1
 """Å, of an atom in one step of an optimiser."""
 
@@ -102,7 +104,12 @@ def relax(atoms: Atoms, sample: Sample, limits: StoppingCriteria) -> Atoms:
     """
     relaxed = atoms.copy()
     relaxed.calc = sample.calculator
-    optimizer = LBFGS(relaxed, logfile=None, maxstep=LONGEST_STEP)  # type: ignore[arg-type]  # None: no log
+    optimizer = LBFGS(
+        relaxed,
+        logfile=None,  # type: ignore[arg-type]  # None: no log
+        maxstep=LONGEST_STEP,
+        alpha=STIFFNESS,
+    )
     for _ in optimizer.irun(fmax=limits.fmax, steps=limits.max_steps):
         forces = relaxed.get_forces()
         if not np.isfinite(forces).all():

@@ -1,4 +1,4 @@
-"""Symmetries of a structure in a cubic supercell about a point: what moves and calculations they save."""
+"""Symmetries of a structure about a point, and what they save: directions of a search, and atoms in a calculation."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from scipy.spatial import cKDTree
 
 from tamis.evaluation.properties.base import Array, PropertyError, Sample
 
-SAME_PLACE = 1e-3
-"""Å; atoms that an operation takes nearer than this to another are taken onto it."""
+SAME_PLACE = 1e-4
+"""In units of the cell; atoms that an operation takes nearer than this to another are taken onto it."""
 
 
 @runtime_checkable
@@ -50,16 +50,19 @@ class Symmetry:
     def about(cls, atoms: Atoms, centre: Array) -> Symmetry:
         """Those of the 48 operations of a cube about ``centre`` (3,), Å, that take ``atoms`` onto themselves.
 
-        atoms : of one element, in a cell that is a cube along the axes.
+        atoms : of one element, in a cell that is periodic in all directions.
         """
-        length = float(atoms.cell.array[0, 0])
+        cell, inverse = atoms.cell.array, np.linalg.inv(atoms.cell.array)
         vectors = atoms.positions - centre
-        tree = cKDTree(vectors % length % length, boxsize=length)  # twice: -1e-20 % length is length
+        tree = cKDTree(vectors @ inverse % 1.0 % 1.0, boxsize=1.0)  # twice: -1e-20 % 1 is 1
         found = []
         for axes, signs in product(permutations(range(3)), product((1.0, -1.0), repeat=3)):
             matrix = np.zeros((3, 3))
             matrix[range(3), axes] = signs
-            distances, onto = tree.query((vectors @ matrix.T) % length % length)
+            turned_cell = cell @ matrix.T @ inverse
+            if not np.allclose(turned_cell, np.rint(turned_cell), atol=SAME_PLACE):
+                continue
+            distances, onto = tree.query(vectors @ matrix.T @ inverse % 1.0 % 1.0)
             if distances.max() < SAME_PLACE:
                 found.append(Operation(matrix, onto))
         return cls(found)
@@ -106,3 +109,15 @@ class Symmetry:
         if not (np.isfinite(energy) and np.isfinite(forces).all()):
             raise PropertyError("the potential gives an energy or forces that are not finite")
         return energy, self.mean(forces)
+
+
+def forces_about(sample: Sample, atoms: Atoms, centre: Array) -> Array:
+    """Forces (n, 3), eV/Å, for which the symmetry about ``centre`` (3,), Å, is used if that saves time.
+
+    Raises
+    ------
+    PropertyError : one is not finite.
+    """
+    if not isinstance(sample.calculator, OfSomeAtoms):
+        return sample.forces(atoms)
+    return Symmetry.about(atoms, centre).energy_and_forces(sample, atoms)[1]

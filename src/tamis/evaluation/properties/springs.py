@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 
-from tamis.evaluation.properties.base import Array, PropertyError, Sample
+from tamis.evaluation.properties.base import Array, Sample
+from tamis.evaluation.properties.site_symmetry import forces_about
 
 X_TO_Y = 1
 """The rotation by 120° about [111] rolls coordinates by one place: x becomes y, y becomes z, z becomes x."""
@@ -34,7 +35,7 @@ def force_constants(
     for side in sides:
         moved = supercell.copy()
         moved.positions[0, 0] += side * displacement
-        forces += side * sample.forces(moved)
+        forces += side * forces_about(sample, moved, moved.positions[0])
     along_x = -forces / (len(sides) * displacement)
     # all atoms lie on this grid along the vectors of a primitive and of a cubic cell
     grid = 4 * repeat

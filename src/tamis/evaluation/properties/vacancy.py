@@ -61,7 +61,10 @@ class Vacancy(Checked, Property):
         inward, start = self._lowest(sample, vacancy, springs)
         yield Measured({VACANCY_FORMATION: start.energy - rest}, {"lowest_from_inward": inward})
         if self.migration:
-            yield self._path(sample, Jump.of(vacancy), start)
+            try:
+                yield self._path(sample, Jump.of(vacancy), start)
+            except PropertyError as error:
+                raise PropertyError(f"the jump into the vacancy: {error}") from error
 
     def _lowest(self, sample: Sample, vacancy: Hole, springs: Array) -> tuple[float, Place]:
         """The start that leads to the lowest energy, and where it leads."""
@@ -105,7 +108,7 @@ class Vacancy(Checked, Property):
             missing = curvature / float((line**2).sum()) - float(uphill @ near.springs @ uphill)
             near = replace(near, springs=near.springs + missing * np.outer(uphill, uphill))
             top = highest_between(start, middle, near, sample, self.path, jump.path)
-            if top is not middle:
+            if top.energy > middle.energy:
                 points = [start, top, middle, top, start]
         energies = [place.energy - start.energy for place in points]
         return Measured({VACANCY_MIGRATION: max(energies)}, {"path_eV": energies})
