@@ -304,7 +304,9 @@ class SnapBasis(LinearBasis):
 class SnapCalculator(LammpsCalculator):
     """pair_style snap, and the sum of the energies of some of the atoms."""
 
-    def __init__(self, basis: SnapBasis, coefficients: Array, offsets: Array, commands: Sequence[str]) -> None:
+    def __init__(
+        self, basis: SnapBasis, coefficients: Array, offsets: Array, commands: Sequence[str]
+    ) -> None:
         super().__init__(commands, basis.elements, 2 * basis.r_cut)
         self._linear = (basis, coefficients, offsets)
 

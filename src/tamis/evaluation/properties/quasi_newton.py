@@ -132,7 +132,9 @@ def _step_up(model: Array, line: Array, forces: Array, radius: float) -> Array:
     across = np.eye(len(line)) - np.outer(line, line)  # projects
     moduli, modes = _modes(across @ model @ across)
     coupling, pushed = modes.T @ across @ model @ line, modes.T @ across @ forces
-    slope = float(coupling @ (pushed / moduli) - line @ forces)  # along the line, of the energy relaxed across
+    slope = float(
+        coupling @ (pushed / moduli) - line @ forces
+    )  # along the line, of the energy relaxed across
     bend = float(line @ model @ line - coupling @ (coupling / moduli))
     along = slope / max(-bend, abs(slope) / radius)
     return along * line + modes @ ((pushed - coupling * along) / moduli)

@@ -86,7 +86,7 @@ class Symmetry:
     def directions(self) -> Array:
         """Orthonormal displacements (3n, k), in columns, that keep the symmetry."""
         columns, n = [], len(self.weights)
-        for atom in np.flatnonzero(self.weights):
+        for atom in np.flatnonzero(self.weights).tolist():
             here = np.mean([one.matrix for one in self.of_atom(atom).operations], axis=0)
             values, ways = np.linalg.eigh(here)
             for way in ways.T[values > 0.5]:  # of a projection: 0 or 1
