@@ -13,7 +13,7 @@ from ase.calculators.emt import EMT
 
 from tamis.data.crystal import Crystal
 from tamis.data.sources.stillinger_weber import calculator as stillinger_weber
-from tamis.evaluation.properties.base import Measured, Property, Sample
+from tamis.evaluation.properties.base import Measured, Property, PropertyError, Sample
 from tamis.evaluation.properties.relaxation import StoppingCriteria
 from tamis.models.base import Potential
 
@@ -96,6 +96,18 @@ class Easy(Property):
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
         yield Measured({"easy_eV": self.value, "easy_GPa": 2.0})
+
+
+@dataclass(frozen=True)
+class InProcess(Property):
+    """The number of its process and of its calculator; fails afterwards on request."""
+
+    fails: bool = False
+
+    def measure(self, sample: Sample) -> Iterator[Measured]:
+        yield Measured({"process_eV": os.getpid(), "calculator_eV": id(sample.calculator)})
+        if self.fails:
+            raise PropertyError("as asked for")
 
 
 def count(n: int) -> Iterator[int]:

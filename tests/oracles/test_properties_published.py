@@ -40,7 +40,7 @@ def test_published_snap_has_the_properties_that_were_recomputed(published):
     for measured in (
         Lattice(0.7, 1.6, 2),
         Elastic(0.005, 1, TIGHT),
-        Vacancy(50, (0.0,), LOOSE, 0, LOOSE),
+        Vacancy(50, (0.0,), LOOSE, False, LOOSE),
     ):
         found |= all_of(measured, sample).values
     assert {name: found[NAMES[name]] for name in expected} == pytest.approx(expected, rel=0.03)
@@ -56,5 +56,5 @@ def test_bulk_moduli_of_published_snap_agree(published):
 def test_vacancy_of_stillinger_weber_silicon_in_a_large_cell(tmp_path):
     # H. Balamane, T. Halicioglu and W. A. Tiller, Phys. Rev. B 46, 2250 (1992): 2.82 eV, with epsilon of 2.315 eV
     # (their cohesive energy is 4.63 eV) in place of 2.1683 eV
-    values = all_of(Vacancy(500, (0.0, 0.2), LOOSE, 0, LOOSE), sw_sample(tmp_path)).values
+    values = all_of(Vacancy(500, (0.0, 0.2), LOOSE, False, LOOSE), sw_sample(tmp_path)).values
     assert values["vacancy_formation_eV"] == pytest.approx(2.82 * 2.1683 / 2.315, rel=0.02)

@@ -148,7 +148,7 @@ def test_the_label_giver_judged_by_this_code_has_no_error(subject, tmp_path):
         label_giver_name="sw",
     )
     found = measure_properties(
-        QUICK | {"vacancy": Vacancy(50, (0.0, 0.2), LOOSE, 0, LOOSE)}, judged, limit_s=300.0
+        QUICK | {"vacancy": Vacancy(50, (0.0, 0.2), LOOSE, False, LOOSE)}, judged, limit_s=300.0
     )
     errors = {name: value for name, value in found.metrics.items() if "_error_" in name}
     assert found.problems == {} and len(errors) >= 12

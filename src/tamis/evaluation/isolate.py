@@ -20,7 +20,7 @@ from tamis.core.threads import limited
 A = TypeVar("A")
 R = TypeVar("R")
 
-PRELOADED = ("tamis.models.linear", "scipy.optimize", "ase.mep", "ase.optimize")
+PRELOADED = ("tamis.models.linear", "scipy.optimize", "scipy.spatial", "ase.optimize")
 """Modules that the server process imports once, so that a child starts fast."""
 GRACE = 10
 """Seconds after its limit at which a child whose parent was killed ends itself."""

@@ -46,6 +46,18 @@ class Sample:
             )
         return energy
 
+    def forces(self, atoms: Atoms) -> Array:
+        """Forces (n, 3), eV/Å.
+
+        Raises
+        ------
+        PropertyError : one is not finite.
+        """
+        forces = np.array(self.calculator.get_property("forces", atoms), dtype=float)
+        if not np.isfinite(forces).all():
+            raise PropertyError("the potential gives forces that are not finite")
+        return forces
+
     def stress(self, atoms: Atoms) -> Array:
         """Stress (6,), eV/Å³, ASE sign, Voigt xx yy zz yz xz xy."""
         stress = np.asarray(self.calculator.get_property("stress", atoms), dtype=float)

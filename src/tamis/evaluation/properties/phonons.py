@@ -11,8 +11,9 @@ from ase import Atoms
 
 from tamis.core.fields import Above, AtLeast, Checked, Whole
 from tamis.core.metrics import PHONON_HIGHEST, PHONON_IMAGINARY, PHONON_LOWEST
-from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample
+from tamis.evaluation.properties.base import Measured, Property, Sample
 from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
+from tamis.evaluation.properties.springs import force_constants
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,6 +63,7 @@ class Phonons(Checked, Property):
         yield Measured(values, data | {"lines": _lines(phonons, sample.crystal.structure)})
 
     def _phonons(self, sample: Sample) -> Any:
+        """A phonopy object; its own search for symmetries would take longer than everything else together."""
         from phonopy import Phonopy
         from phonopy.structure.atoms import PhonopyAtoms
 
@@ -70,10 +72,11 @@ class Phonons(Checked, Property):
             PhonopyAtoms(symbols=cell.get_chemical_symbols(), cell=cell.cell.array, positions=cell.positions),
             supercell_matrix=np.eye(3, dtype=int) * self.repeat,
             primitive_matrix=np.eye(3),
+            is_symmetry=False,
         )
-        phonons.generate_displacements(distance=self.displacement, is_plusminus=True)
-        phonons.forces = [_forces(sample, moved) for moved in phonons.supercells_with_displacements or ()]
-        phonons.produce_force_constants()
+        inside = phonons.supercell
+        supercell = Atoms(inside.symbols, positions=inside.positions, cell=inside.cell, pbc=True)
+        phonons.force_constants = force_constants(sample, supercell, self.repeat, self.displacement)
         phonons.symmetrize_force_constants()
         return phonons
 
@@ -86,15 +89,6 @@ class Phonons(Checked, Property):
             ax.axvline(i, color="0.7", lw=0.8)
         ax.set_xticks([])
         ax.set_ylabel("frequency (THz)")
-
-
-def _forces(sample: Sample, supercell: Any) -> Array:
-    """(n, 3) eV/Å."""
-    atoms = Atoms(supercell.symbols, positions=supercell.positions, cell=supercell.cell, pbc=True)
-    forces = np.asarray(sample.calculator.get_property("forces", atoms))
-    if not np.isfinite(forces).all():
-        raise PropertyError("the potential gives forces that are not finite")
-    return forces
 
 
 def _lines(phonons: Any, structure: str) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from tamis.evaluation.properties.collect import measure_isolated
 
 STAGE = "properties"
 """The stage's name, and its folder's."""
-REVISION = 1
+REVISION = 2
 """Goes up when the properties of the same calculator come out different."""
 NUMBERS_DEPEND_ON = ("ase", "scipy", "phonopy")
 
@@ -59,7 +59,7 @@ def _of_label_giver(
     file = CachedFile(subject.cache if subject.label_giver_name else None, f"reference-{kind}", identity)
     if (content := file.read()) is not None:
         return Measured(**content), ""
-    found, problem = measure_isolated(measured, crystal, label_giver, limit_s)
+    found, problem = measure_isolated({kind: measured}, crystal, label_giver, limit_s)[kind]
     if not problem:
         file.write(asdict(found))
     return found, problem

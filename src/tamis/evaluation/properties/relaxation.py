@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated
 
 import numpy as np
@@ -20,6 +21,8 @@ FURTHEST = 14
 """Number of these steps, up or down, after which the scan gives up."""
 TOLERANCE = 1e-9
 """Relative, of the lattice constant."""
+STIFFNESS = 15.0
+"""eV/Å², of the springs that relaxations start from: silicon's and molybdenum's are about as hard, lithium's softer."""
 LONGEST_STEP = 0.1
 """Å, of an atom in one step of an optimiser."""
 
@@ -37,6 +40,7 @@ class StoppingCriteria(Checked):
     max_displacement: Annotated[float, Above(0, "Å")]
 
 
+@lru_cache(maxsize=1)  # the properties of one sample are measured one after the other
 def relaxed_lattice_constant(sample: Sample) -> float:
     """Cubic lattice constant, Å, of the energy's minimum nearest to the crystal's own.
 
@@ -100,24 +104,40 @@ def relax(atoms: Atoms, sample: Sample, limits: StoppingCriteria) -> Atoms:
     """
     relaxed = atoms.copy()
     relaxed.calc = sample.calculator
-    optimizer = LBFGS(relaxed, logfile=None, maxstep=LONGEST_STEP)  # type: ignore[arg-type]  # None: no log
+    optimizer = LBFGS(
+        relaxed,
+        logfile=None,  # type: ignore[arg-type]  # None: no log
+        maxstep=LONGEST_STEP,
+        alpha=STIFFNESS,
+    )
     for _ in optimizer.irun(fmax=limits.fmax, steps=limits.max_steps):
         forces = relaxed.get_forces()
         if not np.isfinite(forces).all():
             raise PropertyError(f"a force is not finite after {optimizer.nsteps} steps of relaxation")
-        moved = _largest(relaxed.positions - atoms.positions)
-        if not moved <= limits.max_displacement:  # also where it is NaN
-            raise PropertyError(
-                f"an atom moved {moved:.2f} Å in a relaxation (more than {limits.max_displacement} Å): not the "
-                "structure that was meant"
-            )
-    left = _largest(relaxed.get_forces())
+        check_moved(relaxed, atoms, limits)
+    check_relaxed(relaxed.get_forces(), limits)
+    return relaxed
+
+
+def check_relaxed(forces: Array, limits: StoppingCriteria) -> None:
+    """Raise PropertyError where a force, (n, 3), eV/Å, is too large."""
+    left = largest(forces)
     if left > limits.fmax:
         raise PropertyError(
             f"not relaxed after {limits.max_steps} steps: a force of {left:.3g} eV/Å is left ({limits.fmax} allowed)"
         )
-    return relaxed
 
 
-def _largest(vectors: Array) -> float:
+def check_moved(atoms: Atoms, start: Atoms, limits: StoppingCriteria) -> None:
+    """Raise PropertyError where an atom is too far from its start."""
+    moved = largest(atoms.positions - start.positions)
+    if not moved <= limits.max_displacement:  # also where it is NaN
+        raise PropertyError(
+            f"an atom moved {moved:.2f} Å in a relaxation (more than {limits.max_displacement} Å): not the "
+            "structure that was meant"
+        )
+
+
+def largest(vectors: Array) -> float:
+    """Length of the longest vector of (n, 3)."""
     return float(np.sqrt((vectors**2).sum(axis=1)).max())

@@ -18,7 +18,7 @@ from tamis.evaluation.properties.reference import STAGE, PropertyReference, refe
 
 
 def measure_properties(properties: Mapping[str, Property], subject: Subject, limit_s: float) -> Findings:
-    """Measure all ``properties`` of the subject in the given order, each in a process of its own.
+    """Measure all ``properties`` of the subject in the given order, in a process of their own.
 
     Writes ``<folder>/properties/properties.json`` and a picture of each property that has one. A failure becomes a
     problem; the other properties are measured all the same. limit_s: wall time for each value or group of values, s.
@@ -29,8 +29,9 @@ def measure_properties(properties: Mapping[str, Property], subject: Subject, lim
     folder = subject.folder / STAGE
     folder.mkdir(parents=True, exist_ok=True)
     total, told, failed = Findings(), dict[str, Any](), 0
+    results = measure_isolated(properties, subject.crystal, subject.potential, limit_s)
     for name, measured in properties.items():
-        found, problem = measure_isolated(measured, subject.crystal, subject.potential, limit_s)
+        found, problem = results[name]
         reference, no_reference = reference_of(measured, subject.crystal, subject, limit_s)
         problems = {f"{STAGE}/{name}": problem, f"{STAGE}/{name}/reference": no_reference}
         metrics = with_errors(found.values, reference.values)

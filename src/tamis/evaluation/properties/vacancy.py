@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
 from ase import Atoms
 from ase.geometry import find_mic
-from ase.mep import NEB
-from ase.optimize import FIRE
 
-from tamis.core.errors import TamisError
 from tamis.core.fields import Between, Checked, Whole
 from tamis.core.metrics import VACANCY_FORMATION, VACANCY_MIGRATION, VACANCY_UNRELAXED
 from tamis.data.crystal import ATOMS_PER_CUBE
-from tamis.evaluation.properties.base import Measured, Property, PropertyError, Sample
-from tamis.evaluation.properties.relaxation import (
-    LONGEST_STEP,
-    StoppingCriteria,
-    relax,
-    relaxed_lattice_constant,
-)
+from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample
+from tamis.evaluation.properties.quasi_newton import Place, highest_between, minimum
+from tamis.evaluation.properties.relaxation import StoppingCriteria, relaxed_lattice_constant
+from tamis.evaluation.properties.site_symmetry import Symmetry
+from tamis.evaluation.properties.springs import force_constants, without_atom
 
 SHELL = 1.1
 """Neighbours of a site are nearer than this many nearest distances."""
+DISPLACEMENT = 0.02
+"""Å, of an atom in the crystal, for the springs that relaxations start from."""
+SMALL_RISE = 1e-3
+"""eV; a path that rises by less above the symmetric middle has its highest point there."""
+
+NEAR_HALF = 0.1
+"""A highest point of the line as near to its half is looked for from there."""
 
 
 @dataclass(frozen=True)
@@ -34,89 +36,147 @@ class Vacancy(Checked, Property):
 
     n_atoms: the smallest cubic supercell with at least this many is used. inward: starts of the relaxation, with the
     neighbours moved towards the vacancy by this part of their distance; the lowest energy counts (a potential may have
-    a shallow minimum, as Stillinger and Weber's does). relaxation: of the ions. n_images: between the ends of the path
-    of a neighbour into the vacancy (odd, so that one is in the middle); 0: no migration energy. path: limits of the
-    images' relaxation.
+    a shallow minimum, as Stillinger and Weber's does). relaxation: of the ions. migration: whether the barrier of a
+    neighbour's jump into the vacancy is searched. path: limits of this search.
+
+    Structures keep the symmetry of the site, and of the jump: forces cannot break it.
     """
 
     n_atoms: Annotated[int, Whole(1)]
     inward: Annotated[tuple[float, ...], Between(0, 0.5, say=0.2, below=True)]
     relaxation: StoppingCriteria
-    n_images: Annotated[int, Whole(0)]
+    migration: bool
     path: StoppingCriteria
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.n_images > 0 and self.n_images % 2 == 0:
-            raise TamisError(f"n_images is {self.n_images}; 0 or an odd number is needed")
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
         """vacancy_formation_unrelaxed_eV, vacancy_formation_eV, vacancy_migration_eV."""
+        a = relaxed_lattice_constant(sample)
         repeat = int(np.ceil((self.n_atoms / ATOMS_PER_CUBE[sample.crystal.structure]) ** (1 / 3) - 1e-9))
-        full = sample.crystal.cubic(relaxed_lattice_constant(sample)).repeat(repeat)
-        rest = sample.energy(full) * (len(full) - 1) / len(full)
-        vacant = full.copy()
-        del vacant[0]
-        yield Measured(
-            {VACANCY_UNRELAXED: sample.energy(vacant) - rest},
-            {"n_atoms": len(full)},
-        )
-        site = full.positions[0]
-        inward, start = self._lowest(sample, vacant, site)
-        yield Measured({VACANCY_FORMATION: sample.energy(start) - rest}, {"lowest_from_inward": inward})
-        if self.n_images:
-            jumper = int(np.argmin(find_mic(site - vacant.positions, full.cell)[1]))
-            after = vacant.copy()
-            after.positions[jumper] += find_mic(site - vacant.positions[jumper], full.cell)[0]
-            end = relax(moved_in(after, vacant.positions[jumper], inward), sample, self.relaxation)
-            yield self._path(sample, start, end)
+        full, primitive = sample.crystal.cubic(a).repeat(repeat), sample.crystal.primitive(a)
+        rest = sample.energy(primitive) / len(primitive) * (len(full) - 1)
+        vacancy = Hole.of(full)
+        unrelaxed, _ = vacancy.symmetry.energy_and_forces(sample, vacancy.atoms)
+        yield Measured({VACANCY_UNRELAXED: unrelaxed - rest}, {"n_atoms": len(full)})
+        springs = without_atom(force_constants(sample, full, repeat, DISPLACEMENT, sides=(1,)), 0)
+        inward, start = self._lowest(sample, vacancy, springs)
+        yield Measured({VACANCY_FORMATION: start.energy - rest}, {"lowest_from_inward": inward})
+        if self.migration:
+            try:
+                yield self._path(sample, Jump.of(vacancy), start)
+            except PropertyError as error:
+                raise PropertyError(f"the jump into the vacancy: {error}") from error
 
-    def _lowest(self, sample: Sample, vacant: Atoms, site: np.ndarray) -> tuple[float, Atoms]:
-        """The start that leads to the lowest energy, and the relaxed structure."""
-        found, failed = [], []
+    def _lowest(self, sample: Sample, vacancy: Hole, springs: Array) -> tuple[float, Place]:
+        """The start that leads to the lowest energy, and where it leads."""
+        found, failed = dict[float, Place](), []
         for inward in self.inward:
             try:
-                relaxed = relax(moved_in(vacant, site, inward), sample, self.relaxation)
-                found.append((sample.energy(relaxed), inward, relaxed))
+                start = Place.of(vacancy.moved_in(inward), sample, vacancy.symmetry, springs)
+                place = minimum(start, sample, self.relaxation, vacancy.symmetry, list(found.values()))
             except PropertyError as error:
                 failed.append(f"from {inward} inward: {error}")
+            else:
+                found[inward], springs = place, place.springs
         if not found:
             raise PropertyError("; ".join(failed))
-        _, inward, relaxed = min(found, key=lambda one: one[:2])
-        return inward, relaxed
+        inward = min(found, key=lambda one: found[one].energy)
+        return inward, found[inward]
 
-    def _path(self, sample: Sample, start: Atoms, end: Atoms) -> Measured:
-        """Climbing-image nudged elastic band.
+    def _path(self, sample: Sample, jump: Jump, start: Place) -> Measured:
+        """The highest point of the path of lowest energy, half of which is the other half's mirror image.
 
-        G. Henkelman, B. P. Uberuaga and H. Jónsson, J. Chem. Phys. 113, 9901 (2000); tangents of G. Henkelman and
-        H. Jónsson, J. Chem. Phys. 113, 9978 (2000).
+        The middle is a minimum among symmetric structures, so no path is lower. Where the straight line from the start
+        to it is not higher, it is the saddle point; else this is searched from the line's highest point.
         """
-        images = [start.copy() for _ in range(self.n_images + 1)] + [end.copy()]
-        for image in images:
-            image.calc = sample.calculator
-        band = NEB(images, climb=True, method="improvedtangent", allow_shared_calculator=True)
-        band.interpolate(mic=True)
-        first = [image.positions.copy() for image in images]
-        optimizer = FIRE(band, logfile=None, maxstep=LONGEST_STEP)
-        for _ in optimizer.irun(fmax=self.path.fmax, steps=self.path.max_steps):
-            moved = max(
-                float(np.abs(image.positions - x).max()) for image, x in zip(images, first, strict=True)
-            )
-            if not moved <= self.path.max_displacement:  # also where it is NaN
-                raise PropertyError(f"an atom moved {moved:.2f} Å off the path of the migrating atom")
-        if np.sqrt((band.get_forces().reshape(-1, 3) ** 2).sum(axis=1)).max() > self.path.fmax:
-            raise PropertyError(f"the path of migration is not relaxed after {self.path.max_steps} steps")
-        energies = np.array([sample.energy(image) for image in images])
-        return Measured(
-            {VACANCY_MIGRATION: float(energies.max() - energies[0])},
-            {"path_eV": (energies - energies[0]).tolist()},
-        )
+        guess = Place.of(jump.middle_of(start.atoms), sample, jump.middle, start.springs)
+        middle = minimum(guess, sample, self.path, jump.middle)
+        line = middle.atoms.positions - start.atoms.positions
+
+        def on_line(part: float) -> Place:
+            atoms = start.atoms.copy()
+            atoms.positions += part * line
+            return Place.of(atoms, sample, jump.path, middle.springs)
+
+        half = on_line(0.5)
+        three = (start, half, middle)
+        slopes = [-float((place.forces * line).sum()) for place in three]
+        part, rise, curvature = highest([place.energy for place in three], slopes)
+        points = [start, middle, start]
+        if rise > SMALL_RISE:
+            near = half if abs(part - 0.5) < NEAR_HALF else on_line(part)
+            uphill = line.ravel() / np.linalg.norm(line)
+            missing = curvature / float((line**2).sum()) - float(uphill @ near.springs @ uphill)
+            near = replace(near, springs=near.springs + missing * np.outer(uphill, uphill))
+            top = highest_between(start, middle, near, sample, self.path, jump.path)
+            if top.energy > middle.energy:
+                points = [start, top, middle, top, start]
+        energies = [place.energy - start.energy for place in points]
+        return Measured({VACANCY_MIGRATION: max(energies)}, {"path_eV": energies})
 
 
-def moved_in(vacant: Atoms, site: np.ndarray, part: float) -> Atoms:
-    """``vacant`` with the neighbours of ``site`` moved towards it by ``part`` of their distance."""
-    vectors, distances = find_mic(site - vacant.positions, vacant.cell)
-    near = distances < SHELL * distances.min()
-    moved = vacant.copy()
-    moved.positions[near] += part * vectors[near]
-    return moved
+@dataclass(frozen=True, eq=False)
+class Hole:
+    """The crystal's ideal supercell without one atom, whose site, (3,), Å, is a centre of symmetry."""
+
+    atoms: Atoms
+    site: Array
+    symmetry: Symmetry
+
+    @classmethod
+    def of(cls, full: Atoms) -> Hole:
+        """Without the first atom of ``full``."""
+        rest, site = full[1:], full.positions[0]
+        return cls(rest, site, Symmetry.about(rest, site))
+
+    def moved_in(self, part: float) -> Atoms:
+        """The atoms, the neighbours of the site moved towards it by ``part`` of their distance."""
+        vectors, distances = find_mic(self.site - self.atoms.positions, self.atoms.cell)
+        near = distances < SHELL * distances.min()
+        moved = self.atoms.copy()
+        moved.positions[near] += part * vectors[near]
+        return moved
+
+
+@dataclass(frozen=True, eq=False)
+class Jump:
+    """The jump of a neighbour into the vacancy.
+
+    ideal: the crystal's other atoms in their places, the jumper in the middle of its way. path, middle: symmetries of
+    the structures on the way, and of those in its middle.
+    """
+
+    ideal: Atoms
+    path: Symmetry
+    middle: Symmetry
+
+    @classmethod
+    def of(cls, vacancy: Hole) -> Jump:
+        """Of one of the nearest neighbours of the vacancy."""
+        ways, distances = find_mic(vacancy.site - vacancy.atoms.positions, vacancy.atoms.cell)
+        jumper = int(np.argmin(distances))
+        ideal = vacancy.atoms.copy()
+        ideal.positions[jumper] += 0.5 * ways[jumper]
+        return cls(ideal, vacancy.symmetry.of_atom(jumper), Symmetry.about(ideal, ideal.positions[jumper]))
+
+    def middle_of(self, start: Atoms) -> Atoms:
+        """Half way between ``start`` and its mirror image, the end."""
+        middle = self.ideal.copy()
+        middle.positions += self.middle.mean(start.positions - self.ideal.positions)
+        return middle
+
+
+def highest(energies: Sequence[float], slopes: Sequence[float]) -> tuple[float, float, float]:
+    """The highest point between 0 and 1 of the polynomial through energies and slopes at 0, 0.5 and 1.
+
+    Returns
+    -------
+    Its place; how much it is above the higher end; the polynomial's second derivative there.
+    """
+    ends = np.array([0.0, 0.5, 1.0])
+    powers = np.arange(6)
+    values = ends[:, None] ** powers
+    derivatives = powers * ends[:, None] ** np.maximum(powers - 1, 0)
+    curve = np.polynomial.Polynomial(np.linalg.solve(np.vstack([values, derivatives]), [*energies, *slopes]))
+    grid = np.linspace(0.0, 1.0, 201)
+    at = float(grid[np.argmax(curve(grid))])
+    return at, float(curve(at)) - max(energies[0], energies[2]), float(curve.deriv(2)(at))
