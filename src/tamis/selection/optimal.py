@@ -1,0 +1,206 @@
+"""Bayesian optimal designs: the structures whose design rows teach a linear model most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+import numpy as np
+from scipy.linalg import blas, lapack
+
+from tamis.core.errors import TamisError
+from tamis.core.fields import Checked, OneOf, Whole
+from tamis.selection.base import Array, Features, Indices, Pruner
+from tamis.selection.greedy import Mask, first_largest, lazy_largest
+from tamis.selection.information import Information
+
+VARIANCE, DETERMINANT = "variance", "determinant"
+GROWTH = 0.5
+"""The gain of a structure in variance may have grown by this power of the factor by which the variance fell."""
+
+
+@dataclass(frozen=True)
+class Optimal(Checked, Pruner):
+    """Always the structure that raises the criterion most, per atom where the budget counts atoms.
+
+    With A = 1 + sum over kept structures of X^T X and G the mean of X^T X over the pool (``information``):
+
+    * ``variance``: -tr(G A^-1), the mean variance of the predictions on the whole pool (Bayesian I- or V-optimality).
+      The gain of rows X is tr((1 + X C X^T)^-1 X C G C X^T), C = A^-1.
+    * ``determinant``: log det A (Bayesian D-optimality). The gain is log det(1 + X C X^T).
+
+    Both: Chaloner and Verdinelli, Stat. Sci. 10, 273 (1995). The determinant is submodular: its gains only fall as more
+    is kept, so an old gain bounds the new one (Minoux, Lect. Notes Control Inf. Sci. 7, 234 (1978)), and greedy gets at
+    least 1 - 1/e of the best (Krause and Golovin, in: Tractability, 2014). The variance is not: a gain may grow. An old
+    gain is trusted up to a growth that real data do not reach (``GROWTH``); where a new gain shows that it was not
+    enough, all gains of that step are computed.
+
+    criterion: variance or determinant.
+    exchanges: after the greedy choice, at most so many times the structure that would be missed least is taken out and
+        what fits in its place is chosen anew, as long as the criterion rises (after Fedorov, Theory of Optimal
+        Experiments, 1972). Choices of different sizes are then no prefixes of each other.
+    """
+
+    criterion: Annotated[str, OneOf(VARIANCE, DETERMINANT)]
+    exchanges: Annotated[int, Whole(0)]
+    nested: ClassVar[bool] = True
+    needs_information: ClassVar[bool] = True
+
+    @property
+    def keeps_prefixes(self) -> bool:
+        """Exchanges are made for one size."""
+        return self.exchanges == 0
+
+    def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
+        choice = self._begin(features)
+        most = None if features.limit is None else features.limit.atoms
+        while len(choice.order) < n_structures and (most is None or choice.spent <= most):
+            choice.take_next()
+        return np.array(choice.order, dtype=np.intp)
+
+    def _improve(self, features: Features, kept: Indices) -> Indices:
+        if self.exchanges == 0:
+            return kept
+        choice = self._begin(features)
+        for i in kept:
+            choice.take(int(i))
+        limit = features.limit
+        if limit is None:
+            raise TamisError("exchanges need a limit: choose with Pruner.select")
+        most = limit.structures if limit.atoms is None else limit.atoms
+        for _ in range(self.exchanges):
+            if not choice.exchange(most or len(features)):
+                break
+        return np.array(choice.order, dtype=np.intp)
+
+    def _begin(self, features: Features) -> _Choice:
+        if features.information is None:
+            raise TamisError("Optimal needs design rows; make the features with features_of_rows")
+        return _Choice(features.information, features.costs.astype(np.float64), self.criterion)
+
+
+@dataclass(eq=False)
+class _Choice:
+    """A choice in progress.
+
+    order: what is kept. precision: A, (r, r). gains: (n,) by structure, when it was last computed; infinity before.
+    then: (n,) the variance at that time. whitener: W, (r, r), W W^T = A^-1. spread: (r,) the diagonal of W^T G W, whose
+    sum is the variance.
+    """
+
+    information: Information
+    costs: Array
+    criterion: str
+    order: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        n, r = len(self.costs), len(self.information.mean)
+        self.gains, self.then = np.full(n, np.inf), np.ones(n)
+        self.left = np.ones(n, dtype=np.bool_)
+        self._set(np.eye(r))
+
+    @property
+    def spent(self) -> float:
+        """What the kept structures cost."""
+        return float(self.costs[self.order].sum())
+
+    @property
+    def score(self) -> float:
+        """The criterion, which is to be high."""
+        if self.criterion == VARIANCE:
+            return -float(self.spread.sum())
+        return -2.0 * float(np.linalg.slogdet(self.whitener)[1])
+
+    def take_next(self) -> None:
+        """Keep the structure of the largest gain per cost, the first of equal ones."""
+        self.take(self.best(self.left))
+
+    def take(self, i: int) -> None:
+        """Keep a structure."""
+        self.order.append(i)
+        self.left[i] = False
+        block = self.information.blocks[i]
+        self._set(self.precision + block.T @ block)
+
+    def best(self, among: Mask) -> int:
+        """The structure of the largest gain per cost; only gains that may be the largest are computed."""
+        bounds = np.where(among, self._bounds() / self.costs, -np.inf)
+        fresh = np.zeros(len(bounds), dtype=np.bool_)
+        surprised = False
+
+        def renew(which: Indices) -> Array:
+            nonlocal surprised
+            found = self._renew(which) / self.costs[which]
+            surprised |= bool(np.any(found > (1.0 + 1e-9) * bounds[which]))
+            return found
+
+        chosen = lazy_largest(bounds, fresh, renew, abs)
+        if surprised:
+            rest = np.flatnonzero(among & ~fresh)
+            bounds[rest] = renew(rest)
+            chosen = first_largest(bounds, float(bounds.max()))
+        return chosen
+
+    def exchange(self, most: float) -> bool:
+        """Take out the structure that would be missed least, and keep what fits; False where that is no better."""
+        before = self.order, self.precision, self.left, self.score
+        losses = np.array([self._loss(i) for i in self.order]) / self.costs[self.order]
+        place = first_largest(-losses, float(losses.min()))
+        out = self.order[place]
+        self.order = [*self.order[:place], *self.order[place + 1 :]]
+        self.left = self.left.copy()
+        block = self.information.blocks[out]
+        self._set(self.precision - block.T @ block)
+        self.left[out] = True
+        self.gains[:] = np.inf  # less is known now: gains may have grown
+        while len(fits := np.flatnonzero(self.left & (self.costs <= most - self.spent))):
+            self.take(self.best(np.isin(np.arange(len(self.left)), fits)))
+        if self.score > before[3] + 1e-9 * abs(before[3]):
+            return True
+        self.order, precision, self.left = before[:3]
+        self._set(precision)
+        return False
+
+    def _set(self, precision: Array) -> None:
+        """Take over a precision A, and find W: the directions where it is the unit matrix and G is diagonal."""
+        self.precision = precision
+        root = np.sqrt(self.information.mean)
+        inverse, turned = np.linalg.eigh(precision / np.outer(root, root))
+        self.spread = 1.0 / inverse
+        self.whitener = turned / root[:, None] * np.sqrt(self.spread)
+
+    def _bounds(self) -> Array:
+        if self.criterion == DETERMINANT:
+            return self.gains
+        return np.asarray(self.gains * (self.then / self.spread.sum()) ** GROWTH)
+
+    def _renew(self, which: Indices) -> Array:
+        self.gains[which] = [self._gain(self.information.blocks[i]) for i in which]
+        self.then[which] = self.spread.sum()
+        return self.gains[which]
+
+    def _gain(self, block: Array) -> float:
+        """What the criterion rises by with these rows."""
+        white, factor = self._factorised(block, 1.0)
+        if self.criterion == DETERMINANT:
+            return 2.0 * float(np.log(factor.diagonal()).sum())
+        return self._variance_in(white, factor)
+
+    def _loss(self, i: int) -> float:
+        """What the criterion falls by without the rows of a kept structure."""
+        white, factor = self._factorised(self.information.blocks[i], -1.0)
+        if self.criterion == DETERMINANT:
+            return -2.0 * float(np.log(factor.diagonal()).sum())
+        return self._variance_in(white, factor)
+
+    def _factorised(self, block: Array, sign: float) -> tuple[Array, Array]:
+        """Y^T = (block W)^T, (r, n_rows), and U, upper, with U^T U = 1 + sign Y Y^T."""
+        white = np.asfortranarray((block @ self.whitener).T)
+        square = blas.dsyrk(sign, white, trans=1)
+        square[np.diag_indices_from(square)] += 1.0
+        return white, lapack.dpotrf(square, overwrite_a=True)[0]
+
+    def _variance_in(self, white: Array, factor: Array) -> float:
+        """tr((U^T U)^-1 Y H Y^T), H the diagonal matrix of ``spread``."""
+        solved = blas.dtrsm(1.0, factor, white, side=1, overwrite_b=True)
+        return float(self.spread @ np.einsum("ij,ij->i", solved, solved))
