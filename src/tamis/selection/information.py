@@ -24,7 +24,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import blas
+from scipy.linalg import blas, lapack
 
 from tamis.bases.base import Array
 from tamis.core.memory import Memory
@@ -33,6 +33,10 @@ PRIOR = 0.1
 """Prior precision of a column, in the mean information of one structure."""
 NOTHING = 1e-12
 """Rows with less information than this part of the prior are left out; atoms of a perfect crystal have such forces."""
+LEFT_OUT = 0.1
+"""Rows are left out that, of all structures together, tell less than this part of the prior in any direction kept."""
+FEW = 32
+"""So many rows are kept as they are."""
 CONSTANT = 1e-10
 """A column that varies by less than this part of its size is constant: the rest is rounding."""
 SQUARES = 6
@@ -94,7 +98,9 @@ class Information:
         turn = scale[:, None] * axes[:, kept] / np.sqrt(PRIOR)
         blocks = []
         for energy, structure in zip(sums.energies, rows, strict=True):
-            block = _compressed(np.concatenate([weight * energy[None], structure.forces]) @ turn)
+            block = _compressed(
+                np.concatenate([weight * energy[None], structure.forces]) @ turn, LEFT_OUT / len(rows)
+            )
             memory.reserve(block.nbytes, f"design rows of {len(rows)} structures in {len(kept)} directions")
             blocks.append(block)
         return cls(tuple(blocks), squares[kept] / PRIOR, weight, len(scale), bool(sums.force_gram.any()))
@@ -176,7 +182,15 @@ class _Sums:
         return weight, np.where(varies, 1.0 / np.sqrt(np.where(varies, whole, 1.0)), 0.0)
 
 
-def _compressed(block: Array) -> Array:
-    """Rows with the same products: at most as many as columns, without those that tell nothing."""
+def _compressed(block: Array, negligible: float) -> Array:
+    """Fewer rows with the same products, up to a part that has less than ``negligible`` in any column.
+
+    Few rows keep their products to rounding.
+    """
     block = block[np.einsum("ij,ij->i", block, block) > NOTHING]
-    return np.asarray(np.linalg.qr(block, mode="r")) if len(block) > block.shape[1] else block
+    if len(block) <= FEW:
+        return np.asarray(np.linalg.qr(block, mode="r")) if len(block) > block.shape[1] else block
+    factor, pivots, rank, _ = lapack.dpstrf(blas.dsyrk(1.0, block.T), tol=negligible, overwrite_a=True)
+    found = np.empty((rank, block.shape[1]))
+    found[:, pivots - 1] = np.triu(factor[:rank])
+    return found

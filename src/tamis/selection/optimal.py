@@ -15,6 +15,7 @@ from tamis.selection.greedy import Mask, first_largest, lazy_largest
 from tamis.selection.information import Information
 
 VARIANCE, DETERMINANT = "variance", "determinant"
+ASKED = 4
 GROWTH = 0.5
 """The gain of a structure in variance may have grown by this power of the factor by which the variance fell."""
 
@@ -53,15 +54,17 @@ class Optimal(Checked, Pruner):
 
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
         choice = self._begin(features)
+        if len(choice.spread) == 0:
+            return np.arange(n_structures, dtype=np.intp)
         most = None if features.limit is None else features.limit.atoms
         while len(choice.order) < n_structures and (most is None or choice.spent <= most):
             choice.take_next()
         return np.array(choice.order, dtype=np.intp)
 
     def _improve(self, features: Features, kept: Indices) -> Indices:
-        if self.exchanges == 0:
-            return kept
         choice = self._begin(features)
+        if self.exchanges == 0 or len(choice.spread) == 0:
+            return kept
         for i in kept:
             choice.take(int(i))
         limit = features.limit
@@ -134,7 +137,7 @@ class _Choice:
             surprised |= bool(np.any(found > (1.0 + 1e-9) * bounds[which]))
             return found
 
-        chosen = lazy_largest(bounds, fresh, renew, abs)
+        chosen = lazy_largest(bounds, fresh, renew, abs, ASKED)
         if surprised:
             rest = np.flatnonzero(among & ~fresh)
             bounds[rest] = renew(rest)
