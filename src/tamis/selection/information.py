@@ -33,10 +33,8 @@ PRIOR = 0.1
 """Prior precision of a column, in the mean information of one structure."""
 NOTHING = 1e-12
 """Rows with less information than this part of the prior are left out; atoms of a perfect crystal have such forces."""
-LEFT_OUT = 0.1
-"""Rows are left out that, of all structures together, tell less than this part of the prior in any direction kept."""
-FEW = 32
-"""So many rows are kept as they are."""
+ROWS_PER_PRODUCT = 3
+"""Products of columns are kept where there are more rows than this part of the columns: gains are then cheaper."""
 CONSTANT = 1e-10
 """A column that varies by less than this part of its size is constant: the rest is rounding."""
 SQUARES = 6
@@ -68,8 +66,9 @@ class RowSource(Protocol):
 class Information:
     """Rows of each structure on the directions that the pool tells of, where the prior precision is the unit matrix.
 
-    blocks: one array (n_rows, r) per structure; block^T block is what it tells.
-    mean: (r,) mean of block^T block over the pool, which is diagonal, falling.
+    blocks: one array per structure: few rows (n_rows, r), or of many rows the products of all pairs of columns,
+        (r (r + 1) / 2,), the upper triangle in LAPACK's rectangular full packed format.
+    mean: (r,) mean of the products over the pool, which is diagonal, falling.
     energy_weight: w_E, 1/Å; 1 where there are no forces. n_columns: of the basis. has_forces: False for energies alone.
     """
 
@@ -98,9 +97,7 @@ class Information:
         turn = scale[:, None] * axes[:, kept] / np.sqrt(PRIOR)
         blocks = []
         for energy, structure in zip(sums.energies, rows, strict=True):
-            block = _compressed(
-                np.concatenate([weight * energy[None], structure.forces]) @ turn, LEFT_OUT / len(rows)
-            )
+            block = _as_block(np.concatenate([weight * energy[None], structure.forces]) @ turn)
             memory.reserve(block.nbytes, f"design rows of {len(rows)} structures in {len(kept)} directions")
             blocks.append(block)
         return cls(tuple(blocks), squares[kept] / PRIOR, weight, len(scale), bool(sums.force_gram.any()))
@@ -182,15 +179,17 @@ class _Sums:
         return weight, np.where(varies, 1.0 / np.sqrt(np.where(varies, whole, 1.0)), 0.0)
 
 
-def _compressed(block: Array, negligible: float) -> Array:
-    """Fewer rows with the same products, up to a part that has less than ``negligible`` in any column.
+def _as_block(rows: Array) -> Array:
+    """Rows that tell something; the products of their columns, packed, where there are many rows."""
+    rows = rows[np.einsum("ij,ij->i", rows, rows) > NOTHING]
+    if len(rows) * ROWS_PER_PRODUCT <= rows.shape[1]:
+        return rows
+    return np.asarray(lapack.dtrttf(blas.dsyrk(1.0, rows.T))[0])
 
-    Few rows keep their products to rounding.
-    """
-    block = block[np.einsum("ij,ij->i", block, block) > NOTHING]
-    if len(block) <= FEW:
-        return np.asarray(np.linalg.qr(block, mode="r")) if len(block) > block.shape[1] else block
-    factor, pivots, rank, _ = lapack.dpstrf(blas.dsyrk(1.0, block.T), tol=negligible, overwrite_a=True)
-    found = np.empty((rank, block.shape[1]))
-    found[:, pivots - 1] = np.triu(factor[:rank])
-    return found
+
+def products(block: Array, width: int) -> Array:
+    """block^T block, (width, width), of rows or of packed products."""
+    if block.ndim == 2:
+        return np.asarray(block.T @ block)
+    upper = np.asarray(lapack.dtfttr(width, block)[0])
+    return upper + np.triu(upper, 1).T

@@ -12,7 +12,7 @@ from tamis.core.errors import TamisError
 from tamis.core.fields import Checked, OneOf, Whole
 from tamis.selection.base import Array, Features, Indices, Pruner
 from tamis.selection.greedy import Mask, first_largest, lazy_largest
-from tamis.selection.information import Information
+from tamis.selection.information import Information, products
 
 VARIANCE, DETERMINANT = "variance", "determinant"
 ASKED = 4
@@ -53,18 +53,18 @@ class Optimal(Checked, Pruner):
         return self.exchanges == 0
 
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
-        choice = self._begin(features)
-        if len(choice.spread) == 0:
+        if len(_information(features).mean) == 0:
             return np.arange(n_structures, dtype=np.intp)
+        choice = self._begin(features)
         most = None if features.limit is None else features.limit.atoms
         while len(choice.order) < n_structures and (most is None or choice.spent <= most):
             choice.take_next()
         return np.array(choice.order, dtype=np.intp)
 
     def _improve(self, features: Features, kept: Indices) -> Indices:
-        choice = self._begin(features)
-        if self.exchanges == 0 or len(choice.spread) == 0:
+        if self.exchanges == 0 or len(_information(features).mean) == 0:
             return kept
+        choice = self._begin(features)
         for i in kept:
             choice.take(int(i))
         limit = features.limit
@@ -77,9 +77,13 @@ class Optimal(Checked, Pruner):
         return np.array(choice.order, dtype=np.intp)
 
     def _begin(self, features: Features) -> _Choice:
-        if features.information is None:
-            raise TamisError("Optimal needs design rows; make the features with features_of_rows")
-        return _Choice(features.information, features.costs.astype(np.float64), self.criterion)
+        return _Choice(_information(features), features.costs.astype(np.float64), self.criterion)
+
+
+def _information(features: Features) -> Information:
+    if features.information is None:
+        raise TamisError("Optimal needs design rows; make the features with features_of_rows")
+    return features.information
 
 
 @dataclass(eq=False)
@@ -88,7 +92,7 @@ class _Choice:
 
     order: what is kept. precision: A, (r, r). gains: (n,) by structure, when it was last computed; infinity before.
     then: (n,) the variance at that time. whitener: W, (r, r), W W^T = A^-1. spread: (r,) the diagonal of W^T G W, whose
-    sum is the variance.
+    sum is the variance. packed: A, as the products of the structures are. score: the criterion, which is to be high.
     """
 
     information: Information
@@ -107,13 +111,6 @@ class _Choice:
         """What the kept structures cost."""
         return float(self.costs[self.order].sum())
 
-    @property
-    def score(self) -> float:
-        """The criterion, which is to be high."""
-        if self.criterion == VARIANCE:
-            return -float(self.spread.sum())
-        return -2.0 * float(np.linalg.slogdet(self.whitener)[1])
-
     def take_next(self) -> None:
         """Keep the structure of the largest gain per cost, the first of equal ones."""
         self.take(self.best(self.left))
@@ -122,8 +119,7 @@ class _Choice:
         """Keep a structure."""
         self.order.append(i)
         self.left[i] = False
-        block = self.information.blocks[i]
-        self._set(self.precision + block.T @ block)
+        self._set(self.precision + products(self.information.blocks[i], len(self.spread)))
 
     def best(self, among: Mask) -> int:
         """The structure of the largest gain per cost; only gains that may be the largest are computed."""
@@ -147,13 +143,12 @@ class _Choice:
     def exchange(self, most: float) -> bool:
         """Take out the structure that would be missed least, and keep what fits; False where that is no better."""
         before = self.order, self.precision, self.left, self.score
-        losses = np.array([self._loss(i) for i in self.order]) / self.costs[self.order]
+        losses = np.array([-self._change(i, -1.0) for i in self.order]) / self.costs[self.order]
         place = first_largest(-losses, float(losses.min()))
         out = self.order[place]
         self.order = [*self.order[:place], *self.order[place + 1 :]]
         self.left = self.left.copy()
-        block = self.information.blocks[out]
-        self._set(self.precision - block.T @ block)
+        self._set(self.precision - products(self.information.blocks[out], len(self.spread)))
         self.left[out] = True
         self.gains[:] = np.inf  # less is known now: gains may have grown
         while len(fits := np.flatnonzero(self.left & (self.costs <= most - self.spent))):
@@ -171,6 +166,8 @@ class _Choice:
         inverse, turned = np.linalg.eigh(precision / np.outer(root, root))
         self.spread = 1.0 / inverse
         self.whitener = turned / root[:, None] * np.sqrt(self.spread)
+        self.packed = np.asarray(lapack.dtrttf(precision)[0])
+        self.score = self._score_of(self.packed.copy())
 
     def _bounds(self) -> Array:
         if self.criterion == DETERMINANT:
@@ -178,32 +175,29 @@ class _Choice:
         return np.asarray(self.gains * (self.then / self.spread.sum()) ** GROWTH)
 
     def _renew(self, which: Indices) -> Array:
-        self.gains[which] = [self._gain(self.information.blocks[i]) for i in which]
+        self.gains[which] = [self._change(i, 1.0) for i in which]
         self.then[which] = self.spread.sum()
         return self.gains[which]
 
-    def _gain(self, block: Array) -> float:
-        """What the criterion rises by with these rows."""
-        white, factor = self._factorised(block, 1.0)
-        if self.criterion == DETERMINANT:
-            return 2.0 * float(np.log(factor.diagonal()).sum())
-        return self._variance_in(white, factor)
-
-    def _loss(self, i: int) -> float:
-        """What the criterion falls by without the rows of a kept structure."""
-        white, factor = self._factorised(self.information.blocks[i], -1.0)
-        if self.criterion == DETERMINANT:
-            return -2.0 * float(np.log(factor.diagonal()).sum())
-        return self._variance_in(white, factor)
-
-    def _factorised(self, block: Array, sign: float) -> tuple[Array, Array]:
-        """Y^T = (block W)^T, (r, n_rows), and U, upper, with U^T U = 1 + sign Y Y^T."""
+    def _change(self, i: int, sign: float) -> float:
+        """What the criterion changes by with the rows of a structure (sign 1), or without them (sign -1)."""
+        block = self.information.blocks[i]
+        if block.ndim == 1:
+            return self._score_of(self.packed + sign * block) - self.score
         white = np.asfortranarray((block @ self.whitener).T)
         square = blas.dsyrk(sign, white, trans=1)
         square[np.diag_indices_from(square)] += 1.0
-        return white, lapack.dpotrf(square, overwrite_a=True)[0]
-
-    def _variance_in(self, white: Array, factor: Array) -> float:
-        """tr((U^T U)^-1 Y H Y^T), H the diagonal matrix of ``spread``."""
+        factor = lapack.dpotrf(square, overwrite_a=True)[0]
+        if self.criterion == DETERMINANT:
+            return 2.0 * float(np.log(factor.diagonal()).sum())
         solved = blas.dtrsm(1.0, factor, white, side=1, overwrite_b=True)
-        return float(self.spread @ np.einsum("ij,ij->i", solved, solved))
+        return sign * float(self.spread @ np.einsum("ij,ij->i", solved, solved))
+
+    def _score_of(self, packed: Array) -> float:
+        """The criterion with a packed precision."""
+        width = len(self.spread)
+        factor = lapack.dtfttr(width, lapack.dpftrf(width, packed, overwrite_a=True)[0])[0]
+        if self.criterion == DETERMINANT:
+            return 2.0 * float(np.log(factor.diagonal()).sum())
+        inverse = lapack.dtrtri(factor, overwrite_c=True)[0]
+        return -float(self.information.mean @ np.einsum("ij,ij->i", inverse, inverse))
