@@ -18,7 +18,9 @@ VARIANCE, DETERMINANT = "variance", "determinant"
 ASKED = 4
 """Old gains that are computed anew at once, the first time in a step."""
 GROWTH = 0.5
-"""The gain of a structure in variance may have grown by this power of the factor by which the variance fell."""
+"""The gain of a structure in variance may have grown by this power of the factor by which the variance fell.
+
+At most 0.28 was seen on silicon and molybdenum (docs/pruning.md)."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,9 @@ class Optimal(Checked, Pruner):
     * ``determinant``: log det A (Bayesian D-optimality). The gain is log det(1 + X C X^T).
 
     Both: Chaloner and Verdinelli, Stat. Sci. 10, 273 (1995). The determinant is submodular: its gains only fall as more
-    is kept, so an old gain bounds the new one (Minoux, Lect. Notes Control Inf. Sci. 7, 234 (1978)), and greedy gets at
-    least 1 - 1/e of the best (Krause and Golovin, in: Tractability, 2014). The variance is not: a gain may grow. An old
-    gain is trusted up to a growth (``GROWTH``) that was not reached on silicon; where a new gain shows that it was not
+    is kept, so an old gain bounds the new one (Minoux, Lect. Notes Control Inf. Sci. 7, 234 (1978)), and in a budget of
+    structures greedy gets at least 1 - 1/e of the best (Krause and Golovin, in: Tractability, 2014). The variance is not: a gain may grow. An old
+    gain is trusted up to a growth (``GROWTH``) that was not reached on real data; where a new gain shows that it was not
     enough, all gains of that step are computed.
 
     criterion: variance or determinant.
