@@ -35,9 +35,9 @@ class Optimal(Checked, Pruner):
 
     Both: Chaloner and Verdinelli, Stat. Sci. 10, 273 (1995). The determinant is submodular: its gains only fall as more
     is kept, so an old gain bounds the new one (Minoux, Lect. Notes Control Inf. Sci. 7, 234 (1978)), and in a budget of
-    structures greedy gets at least 1 - 1/e of the best (Krause and Golovin, in: Tractability, 2014). The variance is not: a gain may grow. An old
-    gain is trusted up to a growth (``GROWTH``) that was not reached on real data; where a new gain shows that it was not
-    enough, all gains of that step are computed.
+    structures greedy gets at least 1 - 1/e of the best (Krause and Golovin, in: Tractability, 2014). The variance is
+    not: a gain may grow. An old gain is trusted up to a growth (``GROWTH``) that was not reached on real data; where a
+    new gain shows that it was not enough, all gains of that step are computed.
 
     criterion: variance or determinant.
     exchanges: after the greedy choice, at most so many times the structure that would be missed least is taken out and
