@@ -29,9 +29,12 @@ from harness import RESULTS, configure, one_thread, report
 from hydra.utils import instantiate
 from numpy.typing import NDArray
 
-from tamis.selection.base import Features, Limit
+from tamis.bases.base import Basis
+from tamis.selection.base import Features, Limit, Pruner
 from tamis.selection.distance import by_distance
+from tamis.selection.information import Information
 from tamis.selection.latent import LatentSpace
+from tamis.selection.row_sources import StoredRows
 from tamis.store import Store
 
 LIBRARIES = ("tamis", "fpsample", "skmatter")
@@ -85,7 +88,7 @@ def cases(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     else:
         if given.store is None:
             raise SystemExit("stream needs --store FOLDER, which keeps what was made if it is stopped")
-        for step, pruner in (("fill", ""), ("choose", "fps"), ("choose", "msc")):
+        for step, pruner in (("fill", ""), ("choose", "fps"), ("choose", "msc"), ("choose", "optimal")):
             yield {
                 "step": step,
                 "pruner": pruner,
@@ -234,6 +237,8 @@ def stream_case(step: str, pruner: str, n: int, memory_gib: float, store: str) -
         on_disk = sum(512 * stat.st_blocks for stat in files) / GIB
         return numbers | {"files": len(files), "on_disk_GiB": on_disk, "peak_MiB": peak_mib()}
     chooser = instantiate(configure([f"pruner={pruner}"]).pruner)
+    if chooser.needs_information:
+        return rows_case(chooser, basis, place, n)
     latent = LatentSpace(pooling="mean", scaling="standard", pca_variance=None)
     values = place.lazy_values(basis, rattled_cells(n))
     program = peak_mib()
@@ -247,6 +252,27 @@ def stream_case(step: str, pruner: str, n: int, memory_gib: float, store: str) -
         "cpu_s": making["cpu_s"],
         "choose_cpu_s": choosing["cpu_s"],
         "features_MiB": seen / MIB,
+        "above_program_MiB": peak_mib() - program,
+        "peak_MiB": peak_mib(),
+        "kept": len(kept.indices),
+    }
+
+
+def rows_case(chooser: Pruner, basis: Basis, place: Store, n: int) -> dict[str, Any]:
+    """The same for a pruner that looks at design rows."""
+    cells = list(rattled_cells(n))
+    program = peak_mib()
+    rows, reading = measured(lambda: Information.of(StoredRows.of(basis, cells, place), place.memory))
+    nothing = np.empty((n, 0)), np.empty((0, 0)), np.empty(0, dtype=np.intp)
+    features = Features(*nothing, np.full(n, len(cells[0])), ("all",) * n, rows)
+    kept, choosing = measured(
+        lambda: chooser.select(features, Limit(structures=n // 10), np.random.default_rng(0))
+    )
+    return {
+        "seconds": reading["seconds"],
+        "cpu_s": reading["cpu_s"],
+        "choose_cpu_s": choosing["cpu_s"],
+        "features_MiB": sum(block.nbytes for block in rows.blocks) / MIB,
         "above_program_MiB": peak_mib() - program,
         "peak_MiB": peak_mib(),
         "kept": len(kept.indices),

@@ -32,8 +32,9 @@ from tamis.models.judging import FEW
 from tamis.parts import Parts, Seeds, check_trial, effective, plain, trial_part
 from tamis.records.record import BudgetFacts, CurvePoint, DatasetFacts, SelectionFacts, Status, TrialRecord
 from tamis.records.versions import versions
-from tamis.selection.base import Limit, Selection
+from tamis.selection.base import Features, Limit, Selection
 from tamis.selection.budget import select_all
+from tamis.selection.row_sources import features_of_rows
 from tamis.store.keys import basis_key
 
 AfterStage = Callable[[TrialRecord], None]
@@ -139,15 +140,15 @@ def _run(
     with record.stage("rows"):  # before the features, which the rows of an own descriptor hold already
         parts.model.prepare(dataset, parts.store)
     with record.stage("features"):
-        values = parts.store.lazy_values(parts.descriptor, pool.structures)
-        features = parts.latent.features(values, pool.groups, parts.pruner, parts.store.memory)
+        features = _features(parts, pool)
     with record.stage("selection"):
         seeds = [seed.select, seed.split, SELECT]  # each split draws its own random structures
         limits = parts.budget.limits(pool.n_atoms)
         record.budget = _budget(limits)
         selections = select_all(parts.pruner, features, limits, seeds)
         ids = tuple(pool.ids[i] for i in selections[-1].indices)
-        record.selection = SelectionFacts(parts.pruner.nested, ids)
+        said = () if features.information is None else features.information.said
+        record.selection = SelectionFacts(parts.pruner.keeps_prefixes, ids, said)
         del features  # what the fit needs takes its place
     for selection in selections:
         potential = _retrain(parts, seed.fit, record, selection, dataset, split, folder)
@@ -158,6 +159,14 @@ def _run(
             _write_potential(potential, parts.model.elements or dataset.elements, folder / "potential")
     kept = dataset.subset(split.pool[np.sort(selections[-1].indices)])
     _judge(parts.evaluation, _subject(parts, seed.fit, potential, pool, kept, folder), record, watch)
+
+
+def _features(parts: Parts, pool: Dataset) -> Features:
+    """The pool as the pruner sees it: in the latent space, or as design rows."""
+    if parts.pruner.needs_information:
+        return features_of_rows(parts.descriptor, pool, parts.store)
+    values = parts.store.lazy_values(parts.descriptor, pool.structures)
+    return parts.latent.features(values, pool.groups, parts.pruner, parts.store.memory)
 
 
 def _subject(
@@ -239,7 +248,7 @@ def _retrain(
         names.FRACTION_OF_ATOMS: n_atoms / record.dataset.n_pool_atoms,
     }
     record.metrics |= metrics
-    ids = None if parts.pruner.nested else kept.ids
+    ids = None if parts.pruner.keeps_prefixes else kept.ids
     record.curve.append(CurvePoint(len(kept), n_atoms, metrics, ids))
     return potential
 

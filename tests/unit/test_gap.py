@@ -18,11 +18,11 @@ from tamis.bases.pair_kernel import PairKernel
 from tamis.bases.soap import SoapBasis
 from tamis.core.errors import MissingEngineError, TamisError
 from tamis.data.dataset import structure_key
-from tamis.models.gap.candidates import choose_candidates, farthest_apart
 from tamis.models.gap.model import GapModel, log_errors, sigmas_at
 from tamis.models.gap.sparse_gp import Sigmas, leading, pivoted_order, posterior, prior_factor, whiten
 from tamis.models.judging import Judges
 from tamis.models.normal_equations import Quadratic, RowBlock, Terms
+from tamis.selection.candidates import choose_candidates, farthest_apart
 from tamis.store import Store, basis_identity, basis_key
 
 pytest.importorskip("quippy")

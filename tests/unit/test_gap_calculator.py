@@ -15,7 +15,7 @@ from tamis.bases.neighbours import neighbours_of
 from tamis.bases.pair_kernel import PairKernel
 from tamis.bases.soap import SoapBasis
 from tamis.core.errors import TamisError
-from tamis.models.gap.candidates import choose_candidates
+from tamis.selection.candidates import choose_candidates
 from tamis.store import Store
 
 pytest.importorskip("quippy")

@@ -100,7 +100,9 @@ def test_the_working_memory_of_a_pruner_counts():
     space.features(values, groups, MSC, memory(needed))
 
 
-@pytest.mark.parametrize("choice", [c for c in choices("pruner") if c not in ("keep_all", "direct")])
+@pytest.mark.parametrize(
+    "choice", [c for c in choices("pruner") if c not in ("keep_all", "direct", "optimal")]
+)
 @pytest.mark.parametrize("n, n_atoms, width", [(1000, 50, 40), (60, 4, 8000)])
 def test_a_pruner_works_in_the_memory_that_it_declares(choice, n, n_atoms, width):
     """Of numpy's arrays; ``direct`` is mostly a tree of Python objects, see docs/scale.md."""

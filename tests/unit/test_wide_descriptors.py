@@ -19,7 +19,7 @@ from tamis.selection.components import PrincipalAxes
 from tamis.selection.latent import LatentSpace
 from tamis.store import Store
 
-IN_SPACES = [c for c in choices("pruner") if c not in ("keep_all", "random", "stratified")]
+IN_SPACES = [c for c in choices("pruner") if c not in ("keep_all", "random", "stratified", "optimal")]
 
 
 def pool(n=30, width=5, n_atoms=3, seed=0):

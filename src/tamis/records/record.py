@@ -98,11 +98,12 @@ class BudgetFacts:
 class SelectionFacts:
     """Ids of the kept structures at the last point, in the order of choice.
 
-    nested: each point of the curve kept the first ones of these.
+    nested: each point of the curve kept the first ones of these. notes: what the pruner was given to choose by.
     """
 
     nested: bool = True
     ids: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

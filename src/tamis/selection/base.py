@@ -1,14 +1,17 @@
 """The interface of all pruners: choose structures of the pool, never more than the budget."""
 
+from __future__ import annotations
+
 import copy
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tamis.core.errors import NotApplicableError, TamisError
+from tamis.selection.information import Information
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -25,6 +28,8 @@ class Features:
     owners: (n_environments,) the structure that an atom belongs to.
     n_atoms: (n_structures,) atoms per structure.
     groups: n_structures names of kinds of structure.
+    information: what each structure tells a model that is linear in the descriptor; None where no pruner asked.
+    limit: what the choice has to obey; ``Pruner.select`` sets it.
     """
 
     vectors: Array
@@ -32,6 +37,8 @@ class Features:
     owners: Indices
     n_atoms: Indices
     groups: tuple[str, ...]
+    information: Information | None = None
+    limit: Limit | None = None
 
     def __len__(self) -> int:
         return len(self.n_atoms)
@@ -39,7 +46,13 @@ class Features:
     @property
     def has_descriptor(self) -> bool:
         """False for ``descriptor=none``."""
-        return self.vectors.shape[1] > 0
+        return self.vectors.shape[1] > 0 or self.information is not None
+
+    @property
+    def costs(self) -> Indices:
+        """What each structure takes of the limit, (n_structures,): its atoms, or 1 where structures are counted."""
+        counts_atoms = self.limit is not None and self.limit.atoms is not None
+        return self.n_atoms if counts_atoms else np.ones_like(self.n_atoms)
 
 
 @dataclass(frozen=True)
@@ -73,10 +86,21 @@ class Pruner(ABC):
     """False for pruners that use no latent vectors: they accept ``descriptor=none`` only."""
     needs_environments: ClassVar[bool] = False
     """True for pruners that use the latent vectors of atoms, not only of structures."""
+    needs_information: ClassVar[bool] = False
+    """True for pruners that look at design rows, and at no latent vectors (``row_sources.features_of_rows``)."""
+
+    @property
+    def keeps_prefixes(self) -> bool:
+        """Whether selections within rising limits are prefixes of each other; not where ``_improve`` changes them."""
+        return self.nested
 
     @abstractmethod
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
         """``n_structures`` different structures in the order of choice (1 <= n_structures <= len(features))."""
+
+    def _improve(self, features: Features, kept: Indices) -> Indices:
+        """A choice within ``features.limit`` that is at least as good."""
+        return kept
 
     def working(self, vectors: Shape, environments: Shape) -> int:
         """How many numbers of 8 bytes the choice needs beside the features, whose shapes are given.
@@ -101,6 +125,7 @@ class Pruner(ABC):
                 f"{type(self).__name__} needs environments, but these features were made for a pruner that does "
                 "not; make them with LatentSpace.features(values, groups, pruner)"
             )
+        features = replace(features, limit=limit)
         most = limit.structures or len(features)
         if limit.atoms is None:
             order = self._choose(features, most, rng)
@@ -109,7 +134,8 @@ class Pruner(ABC):
             order = self._choose(features, max(min(most, could_fit), 1), rng)
         else:
             order = self._largest_within(features, most, limit.atoms, rng)
-        return Selection(within(order, features.n_atoms, limit), limit)
+        kept = within(order, features.n_atoms, limit)
+        return Selection(self._improve(features, kept), limit)
 
     def _largest_within(self, features: Features, most: int, atoms: int, rng: np.random.Generator) -> Indices:
         """The choice of most structures, up to ``most``, whose atoms fit; by bisection.

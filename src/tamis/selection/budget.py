@@ -101,13 +101,13 @@ def select_all(
 ) -> tuple[Selection, ...]:
     """One selection for each of the rising ``limits``, each the same as if it were made alone with this seed.
 
-    A nested pruner chooses once, for the largest limit; the other selections are prefixes of that choice.
+    A pruner that keeps prefixes chooses once, for the largest limit; the other selections are prefixes of that choice.
 
     Raises
     ------
     TamisError : see `Pruner.select`.
     """
-    if not pruner.nested:
+    if not pruner.keeps_prefixes:
         return tuple(pruner.select(features, limit, np.random.default_rng(seed)) for limit in limits)
     order = pruner.select(features, limits[-1], np.random.default_rng(seed)).indices
     return tuple(Selection(within(order, features.n_atoms, limit), limit) for limit in limits)

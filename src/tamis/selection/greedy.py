@@ -22,7 +22,11 @@ def first_largest(scores: Array, scale: float) -> int:
 
 
 def lazy_largest(
-    scores: Array, fresh: Mask, renew: Callable[[Indices], Array], scale: Callable[[float], float]
+    scores: Array,
+    fresh: Mask,
+    renew: Callable[[Indices], Array],
+    scale: Callable[[float], float],
+    n_asked: int = FEWEST_ASKED,
 ) -> int:
     """``first_largest`` of true scores; only those that may be the largest are computed.
 
@@ -34,8 +38,8 @@ def lazy_largest(
     scores : (n,), true where ``fresh``, elsewhere upper bounds; minus infinity for chosen ones. Both are updated in
         place.
     renew : gives the true scores of some. scale : gives the scale on which scores near the given one are compared.
+    n_asked : how many old scores are renewed first.
     """
-    n_asked = FEWEST_ASKED
     while True:
         best = float(scores[fresh].max(initial=-np.inf))
         margin = TIE * scale(best) if best > -np.inf else 0.0

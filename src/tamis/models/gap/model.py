@@ -22,7 +22,6 @@ from tamis.data.dataset import Dataset, structure_key
 from tamis.data.dealing import ALWAYS_TRAINED
 from tamis.models.base import Array
 from tamis.models.free_atoms import FreeAtoms, element_counts
-from tamis.models.gap.candidates import choose_candidates
 from tamis.models.gap.sparse_gp import (
     Sigmas,
     WhitenedRows,
@@ -46,6 +45,7 @@ from tamis.models.judging import (
 from tamis.models.linear import LinearPotential
 from tamis.models.normal_equations import Indices, Terms
 from tamis.models.tuning import TunedModel
+from tamis.selection.candidates import choose_candidates
 from tamis.store import Store
 
 JUDGED_POINTS = 300

@@ -11,8 +11,7 @@ from tamis.bases.gap.basis import Candidates
 from tamis.bases.soap import SoapBasis
 from tamis.core.errors import TamisError
 from tamis.data.dataset import structure_key
-from tamis.models.base import Array
-from tamis.selection.base import Indices
+from tamis.selection.base import Array, Indices
 from tamis.selection.greedy import first_largest
 from tamis.store import Store
 
