@@ -98,7 +98,7 @@ def test_a_stream_holds_one_structure_at_a_time(store, snap_basis, rattled):
 
 
 def test_a_disk_that_damages_what_it_writes_is_named(store, snap_basis, rattled, monkeypatch):
-    monkeypatch.setattr("tamis.store.block_files.write_atomically", lambda path, data: None)
+    monkeypatch.setattr("tamis.store.block_files.write_atomically", lambda path, *parts: None)
     with pytest.raises(TamisError, match="look at the disk"):
         list(store.stream(snap_basis, rattled.structures[:1]))
     with pytest.raises(TamisError, match="look at the disk"):

@@ -76,7 +76,15 @@ class VerletList:
     """Neighbours within ``reach`` (Å), searched anew when an atom has moved by half the skin.
 
     Verlet, Phys. Rev. 159, 98 (1967). half: list every pair only once.
+
+    centres, others: (n,) atom numbers of the listed pairs, sorted by centre.
+    translations: (n, 3) cells by which the second atom of a pair is moved; shifts: the same in Å.
     """
+
+    centres: Integers
+    others: Integers
+    translations: Integers
+    shifts: Array
 
     def __init__(self, reach: float, half: bool = False) -> None:
         self._reach, self._half = reach, half
@@ -89,14 +97,25 @@ class VerletList:
         ------
         TamisError : two atoms are at the same place, or positions or cell are not finite.
         """
-        if not self._holds(atoms):
-            self._list(atoms)
+        self.update(atoms)
         found = Neighbours(
-            *still_near(atoms.positions, self._centres, self._others, self._shifts, self._reach)
+            *still_near(atoms.positions, self.centres, self.others, self.shifts, self._reach)
         )
         if len(found.distances) and found.distances.min() < SAME_PLACE:
             raise TamisError("two atoms are at the same place; correct or remove the structure")
         return found
+
+    def update(self, atoms: Atoms) -> bool:
+        """Search anew where that is due; returns whether it was.
+
+        Raises
+        ------
+        TamisError : positions or cell are not finite.
+        """
+        due = not self._holds(atoms)
+        if due:
+            self._list(atoms)
+        return due
 
     def _list(self, atoms: Atoms) -> None:
         check_geometry(atoms, self._reach + SKIN)
@@ -105,8 +124,8 @@ class VerletList:
         if self._half:
             kept = _once(centres, others, shifts)
             centres, others, shifts = centres[kept], others[kept], shifts[kept]
-        self._centres, self._others = centres.astype(np.int64), others.astype(np.int64)
-        self._shifts = shifts @ boxed.cell.array
+        self.centres, self.others = centres.astype(np.int64), others.astype(np.int64)
+        self.translations, self.shifts = shifts.astype(np.int64), shifts @ boxed.cell.array
         self._made_for = atoms.copy()
 
     def _holds(self, atoms: Atoms) -> bool:

@@ -110,7 +110,10 @@ def _right_handed(atoms: Atoms) -> Atoms:
     quests finds no neighbours in left-handed cells and ignores the periodicity of slabs and wires. The vacuum of
     ``in_vacuum`` keeps images along the other directions out of reach.
     """
+    left_handed = np.linalg.det(atoms.cell.array) < 0
+    if atoms.pbc.all() and not left_handed:
+        return atoms
     turned = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True)
-    if np.linalg.det(atoms.cell.array) < 0:
+    if left_handed:
         turned.set_cell(-atoms.cell.array)
     return turned

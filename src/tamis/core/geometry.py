@@ -162,6 +162,11 @@ def wrapped(atoms: Atoms, width: float) -> Atoms:
 
     dscribe repeats cells, not atoms: an atom outside of the cell would miss neighbours.
     """
-    inside = in_vacuum(atoms, width).copy()
-    inside.wrap(eps=0.0)
+    boxed = in_vacuum(atoms, width)
+    cell = boxed.cell.array
+    outside = np.floor(np.linalg.solve(cell.T, boxed.positions.T).T) * boxed.pbc
+    if not outside.any():
+        return boxed
+    inside = boxed.copy()
+    inside.positions -= outside @ cell
     return inside
