@@ -47,12 +47,7 @@ def neighbours_of(atoms: Atoms, reach: float, half: bool = False, closest: float
     TamisError : two atoms are nearer than ``closest``, or ``check_geometry`` refuses the structure.
     """
     centres, others, shifts, vectors, distances = neighbours_within(atoms, float(reach), "ijSDd")
-    if len(distances) and distances.min() < closest:
-        pair = int(distances.argmin())
-        raise TamisError(
-            f"atoms {centres[pair]} and {others[pair]} are {distances[pair]:.2g} Å apart, on top of each other; "
-            "correct or remove the structure"
-        )
+    _refuse_nearer(closest, centres, others, distances)
     if half:
         kept = _once(centres, others, shifts)
         centres, others, vectors, distances = centres[kept], others[kept], vectors[kept], distances[kept]
@@ -60,6 +55,21 @@ def neighbours_of(atoms: Atoms, reach: float, half: bool = False, closest: float
     return Neighbours(
         first.astype(np.int64), others.astype(np.int64), np.ascontiguousarray(vectors), distances
     )
+
+
+def refuse_overlaps(atoms: Atoms, closest: float) -> None:
+    """Raise TamisError if two atoms are nearer than ``closest`` (Å, at most 1); ``check_geometry`` comes before."""
+    # few pairs are within 2 Å, and shorter searches would cut a wide vacuum into too many boxes
+    _refuse_nearer(closest, *neighbour_list("ijd", in_vacuum(atoms, 1.0), 2.0))
+
+
+def _refuse_nearer(closest: float, centres: Integers, others: Integers, distances: Array) -> None:
+    if distances.min(initial=np.inf) < closest:
+        pair = int(distances.argmin())
+        raise TamisError(
+            f"atoms {centres[pair]} and {others[pair]} are {distances[pair]:.2g} Å apart, on top of each other; "
+            "correct or remove the structure"
+        )
 
 
 def _once(centres: Integers, others: Integers, shifts: Integers) -> NDArray[np.bool_]:
@@ -98,9 +108,7 @@ class VerletList:
         TamisError : two atoms are at the same place, or positions or cell are not finite.
         """
         self.update(atoms)
-        found = Neighbours(
-            *still_near(atoms.positions, self.centres, self.others, self.shifts, self._reach)
-        )
+        found = Neighbours(*still_near(atoms.positions, self.centres, self.others, self.shifts, self._reach))
         if len(found.distances) and found.distances.min() < SAME_PLACE:
             raise TamisError("two atoms are at the same place; correct or remove the structure")
         return found

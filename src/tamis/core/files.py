@@ -17,16 +17,15 @@ def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
     ------
     TamisError : the folder cannot be written.
     """
-    folder, name = os.path.split(path)
-    scratch = os.path.join(folder, f".{name}.{os.getpid()}.{secrets.token_hex(4)}")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         try:
             with _opened(scratch) as file:
                 for part in parts:
                     file.write(part)
-            os.replace(scratch, path)
+            scratch.replace(path)
         except BaseException:
-            Path(scratch).unlink(missing_ok=True)
+            scratch.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise TamisError(
@@ -34,10 +33,10 @@ def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
         ) from error
 
 
-def _opened(path: str) -> BinaryIO:
+def _opened(path: Path) -> BinaryIO:
     """A new file; its folder is made if it is missing."""
     try:
-        return open(path, "wb")
+        return path.open("wb")
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        return open(path, "wb")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb")

@@ -37,7 +37,7 @@ class Buffer:
 def write_block(path: Path, block: RowArray) -> None:
     """Write an array, whole or not at all; TamisError if that fails."""
     block = np.ascontiguousarray(block)
-    header, numbers = _header(block.shape, block.dtype), memoryview(block.reshape(-1).view(np.uint8))
+    header, numbers = _header(block.shape, block.dtype), block.reshape(-1).view(np.uint8).data
     checksum = zlib.crc32(numbers, zlib.crc32(header))
     write_atomically(path, header, numbers, checksum.to_bytes(CHECKSUM_BYTES, "little"))
 

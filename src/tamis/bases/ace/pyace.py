@@ -33,16 +33,18 @@ class AceCalculator(Calculator):
 
     def __init__(self, basis: Any, offsets: dict[str, float]) -> None:
         super().__init__()
+        self.offsets = offsets
         pyace = import_pyace()
         # the C-tilde form with its recursive evaluator gives the same numbers as the B-basis, 1.6 times faster
         self._basis = basis.to_ACECTildeBasisSet()
-        self._evaluator = pyace.evaluator.ACERecursiveEvaluator(self._basis)  # the engine does not keep it alive
+        self._evaluator = pyace.evaluator.ACERecursiveEvaluator(
+            self._basis
+        )  # the engine does not keep it alive
         self._evaluator.set_recursive(True)
         self._engine = pyace.ACECalculator()
         self._engine.set_evaluator(self._evaluator)
         names = list(self._basis.elements_name)
         self._elements = [element for element in names if element in offsets]
-        self._offsets = np.array([offsets[element] for element in self._elements])
         self._types = np.array([names.index(element) for element in self._elements])
         self._list = VerletList(float(self._basis.cutoffmax))
         self._images = Images(np.zeros(0, dtype=np.int64), np.zeros((0, 3)))
@@ -62,6 +64,7 @@ class AceCalculator(Calculator):
         """
         super().calculate(atoms, properties, system_changes)
         species = species_of(self.atoms, self._elements)
+        shift = np.array([self.offsets[element] for element in self._elements])[species]
         if self._list.update(self.atoms):
             self._environment, self._images = environment_of(self._list, len(species))
         of, shifts = self._images
@@ -69,7 +72,7 @@ class AceCalculator(Calculator):
         self._environment.x = (self.atoms.positions[of] + shifts).tolist()
         engine = self._engine
         engine.compute(self._environment, compute_projections=False)
-        energies = np.array(engine.energies) + self._offsets[species]
+        energies = np.array(engine.energies) + shift
         energy = float(energies.sum())
         self.results = {
             "energy": energy,
@@ -101,7 +104,9 @@ def environment_of(listed: VerletList, n_atoms: int) -> tuple[Any, Images]:
     images = first[is_image]
     of = np.concatenate([np.arange(n_atoms), listed.others[images]])
     environment = import_engine("pyace.catomicenvironment", "ACE", "ace").ACEAtomicEnvironment()
-    environment.x = np.zeros((len(of), 3)).tolist()  # sets the number of images, which the rest is checked against
+    environment.x = np.zeros(
+        (len(of), 3)
+    ).tolist()  # sets the number of images, which the rest is checked against
     environment.neighbour_list = [of_atom.tolist() for of_atom in neighbours]
     environment.origins = of.tolist()
     return environment, Images(of, np.concatenate([np.zeros((n_atoms, 3)), listed.shifts[images]]))
