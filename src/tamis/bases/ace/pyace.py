@@ -26,7 +26,7 @@ Integers = NDArray[np.int64]
 class AceCalculator(Calculator):
     """ASE calculator: python-ace's evaluation of a potential plus the energies of the free atoms, eV by element.
 
-    Energy and energies (eV), forces (eV/Å), and in a cell that is periodic in all directions stress (eV/Å³).
+    Energy and energies (eV), forces (eV/Å), and where the cell has a volume stress (eV/Å³).
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
@@ -80,7 +80,7 @@ class AceCalculator(Calculator):
             "energies": energies,
             "forces": np.array(engine.forces).reshape(-1, 3),
         }
-        if self.atoms.pbc.all():
+        if self.atoms.cell.rank == 3:
             xx, yy, zz, xy, xz, yz = engine.virial
             self.results["stress"] = np.array([xx, yy, zz, yz, xz, xy]) / self.atoms.cell.volume
 
