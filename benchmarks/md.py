@@ -43,11 +43,6 @@ class ThroughCalculator(Potential):
 
     inner: Potential
 
-    @property
-    def diagnostics(self) -> dict[str, float]:
-        """None."""
-        return {}
-
     def calculator(self) -> Calculator:
         """The potential's own."""
         return self.inner.calculator()

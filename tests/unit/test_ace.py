@@ -246,6 +246,18 @@ def test_calculator_takes_mixed_periodicity() -> None:
     assert_equal_to_rows(SILICON.calculator(coefficients, offsets), SILICON, atoms, coefficients, offsets)
 
 
+def test_one_calculator_follows_atoms_that_move_and_change_their_element() -> None:
+    coefficients, offsets = random_potential(ALLOY)
+    calculator, atoms = ALLOY.calculator(coefficients, offsets), STRUCTURES["alloy"][1].copy()
+    for seed, step in enumerate(
+        (0.02, 0.02, 0.5)
+    ):  # the kept list holds for the first two, and not for the last
+        atoms.rattle(step, seed=seed)
+        assert_equal_to_rows(calculator, ALLOY, atoms, coefficients, offsets)
+    atoms.symbols = list(reversed(atoms.get_chemical_symbols()))
+    assert_equal_to_rows(calculator, ALLOY, atoms, coefficients, offsets)
+
+
 def test_offsets_are_not_lost(tmp_path: Path) -> None:
     coefficients, offsets = random_potential(ALLOY)
     yaml, yace = ALLOY.write(tmp_path, coefficients, offsets)

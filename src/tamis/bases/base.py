@@ -74,7 +74,7 @@ class Basis(Checked, ABC):
 
     def check(self, atoms: Atoms) -> None:
         """Raise TamisError if this basis cannot treat ``atoms``; engines would crash on some of these."""
-        present = {chemical_symbols[number] for number in np.unique(atoms.numbers)}
+        present = {chemical_symbols[number] for number in set(atoms.numbers.tolist())}
         unknown = sorted(present - set(self.elements))
         if unknown:
             raise TamisError(

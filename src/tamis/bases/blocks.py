@@ -23,13 +23,15 @@ def in_element_blocks(rows: Array, atoms: Atoms, elements: Sequence[str]) -> Arr
 
     Returns
     -------
-    (n_atoms, len(elements) * m)
+    (n_atoms, len(elements) * m); of a single element ``rows`` themselves, no copy.
 
     Raises
     ------
     TamisError : values are not finite, for example where two atoms are on top of each other.
     """
     refuse_non_finite(rows, atoms)
+    if len(elements) == 1:
+        return rows
     n_atoms, width = rows.shape
     blocks = np.zeros((n_atoms, len(elements), width))
     blocks[np.arange(n_atoms), species_of(atoms, elements)] = rows
@@ -38,8 +40,9 @@ def in_element_blocks(rows: Array, atoms: Atoms, elements: Sequence[str]) -> Arr
 
 def refuse_non_finite(rows: Array, atoms: Atoms) -> None:
     """Raise TamisError where an engine returned NaN or infinity, naming the first such atom."""
-    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if len(bad):
+    finite = np.isfinite(rows)
+    if not finite.all():
+        bad = np.flatnonzero(~finite.all(axis=1))
         raise TamisError(
             f"the basis functions of atom {bad[0]} ({atoms.symbols[bad[0]]}) in {atoms.get_chemical_formula()} are "
             "not finite: two atoms overlap or positions are absurd; correct or remove the structure"

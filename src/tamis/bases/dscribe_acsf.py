@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.bases.neighbours import neighbours_of
+from tamis.bases.neighbours import refuse_overlaps
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Elements, OneOf
 from tamis.core.geometry import heights, occupied_cell, wrapped
@@ -77,7 +77,7 @@ class DscribeAcsfBasis(Basis):
     def values(self, atoms: Atoms) -> NDArray[np.float64]:
         """Symmetry functions of every atom, (n_atoms, n_features), dimensionless."""
         self.check(atoms)
-        neighbours_of(atoms, self.r_cut, closest=CLOSEST)
+        refuse_overlaps(atoms, CLOSEST)
         images = len(atoms) * float(
             np.prod(1.0 + 2.0 * self.r_cut / heights(occupied_cell(atoms, self.r_cut)))
         )

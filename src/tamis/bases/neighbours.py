@@ -47,12 +47,7 @@ def neighbours_of(atoms: Atoms, reach: float, half: bool = False, closest: float
     TamisError : two atoms are nearer than ``closest``, or ``check_geometry`` refuses the structure.
     """
     centres, others, shifts, vectors, distances = neighbours_within(atoms, float(reach), "ijSDd")
-    if len(distances) and distances.min() < closest:
-        pair = int(distances.argmin())
-        raise TamisError(
-            f"atoms {centres[pair]} and {others[pair]} are {distances[pair]:.2g} Å apart, on top of each other; "
-            "correct or remove the structure"
-        )
+    _refuse_nearer(closest, centres, others, distances)
     if half:
         kept = _once(centres, others, shifts)
         centres, others, vectors, distances = centres[kept], others[kept], vectors[kept], distances[kept]
@@ -60,6 +55,21 @@ def neighbours_of(atoms: Atoms, reach: float, half: bool = False, closest: float
     return Neighbours(
         first.astype(np.int64), others.astype(np.int64), np.ascontiguousarray(vectors), distances
     )
+
+
+def refuse_overlaps(atoms: Atoms, closest: float) -> None:
+    """Raise TamisError if two atoms are nearer than ``closest`` (Å, at most 1); ``check_geometry`` comes before."""
+    # few pairs are within 2 Å, and shorter searches would cut a wide vacuum into too many boxes
+    _refuse_nearer(closest, *neighbour_list("ijd", in_vacuum(atoms, 1.0), 2.0))
+
+
+def _refuse_nearer(closest: float, centres: Integers, others: Integers, distances: Array) -> None:
+    if distances.min(initial=np.inf) < closest:
+        pair = int(distances.argmin())
+        raise TamisError(
+            f"atoms {centres[pair]} and {others[pair]} are {distances[pair]:.2g} Å apart, on top of each other; "
+            "correct or remove the structure"
+        )
 
 
 def _once(centres: Integers, others: Integers, shifts: Integers) -> NDArray[np.bool_]:
@@ -76,7 +86,15 @@ class VerletList:
     """Neighbours within ``reach`` (Å), searched anew when an atom has moved by half the skin.
 
     Verlet, Phys. Rev. 159, 98 (1967). half: list every pair only once.
+
+    centres, others: (n,) atom numbers of the listed pairs, sorted by centre.
+    translations: (n, 3) cells by which the second atom of a pair is moved; shifts: the same in Å.
     """
+
+    centres: Integers
+    others: Integers
+    translations: Integers
+    shifts: Array
 
     def __init__(self, reach: float, half: bool = False) -> None:
         self._reach, self._half = reach, half
@@ -89,14 +107,23 @@ class VerletList:
         ------
         TamisError : two atoms are at the same place, or positions or cell are not finite.
         """
-        if not self._holds(atoms):
-            self._list(atoms)
-        found = Neighbours(
-            *still_near(atoms.positions, self._centres, self._others, self._shifts, self._reach)
-        )
+        self.update(atoms)
+        found = Neighbours(*still_near(atoms.positions, self.centres, self.others, self.shifts, self._reach))
         if len(found.distances) and found.distances.min() < SAME_PLACE:
             raise TamisError("two atoms are at the same place; correct or remove the structure")
         return found
+
+    def update(self, atoms: Atoms) -> bool:
+        """Search anew where that is due; returns whether it was.
+
+        Raises
+        ------
+        TamisError : positions or cell are not finite.
+        """
+        due = not self._holds(atoms)
+        if due:
+            self._list(atoms)
+        return due
 
     def _list(self, atoms: Atoms) -> None:
         check_geometry(atoms, self._reach + SKIN)
@@ -105,8 +132,8 @@ class VerletList:
         if self._half:
             kept = _once(centres, others, shifts)
             centres, others, shifts = centres[kept], others[kept], shifts[kept]
-        self._centres, self._others = centres.astype(np.int64), others.astype(np.int64)
-        self._shifts = shifts @ boxed.cell.array
+        self.centres, self.others = centres.astype(np.int64), others.astype(np.int64)
+        self.translations, self.shifts = shifts.astype(np.int64), shifts @ boxed.cell.array
         self._made_for = atoms.copy()
 
     def _holds(self, atoms: Atoms) -> bool:

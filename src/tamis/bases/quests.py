@@ -94,13 +94,15 @@ class QuestsBasis(Basis):
         """QUESTS' descriptor on one thread, without numba's warnings about QUESTS' casts."""
         quests = import_engine("quests.descriptor", "descriptor=quests", "descriptors")
         threads = numba.get_num_threads()
-        numba.set_num_threads(1)
+        if threads > 1:
+            numba.set_num_threads(1)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", numba.core.errors.NumbaWarning)
                 rows: NDArray[np.float64] = quests.get_descriptors([atoms], k=self.k, cutoff=self.r_cut)
         finally:
-            numba.set_num_threads(threads)
+            if threads > 1:
+                numba.set_num_threads(threads)
         return rows
 
 
@@ -110,7 +112,11 @@ def _right_handed(atoms: Atoms) -> Atoms:
     quests finds no neighbours in left-handed cells and ignores the periodicity of slabs and wires. The vacuum of
     ``in_vacuum`` keeps images along the other directions out of reach.
     """
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = atoms.cell.array.tolist()
+    left_handed = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx) < 0
+    if not left_handed and all(atoms.pbc.tolist()):
+        return atoms
     turned = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True)
-    if np.linalg.det(atoms.cell.array) < 0:
+    if left_handed:
         turned.set_cell(-atoms.cell.array)
     return turned

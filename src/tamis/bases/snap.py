@@ -217,7 +217,7 @@ class SnapBasis(LinearBasis):
         lmp = self._compute(atoms, Box(atoms, self.r_cut), "sna/atom", shown)
         # lmp.numpy would return addresses in place of numbers for a single column
         rows = lmp.extract_compute("b", LMP_STYLE_ATOM, LMP_TYPE_ARRAY)
-        table = np.ctypeslib.as_array(rows[0], (len(atoms), len(self._component)))
+        table = np.array(np.ctypeslib.as_array(rows[0], (len(atoms), len(self._component))))
         return in_element_blocks(self._kept(table), atoms, self.elements)
 
     def evaluate(self, atoms: Atoms) -> tuple[Array, DesignRows]:

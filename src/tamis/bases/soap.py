@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tamis.bases.base import Basis
 from tamis.bases.blocks import in_element_blocks
-from tamis.bases.neighbours import neighbours_of
+from tamis.bases.neighbours import refuse_overlaps
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, AtLeast, Elements, Whole
 from tamis.core.geometry import in_vacuum
@@ -68,7 +68,7 @@ class SoapBasis(Basis):
     def values(self, atoms: Atoms) -> Array:
         """Power spectrum of every atom, (n_atoms, n_features), dimensionless."""
         self.check(atoms)
-        neighbours_of(atoms, self.r_cut, closest=CLOSEST)
+        refuse_overlaps(atoms, CLOSEST)
         boxed = in_vacuum(atoms, self.r_cut)
         rows = np.zeros((len(atoms), self.width))
         symbols = set(atoms.get_chemical_symbols())

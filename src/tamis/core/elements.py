@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,10 +104,20 @@ def species_of(atoms: Atoms, elements: Sequence[str]) -> NDArray[np.int64]:
     ------
     TamisError : a potential for ``elements`` does not know one of the atoms.
     """
-    place = {element: number for number, element in enumerate(elements)}
-    symbols = atoms.get_chemical_symbols()
-    if unknown := sorted(set(symbols) - place.keys()):
+    species = _places(tuple(elements))[atoms.numbers]
+    if species.min(initial=0) < 0:
+        unknown = sorted(set(atoms.symbols[species < 0]))
         raise TamisError(
             f"element {', '.join(unknown)} is unknown to this potential, which has {', '.join(elements)}"
         )
-    return np.array([place[symbol] for symbol in symbols], dtype=np.int64)
+    return species
+
+
+@lru_cache(maxsize=100)
+def _places(elements: tuple[str, ...]) -> NDArray[np.int64]:
+    """The place of each atomic number in ``elements``, -1 where it has none."""
+    from ase.data import atomic_numbers, chemical_symbols
+
+    places = np.full(len(chemical_symbols), -1)
+    places[[atomic_numbers[element] for element in elements]] = np.arange(len(elements))
+    return places

@@ -36,7 +36,9 @@ def check_geometry(atoms: Atoms, reach: float) -> None:
     them.
     """
     extent = float(np.abs(atoms.positions).max(initial=0.0))
-    span = float(np.abs(atoms.cell.array).max())
+    # below, lists take the place of small arrays, whose overhead is what a small structure costs
+    sides = [abs(x) for vector in atoms.cell.array.tolist() for x in vector]
+    span = max(sides) if math.isfinite(sum(sides)) else math.inf
     if not math.isfinite(extent + span):
         raise TamisError("positions or cell hold NaN or infinity; correct or remove the structure")
     if not 0.0 <= reach <= LARGEST:
@@ -46,7 +48,7 @@ def check_geometry(atoms: Atoms, reach: float) -> None:
             f"positions or cell reach {max(extent, span):.3g} Å; at most {LARGEST:g} can be treated: are they in Å? "
             "move the structure to the origin, or make its cell smaller"
         )
-    if atoms.pbc.any() and (volume := periodic_volume(atoms)) < SMALLEST_VOLUME:
+    if any(atoms.pbc.tolist()) and (volume := periodic_volume(atoms)) < SMALLEST_VOLUME:
         raise TamisError(
             f"a periodic cell of volume {volume} Å³ has no neighbours; give the cell vectors of all periodic directions"
         )
@@ -56,9 +58,9 @@ def check_geometry(atoms: Atoms, reach: float) -> None:
 
 def periodic_volume(atoms: Atoms) -> float:
     """Volume of the cell, with vectors of 1 Å across where it is not periodic (a slab's area, a wire's length), Å³."""
+    if all(atoms.pbc.tolist()):
+        return _volume_and_areas(atoms.cell.array)[0]
     vectors = atoms.cell.array[atoms.pbc]
-    if len(vectors) == 3:
-        return _volume_and_areas(vectors)[0]
     return float(np.linalg.norm(np.cross(*vectors) if len(vectors) == 2 else vectors))
 
 
@@ -72,14 +74,18 @@ def _check_cell(atoms: Atoms, reach: float) -> None:
             f"r_cut = {reach} Å gives about {neighbours:.0f} neighbours an atom in a structure of {len(atoms)} atoms "
             f"in {volume:.4g} Å³; at most {MOST_NEIGHBOURS} can be treated: lower r_cut, or look at the cell"
         )
-    in_reach = [reach * area / volume for area, periodic in zip(areas, atoms.pbc, strict=True) if periodic]
+    in_reach = [
+        reach * area / volume for area, periodic in zip(areas, atoms.pbc.tolist(), strict=True) if periodic
+    ]
     images = math.prod(2.0 * math.ceil(n) + 1.0 for n in in_reach)
     if images > MOST_IMAGES:
         raise TamisError(
             f"{images:.3g} images of the cell lie within r_cut = {reach} Å; at most {MOST_IMAGES} can be treated: "
             "lower r_cut, or take a less flat or skewed cell of the same crystal (ase.build.niggli_reduce)"
         )
-    box = np.abs(cell).sum(axis=0).tolist()  # from the lowest to the highest corner
+    box = [
+        sum(map(abs, along)) for along in zip(*cell.tolist(), strict=True)
+    ]  # from the lowest to the highest corner
     bins = math.prod(max(length / reach, 1.0) for length in box)
     if bins > MOST_BINS:
         raise TamisError(
@@ -90,7 +96,7 @@ def _check_cell(atoms: Atoms, reach: float) -> None:
 
 def occupied_cell(atoms: Atoms, reach: float) -> Array:
     """The cell (3, 3), Å; along directions that are not periodic as long as the atoms and ``reach``."""
-    if atoms.pbc.all():
+    if all(atoms.pbc.tolist()):
         return np.asarray(atoms.cell.array)
     cell = atoms.cell.array.copy()
     free = np.flatnonzero(~atoms.pbc)
@@ -162,6 +168,11 @@ def wrapped(atoms: Atoms, width: float) -> Atoms:
 
     dscribe repeats cells, not atoms: an atom outside of the cell would miss neighbours.
     """
-    inside = in_vacuum(atoms, width).copy()
-    inside.wrap(eps=0.0)
+    boxed = in_vacuum(atoms, width)
+    cell = boxed.cell.array
+    outside = np.floor(np.linalg.solve(cell.T, boxed.positions.T).T) * boxed.pbc
+    if not outside.any():
+        return boxed
+    inside = boxed.copy()
+    inside.positions -= outside @ cell
     return inside

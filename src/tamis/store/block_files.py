@@ -36,10 +36,10 @@ class Buffer:
 
 def write_block(path: Path, block: RowArray) -> None:
     """Write an array, whole or not at all; TamisError if that fails."""
-    payload = io.BytesIO()
-    np.save(payload, np.ascontiguousarray(block), allow_pickle=False)
-    data = payload.getvalue()
-    write_atomically(path, data + zlib.crc32(data).to_bytes(CHECKSUM_BYTES, "little"))
+    block = np.ascontiguousarray(block)
+    header, numbers = _header(block.shape, block.dtype), block.reshape(-1).view(np.uint8).data
+    checksum = zlib.crc32(numbers, zlib.crc32(header))
+    write_atomically(path, header, numbers, checksum.to_bytes(CHECKSUM_BYTES, "little"))
 
 
 def read_block(path: Path, buffer: Buffer | None = None) -> RowArray | None:
@@ -76,7 +76,16 @@ def read_block(path: Path, buffer: Buffer | None = None) -> RowArray | None:
     return np.frombuffer(body, dtype=dtype, offset=offset).reshape(shape)
 
 
-# structures of one size have equal headers, and parsing one takes as long as a checksum
+# structures of one size have equal headers, and making or parsing one takes as long as a checksum
+@lru_cache(maxsize=1000)
+def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """What numpy's format puts before the numbers."""
+    stream = io.BytesIO()
+    described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, described)
+    return stream.getvalue()
+
+
 @lru_cache(maxsize=1000)
 def _read_header(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int] | None:
     """Shape, type and offset of the numbers; None for headers that ``write_block`` does not write."""

@@ -17,8 +17,8 @@ from tamis.store.block_files import write_block
 VALUES, GRADIENTS, DESIGN = "values", "gradients", "design"
 
 
-def make_block(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
-    """Compute one structure's block and write it; returns 1, the number of finished structures.
+def make_block(basis: Basis, atoms: Atoms, path: Path, kind: str) -> RowArray:
+    """Compute one structure's block and write it; returns the block.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def make_block(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
             f"({atoms.get_chemical_formula()}); look for atoms on top of each other"
         )
     write_block(path, block)
-    return 1
+    return block
 
 
 def keeps_values(basis: Basis) -> bool:

@@ -23,7 +23,7 @@ from tamis.data.dataset import structure_key
 from tamis.store.block_files import Buffer, read_block
 from tamis.store.blocks import DESIGN, GRADIENTS, VALUES, design_rows, keeps_values
 from tamis.store.keys import basis_identity, basis_key
-from tamis.store.workers import Item, make_blocks
+from tamis.store.workers import Item, Made, make_blocks
 
 STRUCTURES_AT_ONCE = 2000
 """Structures of an iterator that are in memory at once."""
@@ -159,9 +159,18 @@ class Store(Checked):
         with self.memory.lending():
             blocks = [self._read_counted(path, title) for path in paths]
             missing = [i for i, block in enumerate(blocks) if block is None]
-            self._make(basis, [(structures[i], paths[i]) for i in missing], kind)
-            for i in missing:
-                blocks[i] = self._read_counted(paths[i], title)
+            places = {paths[i]: i for i in missing}
+
+            def keep(path: Path, block: RowArray) -> None:
+                self.memory.reserve(block.nbytes, title)
+                block.flags.writeable = False
+                blocks[places[path]] = block
+                self.memory.keep(path, block)
+
+            self._make(basis, [(structures[i], path) for path, i in places.items()], kind, keep)
+            for i in missing:  # what other processes have made, or another structure that is the same
+                if blocks[i] is None:
+                    blocks[i] = self._read_counted(paths[i], title)
         return [_whole(block, path) for block, path in zip(blocks, paths, strict=True)]
 
     def _stream(self, basis: Basis, structures: Sequence[Atoms], kind: str) -> Iterator[RowArray]:
@@ -187,12 +196,14 @@ class Store(Checked):
         items, buffer = zip(structures, self._paths(basis, structures, kind), strict=True), Buffer()
         self._make(basis, [(atoms, path) for atoms, path in items if self.read(path, buffer) is None], kind)
 
-    def _make(self, basis: Basis, missing: Sequence[Item], kind: str) -> None:
+    def _make(
+        self, basis: Basis, missing: Sequence[Item], kind: str, made: Made = lambda path, block: None
+    ) -> None:
         """Make blocks, and write beside them what the key stands for, for human readers."""
         if missing:
             text = json.dumps(basis_identity(basis), indent=1)
             write_atomically(self.root / basis_key(basis) / "basis.json", text.encode())
-            make_blocks(basis, missing, kind, self.n_jobs)
+            make_blocks(basis, missing, kind, self.n_jobs, made)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from ase import Atoms
 
 from tamis.bases.base import Basis
+from tamis.core.memory import RowArray
 from tamis.core.progress import progress
 from tamis.core.threads import environment
 from tamis.store.blocks import make_block
@@ -20,19 +21,27 @@ WORTH_WORKERS_S = 3.0
 """Worker processes start in about a second; less work than this is done in the calling process."""
 
 
-def make_blocks(basis: Basis, work: Sequence[Item], kind: str, n_jobs: int) -> None:
+Made = Callable[[Path, RowArray], None]
+"""Gets the file and the block of a structure that was made in the calling process."""
+
+
+def make_blocks(basis: Basis, work: Sequence[Item], kind: str, n_jobs: int, made: Made) -> None:
     """Compute and write the blocks of many structures in up to ``n_jobs`` processes (-1: one for every core)."""
+
+    def do(item: Item) -> None:
+        made(item[1], make_block(basis, *item, kind))
+
     # largest first: with short jobs at the end no worker waits long for another
     left = sorted(work, key=lambda item: -len(item[0]))
     with progress(f"{type(basis).__name__} {kind}", len(left)) as advance:
         if n_jobs != 1:
-            left = _until_worth_workers(left, lambda item: make_block(basis, *item, kind), advance)
-        for done in _share_out(basis, left, kind, n_jobs):
-            advance(done)
+            left = _until_worth_workers(left, do, advance)
+        for _ in _share_out(basis, left, kind, n_jobs, do):
+            advance(1)
 
 
 def _until_worth_workers(
-    work: list[Item], do: Callable[[Item], int], advance: Callable[[int], None]
+    work: list[Item], do: Callable[[Item], None], advance: Callable[[int], None]
 ) -> list[Item]:
     """Work here until enough is certainly left for worker processes to pay; returns the rest."""
     start = time.perf_counter()
@@ -41,16 +50,20 @@ def _until_worth_workers(
         # three items, because the first one loads the engine
         if done >= 3 and elapsed / done * (len(work) - done) > WORTH_WORKERS_S:
             return work[done:]
-        advance(do(item))
+        do(item)
+        advance(1)
     return []
 
 
-def _share_out(basis: Basis, work: Sequence[Item], kind: str, n_jobs: int) -> Iterable[int]:
-    """Work here and in other processes; yields numbers of blocks that were just finished."""
+def _share_out(
+    basis: Basis, work: Sequence[Item], kind: str, n_jobs: int, do: Callable[[Item], None]
+) -> Iterable[None]:
+    """Work here, by ``do``, and in other processes; yields when a block is finished."""
     n_workers = _n_workers(n_jobs) if work else 0
     if n_workers == 0:
-        for atoms, path in work:
-            yield make_block(basis, atoms, path, kind)
+        for item in work:
+            do(item)
+            yield
         return
     from joblib.externals.loky import get_reusable_executor
 
@@ -61,7 +74,8 @@ def _share_out(basis: Basis, work: Sequence[Item], kind: str, n_jobs: int) -> It
         # This process is one of n_jobs: while the others start, it already takes jobs from the far end.
         for item, future in zip(reversed(work), reversed(futures), strict=True):
             if future.cancel():
-                yield make_block(basis, *item, kind)
+                do(item)
+                yield
         for future in futures:
             if not future.cancelled():
                 yield future.result()
@@ -79,9 +93,9 @@ def _n_workers(n_jobs: int) -> int:
     return int(joblib.cpu_count()) - 1
 
 
-def _make_block_in_worker(basis: Basis, atoms: Atoms, path: Path, kind: str) -> int:
+def _make_block_in_worker(basis: Basis, atoms: Atoms, path: Path, kind: str) -> None:
     """``make_block`` with the first copy of the basis, which has its engine; each item brings a new copy."""
-    return make_block(_first_equal(basis), atoms, path, kind)
+    make_block(_first_equal(basis), atoms, path, kind)
 
 
 @lru_cache(maxsize=4)

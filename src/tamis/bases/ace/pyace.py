@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -14,27 +14,41 @@ from numpy.typing import NDArray
 
 from tamis.bases.ace.functions import Function, Species
 from tamis.bases.ace.kernel import Expansion
+from tamis.bases.neighbours import VerletList
 from tamis.core.elements import species_of
 from tamis.core.errors import TamisError
-from tamis.core.geometry import check_geometry
 from tamis.engines.imports import import_engine
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 class AceCalculator(Calculator):
-    """ASE calculator: python-ace's evaluation of a potential plus the energies of the free atoms, eV by element."""
+    """ASE calculator: python-ace's evaluation of a potential plus the energies of the free atoms, eV by element.
+
+    Energy and energies (eV), forces (eV/Å), and where the cell has a volume stress (eV/Å³).
+    """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
 
     def __init__(self, basis: Any, offsets: dict[str, float]) -> None:
         super().__init__()
         self.offsets = offsets
+        pyace = import_pyace()
         # the C-tilde form with its recursive evaluator gives the same numbers as the B-basis, 1.6 times faster
-        self.engine = import_pyace().PyACECalculator(
-            basis.to_ACECTildeBasisSet(), recursive_evaluator=True, recursive=True
-        )
-        self.engine.compute_projections = False
+        self._basis = basis.to_ACECTildeBasisSet()
+        self._evaluator = pyace.evaluator.ACERecursiveEvaluator(
+            self._basis
+        )  # the engine does not keep it alive
+        self._evaluator.set_recursive(True)
+        self._engine = pyace.ACECalculator()
+        self._engine.set_evaluator(self._evaluator)
+        names = list(self._basis.elements_name)
+        self._elements = [element for element in names if element in offsets]
+        self._types = np.array([names.index(element) for element in self._elements])
+        self._list = VerletList(float(self._basis.cutoffmax))
+        self._images = Images(np.zeros(0, dtype=np.int64), np.zeros((0, 3)))
+        self._environment: Any = None
 
     def calculate(
         self,
@@ -42,24 +56,60 @@ class AceCalculator(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
-        """All properties in one pass; the stress only if the cell has a volume."""
+        """All properties in one pass.
+
+        Raises
+        ------
+        TamisError : an element is unknown, or numbers are not finite.
+        """
         super().calculate(atoms, properties, system_changes)
-        known = sorted(self.offsets.keys() & set(self.engine.basis.elements_name))
-        shift = np.array([self.offsets[e] for e in known])[species_of(self.atoms, known)]
-        check_geometry(self.atoms, self.engine.cutoff)
-        mixed = self.atoms.pbc.any() and not self.atoms.pbc.all()
-        self.engine.parameters.fast_nl = not mixed  # the fast list cannot treat mixed periodicity
-        self.engine.calculate(self.atoms, properties, system_changes)
-        energies = self.engine.results["energies"] + shift
+        species = species_of(self.atoms, self._elements)
+        shift = np.array([self.offsets[element] for element in self._elements])[species]
+        if self._list.update(self.atoms):
+            self._environment, self._images = environment_of(self._list, len(species))
+        of, shifts = self._images
+        self._environment.species_type = self._types[species[of]].tolist()
+        self._environment.x = (self.atoms.positions[of] + shifts).tolist()
+        engine = self._engine
+        engine.compute(self._environment, compute_projections=False)
+        energies = np.array(engine.energies) + shift
         energy = float(energies.sum())
         self.results = {
             "energy": energy,
             "free_energy": energy,
             "energies": energies,
-            "forces": self.engine.results["forces"],
+            "forces": np.array(engine.forces).reshape(-1, 3),
         }
-        if "stress" in self.engine.results:
-            self.results["stress"] = self.engine.results["stress"]
+        if self.atoms.cell.rank == 3:
+            xx, yy, zz, xy, xz, yz = engine.virial
+            self.results["stress"] = np.array([xx, yy, zz, yz, xz, xy]) / self.atoms.cell.volume
+
+
+class Images(NamedTuple):
+    """The atoms, and after them their images within reach."""
+
+    of: Integers
+    """(n,) atom numbers"""
+    shifts: Array
+    """(n, 3) Å"""
+
+
+def environment_of(listed: VerletList, n_atoms: int) -> tuple[Any, Images]:
+    """python-ace's form of a list of neighbours, to which species and places are missing, and the images it counts."""
+    cells = np.column_stack([listed.others, listed.translations])
+    distinct, first, inverse = np.unique(cells, axis=0, return_index=True, return_inverse=True)
+    is_image = distinct[:, 1:].any(axis=1)
+    number = np.where(is_image, n_atoms - 1 + np.cumsum(is_image), distinct[:, 0])
+    neighbours = np.split(number[inverse.ravel()], np.searchsorted(listed.centres, np.arange(1, n_atoms)))
+    images = first[is_image]
+    of = np.concatenate([np.arange(n_atoms), listed.others[images]])
+    environment = import_engine("pyace.catomicenvironment", "ACE", "ace").ACEAtomicEnvironment()
+    environment.x = np.zeros(
+        (len(of), 3)
+    ).tolist()  # sets the number of images, which the rest is checked against
+    environment.neighbour_list = [of_atom.tolist() for of_atom in neighbours]
+    environment.origins = of.tolist()
+    return environment, Images(of, np.concatenate([np.zeros((n_atoms, 3)), listed.shifts[images]]))
 
 
 def import_pyace() -> Any:
