@@ -81,8 +81,8 @@ class Minimisation:
     ) -> None:
         """Iterate up to iteration ``until``, or until ``patience`` iterations brought no improvement.
 
-        ridge: factor of |parameters|² in the loss. rows: per parameter, by iteration. judge: a score of the mean parameters, low is good, computed every
-        ``check_every`` iterations.
+        ridge: factor of |parameters|² in the loss. rows: how many to draw. judge: a score of the mean parameters, low
+        is good, computed every ``check_every`` iterations.
         """
         here = problem.evaluate(self.parameters)
         while self.iteration < until and self.iteration - self.best_iteration < patience:

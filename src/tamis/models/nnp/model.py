@@ -58,7 +58,7 @@ class NnpModel(WeightedModel):
     hidden: neurons of the hidden layers, with tanh.
     n_networks: how many are averaged.
     first_rows_per_parameter, rows_per_parameter, final_rows_per_parameter: force rows drawn in an iteration, for each
-        parameter: in the first one, from where they grow by a constant factor; at ``max_iterations``; in the final ones.
+        parameter: in the first one, from where they grow by a constant factor; at ``max_iterations``; in final ones.
     tuning_iterations: iterations with every setting; then the best one is continued.
     max_iterations: all iterations of that one. patience: stop after so many without a better result.
     check_every: iterations between looks at the held-out structures.
