@@ -34,7 +34,6 @@ SETTINGS = {
     "widenings": 0,
     "first_rows_per_parameter": 0.5,
     "rows_per_parameter": 3.0,
-    "final_rows_per_parameter": 6.0,
     "tuning_iterations": 3,
     "max_iterations": 12,
     "patience": 20,
@@ -53,7 +52,6 @@ REFUSED = {
     "final_iterations": -1,
     "first_rows_per_parameter": 0.0,
     "rows_per_parameter": 0.0,
-    "final_rows_per_parameter": 0.0,
     "tuning": "test",
     "n_folds": 1,
 }
@@ -213,22 +211,22 @@ def drawn_forces(monkeypatch) -> list[int]:
 
 def test_rows_grow_with_the_iterations(labelled, shared_store, monkeypatch):
     seen = drawn_forces(monkeypatch)
-    changes = {"ridges": (1e-3,), "n_networks": 1, "rows_per_parameter": 2.0, "final_rows_per_parameter": 1.5}
+    changes = {"ridges": (1e-3,), "n_networks": 1, "rows_per_parameter": 2.0}
     potential = fit(model("Si", **changes), labelled, shared_store)
     n_parameters = potential.diagnostics["n_parameters"]
     assert seen[0] == pytest.approx(0.5 * n_parameters / 3, abs=1)
     factors = np.divide(seen[1:12], seen[:11])
     np.testing.assert_allclose(factors, 4.0 ** (1 / 12), rtol=0.1)  # whole triples
-    assert seen[12:] == [pytest.approx(1.5 * n_parameters / 3, abs=1)]
+    assert len(seen) == 13 and seen[12] > 60  # all of those of 9 tenths of the structures
 
 
 def test_an_iteration_of_many_parameters_draws_fewer_rows(labelled, shared_store, monkeypatch):
-    """So many that their products are within what as many rows for each of 810 parameters take."""
+    """So many that their products are within what as many rows for each of 810 parameters take; in the end all."""
     monkeypatch.setattr("tamis.models.nnp.problem.WORK", 2e5 / 3)
     seen = drawn_forces(monkeypatch)
     potential = fit(model("Si", first_rows_per_parameter=3.0), labelled, shared_store)
     assert potential.diagnostics["n_parameters"] == 89
-    assert set(seen) == {16, 23}  # whole triples; 47² times 89 parameters is nearly 2e5, and 67² twice that
+    assert seen[-1] > 60 and {n for n in seen if n <= 60} == {16}  # triples; 47² times 89 is nearly 2e5
 
 
 @contextmanager

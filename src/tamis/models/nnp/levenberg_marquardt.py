@@ -26,8 +26,8 @@ FIRST_DAMPING, SMALLEST_DAMPING, LARGEST_DAMPING = 1e-2, 1e-9, 1e6
 GOOD_GAIN, POOR_GAIN = 0.75, 0.25
 LESS, MORE, MUCH_MORE = 0.4, 3.0, 10.0
 """Factors of the damping after a good step, a poor one, and one that could not be computed."""
-MEMORY, LAST_MEMORY = 0.9, 0.5
-"""Of the running mean of the parameters; of that over the few last iterations, which begins from a good mean."""
+MEMORY = 0.9
+"""Of the running mean of the parameters."""
 BEFORE_AVERAGING = 10
 """Iterations, after which the running mean starts."""
 
@@ -41,7 +41,6 @@ class Minimisation:
 
     parameters, mean: (P,) now, and their running mean. best, best_score: the mean that ``judge`` liked best.
     iteration, best_iteration: iterations so far; iteration of ``best``.
-    memory, before_averaging: of the running mean; iterations after which it starts.
     """
 
     parameters: Array
@@ -52,8 +51,6 @@ class Minimisation:
     best_iteration: int = 0
     iteration: int = 0
     damping: float = FIRST_DAMPING
-    memory: float = MEMORY
-    before_averaging: int = BEFORE_AVERAGING
 
     @classmethod
     def start(cls, parameters: Array, rng: np.random.Generator) -> Minimisation:
@@ -61,13 +58,8 @@ class Minimisation:
         return cls(parameters.copy(), parameters.copy(), parameters.copy(), rng)
 
     def last(self) -> Minimisation:
-        """A short minimisation from the best parameters, with this one's damping."""
-        return replace(
-            Minimisation.start(self.best, self.rng),
-            damping=self.damping,
-            memory=LAST_MEMORY,
-            before_averaging=0,
-        )
+        """A new minimisation from the best parameters, with the damping that this one has come to."""
+        return replace(Minimisation.start(self.best, self.rng), damping=self.damping)
 
     def advance(
         self,
@@ -115,7 +107,7 @@ class Minimisation:
             self._damp(LESS)
         elif gain < POOR_GAIN:
             self._damp(MORE)
-        memory = self.memory if self.iteration >= self.before_averaging else 0.0
+        memory = MEMORY if self.iteration >= BEFORE_AVERAGING else 0.0
         self.mean = memory * self.mean + (1.0 - memory) * self.parameters
         return here
 

@@ -57,12 +57,12 @@ class NnpModel(WeightedModel):
     basis: the symmetry functions.
     hidden: neurons of the hidden layers, with tanh.
     n_networks: how many are averaged.
-    first_rows_per_parameter, rows_per_parameter, final_rows_per_parameter: force rows drawn in an iteration, for each
-        parameter: in the first one, from where they grow by a constant factor; at ``max_iterations``; in final ones.
+    first_rows_per_parameter, rows_per_parameter: force rows drawn in an iteration, for each parameter: in the first one,
+        and at ``max_iterations``; they grow by a constant factor.
     tuning_iterations: iterations with every setting; then the best one is continued.
     max_iterations: all iterations of that one. patience: stop after so many without a better result.
     check_every: iterations between looks at the held-out structures.
-    final_iterations: more iterations, from the best result, with energies in the score, too.
+    final_iterations: more iterations with all force rows, from the best result, to get rid of the noise of random rows.
     """
 
     basis: AcsfBasis
@@ -70,7 +70,6 @@ class NnpModel(WeightedModel):
     n_networks: Annotated[int, Whole(1)]
     first_rows_per_parameter: Annotated[float, Above(0.0, say=0.5)]
     rows_per_parameter: Annotated[float, Above(0.0, say=4)]
-    final_rows_per_parameter: Annotated[float, Above(0.0, say=6)]
     tuning_iterations: Annotated[int, Whole(1)]
     max_iterations: Annotated[int, Whole(1)]
     patience: Annotated[int, Whole(1)]
@@ -123,7 +122,7 @@ class NnpModel(WeightedModel):
             chosen = tried[self.most_cautious if choice is None else choice.point]
             for training in chosen:
                 training.advance(self._rows, self.max_iterations, self.patience, self.check_every)
-                training.finish(self.final_rows_per_parameter, self.final_iterations)
+                training.finish(self.final_iterations)
             how = self.tuning_report(choice, judges, kept, tuning)
             potential = self._potential(chosen, data.whitenings, offsets, judges, how)
             return tied(potential, data, self.free_energies_of(kept))
@@ -235,17 +234,11 @@ class Training:
         judge = self._force_error if self.judges.kinds[FORCE] else self._held_out_score
         self.run.advance(self.problem, self.ridge, rows, judge, until, patience, check_every)
 
-    def finish(self, rows_per_parameter: float, iterations: int) -> None:
-        """Iterate on many force rows from the best result, and look at energies, too."""
+    def finish(self, iterations: int) -> None:
+        """Iterate on all force rows from the best result; iterations are few, so that no mean is taken."""
         last = self.run.last()
         last.advance(
-            self.problem,
-            self.ridge,
-            lambda _: rows_per_parameter,
-            self._held_out_score,
-            iterations,
-            iterations,
-            1,
+            self.problem, self.ridge, lambda _: np.inf, self._held_out_score, iterations, iterations, 1
         )
         self.run.best = last.best
 

@@ -70,7 +70,7 @@ class NetworkProblem:
         """Groups of gradients: as many of forces as asked for, the same fraction of those of strains.
 
         rows_per_parameter: force rows, for each parameter. Fewer where their products would take more than ``WORK``,
-            as with the parameters of several elements.
+            as with the parameters of several elements; infinity: all.
         """
         force, strain = self._pools
         rows = min(rows_per_parameter * self.n_parameters, self._affordable_rows(rows_per_parameter))
@@ -165,6 +165,8 @@ class NetworkProblem:
 
     def _affordable_rows(self, rows_per_parameter: float) -> float:
         """n rows of P parameters take n P² multiplications in the space of the parameters, n² P in that of the rows."""
+        if np.isinf(rows_per_parameter):
+            return np.inf
         n, work = self.n_parameters, rows_per_parameter * WORK
         return work / n**2 if n**3 <= work else float(np.sqrt(work / n))
 
