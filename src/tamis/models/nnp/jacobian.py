@@ -196,16 +196,15 @@ def gradients(
     groups: Integers, start: Integers, atoms: Integers, directions: Single, deltas: Single
 ) -> NDArray[np.float64]:
     """The three gradients of the energy of each of ``groups``, (len(groups), 3); see ``gradient_rows``."""
+    m = directions.shape[2]
     out = np.empty((groups.shape[0], 3))
-    products = np.empty(
-        directions.shape[1:], dtype=np.float32
-    )  # summed over entries, so that their order is fixed
+    products = np.empty((3, m), dtype=np.float32)  # of each function, summed over entries: the order is fixed
     for number in range(groups.shape[0]):
         products[:] = 0.0
         for entry in range(start[groups[number], 0], start[groups[number], -1]):
             delta = deltas[atoms[entry]]
             for axis in range(3):
-                for j in range(products.shape[1]):
+                for j in range(m):
                     products[axis, j] += directions[entry, axis, j] * delta[j]
         for axis in range(3):
             out[number, axis] = products[axis].sum()

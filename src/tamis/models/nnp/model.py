@@ -57,8 +57,8 @@ class NnpModel(WeightedModel):
     basis: the symmetry functions.
     hidden: neurons of the hidden layers, with tanh.
     n_networks: how many are averaged.
-    first_rows_per_parameter, rows_per_parameter: force rows drawn in an iteration, for each parameter: in the first one,
-        and at ``max_iterations``; they grow by a constant factor.
+    first_rows_per_parameter, rows_per_parameter: force rows drawn in an iteration, for each parameter: in the first
+        one, and at ``max_iterations``; they grow by a constant factor.
     tuning_iterations: iterations with every setting; then the best one is continued.
     max_iterations: all iterations of that one. patience: stop after so many without a better result.
     check_every: iterations between looks at the held-out structures.
