@@ -63,7 +63,7 @@ class NetworkProblem:
         for element, atoms in enumerate(self._atoms):
             forward_and_back(self.sizes, own[element], data.inputs, atoms, nodes, deltas)
         atoms, structure = self._members
-        energies = np.bincount(structure, nodes[atoms, -1], minlength=len(self.structures))
+        energies = np.bincount(structure, nodes[atoms, -1], len(self.structures)).astype(float)
         return Evaluation(parameters, energies, nodes, deltas)
 
     def draw(self, rng: np.random.Generator, rows_per_parameter: float) -> Integers:
