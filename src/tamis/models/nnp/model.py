@@ -68,7 +68,7 @@ class NnpModel(WeightedModel):
     basis: AcsfBasis
     hidden: Annotated[tuple[int, ...], Whole(1)]
     n_networks: Annotated[int, Whole(1)]
-    first_rows_per_parameter: Annotated[float, Above(0.0, say=0.5)]
+    first_rows_per_parameter: Annotated[float, Above(0.0, say=0.25)]
     rows_per_parameter: Annotated[float, Above(0.0, say=4)]
     tuning_iterations: Annotated[int, Whole(1)]
     max_iterations: Annotated[int, Whole(1)]
