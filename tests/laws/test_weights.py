@@ -65,9 +65,10 @@ def problem_of(model: Any, dataset: Dataset, store: Store) -> tuple[np.ndarray, 
     whitenings = gather(dataset.subset([0, 1]), model.basis, store, np.full(1, -4.0)).whitenings
     data = gather(dataset, model.basis, store, np.full(1, -4.0), whitenings)
     sizes = (model.basis.n_per_element, 4, 1)
-    problem = NetworkProblem(sizes, data, np.arange(n), Weights(14.0, 2.0), np.inf)
+    problem = NetworkProblem(sizes, data, np.arange(n), Weights(14.0, 2.0))
     parameters = first_parameters(sizes, np.random.default_rng(0))
-    loss, gram, moment = problem.normal_equations(parameters, problem.draw(np.random.default_rng(0)))
+    part = problem.draw(np.random.default_rng(0), np.inf)
+    loss, gram, moment = problem.normal_equations(problem.evaluate(parameters), part)
     return np.triu(gram.T), np.append(moment, loss)
 
 

@@ -8,6 +8,11 @@ import pytest
 from tamis.models.nnp.levenberg_marquardt import Minimisation, _step_by_parameters, _step_by_rows
 
 
+def any_number(iteration):
+    """Rows per parameter; the problem here always draws all."""
+    return 1.0
+
+
 @dataclass
 class Linear:
     """r = J p - y with all rows in each iteration; says which form was asked for."""
@@ -16,7 +21,10 @@ class Linear:
     target: np.ndarray
     asked: list[str] = field(default_factory=list)
 
-    def draw(self, rng):
+    def evaluate(self, parameters):
+        return parameters
+
+    def draw(self, rng, rows_per_parameter):
         return None
 
     def n_rows(self, part):
@@ -45,7 +53,10 @@ def linear(n_rows, n_parameters):
 @pytest.mark.parametrize(("ridge", "damping"), [(0.0, 1e-2), (1e-3, 1e-2), (1e-2, 1e-9)])
 def test_both_forms_give_the_same_step(n_rows, ridge, damping):
     problem, parameters = linear(n_rows, 30), np.random.default_rng(1).normal(size=30)
-    ways = [way(problem, parameters, None, ridge, damping) for way in (_step_by_parameters, _step_by_rows)]
+    ways = [
+        way(problem, parameters, parameters, None, ridge, damping)
+        for way in (_step_by_parameters, _step_by_rows)
+    ]
     (loss, gradient, step), (other_loss, other_gradient, other_step) = ways
     assert other_loss == pytest.approx(loss, rel=1e-12)
     np.testing.assert_allclose(other_gradient, gradient, rtol=1e-4, atol=1e-4)
@@ -56,7 +67,7 @@ def test_both_forms_give_the_same_step(n_rows, ridge, damping):
 def test_the_smaller_form_is_taken_and_finds_the_minimum(n_rows, form):
     problem, ridge = linear(n_rows, 30), 1e-2
     run = Minimisation.start(np.ones(30), np.random.default_rng(0))
-    run.advance(problem, ridge, lambda p: problem.loss(p, None) + ridge * float(p @ p), 12, 12, 1)
+    run.advance(problem, ridge, any_number, lambda p: problem.loss(p, None) + ridge * float(p @ p), 12, 12, 1)
     assert set(problem.asked) == {form}
     rows = problem.rows.astype(float)
     expected = np.linalg.solve(rows.T @ rows + ridge * np.eye(30), rows.T @ problem.target)
@@ -65,7 +76,7 @@ def test_the_smaller_form_is_taken_and_finds_the_minimum(n_rows, form):
 
 def test_a_run_without_improvement_ends():
     run = Minimisation.start(np.zeros(30), np.random.default_rng(0))
-    run.advance(linear(90, 30), 1e-2, lambda p: 1.0, until=300, patience=7, check_every=1)
+    run.advance(linear(90, 30), 1e-2, any_number, lambda p: 1.0, until=300, patience=7, check_every=1)
     assert run.iteration == 8  # the first score is the best one
 
 
@@ -80,6 +91,6 @@ def test_an_indefinite_matrix_is_damped():
         Broken(sound.rows, sound.target),
         Minimisation.start(np.zeros(30), np.random.default_rng(0)),
     )
-    run.advance(problem, 1e-2, lambda p: problem.loss(p, None), 400, 400, 1)
+    run.advance(problem, 1e-2, any_number, lambda p: problem.loss(p, None), 400, 400, 1)
     expected = np.linalg.lstsq(sound.rows.astype(float), sound.target)[0]
     np.testing.assert_allclose(run.best, expected, atol=1e-2)

@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
@@ -14,8 +15,20 @@ from tamis.core.errors import TamisError
 RowArray = NDArray[Any]
 
 GIB = 2**30
+LARGEST_KEPT = 31 * 2**20
+"""Bytes, a little less than the 32 MiB that are glibc's limit."""
 N_PARTS = 500
 """Files larger than 1/500 of the memory are not kept: a few with thousands of columns would evict all others."""
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed for the next array of this size, as where iterations all need the same.
+
+    glibc fetches arrays larger than a threshold from the kernel each time, page by page. The threshold rises to the
+    largest of them that was freed (mallopt(3), M_MMAP_THRESHOLD). The array here is never written to and takes no
+    memory. Without glibc this does nothing.
+    """
+    np.empty(LARGEST_KEPT, dtype=np.uint8)
 
 
 @dataclass(eq=False)

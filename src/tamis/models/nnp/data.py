@@ -24,7 +24,7 @@ class GradientTriples:
     """Triples of gradients of a structure's energy: by an atom's position, or by three strains.
 
     structure: (n,) the structure. of_strain: (n,) True for strains.
-    start: (n, n_elements + 1), atoms: (n_entries,), directions: (3 n_entries, m): see
+    start: (n, n_elements + 1), atoms: (n_entries,), directions: (n_entries, 3, m): see
     ``jacobian.gradient_rows``; atoms are numbered through all structures.
     target: (n, 3): minus the forces, eV/Å, or strain derivatives per atom, eV; NaN where there is no label.
     """
@@ -134,7 +134,7 @@ def _gather_groups(
     n_elements, n_entries = len(whitenings), sum(map(len, store.gradients(basis, dataset.structures)))
     title = f"gradients of {type(basis).__name__} for {len(dataset)} structures"
     store.memory.reserve((12 * basis.n_per_element + 8) * n_entries, title)
-    directions = np.empty((3 * n_entries, basis.n_per_element), dtype=np.float32)
+    directions = np.empty((n_entries, 3, basis.n_per_element), dtype=np.float32)
     atoms = np.empty(n_entries, dtype=np.int64)
     structures, of_strain, starts, targets = [], [], [], []
     done = 0
@@ -150,13 +150,11 @@ def _gather_groups(
         begins = np.concatenate([[0], ends[:-1, -1]])
         starts.append(done + np.concatenate([begins[:, None], ends], axis=1))
         atoms[done : done + len(block)] = start[i] + block["centre"][order]
-        _fill_directions(
-            directions[3 * done : 3 * (done + len(block))],
-            block["derivative"] if n_elements == 1 else block["derivative"][order],
-            part,
-            element,
-            whitenings,
-        )
+        derivatives = block["derivative"] if n_elements == 1 else block["derivative"][order]
+        for e, whitening in enumerate(whitenings):
+            if (rows := np.flatnonzero(element == e)).size:
+                white = whitening.directions(derivatives[rows].reshape(3 * len(rows), -1))
+                directions[done + rows] = white.reshape(len(rows), 3, -1)
         structures.append(np.full(len(numbers), i))
         of_strain.append(numbers < 0)
         strain = dataset.stresses[i] * (dataset.volumes[i] / n)
@@ -170,22 +168,3 @@ def _gather_groups(
         directions,
         np.concatenate(targets),
     )
-
-
-def _fill_directions(
-    out: Single,
-    derivatives: NDArray[np.float32],
-    part: Integers,
-    element: Integers,
-    whitenings: Sequence[Whitening],
-) -> None:
-    """Whiten derivatives (n, 3, m) into ``out`` (3 n, m): each part's first coordinates, then second, then third."""
-    begin = np.searchsorted(part, part)  # of the part that an entry is in
-    size = np.searchsorted(part, part, side="right") - begin
-    place = 3 * begin + np.arange(len(part)) - begin
-    for number, whitening in enumerate(whitenings):
-        rows = np.flatnonzero(element == number)
-        if len(rows):
-            white = whitening.directions(derivatives[rows].reshape(3 * len(rows), -1))
-            for axis in range(3):
-                out[place[rows] + axis * size[rows]] = white[axis::3]

@@ -23,24 +23,33 @@ from tamis.models.nnp.network import split_layers
 Single = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
+ATOMS_AT_ONCE = 512
+"""On the way through a network and back: their values stay in the processor's cache."""
 
-def forward_and_back(sizes: Sequence[int], parameters: Single, inputs: Single) -> tuple[Single, Single]:
-    """Values y and derivatives δ of all layers of atoms of one element, each (n_atoms, sum of sizes).
 
-    parameters: (n_parameters,) as in ``Network``. The last column of the values is the energy; the first columns of
-    the derivatives are those with respect to the ``inputs`` (n_atoms, sizes[0]).
+def forward_and_back(
+    sizes: Sequence[int], parameters: Single, inputs: Single, atoms: Integers, nodes: Single, deltas: Single
+) -> None:
+    """Write values y and derivatives δ of all layers of ``atoms``, all of one element, into ``nodes`` and ``deltas``.
+
+    parameters: (n_parameters,) as in ``Network``. inputs: (n_atoms, sizes[0]). nodes, deltas: (n_atoms, sum of sizes);
+    the last column of the values is the energy; the first columns of the derivatives are those by the inputs.
     """
+    places = [slice(end - size, end) for size, end in zip(sizes, np.cumsum(sizes), strict=True)]
     layers = split_layers(sizes, parameters)
-    values = [inputs]
-    for weights, biases in layers[:-1]:
-        values.append(np.tanh(values[-1] @ weights + biases))
-    weights, biases = layers[-1]
-    values.append(values[-1] @ weights + biases)
-    deltas = [np.ones((len(inputs), 1), dtype=np.float32)]
-    for (weights, _), y in zip(reversed(layers), reversed(values[:-1]), strict=True):
-        back = deltas[0] @ weights.T
-        deltas.insert(0, back if y is inputs else back * (1.0 - y * y))
-    return np.concatenate(values, axis=1), np.concatenate(deltas, axis=1)
+    for begin in range(0, len(atoms), ATOMS_AT_ONCE):
+        some = atoms[begin : begin + ATOMS_AT_ONCE]
+        values = [inputs[some]]
+        for weights, biases in layers[:-1]:
+            values.append(np.tanh(values[-1] @ weights + biases))
+        weights, biases = layers[-1]
+        values.append(values[-1] @ weights + biases)
+        back = [np.ones((len(some), 1), dtype=np.float32)]
+        for (weights, _), y in zip(reversed(layers), reversed(values[:-1]), strict=True):
+            delta = back[-1] @ weights.T
+            back.append(delta if y is values[0] else delta * (1.0 - y * y))
+        for place, y, delta in zip(places, values, reversed(back), strict=True):
+            nodes[some, place], deltas[some, place] = y, delta
 
 
 @njit(cache=True)
@@ -60,18 +69,26 @@ def energy_rows(
     rows: (n, n_elements * n_parameters), overwritten. first: where each layer begins in a row of nodes and deltas.
     start: where each structure's atoms begin.
     """
-    rows[:] = 0.0
     for number in range(structures.shape[0]):
-        for i in range(start[structures[number]], start[structures[number] + 1]):
-            begin = species[i] * n_parameters
+        begin, end = start[structures[number]], start[structures[number] + 1]
+        for element in range(rows.shape[1] // n_parameters):
+            place = element * n_parameters
+            chosen = begin + np.flatnonzero(species[begin:end] == element)
+            own_nodes, own_deltas = nodes[chosen], deltas[chosen]
             for layer in range(sizes.shape[0] - 1):
                 n_in, n_out, low, high = sizes[layer], sizes[layer + 1], first[layer], first[layer + 1]
-                for j in range(n_in):
-                    for k in range(n_out):
-                        rows[number, begin + j * n_out + k] += nodes[i, low + j] * deltas[i, high + k]
-                for k in range(n_out):
-                    rows[number, begin + n_in * n_out + k] += deltas[i, high + k]
-                begin += (n_in + 1) * n_out
+                left = with_ones(own_nodes[:, low : low + n_in])
+                product = np.dot(left.T, own_deltas[:, high : high + n_out].copy())
+                rows[number, place : place + (n_in + 1) * n_out] = product.reshape((n_in + 1) * n_out)
+                place += (n_in + 1) * n_out
+
+
+@njit(cache=True)
+def with_ones(values: Single) -> Single:
+    """Values (n, m) and a last column of ones, whose products are sums over the rows."""
+    out = np.ones((values.shape[0], values.shape[1] + 1), dtype=np.float32)
+    out[:, :-1] = values
+    return out
 
 
 @njit(cache=True)
@@ -91,8 +108,7 @@ def gradient_rows(
 
     parameters: (n_elements, n_parameters). start: (n_groups, n_elements + 1): the entries of a group with atoms of
     element e are start[group, e] .. start[group, e + 1] - 1 of ``atoms`` (n_entries,), the atoms that feel the
-    gradient. directions: (3 n_entries, m), the derivatives of their inputs: all entries of a group and element
-    with respect to the first coordinate, then by the second, then by the third.
+    gradient. directions: (n_entries, 3, m), the derivatives of their inputs with respect to three coordinates.
     rows: (3 len(groups), n_elements * n_parameters), overwritten.
     """
     n_per_element = parameters.shape[1]
@@ -104,11 +120,11 @@ def gradient_rows(
             if begin < end:
                 chosen = atoms[begin:end]
                 part = slice(element * n_per_element, (element + 1) * n_per_element)
-                _add_rows(
+                _set_rows(
                     sizes,
                     parameters[element],
                     first,
-                    directions[3 * begin : 3 * end],
+                    directions[begin:end],
                     nodes[chosen],
                     deltas[chosen],
                     rows[3 * number : 3 * number + 3, part],
@@ -116,7 +132,7 @@ def gradient_rows(
 
 
 @njit(cache=True)
-def _add_rows(
+def _set_rows(
     sizes: Integers,
     own: Single,
     first: Integers,
@@ -127,59 +143,52 @@ def _add_rows(
 ) -> None:
     """``gradient_rows`` of one group and one element; rows: (3, n_parameters), overwritten."""
     n, n_hidden = nodes.shape[0], sizes.shape[0] - 2
-    us, ts = [directions], [directions]
+    us, ts = [directions], [directions]  # (n, 3, neurons)
     begin = 0
     for layer in range(n_hidden):
         n_in, n_out, high = sizes[layer], sizes[layer + 1], first[layer + 1]
-        t = np.dot(us[layer], own[begin : begin + n_in * n_out].reshape(n_in, n_out))
+        weights = own[begin : begin + n_in * n_out].reshape(n_in, n_out)
+        t = np.dot(us[layer].reshape(3 * n, n_in), weights).reshape(n, 3, n_out)
         u = np.empty_like(t)
-        for axis in range(3):
-            for i in range(n):
+        for i in range(n):
+            y = nodes[i, high : high + n_out]
+            for axis in range(3):
                 for k in range(n_out):
-                    y = nodes[i, high + k]
-                    u[axis * n + i, k] = (np.float32(1.0) - y * y) * t[axis * n + i, k]
+                    u[i, axis, k] = (np.float32(1.0) - y[k] * y[k]) * t[i, axis, k]
         us.append(u)
         ts.append(t)
         begin += (n_in + 1) * n_out
     last = sizes[n_hidden]
-    for axis in range(3):
-        for k in range(last):
-            total = np.float32(0.0)
-            for i in range(n):
-                total += us[n_hidden][axis * n + i, k]
-            rows[axis, begin + k] = total
-        rows[axis, begin + last] = 0.0
-    y_bar = np.zeros((3 * n, last), dtype=np.float32)
+    rows[:, begin:] = 0.0
+    for i in range(n):
+        for axis in range(3):
+            for k in range(last):
+                rows[axis, begin + k] += us[n_hidden][i, axis, k]
+    y_bar = np.zeros((n, 3, last), dtype=np.float32)
     for back in range(n_hidden):
         layer = n_hidden - 1 - back
         n_in, n_out, low, high = sizes[layer], sizes[layer + 1], first[layer], first[layer + 1]
         begin -= (n_in + 1) * n_out
-        z, t = np.empty((3 * n, n_out), dtype=np.float32), ts[layer + 1]
-        for axis in range(3):
-            for i in range(n):
+        z, t = np.empty((n, 3, n_out), dtype=np.float32), ts[layer + 1]
+        for i in range(n):
+            y, delta = nodes[i, high : high + n_out], deltas[i, high : high + n_out]
+            for axis in range(3):
                 for k in range(n_out):
-                    y, place = nodes[i, high + k], axis * n + i
-                    z[place, k] = (np.float32(1.0) - y * y) * y_bar[place, k] - np.float32(2.0) * y * t[
-                        place, k
-                    ] * deltas[i, high + k]
-        # [u; y] transposed times [δ; z]: both outer products of an axis summed over the atoms at once
-        left, right = np.empty((2 * n, n_in), dtype=np.float32), np.empty((2 * n, n_out), dtype=np.float32)
-        left[n:] = nodes[:, low : low + n_in]
-        right[:n] = deltas[:, high : high + n_out]
+                    z[i, axis, k] = (np.float32(1.0) - y[k] * y[k]) * y_bar[i, axis, k] - np.float32(2.0) * y[
+                        k
+                    ] * t[i, axis, k] * delta[k]
+        along = np.dot(us[layer].reshape(n, 3 * n_in).T, deltas[:, high : high + n_out].copy())
+        across = np.dot(with_ones(nodes[:, low : low + n_in]).T, z.reshape(n, 3 * n_out))
         for axis in range(3):
-            left[:n] = us[layer][axis * n : (axis + 1) * n]
-            right[n:] = z[axis * n : (axis + 1) * n]
-            product = np.dot(left.T, right)
+            for j in range(n_in + 1):
+                for k in range(n_out):
+                    rows[axis, begin + j * n_out + k] = across[j, axis * n_out + k]
             for j in range(n_in):
                 for k in range(n_out):
-                    rows[axis, begin + j * n_out + k] = product[j, k]
-            for k in range(n_out):
-                total = np.float32(0.0)
-                for i in range(n):
-                    total += z[axis * n + i, k]
-                rows[axis, begin + n_in * n_out + k] = total
+                    rows[axis, begin + j * n_out + k] += along[axis * n_in + j, k]
         if layer > 0:
-            y_bar = np.dot(z, own[begin : begin + n_in * n_out].reshape(n_in, n_out).T)
+            weights = own[begin : begin + n_in * n_out].reshape(n_in, n_out)
+            y_bar = np.dot(z.reshape(3 * n, n_out), weights.T).reshape(n, 3, n_in)
 
 
 @njit(cache=True)
@@ -187,16 +196,16 @@ def gradients(
     groups: Integers, start: Integers, atoms: Integers, directions: Single, deltas: Single
 ) -> NDArray[np.float64]:
     """The three gradients of the energy of each of ``groups``, (len(groups), 3); see ``gradient_rows``."""
-    m = directions.shape[1]
-    out = np.zeros((groups.shape[0], 3))
+    m = directions.shape[2]
+    out = np.empty((groups.shape[0], 3))
+    products = np.empty((3, m), dtype=np.float32)  # of each function, summed over entries: the order is fixed
     for number in range(groups.shape[0]):
-        for element in range(start.shape[1] - 1):
-            begin, end = start[groups[number], element], start[groups[number], element + 1]
+        products[:] = 0.0
+        for entry in range(start[groups[number], 0], start[groups[number], -1]):
+            delta = deltas[atoms[entry]]
             for axis in range(3):
-                for entry in range(begin, end):
-                    place = 3 * begin + axis * (end - begin) + entry - begin
-                    total = np.float32(0.0)
-                    for j in range(m):
-                        total += directions[place, j] * deltas[atoms[entry], j]
-                    out[number, axis] += total
+                for j in range(m):
+                    products[axis, j] += directions[entry, axis, j] * delta[j]
+        for axis in range(3):
+            out[number, axis] = products[axis].sum()
     return out

@@ -3,19 +3,20 @@
 With fewer rows than parameters a step is found in the space of the rows, where it is the same and costs less.
 Levenberg, Q. Appl. Math. 2, 164 (1944); Marquardt, J. Soc. Ind. Appl. Math. 11, 431 (1963). A step is judged on rows
 that it was made from. Parameters chase the current random subset; their running mean averages this out and
-is what is kept.
+is what is kept. The farther they have come, the more rows they need to tell the next step from noise, so that the
+number of rows grows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, blas
 
-from tamis.models.nnp.problem import NetworkProblem
+from tamis.models.nnp.problem import Evaluation, NetworkProblem
 from tamis.models.normal_equations import solve_definite
 
 Array = NDArray[np.float64]
@@ -29,6 +30,9 @@ MEMORY = 0.9
 """Of the running mean of the parameters."""
 BEFORE_AVERAGING = 10
 """Iterations, after which the running mean starts."""
+
+Rows = Callable[[int], float]
+"""Force rows per parameter that an iteration draws."""
 
 
 @dataclass
@@ -53,10 +57,15 @@ class Minimisation:
         """Begin from ``parameters``."""
         return cls(parameters.copy(), parameters.copy(), parameters.copy(), rng)
 
+    def last(self) -> Minimisation:
+        """A new minimisation from the best parameters, with the damping that this one has come to."""
+        return replace(Minimisation.start(self.best, self.rng), damping=self.damping)
+
     def advance(
         self,
         problem: NetworkProblem,
         ridge: float,
+        rows: Rows,
         judge: Callable[[Array], float],
         until: int,
         patience: int,
@@ -64,11 +73,12 @@ class Minimisation:
     ) -> None:
         """Iterate up to iteration ``until``, or until ``patience`` iterations brought no improvement.
 
-        ridge: factor of |parameters|² in the loss. judge: a score of the mean parameters, low is good, computed every
-        ``check_every`` iterations.
+        ridge: factor of |parameters|² in the loss. rows: how many to draw. judge: a score of the mean parameters, low
+        is good, computed every ``check_every`` iterations.
         """
+        here = problem.evaluate(self.parameters)
         while self.iteration < until and self.iteration - self.best_iteration < patience:
-            self._step(problem, ridge)
+            here = self._step(problem, ridge, here, problem.draw(self.rng, rows(self.iteration)))
             self.iteration += 1
             if self.iteration % check_every == 0 or self.iteration == until:
                 score = judge(self.mean)
@@ -76,38 +86,40 @@ class Minimisation:
                     self.best, self.best_score = self.mean.copy(), score
                     self.best_iteration = self.iteration
 
-    def _step(self, problem: NetworkProblem, ridge: float) -> None:
-        part = problem.draw(self.rng)
+    def _step(self, problem: NetworkProblem, ridge: float, here: Evaluation, part: Integers) -> Evaluation:
+        """Step from ``here``, the present parameters, and return where that leads."""
         by_rows = problem.n_rows(part) < len(self.parameters)
         try:
             loss, gradient, step = (_step_by_rows if by_rows else _step_by_parameters)(
-                problem, self.parameters, part, ridge, self.damping
+                problem, here, self.parameters, part, ridge, self.damping
             )
         except LinAlgError:  # single-precision rows can leave the matrix slightly indefinite
             self._damp(MUCH_MORE)
-            return
+            return here
         new = self.parameters + step
-        new_loss = problem.loss(new, part) + ridge * float(new @ new)
+        there = problem.evaluate(new)
+        new_loss = problem.loss(there, part) + ridge * float(new @ new)
         promised = float(step @ (self.damping * step - gradient))
         gain = (loss - new_loss) / promised if promised > 0 and np.isfinite(new_loss) else -1.0
         if gain > 0.0:
-            self.parameters = new
+            self.parameters, here = new, there
         if gain > GOOD_GAIN:
             self._damp(LESS)
         elif gain < POOR_GAIN:
             self._damp(MORE)
         memory = MEMORY if self.iteration >= BEFORE_AVERAGING else 0.0
         self.mean = memory * self.mean + (1.0 - memory) * self.parameters
+        return here
 
     def _damp(self, factor: float) -> None:
         self.damping = float(np.clip(self.damping * factor, SMALLEST_DAMPING, LARGEST_DAMPING))
 
 
 def _step_by_parameters(
-    problem: NetworkProblem, parameters: Array, part: Integers, ridge: float, damping: float
+    problem: NetworkProblem, at: Evaluation, parameters: Array, part: Integers, ridge: float, damping: float
 ) -> tuple[float, Array, Array]:
     """Loss with the ridge, half its gradient g, and the step -(J'J + (ridge + damping) I)^-1 g."""
-    loss, gram, moment = problem.normal_equations(parameters, part)
+    loss, gram, moment = problem.normal_equations(at, part)
     gradient = moment + ridge * parameters
     gram[np.diag_indices_from(gram)] += ridge + damping
     step = -solve_definite(gram.T, gradient, lower=True)
@@ -115,13 +127,13 @@ def _step_by_parameters(
 
 
 def _step_by_rows(
-    problem: NetworkProblem, parameters: Array, part: Integers, ridge: float, damping: float
+    problem: NetworkProblem, at: Evaluation, parameters: Array, part: Integers, ridge: float, damping: float
 ) -> tuple[float, Array, Array]:
     """The same from a matrix of the rows' size: with m = ridge + damping and g = J'r + ridge p,
 
     (J'J + m I)^-1 g = J' (J J' + m I)^-1 (r - ridge / m J p) + ridge / m p.
     """
-    jacobian, residuals = problem.jacobian(parameters, part)
+    jacobian, residuals = problem.jacobian(at, part)
     single = parameters.astype(np.float32)
     part_of_ridge = ridge / (ridge + damping)
     gram = blas.ssyrk(1.0, jacobian.T, trans=1).astype(np.float64)

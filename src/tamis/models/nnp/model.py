@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 
 from tamis.bases.acsf.basis import AcsfBasis
 from tamis.core.fields import Above, Whole
-from tamis.core.memory import Memory
+from tamis.core.memory import Memory, keep_freed_memory
 from tamis.core.units import MEV_PER_EV
 from tamis.data.dataset import Dataset
 from tamis.models.free_atoms import free_atom_energies
 from tamis.models.grids import GridPoint, Losses, choose
 from tamis.models.judging import ENERGY, FORCE, Judges, judges_by_folds, judges_by_tuning
 from tamis.models.nnp.data import Array, Integers, TrainingData, gather
-from tamis.models.nnp.levenberg_marquardt import Minimisation
+from tamis.models.nnp.levenberg_marquardt import Minimisation, Rows
 from tamis.models.nnp.network import Network, mean_of, n_parameters
 from tamis.models.nnp.potential import NnpPotential
 from tamis.models.nnp.problem import ROWS_AT_ONCE, NetworkProblem, first_parameters
@@ -57,7 +57,8 @@ class NnpModel(WeightedModel):
     basis: the symmetry functions.
     hidden: neurons of the hidden layers, with tanh.
     n_networks: how many are averaged.
-    rows_per_parameter: force rows drawn in an iteration, for each parameter.
+    first_rows_per_parameter, rows_per_parameter: force rows drawn in an iteration, for each parameter: in the first
+        one, and at ``max_iterations``; they grow by a constant factor.
     tuning_iterations: iterations with every setting; then the best one is continued.
     max_iterations: all iterations of that one. patience: stop after so many without a better result.
     check_every: iterations between looks at the held-out structures.
@@ -67,7 +68,8 @@ class NnpModel(WeightedModel):
     basis: AcsfBasis
     hidden: Annotated[tuple[int, ...], Whole(1)]
     n_networks: Annotated[int, Whole(1)]
-    rows_per_parameter: Annotated[float, Above(0.0, say=5)]
+    first_rows_per_parameter: Annotated[float, Above(0.0, say=0.25)]
+    rows_per_parameter: Annotated[float, Above(0.0, say=4)]
     tuning_iterations: Annotated[int, Whole(1)]
     max_iterations: Annotated[int, Whole(1)]
     patience: Annotated[int, Whole(1)]
@@ -80,6 +82,7 @@ class NnpModel(WeightedModel):
 
     def fit(self, kept: Dataset, tuning: Dataset, store: Store, rng: np.random.Generator) -> NnpPotential:
         """Try every setting for a while, continue the best one, average the networks."""
+        keep_freed_memory()
         offsets = free_atom_energies(kept, self.basis.elements)
         with store.memory.holding():
             self._reserve_work(store.memory, kept, tuning)
@@ -110,7 +113,7 @@ class NnpModel(WeightedModel):
                     ]
                     for training in tried[point]:
                         until = min(self.tuning_iterations, self.max_iterations)
-                        training.advance(until, self.patience, self.check_every)
+                        training.advance(self._rows, until, self.patience, self.check_every)
                 return _losses([tried[point] for point in points])
 
             choice = choose(self.axes, self.widenings, losses) if judges.counts[ENERGY] else None
@@ -118,7 +121,7 @@ class NnpModel(WeightedModel):
                 losses([self.most_cautious])
             chosen = tried[self.most_cautious if choice is None else choice.point]
             for training in chosen:
-                training.advance(self.max_iterations, self.patience, self.check_every)
+                training.advance(self._rows, self.max_iterations, self.patience, self.check_every)
                 training.finish(self.final_iterations)
             how = self.tuning_report(choice, judges, kept, tuning)
             potential = self._potential(chosen, data.whitenings, offsets, judges, how)
@@ -127,6 +130,11 @@ class NnpModel(WeightedModel):
     @property
     def _sizes(self) -> tuple[int, ...]:
         return self.basis.n_per_element, *self.hidden, 1
+
+    def _rows(self, iteration: int) -> float:
+        """Force rows per parameter in an iteration."""
+        growth = self.rows_per_parameter / self.first_rows_per_parameter
+        return self.first_rows_per_parameter * growth ** (iteration / self.max_iterations)
 
     def _reserve_work(self, memory: Memory, kept: Dataset, tuning: Dataset) -> None:
         """What one iteration of one network takes: normal equations, layers of all atoms, residuals, energy rows."""
@@ -165,8 +173,8 @@ class NnpModel(WeightedModel):
         sizes = self._sizes
         rng = np.random.default_rng(seed)
         first = [first_parameters(sizes, rng) for _ in self.basis.elements]
-        problem = NetworkProblem(sizes, data, fold[0], setting.weights, self.rows_per_parameter)
-        judge = NetworkProblem(sizes, judged, fold[1], setting.weights, self.rows_per_parameter)
+        problem = NetworkProblem(sizes, data, fold[0], setting.weights)
+        judge = NetworkProblem(sizes, judged, fold[1], setting.weights)
         run = Minimisation.start(np.concatenate(first), rng)
         return Training(setting, setting.ridge * unit, problem, judge, judges, run)
 
@@ -221,21 +229,22 @@ class Training:
     judges: Judges
     run: Minimisation
 
-    def advance(self, until: int, patience: int, check_every: int) -> None:
+    def advance(self, rows: Rows, until: int, patience: int, check_every: int) -> None:
         """Iterate further (see ``Minimisation.advance``)."""
         judge = self._force_error if self.judges.kinds[FORCE] else self._held_out_score
-        self.run.advance(self.problem, self.ridge, judge, until, patience, check_every)
+        self.run.advance(self.problem, self.ridge, rows, judge, until, patience, check_every)
 
     def finish(self, iterations: int) -> None:
         """Iterate on all force rows from the best result; iterations are few, so that no mean is taken."""
-        everything = replace(self.problem, rows_per_parameter=np.inf)
-        last = Minimisation.start(self.run.best, self.run.rng)
-        last.advance(everything, self.ridge, self._held_out_score, iterations, iterations, 1)
+        last = self.run.last()
+        last.advance(
+            self.problem, self.ridge, lambda _: np.inf, self._held_out_score, iterations, iterations, 1
+        )
         self.run.best = last.best
 
     def mean_squares(self, parameters: Array) -> tuple[Array, Array]:
         """Sums of squares and numbers of rows of energies, forces and stresses of the held-out structures."""
-        return self.judge.mean_squares(parameters, self.judge.structures)
+        return self.judge.mean_squares(parameters)
 
     def _force_error(self, parameters: Array) -> float:
         """While force rows are drawn at random, energies swing between iterations; they settle in ``finish``."""

@@ -23,9 +23,8 @@ from tamis.models.nnp.jacobian import energy_rows, forward_and_back, gradient_ro
 from tamis.models.nnp.network import n_parameters
 from tamis.models.normal_equations import Weights
 
-WORK = 1.6e9
-"""Multiplications that the algebra of an iteration may take: the cost of three rows per parameter at
-810 parameters."""
+WORK = 5.3e8
+"""Multiplications that the algebra of an iteration may take for each row per parameter: its cost at 810 parameters."""
 CHUNK = 500
 """Groups whose rows are held at a time; sums within a chunk are in single, over chunks in double precision."""
 ROWS_AT_ONCE = 3 * CHUNK
@@ -33,24 +32,49 @@ ROWS_AT_ONCE = 3 * CHUNK
 
 
 @dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Networks with some ``parameters`` (P,): energies of the structures, eV, and all layers of their atoms.
+
+    nodes, deltas: see ``jacobian.forward_and_back``.
+    """
+
+    parameters: Array
+    energies: Array
+    nodes: Single
+    deltas: Single
+
+
+@dataclass(frozen=True, eq=False)
 class NetworkProblem:
     """Networks of one shape, one per element, on some structures of ``data``.
 
-    sizes: neurons of each layer. structures: those trained on. weights: of the loss.
-    rows_per_parameter: force rows drawn in an iteration, for each parameter; strain rows in proportion. Fewer where
-        their products would take more than ``WORK``, as with the parameters of several elements; infinity: all.
+    sizes: neurons of each layer. structures: those trained on, or judged by. weights: of the loss.
     """
 
     sizes: tuple[int, ...]
     data: TrainingData
     structures: Integers
     weights: Weights
-    rows_per_parameter: float
 
-    def draw(self, rng: np.random.Generator) -> Integers:
-        """Groups of gradients: as many of forces as asked for, the same fraction of those of strains."""
+    def evaluate(self, parameters: Array) -> Evaluation:
+        """Run the networks on all atoms of the structures."""
+        data, own = self.data, self._per_element(parameters)
+        nodes, deltas = (np.empty((len(data.species), sum(self.sizes)), dtype=np.float32) for _ in range(2))
+        for element, atoms in enumerate(self._atoms):
+            forward_and_back(self.sizes, own[element], data.inputs, atoms, nodes, deltas)
+        atoms, structure = self._members
+        energies = np.bincount(structure, nodes[atoms, -1], len(self.structures)).astype(float)
+        return Evaluation(parameters, energies, nodes, deltas)
+
+    def draw(self, rng: np.random.Generator, rows_per_parameter: float) -> Integers:
+        """Groups of gradients: as many of forces as asked for, the same fraction of those of strains.
+
+        rows_per_parameter: force rows, for each parameter. Fewer where their products would take more than ``WORK``,
+            as with the parameters of several elements; infinity: all.
+        """
         force, strain = self._pools
-        wanted = max(1.0, min(self.rows_per_parameter * self.n_parameters, self._affordable_rows) / 3)
+        rows = min(rows_per_parameter * self.n_parameters, self._affordable_rows(rows_per_parameter))
+        wanted = max(1.0, rows / 3)
         fraction = min(1.0, wanted / max(len(force), 1))
         chosen = [
             rng.permutation(pool)[: int(np.ceil(fraction * len(pool)))] if fraction < 1.0 else pool
@@ -58,39 +82,41 @@ class NetworkProblem:
         ]
         return np.sort(np.concatenate(chosen))
 
-    def loss(self, parameters: Array, part: Integers) -> float:
+    def loss(self, at: Evaluation, part: Integers) -> float:
         """|r|² of the energies and the chosen groups."""
-        energy, gradient, _ = self._residuals(parameters, part)
+        energy, gradient = self._residuals(at, part)
         return float(energy @ energy + np.sum(gradient**2))
 
     def n_rows(self, part: Integers) -> int:
         """Energies of all structures, three components of each chosen group."""
         return len(self.structures) + 3 * len(part)
 
-    def normal_equations(self, parameters: Array, part: Integers) -> tuple[float, Array, Array]:
+    def normal_equations(self, at: Evaluation, part: Integers) -> tuple[float, Array, Array]:
         """|r|², J'J (upper triangle) and J'r."""
         gram, moment, loss = np.zeros((self.n_parameters,) * 2), np.zeros(self.n_parameters), 0.0
-        for rows, residuals in self._rows(parameters, part):
+        for rows, residuals in self._rows(at, part):
             gram += blas.ssyrk(1.0, rows.T)
             moment += rows.T @ residuals.astype(np.float32)
             loss += float(residuals @ residuals)
         return loss, gram, moment
 
-    def jacobian(self, parameters: Array, part: Integers) -> tuple[Single, Array]:
+    def jacobian(self, at: Evaluation, part: Integers) -> tuple[Single, Array]:
         """J (n_rows, n_parameters) and r."""
         jacobian = np.empty((self.n_rows(part), self.n_parameters), dtype=np.float32)
         residuals, done = np.empty(len(jacobian)), 0
-        for rows, found in self._rows(parameters, part):
+        for rows, found in self._rows(at, part):
             chunk = slice(done, done := done + len(found))
             jacobian[chunk], residuals[chunk] = rows, found
         return jacobian, residuals
 
-    def _rows(self, parameters: Array, part: Integers) -> Iterator[tuple[Single, Array]]:
+    def _rows(self, at: Evaluation, part: Integers) -> Iterator[tuple[Single, Array]]:
         """Weighted rows of J and their residuals: the energies', then those of one chunk of groups after the other."""
-        energy, gradient, (nodes, deltas) = self._residuals(parameters, part)
-        (sizes, first), own, data = self._layout, self._per_element(parameters), self.data
+        energy, gradient = self._residuals(at, part)
+        (sizes, first), own, data = self._layout, self._per_element(at.parameters), self.data
         rows = np.empty((len(self.structures), self.n_parameters), dtype=np.float32)
-        energy_rows(sizes, first, self.structures, data.start, data.species, self._n_own, nodes, deltas, rows)
+        energy_rows(
+            sizes, first, self.structures, data.start, data.species, self._n_own, at.nodes, at.deltas, rows
+        )
         rows *= self._energy_factors[:, None].astype(np.float32)
         yield rows, energy
         # gradients by strains are compared per atom
@@ -100,21 +126,29 @@ class NetworkProblem:
             some = part[begin : begin + CHUNK]
             rows = np.empty((3 * len(some), self.n_parameters), dtype=np.float32)
             gradient_rows(
-                sizes, own, first, some, groups.start, groups.atoms, groups.directions, nodes, deltas, rows
+                sizes,
+                own,
+                first,
+                some,
+                groups.start,
+                groups.atoms,
+                groups.directions,
+                at.nodes,
+                at.deltas,
+                rows,
             )
             rows *= factors[begin : begin + CHUNK].reshape(-1, 1)
             yield rows, gradient[begin : begin + CHUNK].ravel()
 
-    def mean_squares(self, parameters: Array, structures: Integers) -> tuple[Array, Array]:
+    def mean_squares(self, parameters: Array) -> tuple[Array, Array]:
         """Weighted sums of squares, and sums of weights, of energies per atom, forces, strain derivatives per atom.
 
         Both (3,).
         """
-        energies, (_, deltas) = self._energies(parameters, structures)
-        groups = self.data.groups
+        at, structures, groups = self.evaluate(parameters), self.structures, self.data.groups
         chosen = np.flatnonzero(np.isin(groups.structure, structures))
-        residuals = self._gradients(deltas, chosen) - groups.target[chosen]
-        kinds = [(energies - self.data.energies[structures]) / self.data.n_atoms[structures]]
+        residuals = self._gradients(at.deltas, chosen) - groups.target[chosen]
+        kinds = [(at.energies - self.data.energies[structures]) / self.data.n_atoms[structures]]
         weights = [self.data.weights[structures, 0]]
         for strain in (False, True):
             of_kind = groups.of_strain[chosen] == strain
@@ -129,13 +163,12 @@ class NetworkProblem:
         """Of the networks of all elements."""
         return self._n_own * self._n_elements
 
-    @property
-    def _affordable_rows(self) -> float:
+    def _affordable_rows(self, rows_per_parameter: float) -> float:
         """n rows of P parameters take n P² multiplications in the space of the parameters, n² P in that of the rows."""
-        if np.isinf(self.rows_per_parameter):
+        if np.isinf(rows_per_parameter):
             return np.inf
-        n = self.n_parameters
-        return WORK / n**2 if n**3 <= WORK else np.sqrt(WORK / n)
+        n, work = self.n_parameters, rows_per_parameter * WORK
+        return work / n**2 if n**3 <= work else float(np.sqrt(work / n))
 
     @property
     def _n_own(self) -> int:
@@ -181,20 +214,19 @@ class NetworkProblem:
     def _per_element(self, parameters: Array) -> Single:
         return parameters.astype(np.float32).reshape(self._n_elements, self._n_own)
 
-    def _energies(self, parameters: Array, structures: Integers) -> tuple[Array, tuple[Single, Single]]:
-        """Total energies of ``structures``, eV, and values and derivatives of all layers of all atoms."""
-        data, own = self.data, self._per_element(parameters)
-        if self._n_elements == 1:
-            nodes, deltas = forward_and_back(self.sizes, own[0], data.inputs)
-        else:
-            width = int(sum(self.sizes))
-            nodes = np.zeros((len(data.species), width), dtype=np.float32)
-            deltas = np.zeros_like(nodes)
-            for element in range(self._n_elements):
-                rows = data.species == element
-                nodes[rows], deltas[rows] = forward_and_back(self.sizes, own[element], data.inputs[rows])
-        running = np.concatenate([[0.0], np.cumsum(nodes[:, -1], dtype=np.float64)])
-        return running[data.start[structures + 1]] - running[data.start[structures]], (nodes, deltas)
+    @cached_property
+    def _members(self) -> tuple[Integers, Integers]:
+        """Atoms of the structures, and the number of each one's structure among these."""
+        start, counts = self.data.start[self.structures], self.data.n_atoms[self.structures]
+        structure = np.repeat(np.arange(len(counts)), counts)
+        within = np.arange(len(structure)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return start[structure] + within, structure
+
+    @cached_property
+    def _atoms(self) -> list[Integers]:
+        """Atoms of the structures, element by element."""
+        atoms, _ = self._members
+        return [atoms[self.data.species[atoms] == element] for element in range(self._n_elements)]
 
     def _gradients(self, deltas: Single, part: Integers) -> Array:
         """Gradients of the chosen groups, those by strains per atom."""
@@ -207,12 +239,10 @@ class NetworkProblem:
         groups = self.data.groups
         return np.where(groups.of_strain[part], self.data.n_atoms[groups.structure[part]], 1.0)
 
-    def _residuals(self, parameters: Array, part: Integers) -> tuple[Array, Array, tuple[Single, Single]]:
-        energies, nodes_and_deltas = self._energies(parameters, self.structures)
-        energy = (energies - self.data.energies[self.structures]) * self._energy_factors
+    def _residuals(self, at: Evaluation, part: Integers) -> tuple[Array, Array]:
+        energy = (at.energies - self.data.energies[self.structures]) * self._energy_factors
         target = np.nan_to_num(self.data.groups.target[part])
-        gradient = (self._gradients(nodes_and_deltas[1], part) - target) * self._group_factors(part)
-        return energy, gradient, nodes_and_deltas
+        return energy, (self._gradients(at.deltas, part) - target) * self._group_factors(part)
 
 
 def _shares(weights: Array) -> Array:
