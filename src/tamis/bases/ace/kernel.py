@@ -284,6 +284,15 @@ def spread(columns: Array, start: Integers, atoms: Integers, i: int, gradient: A
 
 
 @njit(cache=True)
+def widest(first: Integers) -> int:
+    """The longest run between neighbouring entries of ``first``, (n + 1,)."""
+    most = 0
+    for n in range(len(first) - 1):
+        most = max(most, first[n + 1] - first[n])
+    return most
+
+
+@njit(cache=True)
 def expand(
     x: Expansion, kinds: Integers, first_pair: Integers, neighbours: Integers, distances: Array, vectors: Array,
     derivatives: bool,
@@ -308,15 +317,18 @@ def expand(
     values = np.zeros((n_atoms, n_functions))
     n_derived = n_functions if derivatives else 0
     gradient, strain = np.zeros((n_derived, 3 * n_atoms)), np.zeros((n_derived, N_STRAIN))
-    most = min(n_atoms, np.max(first_pair[1:] - first_pair[:-1]))
+    most = min(n_atoms, widest(first_pair))
     column, atoms = np.empty(n_atoms, dtype=np.int64), np.empty(most, dtype=np.int64)
     start = np.empty(n_elements + 1, dtype=np.int64)
     a = np.empty((n_elements, n_rows))
     da = np.empty((n_rows if derivatives else 0, 3 * most + n_elements * (N_OWN + N_STRAIN)))
     columns = np.empty(da.shape[1])
     projections = np.empty(n_elements * n_rows, dtype=np.complex128)
-    partial = np.empty(np.max(x.first_factor[1:] - x.first_factor[:-1]), dtype=np.complex128)
-    entries = np.empty(np.max(x.first_entry[:, -1] - x.first_entry[:, 0]) if derivatives else 0)
+    partial = np.empty(widest(x.first_factor), dtype=np.complex128)
+    n_entries = 0
+    for k in range(n_functions if derivatives else 0):
+        n_entries = max(n_entries, x.first_entry[k, n_elements] - x.first_entry[k, 0])
+    entries = np.empty(n_entries)
     for i in range(n_atoms):
         pairs = slice(first_pair[i], first_pair[i + 1])
         assign_columns(neighbours[pairs], kinds, n_elements, column, atoms, start)

@@ -44,7 +44,8 @@ def atom_gradients(
             x2, y2, z2 = vectors[k]
             by_product = 1.0 / (distances[j] * distances[k])
             by_first, by_second = cosines[row] / distances[j] ** 2, cosines[row] / distances[k] ** 2
-            p[:], dp[:] = turn[:, row], turn_slope[:, row]
+            for t in range(turn.shape[0]):
+                p[t], dp[t] = turn[t, row], turn_slope[t, row]
             for c in range(kinds[kind, 2], kinds[kind, 3]):
                 e, t, s, length = segments[c]
                 envelope = value[j, e] * value[k, e] * far[e, row]

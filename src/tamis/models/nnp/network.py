@@ -156,7 +156,8 @@ def energy_and_gradient(
     n_layers = kinds.shape[0]
     widest = sizes.max()
     y, slopes = np.empty(widest), np.zeros((n_layers, widest))
-    y[: sizes[0]] = inputs
+    for j in range(sizes[0]):
+        y[j] = inputs[j]
     z = np.empty(widest)
     begin = 0
     for layer in range(n_layers):
@@ -185,5 +186,6 @@ def energy_and_gradient(
             for k in range(n_out):
                 total += row[k] * y[k]
             z[j] = total
-    gradient[:] = z[: sizes[0]]
+    for j in range(sizes[0]):
+        gradient[j] = z[j]
     return energy
