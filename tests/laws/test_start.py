@@ -13,15 +13,14 @@ HEAVY = ("mlflow", "matplotlib", "pandas", "sklearn", "sqlalchemy", "dask")
 
 
 @pytest.mark.slow
-def test_a_trial_and_its_run_in_mlflow_load_no_library_that_they_do_not_use(tmp_path, furnished):
+def test_a_trial_loads_no_library_that_it_does_not_use(tmp_path, furnished):
     code = (
         "import atexit, sys\n"
         f"atexit.register(lambda: print('loaded', sorted({set(HEAVY)} & sys.modules.keys())))\n"
         "from tamis.cli import main; main()"
     )
-    typed = [sys.executable, "-c", code, "pruner=random", "descriptor=none", "tracking.experiment=other"]
+    typed = [sys.executable, "-c", code, "pruner=random", "descriptor=none", "tracking=null"]
     done = subprocess.run(typed, cwd=furnished(tmp_path), capture_output=True, text=True, check=True)
-    assert "not logged" not in done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "loaded []"
 
 

@@ -165,7 +165,7 @@ class Store(Checked):
                 self.memory.reserve(block.nbytes, title)
                 block.flags.writeable = False
                 blocks[places[path]] = block
-                self.memory.keep(path, block)
+                self.memory.keep(str(path), block)
 
             self._make(basis, [(structures[i], path) for path, i in places.items()], kind, keep)
             for i in missing:  # what other processes have made, or another structure that is the same

@@ -79,7 +79,9 @@ def energy_rows(
                 n_in, n_out, low, high = sizes[layer], sizes[layer + 1], first[layer], first[layer + 1]
                 left = with_ones(own_nodes[:, low : low + n_in])
                 product = np.dot(left.T, own_deltas[:, high : high + n_out].copy())
-                rows[number, place : place + (n_in + 1) * n_out] = product.reshape((n_in + 1) * n_out)
+                for j in range(n_in + 1):
+                    for k in range(n_out):
+                        rows[number, place + j * n_out + k] = product[j, k]
                 place += (n_in + 1) * n_out
 
 
@@ -87,7 +89,9 @@ def energy_rows(
 def with_ones(values: Single) -> Single:
     """Values (n, m) and a last column of ones, whose products are sums over the rows."""
     out = np.ones((values.shape[0], values.shape[1] + 1), dtype=np.float32)
-    out[:, :-1] = values
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            out[i, j] = values[i, j]
     return out
 
 
