@@ -332,7 +332,7 @@ def test_a_store_that_cannot_be_written(trial, place, monkeypatch):
     assert_failed(trial(f"store.root='{place}/good.xyz'"), "cannot write .*good.xyz/.*; make room or rights")
     assert trial().status == COMPLETE
 
-    def refuse(path: Path, data: bytes) -> None:
+    def refuse(path: Path, *parts: bytes) -> None:
         raise TamisError(f"cannot write {path}")
 
     monkeypatch.setattr("tamis.store.block_files.write_atomically", refuse)

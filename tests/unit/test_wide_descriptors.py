@@ -163,7 +163,7 @@ def test_a_linear_fit_of_too_many_columns_is_refused_before_its_rows_are_made(tm
         n_folds=5,
     )
     said = (
-        r"normal equations of 29991 coefficients take 2\d\d GiB of memory at once, and store.memory_gib is 4"
+        r"normal equations of 29991 coefficients take 1\d\d GiB of memory at once, and store.memory_gib is 4"
     )
     with pytest.raises(TamisError, match=said):
         model.prepare(rattled, Store(tmp_path, 1))

@@ -18,6 +18,8 @@ Indices = NDArray[np.intp]
 MOST_ENVIRONMENTS = 20_000
 """Larger data sets are thinned to every second, third, ... atom of each structure, since all pairs are needed."""
 ROWS_AT_ONCE = 500
+ROUNDING = 1e-14
+"""Squared distances below this part of the squared sizes are rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +92,10 @@ class CommonSpace:
 def _squares(points: Array, rows: slice) -> Array:
     """Squared distances of some points to all, (rows, n)."""
     lengths = np.einsum("ij,ij->i", points, points)
-    squares = lengths[rows, None] + lengths - 2.0 * points[rows] @ points.T
-    own = np.arange(len(points))[rows]
-    squares[np.arange(len(own)), own] = 0.0  # cancellation leaves a little, and could leave less than nothing
-    return np.maximum(squares, 0.0, out=squares)
+    sums = lengths[rows, None] + lengths
+    squares = sums - 2.0 * points[rows] @ points.T
+    squares[squares <= ROUNDING * sums] = 0.0  # what cancellation leaves of equal environments
+    return squares
 
 
 def _gathered(points: Array, owners: Indices, gather: np.ufunc, of: Callable[[Array], Array]) -> Array:

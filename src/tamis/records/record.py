@@ -28,14 +28,16 @@ if TYPE_CHECKING:
 RECORD_FILE = "record.json"
 STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
 """For pydantic: no conversions, no unknown keys, finite numbers; holds for the parts of a dataclass, too."""
+COMPILED = "; the first time in an installation, kernels are compiled"
 DOING = {
     "dataset": "reading the data set and looking for copies",
-    "rows": "making design rows; the first time in an installation, kernels are compiled",
-    "features": "making the latent space; the first time in an installation, kernels are compiled",
+    "rows": f"making design rows{COMPILED}",
+    "features": f"making the latent space{COMPILED}",
     "selection": "choosing structures",
-    "fit": "fitting",
-    "properties": "measuring properties",
-    "dynamics": "running MD",
+    "fit": f"fitting{COMPILED}",
+    "errors": f"measuring errors{COMPILED}",
+    "properties": f"measuring properties{COMPILED}",
+    "dynamics": f"running MD{COMPILED}",
 }
 """What a stage does, for whoever waits."""
 
