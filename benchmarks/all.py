@@ -56,8 +56,10 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "networks": ("train_network.py", "--root", ROOT, "--fractions", "1.0", "--seeds", "0", "1"),
     "md": ("md.py",),
     "properties": ("properties.py", "--root", ROOT, "--families", "snap", "ace", "chimes"),
-    "featurise": ("featurise.py", "--root", ROOT, "--every", "4"),
-    "optimal": ("scale.py", "optimal"),
+    "featurise": (
+        *("featurise.py", "--root", ROOT, "--every", "4", "--families"),
+        *("soap", "acsf", "soap_dscribe", "acsf_dscribe", "quests"),
+    ),
 }
 
 
