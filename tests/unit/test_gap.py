@@ -228,6 +228,17 @@ def test_pivoted_order_takes_the_largest_conditional_variance():
     assert len(pivoted_order(twice, 1e-9, 99)) == 12
 
 
+def test_last_digits_decide_no_order():
+    """All variances are 1, and each point is there twice; QUIP gives other last digits in another process."""
+    points = np.tile(np.random.default_rng(0).normal(size=(30, 3)), (2, 1))
+    kernel = np.exp(-0.5 * ((points[:, None] - points) ** 2).sum(-1))
+    orders = []
+    for seed in range(5):
+        noise = np.random.default_rng(seed).normal(scale=2e-16, size=kernel.shape)
+        orders.append(pivoted_order(kernel + noise + noise.T, 1e-9, 99).tolist())
+    assert orders == [orders[0]] * 5 and len(orders[0]) == 30
+
+
 @pytest.mark.parametrize(("jitter", "noise"), [(1e-8, 1e-3), (1e-10, 1e-2)])
 def test_the_solution_is_that_of_qr_on_the_stacked_rows(prepared, rattled, warm, jitter, noise):
     """Also with less noise than anyone would set: plain normal equations would be meaningless there."""

@@ -35,6 +35,10 @@ from tamis.models.normal_equations import (
     packed,
     unpacked,
 )
+from tamis.selection.greedy import first_largest
+
+ROUNDING = 1e-13
+"""Of the largest variance: what a variance may be off after many points."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +68,22 @@ class WhitenedRows:
 
 
 def pivoted_order(kernel: Array, tolerance: float, most: int) -> Indices:
-    """Sparse points by pivoted Cholesky: always the one of largest variance given the chosen ones, the first of equals.
+    """Sparse points by pivoted Cholesky: always the one of largest variance given the chosen ones.
 
-    Deterministic and nested; ends after ``most`` points, or where no variance above ``tolerance`` is left. LAPACK's
-    pstrf gives the same order, but always that of all points.
+    Of equal variances, which all environments have at first, the one with the largest sum of covariances, the first of
+    those that are equal in this, too: images of each other. QUIP's last digits differ from process to process, and
+    decide nothing. Nested; ends after ``most`` points, or where no variance above ``tolerance`` is left.
     """
     left = kernel.diagonal().copy()  # variance given the chosen points
+    rounding, sums = ROUNDING * float(left.max(initial=0.0)), kernel.sum(axis=1)
     rows = np.empty((min(most, len(kernel)), len(kernel)))
     order: list[int] = []
     for row in rows:
-        pivot = int(left.argmax())
-        if left[pivot] <= tolerance:
+        largest = float(left.max())
+        if largest <= tolerance:
             break
+        equal = np.flatnonzero(left >= largest - rounding)
+        pivot = int(equal[first_largest(sums[equal], float(sums.max()))])
         before = rows[: len(order)]
         row[:] = (kernel[pivot] - before[:, pivot] @ before) / np.sqrt(left[pivot])
         left -= row**2
