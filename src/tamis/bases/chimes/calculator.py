@@ -169,9 +169,10 @@ def add_energies(
     low = outer_exponentials(limits)
     first_distance = -1.0
     for cluster in range(len(members)):
-        slot = 0
+        slot = -1
         for m in range(size):
             for k in range(m + 1, size):
+                slot += 1
                 square = 0.0
                 for c in range(3):
                     arms[slot, c] = places[cluster, k, c] - places[cluster, m, c]
@@ -183,7 +184,6 @@ def add_energies(
                     if slot == 0:
                         _contract_first(table, g[0], dg[0], form, slope_form)
                         first_distance = r
-                slot += 1
         _products(g, dg, n_powers, 1, begin_lower, upper)
         _products(g, dg, n_powers, begin_lower, n_slots, lower)
         slopes[0] = _apply(form, slope_form, upper, lower, by_upper, by_lower)

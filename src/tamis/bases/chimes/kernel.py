@@ -85,14 +85,14 @@ def slot_functions(
 
 
 @njit(cache=True)
-def half_products(g: Array, dg: Array, n_powers: int, begin: int, end: int, table: Array) -> None:
-    """Products over the slots begin .. end - 1 for every choice of their powers.
+def half_products(g: Array, dg: Array, n_powers: int, end: int, n_slots: int, table: Array) -> None:
+    """Products over the slots begin = end - n_slots .. end - 1 for every choice of their powers.
 
     Row c of ``table`` belongs to the powers that are the digits of c in base ``n_powers`` (first slot = highest
     digit): column 0 is the product, column 1 + q its derivative by the distance of slot begin + q. There are always
     four columns; those without a slot are zero.
     """
-    n_slots = end - begin
+    begin = end - n_slots
     table[0, :] = 0.0
     table[0, : 1 + n_slots] = 1.0
     filled = 1
@@ -112,11 +112,9 @@ def _distance(a: Array, b: Array) -> float:
 
 
 @njit(cache=True)
-def _list_clusters(
-    size: int, first: Indices, vectors: Array, cutoff: float, found: Indices, write: bool
-) -> int:
-    """Count clusters and, if ``write``, store the central atom and the neighbour rows of each in ``found``."""
-    count = 0
+def _list_clusters(size: int, first: Indices, vectors: Array, cutoff: float, found: Indices) -> int:
+    """Count clusters and, unless it is empty, store the central atom and the neighbour rows of each in ``found``."""
+    count, write = 0, len(found) > 0
     for i in range(len(first) - 1):
         for a in range(first[i], first[i + 1]):
             if size == 2:
@@ -166,11 +164,11 @@ def clusters(
     MemoryError : there are more than ``MOST_CLUSTERS``.
     """
     found = np.empty((0, size), dtype=np.int64)
-    n_clusters = _list_clusters(size, first, vectors, cutoff, found, False)
+    n_clusters = _list_clusters(size, first, vectors, cutoff, found)
     if n_clusters > MOST_CLUSTERS:
         raise MemoryError
     found = np.empty((n_clusters, size), dtype=np.int64)
-    _list_clusters(size, first, vectors, cutoff, found, True)
+    _list_clusters(size, first, vectors, cutoff, found)
     members = np.empty((n_clusters, size), dtype=np.int64)
     places = np.zeros((n_clusters, size, 3))
     for row in range(n_clusters):
@@ -294,14 +292,14 @@ def add_clusters(
     pull = np.empty((size, 3, n_functions))
     low = outer_exponentials(limits)
     for row in range(len(members)):
-        slot = 0
+        slot = -1  # never passed as a literal, for which numba would compile the function again
         for m in range(size):
             for k in range(m + 1, size):
+                slot += 1
                 r = _distance(places[row, k], places[row, m])
                 slot_functions(r, slot, limits, low, tersoff, g, dg)
-                slot += 1
-        half_products(g, dg, n_powers, 0, n_upper, upper)
-        half_products(g, dg, n_powers, n_upper, n_slots, lower)
+        half_products(g, dg, n_powers, n_upper, n_upper, upper)
+        half_products(g, dg, n_powers, n_slots, n_slots - n_upper, lower)
         if len(forces) == 0:
             _sum_orbits(upper, lower, terms, starts, phi)
         else:
