@@ -7,6 +7,7 @@ from ase.build import bulk
 from scipy.linalg import LinAlgError
 
 from tamis.core.errors import TamisError
+from tamis.core.packed import packed
 from tamis.models.free_atoms import FreeAtoms
 from tamis.models.judging import judges_by_folds
 from tamis.models.linear import LinearModel
@@ -16,7 +17,6 @@ from tamis.models.normal_equations import (
     Rows,
     Weights,
     gather_rows,
-    packed,
     solve,
     solve_checked,
     solve_ridges,

@@ -14,6 +14,7 @@ from ase.calculators.calculator import Calculator
 
 from tamis.bases.base import LinearBasis
 from tamis.core.fields import Above
+from tamis.core.packed import packed_gram
 from tamis.data.dataset import Dataset
 from tamis.data.dealing import ALWAYS_TRAINED
 from tamis.models.base import Array, Potential, Predictions
@@ -24,7 +25,6 @@ from tamis.models.normal_equations import (
     Rows,
     Terms,
     gather_rows,
-    packed_gram,
     solve_checked,
     solve_ridges,
 )

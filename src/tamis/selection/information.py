@@ -24,10 +24,11 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import blas, lapack
+from scipy.linalg import blas
 
 from tamis.bases.base import Array
 from tamis.core.memory import Memory
+from tamis.core.packed import packed_gram, unpacked
 
 PRIOR = 0.1
 """Prior precision of a column, in the mean information of one structure."""
@@ -184,12 +185,12 @@ def _as_block(rows: Array) -> Array:
     rows = rows[np.einsum("ij,ij->i", rows, rows) > NOTHING]
     if len(rows) * ROWS_PER_PRODUCT <= rows.shape[1]:
         return rows
-    return np.asarray(lapack.dtrttf(blas.dsyrk(1.0, rows.T))[0])
+    return packed_gram(rows)
 
 
 def products(block: Array, width: int) -> Array:
     """block^T block, (width, width), of rows or of packed products."""
     if block.ndim == 2:
         return np.asarray(block.T @ block)
-    upper = np.asarray(lapack.dtfttr(width, block)[0])
+    upper = unpacked(block, width)
     return upper + np.triu(upper, 1).T

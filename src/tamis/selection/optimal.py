@@ -10,6 +10,7 @@ from scipy.linalg import blas, lapack
 
 from tamis.core.errors import TamisError
 from tamis.core.fields import Checked, OneOf, Whole
+from tamis.core.packed import Factor, packed, unpacked
 from tamis.selection.base import Array, Features, Indices, Pruner
 from tamis.selection.greedy import Mask, first_largest, lazy_largest
 from tamis.selection.information import Information, products
@@ -169,7 +170,7 @@ class _Choice:
         inverse, turned = np.linalg.eigh(precision / np.outer(root, root))
         self.spread = 1.0 / inverse
         self.whitener = turned / root[:, None] * np.sqrt(self.spread)
-        self.packed = np.asarray(lapack.dtrttf(precision)[0])
+        self.packed = packed(np.asfortranarray(precision))
         self.score = self._score_of(self.packed.copy())
 
     def _bounds(self) -> Array:
@@ -196,10 +197,10 @@ class _Choice:
         solved = blas.dtrsm(1.0, factor, white, side=1, overwrite_b=True)
         return sign * float(self.spread @ np.einsum("ij,ij->i", solved, solved))
 
-    def _score_of(self, packed: Array) -> float:
+    def _score_of(self, precision: Array) -> float:
         """The criterion with a packed precision."""
         width = len(self.spread)
-        factor = lapack.dtfttr(width, lapack.dpftrf(width, packed, overwrite_a=True)[0])[0]
+        factor = unpacked(Factor.of(precision, width).triangle, width)
         if self.criterion == DETERMINANT:
             return 2.0 * float(np.log(factor.diagonal()).sum())
         inverse = lapack.dtrtri(factor, overwrite_c=True)[0]

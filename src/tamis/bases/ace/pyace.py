@@ -37,9 +37,8 @@ class AceCalculator(Calculator):
         pyace = import_pyace()
         # the C-tilde form with its recursive evaluator gives the same numbers as the B-basis, 1.6 times faster
         self._basis = basis.to_ACECTildeBasisSet()
-        self._evaluator = pyace.evaluator.ACERecursiveEvaluator(
-            self._basis
-        )  # the engine does not keep it alive
+        # kept, because the engine does not keep it alive
+        self._evaluator = pyace.evaluator.ACERecursiveEvaluator(self._basis)
         self._evaluator.set_recursive(True)
         self._engine = pyace.ACECalculator()
         self._engine.set_evaluator(self._evaluator)
@@ -104,9 +103,8 @@ def environment_of(listed: VerletList, n_atoms: int) -> tuple[Any, Images]:
     images = first[is_image]
     of = np.concatenate([np.arange(n_atoms), listed.others[images]])
     environment = import_engine("pyace.catomicenvironment", "ACE", "ace").ACEAtomicEnvironment()
-    environment.x = np.zeros(
-        (len(of), 3)
-    ).tolist()  # sets the number of images, which the rest is checked against
+    # sets the number of images, against which the rest is checked
+    environment.x = np.zeros((len(of), 3)).tolist()
     environment.neighbour_list = [of_atom.tolist() for of_atom in neighbours]
     environment.origins = of.tolist()
     return environment, Images(of, np.concatenate([np.zeros((n_atoms, 3)), listed.shifts[images]]))

@@ -23,18 +23,10 @@ from scipy.linalg import LinAlgError, blas, cholesky, lapack
 
 from tamis.bases.base import DesignRows
 from tamis.core.errors import TamisError
+from tamis.core.packed import Factor, diagonal_places, packed, unpacked
 from tamis.data.dataset import Dataset
 from tamis.models.base import Array
-from tamis.models.normal_equations import (
-    Factor,
-    Indices,
-    Quadratic,
-    RowBlock,
-    Terms,
-    diagonal_places,
-    packed,
-    unpacked,
-)
+from tamis.models.normal_equations import Indices, Quadratic, RowBlock, Terms
 from tamis.selection.greedy import first_largest
 
 ROUNDING = 1e-13
