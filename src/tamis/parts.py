@@ -36,6 +36,8 @@ SETTINGS = {
     "validation_fraction": float,
 }
 """Types of the values that belong to no part."""
+SPLIT, SELECT, FIT = range(3)
+"""Streams of random numbers: the same seed means different numbers in different stages."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,21 @@ class Seeds:
     split: int
     select: int
     fit: int
+
+    @property
+    def of_split(self) -> tuple[int, ...]:
+        """For the generator that draws the validation set."""
+        return self.split, SPLIT
+
+    @property
+    def of_choice(self) -> tuple[int, ...]:
+        """For the pruner's generator; each split draws its own random structures."""
+        return self.select, self.split, SELECT
+
+    @property
+    def of_fit(self) -> tuple[int, ...]:
+        """For the generator of a fit."""
+        return self.fit, FIT
 
 
 def build_part(name: str, config: Any) -> Any:

@@ -16,7 +16,6 @@ from tamis.bases.base import Basis
 from tamis.bases.none import NoDescriptor
 from tamis.core import metrics as names
 from tamis.core.config_errors import explain
-from tamis.core.elements import types_of_elements
 from tamis.core.errors import NotApplicableError, StoppedError, TamisError
 from tamis.core.interrupts import heeding_interrupts
 from tamis.core.names import said_of
@@ -28,18 +27,17 @@ from tamis.data.reach import cutoff_doubts
 from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
 from tamis.models.base import Model, Potential
+from tamis.models.files import write_potential
 from tamis.models.judging import FEW
 from tamis.parts import Parts, Seeds, check_trial, effective, plain, trial_part
 from tamis.records.record import BudgetFacts, CurvePoint, DatasetFacts, SelectionFacts, Status, TrialRecord
 from tamis.records.versions import versions
-from tamis.selection.base import Features, Limit, Selection
+from tamis.selection.base import Limit, Selection
 from tamis.selection.budget import select_all
-from tamis.selection.row_sources import features_of_rows
+from tamis.selection.features import features_of
 from tamis.store.keys import basis_key
 
 AfterStage = Callable[[TrialRecord], None]
-SPLIT, SELECT, FIT = range(3)
-"""Streams of random numbers: the same seed means different numbers in different stages."""
 
 
 def run_trial(
@@ -132,7 +130,7 @@ def _run(
         record.own = is_own(parts.descriptor, parts.model) if has_descriptor else None
     with record.stage("dataset"):
         dataset = parts.source.load()
-        rng = np.random.default_rng([seed.split, SPLIT])
+        rng = np.random.default_rng(seed.of_split)
         split = split_dataset(dataset, config["validation_fraction"], rng, parts.model.needs_tuning_set)
         pool = dataset.subset(split.pool)
         doubts = cutoff_doubts(dataset, {"model": parts.model, "descriptor": parts.descriptor})
@@ -140,33 +138,24 @@ def _run(
     with record.stage("rows"):  # before the features, which the rows of an own descriptor hold already
         parts.model.prepare(dataset, parts.store)
     with record.stage("features"):
-        features = _features(parts, pool)
+        features = features_of(pool, parts.descriptor, parts.latent, parts.pruner, parts.store)
     with record.stage("selection"):
-        seeds = [seed.select, seed.split, SELECT]  # each split draws its own random structures
         limits = parts.budget.limits(pool.n_atoms)
         record.budget = _budget(limits)
-        selections = select_all(parts.pruner, features, limits, seeds)
+        selections = select_all(parts.pruner, features, limits, seed.of_choice)
         ids = tuple(pool.ids[i] for i in selections[-1].indices)
         said = () if features.information is None else features.information.said
         record.selection = SelectionFacts(parts.pruner.keeps_prefixes, ids, said)
         del features  # what the fit needs takes its place
     for selection in selections:
-        potential = _retrain(parts, seed.fit, record, selection, dataset, split, folder)
+        potential = _retrain(parts, seed, record, selection, dataset, split, folder)
         watch(record)
     if config["artifacts"]:
         with record.stage("artifacts"):
             write_kept(folder, with_isolated(pool.subset(selections[-1].indices)))
-            _write_potential(potential, parts.model.elements or dataset.elements, folder / "potential")
+            write_potential(potential, parts.model.elements or dataset.elements, folder / "potential")
     kept = dataset.subset(split.pool[np.sort(selections[-1].indices)])
     _judge(parts.evaluation, _subject(parts, seed.fit, potential, pool, kept, folder), record, watch)
-
-
-def _features(parts: Parts, pool: Dataset) -> Features:
-    """The pool as the pruner sees it: in the latent space, or as design rows."""
-    if parts.pruner.needs_information:
-        return features_of_rows(parts.descriptor, pool, parts.store)
-    values = parts.store.lazy_values(parts.descriptor, pool.structures)
-    return parts.latent.features(values, pool.groups, parts.pruner, parts.store.memory)
 
 
 def _subject(
@@ -211,7 +200,7 @@ def _judge(evaluation: Evaluation, subject: Subject, record: TrialRecord, watch:
 
 def _retrain(
     parts: Parts,
-    seed: int,
+    seed: Seeds,
     record: TrialRecord,
     selection: Selection,
     dataset: Dataset,
@@ -223,7 +212,7 @@ def _retrain(
     kept = dataset.subset(split.pool[np.sort(selection.indices)])
     with record.stage("fit"):
         potential = parts.model.fit(
-            kept, dataset.subset(split.tuning), parts.store, np.random.default_rng([seed, FIT])
+            kept, dataset.subset(split.tuning), parts.store, np.random.default_rng(seed.of_fit)
         )
     with record.stage("errors"):
         metrics = parts.evaluation.errors.measure(
@@ -270,18 +259,6 @@ def _doubts(
                 "symmetry, in any potential; choose by energies, or hold out structures with forces"
             )
     return doubts
-
-
-def _write_potential(potential: Potential, elements: Sequence[str], folder: Path) -> None:
-    """The potential's files, and what a LAMMPS input includes beside them; which type is which element in any case."""
-    folder.mkdir(exist_ok=True)
-    potential.write(folder)
-    lines = potential.lammps(Path())
-    head = "include this in a LAMMPS input that runs in this folder; metal units"
-    if not lines:
-        head = "LAMMPS itself has no pair style in metal units for these files"
-    text = [f"# {head}", f"# {types_of_elements(elements)}", *(lines or ())]
-    (folder / "in.potential").write_text("\n".join(text) + "\n")
 
 
 def _check_finite(metrics: Mapping[str, float]) -> None:

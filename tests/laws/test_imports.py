@@ -24,6 +24,7 @@ FLOORS = (
     "trial",
     "tracking",
     "report",
+    "api",
     "sweeps",
     "commands",
     "cli",

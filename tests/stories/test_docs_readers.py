@@ -27,9 +27,9 @@ from tamis.core.errors import MissingEngineError
 from tamis.core.units import KCAL_PER_MOL_PER_EV
 from tamis.engines.lammps import start_lammps
 from tamis.models.base import Potential
+from tamis.models.files import write_potential
 from tamis.models.trainers.n2p2 import write_structures
 from tamis.store import Store
-from tamis.trial import _write_potential
 
 TOP = Path(__file__).parents[2]
 DOCS = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
@@ -98,7 +98,7 @@ def fits(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pote
             made.prepare(kept, store)
             potential = made.fit(kept, kept.subset([]), store, np.random.default_rng(0))
             folder = tmp_path_factory.mktemp(model) / "potential"
-            _write_potential(potential, ELEMENTS, folder)
+            write_potential(potential, ELEMENTS, folder)
             known[model] = potential, folder
         return known[model]
 

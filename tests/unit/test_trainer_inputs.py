@@ -462,7 +462,7 @@ def test_the_trainer_of_n2p2_takes_the_weights_of_the_best_epoch(tmp_path):
 def test_in_potential_says_which_type_is_which_element(tmp_path, family):
     """Whatever lines the family has; they name the elements in the same order."""
     from tamis.core.elements import types_of_elements
-    from tamis.trial import _write_potential
+    from tamis.models.files import write_potential
 
     class Lines:
         def write(self, folder):
@@ -471,7 +471,7 @@ def test_in_potential_says_which_type_is_which_element(tmp_path, family):
         def lammps(self, folder):
             return None if family == "chimes" else (f"pair_style {family}", "pair_coeff * * file Au Cu")
 
-    _write_potential(Lines(), ("Au", "Cu"), tmp_path / "potential")
+    write_potential(Lines(), ("Au", "Cu"), tmp_path / "potential")
     lines = (tmp_path / "potential" / "in.potential").read_text().splitlines()
     assert lines[1] == "# LAMMPS atom types: 1 = Au, 2 = Cu" == f"# {types_of_elements(['Au', 'Cu'])}"
     assert len(lines) == (2 if family == "chimes" else 4)

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tamis.analysis.coverage import CommonSpace, KeptSets, Map, map_key
 from tamis.analysis.trials import Trial
-from tamis.core.conf_folder import config_folder
+from tamis.core.compose import composed
 from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
 from tamis.core.progress import progress
@@ -145,8 +144,7 @@ def flatten_to_map(ids: Sequence[str], vectors: NDArray[np.float64]) -> Map:
 
 def common_ruler(dataset: Mapping[str, Any]) -> Any:
     """The ``Extrapolation`` of ``evaluation=full`` for a data set's configuration, whatever the trials measured."""
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        composed = compose("config", ["evaluation=full"])
-    node = OmegaConf.to_container(composed.evaluation.dynamics.extrapolation, resolve=False)
+    config = composed("evaluation=full")
+    node = OmegaConf.to_container(config.evaluation.dynamics.extrapolation, resolve=False)
     whole = OmegaConf.create({"dataset": dict(dataset), "ruler": node})
     return build_part("evaluation.dynamics.extrapolation", OmegaConf.to_container(whole.ruler, resolve=True))

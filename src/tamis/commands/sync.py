@@ -10,15 +10,13 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from rich.console import Console
 
-from tamis.core.conf_folder import config_folder
+from tamis.core.compose import composed
 from tamis.core.errors import TamisError
 from tamis.core.messages import in_one_line, plain_console, print_failure, reason_of
 from tamis.core.names import quoted
-from tamis.core.resolvers import register_resolvers
 from tamis.core.secrets import redacted
 from tamis.records.record import RECORD_FILE
 from tamis.sweeps.folder import SWEEP_FILE, SweepFolder
@@ -53,11 +51,9 @@ def run(arguments: Namespace) -> int:
 
 
 def _tracker(uri: str | None, experiment: str | None) -> Tracker:
-    register_resolvers()
     given = {"tracking.uri": uri, "tracking.experiment": experiment}
     overrides = [f"{key}={quoted(value)}" for key, value in given.items() if value]
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        tracker: Tracker = instantiate(compose("config", overrides=overrides).tracking)
+    tracker: Tracker = instantiate(composed(*overrides).tracking)
     return tracker
 
 

@@ -163,17 +163,45 @@ def repeated_ids(ids: Sequence[str]) -> list[str]:
     return [f"{name}: this id occurs twice; the same file may be listed twice" for name in repeated]
 
 
+def check_geometries(dataset: Dataset, tolerances: Tolerances | None = None) -> None:
+    """Refuse structures that would crash an engine, whatever their labels are.
+
+    Raises
+    ------
+    TamisError : as for ``check_dataset``.
+    """
+    shortest = (tolerances or Tolerances()).shortest_distance
+    problems = []
+    for name, atoms in zip(dataset.ids, dataset.structures, strict=True):
+        found = [*broken_geometry(atoms), *unknown_elements(atoms, chemical_symbols[1:])]
+        problems += [f"{name}: {text}" for text in found or overlaps(atoms, shortest)]
+    raise_problems(problems)
+
+
+def broken_geometry(atoms: Atoms) -> list[str]:
+    """Problems with the positions and the cell that would stop any engine."""
+    if len(atoms) == 0:
+        return ["has no atoms; remove it"]
+    parts = (("position", atoms.positions), ("cell", atoms.cell.array))
+    return [text for name, values in parts for text in _not_finite(name, values)] or unusable_cell(atoms)
+
+
+def _not_finite(name: str, values: Array) -> list[str]:
+    """A problem with the first number that is not finite."""
+    if np.isfinite(values).all():
+        return []
+    where = np.argwhere(~np.isfinite(values))[0]
+    return [f"{name}[{', '.join(map(str, where))}] is {values[tuple(where)]}; it must be finite"]
+
+
 def broken_numbers(dataset: Dataset, i: int) -> list[str]:
     """Problems with the numbers of structure ``i`` that would stop any engine."""
     atoms, forces = dataset.structures[i], np.asarray(dataset.forces[i])
+    found = broken_geometry(atoms)
     if len(atoms) == 0:
-        return ["has no atoms; remove it"]
-    found = []
-    labels = [("force", forces)] if dataset.has_forces[i] else []  # NaN throughout: none are given
-    for name, values in (("position", atoms.positions), ("cell", atoms.cell.array), *labels):
-        if not np.isfinite(values).all():
-            where = np.argwhere(~np.isfinite(values))[0]
-            found.append(f"{name}[{', '.join(map(str, where))}] is {values[tuple(where)]}; it must be finite")
+        return found
+    if dataset.has_forces[i]:  # NaN throughout: none are given
+        found += _not_finite("force", forces)
     if not np.isfinite(dataset.energies[i]):
         found.append(f"energy is {dataset.energies[i]}; a finite number in eV is needed")
     if forces.shape != (len(atoms), 3):
@@ -182,7 +210,7 @@ def broken_numbers(dataset: Dataset, i: int) -> list[str]:
         found.append("stress is infinite; give a finite number, or none")
     if dataset.weights is not None and not (dataset.weights[i] >= 0.0).all():
         found.append(f"weights of energy, forces, stress are {dataset.weights[i]}; give 0 or more for each")
-    return found or unusable_cell(atoms)
+    return found
 
 
 def useless_weights(dataset: Dataset) -> list[str]:

@@ -47,6 +47,8 @@ class Dataset:
     read_as: lines for the record on the keys and units of energy, forces and stress.
     weights: (n, 3) factors of the squared residuals of energy, forces, stress; None: all 1.
     free_energies: energies of free atoms by element, eV, which models take as they are; those of others are fitted.
+    whole_elements, atom_spacing: of the whole set that this is a part of: its chemical symbols, sorted (empty: those
+        that occur), and the length by which default cutoffs scale, Å (None: not known).
     """
 
     structures: tuple[Atoms, ...]
@@ -66,6 +68,8 @@ class Dataset:
     read_as: str = ""
     weights: Array | None = None
     free_energies: Mapping[str, float] = field(default_factory=dict)
+    whole_elements: tuple[str, ...] = ()
+    atom_spacing: float | None = None
 
     def __post_init__(self) -> None:
         n = len(self.structures)

@@ -90,10 +90,15 @@ class Residuals:
 
 def error_metrics(residuals: Residuals, dataset: Dataset, part: str, by_group: bool) -> dict[str, float]:
     """Flat metrics ``<part>/<quantity>_<mae|rmse>_<unit>``, and the same by group with ``/<group>`` appended."""
-    metrics = {error(part, name): value for name, value in residuals.metrics(np.arange(len(dataset)))}
+    return {error(part, name): value for name, value in metrics_of(residuals, dataset, by_group).items()}
+
+
+def metrics_of(residuals: Residuals, dataset: Dataset, by_group: bool) -> dict[str, float]:
+    """The same without the part."""
+    metrics = dict(residuals.metrics(np.arange(len(dataset))))
     for group in sorted(set(dataset.groups)) if by_group else ():
         members = np.flatnonzero([g == group for g in dataset.groups])
-        metrics |= {of_group(error(part, name), group): value for name, value in residuals.metrics(members)}
+        metrics |= {of_group(name, group): value for name, value in residuals.metrics(members)}
     return metrics
 
 

@@ -158,12 +158,9 @@ class File(Source):
         ------
         TamisError : files that cannot be read, and names in the configuration that do not exist.
         """
-        found = find(self.train, self.format, self.test or ()), find(self.test or (), self.format)
+        found = self._found()
         drop = Drop.of(self.drop)
-        paths = [[path for path in part.files if not drop.has_file(str(path))] for part in found]
-        training, testing = (
-            read_files(part, self.format, typed_units(self.units), self.species) for part in paths
-        )
+        training, testing = self._opened(found, drop)
         files = [*training, *testing]
         frames = [frame for file in files for frame in file.frames]
         counts = count_labels(frames)
@@ -176,6 +173,18 @@ class File(Source):
         _tell_dropped(drop, int(dropped.sum()))
         whole = _Reading(files, frames, groups, ~dropped, sum(len(file.frames) for file in training))
         return self._labelled(whole, found)
+
+    def _found(self) -> tuple[Found, Found]:
+        """The files for training and for testing."""
+        return find(self.train, self.format, self.test or ()), find(self.test or (), self.format)
+
+    def _opened(self, found: Sequence[Found], drop: Drop) -> tuple[Sequence[OneFile], Sequence[OneFile]]:
+        """The structures of these files, for training and for testing."""
+        paths = [[path for path in part.files if not drop.has_file(str(path))] for part in found]
+        training, testing = (
+            read_files(part, self.format, typed_units(self.units), self.species) for part in paths
+        )
+        return training, testing
 
     def _labelled(self, whole: _Reading, found: Sequence[Found]) -> tuple[Dataset, list[str]]:
         counts = count_labels(whole.kept)
