@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from tamis.core.compose import composed
 from tamis.core.config_check import check_config
 from tamis.core.config_errors import explain
 from tamis.core.errors import TamisError
+from tamis.core.fields import Whole
 from tamis.core.names import quoted
 from tamis.core.threads import limited
 from tamis.data.checks import check_geometries
@@ -35,7 +36,7 @@ from tamis.data.plausibility import set_isolated_apart
 from tamis.data.reach import cutoff_doubts
 from tamis.data.signal import still_force
 from tamis.data.sources.file import File
-from tamis.data.sources.given import Given
+from tamis.data.sources.given import NAME, Given
 from tamis.data.sources.spacing import spacing_of
 from tamis.evaluation.base import Subject
 from tamis.evaluation.errors import Residuals, metrics_of
@@ -43,13 +44,13 @@ from tamis.models.base import Model, Potential, Predictions
 from tamis.models.files import write_potential
 from tamis.parts import Seeds, build_part, effective, plain
 from tamis.report.description import Description
-from tamis.selection.budget import AtomsBudget, Budget, FractionBudget, StructuresBudget
+from tamis.selection.budget import PART, AtomsBudget, Budget, FractionBudget, StructuresBudget
 from tamis.selection.features import features_of
 from tamis.store import Store
 
 LOG = logging.getLogger(__name__)
 
-Structures = Dataset | Atoms | str | Path | Sequence[Atoms] | Sequence[str] | Sequence[Path]
+Structures = Dataset | Atoms | str | Path | Iterable[Atoms] | Iterable[str] | Iterable[Path]
 """A data set, structures in memory, or files: a path, a folder, a glob, or several of them."""
 Choice = str | Mapping[str, Any]
 """Name of a file in ``conf/<group>``; or a mapping with it as ``name``, and with the settings that differ."""
@@ -74,6 +75,7 @@ def read(structures: Structures, /, **settings: Any) -> Dataset:
     TamisError : a setting that does not exist, files that cannot be read, or structures that the checks refuse.
     """
     if isinstance(structures, Dataset):
+        _refuse(settings)
         return structures
     with _in_sentences():
         source = _source(structures, settings)
@@ -97,6 +99,7 @@ def describe(structures: Structures, /, **settings: Any) -> Description:
     TamisError : files that cannot be read, or a setting that does not exist.
     """
     if isinstance(structures, Dataset):
+        _refuse(settings)
         return Description.of(structures)
     with _in_sentences():
         return Description.of_files(_source(structures, settings))
@@ -139,8 +142,7 @@ def prune(
         whole = _for_any_use(pool)
         check_geometries(whole)
         places = {name: i for i, name in enumerate(whole.ids)}
-        bonded = set_isolated_apart(whole)
-        bonded = bonded.subset(np.flatnonzero(~bonded.is_test))
+        bonded = set_isolated_apart(whole).training
         built = _Parts.of(whole, store, descriptor=descriptor, pruner=pruner, latent=latent)
         space, chooser = built["descriptor"], built["pruner"]
         cutoff_doubts(bonded, {"descriptor": space})
@@ -178,8 +180,7 @@ def fit(
     TamisError : a choice or setting that does not exist, structures that the checks refuse, or a fit that fails.
     """
     with _in_sentences(), limited():
-        data = _labelled(structures)
-        data = data.subset(np.flatnonzero(~data.is_test))
+        data = read(structures).training
         built = _Parts.of(data, store, model=model)
         trained: Model = built["model"]
         if trained.needs_tuning_set != (tuning is not None):
@@ -188,7 +189,7 @@ def fit(
                 f"this model {need} structures for tuning; see tuning=, and model.tuning in its file"
             )
         cutoff_doubts(data, {"model": trained})
-        aside = data.subset([]) if tuning is None else _labelled(tuning)
+        aside = data.subset([]) if tuning is None else read(tuning)
         for part in (data, aside):
             trained.prepare(part, built.store)
         rng = np.random.default_rng(Seeds(split=0, select=0, fit=seed).of_fit)
@@ -275,7 +276,7 @@ def evaluate(
     TamisError : structures that the checks refuse, or a choice or setting that does not exist.
     """
     with _in_sentences(), limited():
-        data = _labelled(structures)
+        data = read(structures)
         predictions = potential.potential.predict(data, potential.store)
         residuals = Residuals.of(predictions, data, still_force(potential.kept.forces))
         found = metrics_of(residuals, data, by_group)
@@ -371,27 +372,38 @@ def _changed(node: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, 
 
 def _source(structures: Structures, settings: Mapping[str, Any]) -> File:
     """A source for structures that are no ``Dataset``."""
-    given: list[Any] = [structures] if isinstance(structures, Atoms | str | Path) else list(structures)
+    given = [structures] if isinstance(structures, Atoms | str | Path) else _listed(structures)
     in_memory = [one for one in given if isinstance(one, Atoms)]
-    if not given or len(in_memory) not in (0, len(given)):
+    names = [str(one) for one in given if isinstance(one, str | Path)]
+    if not given or len(given) not in (len(in_memory), len(names)):
+        found = ", ".join(sorted({type(one).__name__ for one in given})) or "nothing"
         raise TamisError(
-            "no structures are given; give a Dataset, ase.Atoms or a list of them, or the names of files"
-            if not given
-            else f"{len(in_memory)} of {len(given)} entries are ase.Atoms; give either structures or names of files"
+            f"the structures are {found}; give a Dataset, one or more ase.Atoms, or one or more names of files"
         )
-    names = ["structures"] if in_memory else [str(name) for name in given]
     node = plain(composed("dataset=file"), resolve=False)["dataset"]
     # the first two follow from the data, which would be read for it
-    mine = {"elements": None, "atom_spacing": None, "test_fraction": 0.0, **settings, "train": names}
+    mine = {
+        "elements": None,
+        "atom_spacing": None,
+        "test_fraction": 0.0,
+        **settings,
+        "train": names or [NAME],
+    }
     whole = OmegaConf.create({"dataset": _changed(node, mine)})
     check_config(whole)
     source: File = build_part("dataset", plain(whole, resolve=True)["dataset"])
     return Given.of(in_memory, source) if in_memory else source
 
 
-def _labelled(structures: Structures) -> Dataset:
-    """Structures that pass all checks."""
-    return structures if isinstance(structures, Dataset) else read(structures)
+def _listed(structures: Any) -> list[Any]:
+    return list(structures) if isinstance(structures, Iterable) else [structures]
+
+
+def _refuse(settings: Mapping[str, Any]) -> None:
+    if settings:
+        raise TamisError(
+            f"{', '.join(settings)}: a Dataset has been read already; give settings with files or ase.Atoms"
+        )
 
 
 def _for_any_use(structures: Structures) -> Dataset:
@@ -425,9 +437,10 @@ def _budget(atoms: float | None, structures: float | None) -> Budget:
             "a number of them"
         )
     ((of, amount),) = given.items()
-    if not isinstance(amount, int | np.integer):
-        return FractionBudget(float(amount), of)
-    return AtomsBudget(int(amount)) if of == "atoms" else StructuresBudget(int(amount))
+    if isinstance(amount, int | np.integer):
+        count = int(Whole(1).apply(of, amount))
+        return AtomsBudget(count) if of == "atoms" else StructuresBudget(count)
+    return FractionBudget(float(PART.apply(of, amount)), of)
 
 
 @contextmanager

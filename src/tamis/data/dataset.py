@@ -175,6 +175,16 @@ class Dataset:
         """The same structures with more notes."""
         return self.sharing_copies(replace(self, notes=(*self.notes, *notes)), np.arange(len(self)))
 
+    @property
+    def training(self) -> Dataset:
+        """The structures that are not for testing."""
+        return self.subset(np.flatnonzero(~self.is_test))
+
+    @property
+    def testing(self) -> Dataset:
+        """The structures that are for testing only."""
+        return self.subset(np.flatnonzero(self.is_test))
+
     def subset(self, indices: Sequence[int] | Indices) -> Dataset:
         """The structures ``indices`` in that order."""
         chosen = np.asarray(indices, dtype=np.intp)
