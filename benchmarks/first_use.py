@@ -71,6 +71,8 @@ def start(place: Path, repeats: int) -> list[dict[str, object]]:
     commands = {
         "import numpy": (*python, "import numpy"),
         "tamis --help": (TAMIS, "--help"),
+        "import tamis": (*python, "import tamis"),
+        "import tamis; tamis.prune": (*python, "import tamis; tamis.prune"),
         "import tamis.commands.run": (*python, "import tamis.commands.run"),
         "import tamis.trial": (*python, "import tamis.trial"),
         "import mlflow and its store": (*python, "import mlflow.store.tracking.sqlalchemy_store"),

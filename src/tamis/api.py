@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ from tamis.selection.features import features_of
 from tamis.store import Store
 
 LOG = logging.getLogger(__name__)
+TURN = RLock()
 
 Structures = Dataset | Atoms | str | Path | Iterable[Atoms] | Iterable[str] | Iterable[Path]
 """A data set, structures in memory, or files: a path, a folder, a glob, or several of them."""
@@ -77,7 +79,7 @@ def read(structures: Structures, /, **settings: Any) -> Dataset:
     if isinstance(structures, Dataset):
         _refuse(settings)
         return structures
-    with _in_sentences():
+    with _at_work():
         source = _source(structures, settings)
         dataset = source.load()
         return _with_scale(dataset, source)
@@ -101,7 +103,7 @@ def describe(structures: Structures, /, **settings: Any) -> Description:
     if isinstance(structures, Dataset):
         _refuse(settings)
         return Description.of(structures)
-    with _in_sentences():
+    with _at_work():
         return Description.of_files(_source(structures, settings))
 
 
@@ -138,7 +140,7 @@ def prune(
     TamisError : a choice or setting that does not exist, a budget out of range, or structures that cannot be treated.
     """
     budget = _budget(atoms, structures)
-    with _in_sentences(), limited():
+    with _at_work():
         whole = _for_any_use(pool)
         check_geometries(whole)
         places = {name: i for i, name in enumerate(whole.ids)}
@@ -179,7 +181,7 @@ def fit(
     ------
     TamisError : a choice or setting that does not exist, structures that the checks refuse, or a fit that fails.
     """
-    with _in_sentences(), limited():
+    with _at_work():
         data = read(structures).training
         built = _Parts.of(data, store, model=model)
         trained: Model = built["model"]
@@ -234,7 +236,7 @@ class FittedPotential:
         ------
         TamisError : structures that cannot be treated.
         """
-        with _in_sentences(), limited():
+        with _at_work():
             data = _for_any_use(structures)
             check_geometries(data)
             return self.potential.predict(data, self.store)
@@ -275,7 +277,7 @@ def evaluate(
     ------
     TamisError : structures that the checks refuse, or a choice or setting that does not exist.
     """
-    with _in_sentences(), limited():
+    with _at_work():
         data = read(structures)
         predictions = potential.potential.predict(data, potential.store)
         residuals = Residuals.of(predictions, data, still_force(potential.kept.forces))
@@ -444,9 +446,13 @@ def _budget(atoms: float | None, structures: float | None) -> Budget:
 
 
 @contextmanager
-def _in_sentences() -> Iterator[None]:
-    """Turn errors of Hydra and OmegaConf into TamisError."""
+def _at_work() -> Iterator[None]:
+    """Compute as a trial does, on one thread; errors of Hydra and OmegaConf become TamisError.
+
+    Threads take turns: engines have one state for the whole process, and so has the number of their threads.
+    """
     try:
-        yield
+        with TURN, limited():
+            yield
     except (HydraException, OmegaConfBaseException) as error:
         raise TamisError(explain(error)) from error

@@ -24,6 +24,19 @@ def test_a_trial_loads_no_library_that_it_does_not_use(tmp_path, furnished):
     assert done.stdout.splitlines()[-1] == "loaded []"
 
 
+def test_a_program_that_imports_tamis_waits_for_nothing():
+    code = "import sys, tamis; assert 'prune' in dir(tamis); print(sorted({'numpy', 'hydra'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.slow
+def test_the_python_interface_loads_no_library_that_it_does_not_use():
+    code = f"import sys, tamis; tamis.prune; print(sorted({set(HEAVY)} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def kernels(source: str) -> Iterator[ast.FunctionDef]:
     """Functions that numba compiles."""
     for node in ast.walk(ast.parse(source)):

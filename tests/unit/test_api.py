@@ -1,5 +1,6 @@
 """The Python interface: the blocks of docs/python.md run, and give what the command line gives."""
 
+import os
 import re
 import threading
 from pathlib import Path
@@ -18,6 +19,7 @@ from hydra.version import VersionBase
 from omegaconf import OmegaConf
 from tests.composing import composed
 from tests.labelled import copper
+from threadpoolctl import threadpool_info
 
 import tamis
 from tamis import api
@@ -350,13 +352,37 @@ def test_threads_give_the_same(frames):
     api.composed.__globals__["_composed"].cache_clear()
 
     def work(i: int) -> None:
-        found[i] = tamis.prune(frames, {**SNAP, "r_cut": 4.0 + 0.1 * (i % 2)}, "optimal", atoms=0.3)
+        found[i] = tamis.prune(frames[:6], SNAP, "optimal", structures=i + 1)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for i in range(4):
-        alone = tamis.prune(frames, {**SNAP, "r_cut": 4.0 + 0.1 * (i % 2)}, "optimal", atoms=0.3)
-        np.testing.assert_array_equal(found[i], alone)
+    whole = tamis.prune(frames[:6], SNAP, "optimal", structures=4)
+    assert [found[i].tolist() for i in range(4)] == [whole[: i + 1].tolist() for i in range(4)]
+
+
+def test_threads_take_turns_and_leave_settings_alone(frames):
+    tamis.prune(frames[:3], SNAP, structures=1)  # loads the libraries
+    before = dict(os.environ), threadpool_info()
+    inside, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        with api._at_work():
+            inside.set()
+            go_on.wait(10)
+
+    def second() -> None:
+        tamis.prune(frames[:3], SNAP, structures=1)
+        ended.set()
+
+    threads = [threading.Thread(target=work) for work in (first, second)]
+    threads[0].start()
+    assert inside.wait(10)
+    threads[1].start()
+    assert not ended.wait(0.3)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert ended.is_set() and (dict(os.environ), threadpool_info()) == before
