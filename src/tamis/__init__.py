@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
+    "Comparison",
     "Dataset",
     "Description",
     "FittedPotential",
     "Predictions",
     "TamisError",
+    "compare",
     "describe",
     "evaluate",
     "fit",
@@ -20,7 +22,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from tamis.api import FittedPotential, describe, evaluate, fit, prune, read
+    from tamis.api import Comparison, FittedPotential, compare, describe, evaluate, fit, prune, read
     from tamis.core.errors import TamisError
     from tamis.data.dataset import Dataset
     from tamis.models.base import Predictions

@@ -17,12 +17,15 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from hydra.core.global_hydra import GlobalHydra
 from hydra.version import VersionBase
 from omegaconf import OmegaConf
+from scipy.stats import ttest_rel
 from tests.composing import composed
 from tests.labelled import copper
 from threadpoolctl import threadpool_info
 
 import tamis
 from tamis import api
+from tamis.api.work import at_work
+from tamis.core.compose import _composed
 from tamis.core.compose import composed as composed_apart
 from tamis.core.conf_folder import config_folder
 from tamis.data.extxyz_writer import write_extxyz
@@ -67,7 +70,7 @@ def bare(frames: list[Atoms]) -> list[Atoms]:
 def test_names_are_those_of_the_docs():
     shown = set(re.findall(r"`tamis\.(\w+)", (TOP / "docs" / "python.md").read_text()))
     assert shown - {"store"} <= set(tamis.__all__)
-    assert {"read", "describe", "prune", "fit", "evaluate", "TamisError"} <= shown
+    assert {"read", "describe", "prune", "fit", "evaluate", "compare", "TamisError"} <= shown
     assert set(tamis.__all__) <= set(dir(tamis))
     assert all(getattr(tamis, name) is getattr(api, name) for name in tamis.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'prunes'"):
@@ -97,6 +100,7 @@ def test_five_lines_give_a_smaller_set(file):
 
 @pytest.mark.slow
 def test_all_blocks_of_the_docs_run(file, capsys):
+    assert len(blocks()) == 4
     names = run_blocks(file, *blocks())
     assert len(names["kept"]) == 13  # half of the 27 that are for training
     out = capsys.readouterr().out
@@ -157,6 +161,30 @@ def test_a_fit_and_its_errors_are_those_of_a_trial(file):
     assert {"energy_mae_meV_per_atom", "force_rmse_eV_per_A", "stress_mae_GPa"} <= errors.keys()
     told = {f"fit/{name}": value for name, value in potential.diagnostics.items()}
     assert told.items() <= record.metrics.items()
+
+
+def test_a_comparison_is_that_of_trials_paired_by_split(file):
+    """Errors are those of each trial, and the interval that of a paired t test of their logarithms."""
+    arms = {"FPS": {"descriptor": SNAP}, "random": {"pruner": "random"}}
+    found = tamis.compare(tamis.read(file, test_fraction=0.1), arms, MODEL, atoms=0.4, seeds=range(3))
+    settings = ("budget.fraction=0.4", "model.basis.twojmax=4", "seed.split=2")
+    for arm, typed in (("FPS", ("descriptor.twojmax=4",)), ("random", ("pruner=random", "descriptor=none"))):
+        metrics = trial(file, *settings, *typed).metrics
+        told = {name: values[2] for name, values in found.metrics[arm].items() if name != "kept/atoms"}
+        assert told == {name: metrics[f"validation/{name}"] for name in told} and len(told) == 6
+        assert found.metrics[arm]["kept/atoms"][2] == metrics["kept/atoms"]
+    errors = [np.log(found.metrics[arm]["energy_mae_meV_per_atom"]) for arm in ("FPS", "random")]
+    effect, test = found.ratio("FPS", "random", "energy_mae_meV_per_atom"), ttest_rel(*errors)
+    assert effect.p == pytest.approx(test.pvalue)
+    interval = test.confidence_interval()
+    assert effect.ratio_interval() == pytest.approx((np.exp(interval.low), np.exp(interval.high)))
+    assert "over 3 splits" in str(found) and f"{effect.ratio:.2f} (" in str(found)
+    with pytest.raises(tamis.TamisError, match=r"fps is no arm; there are FPS, random"):
+        found.ratio("fps", "random")
+    with pytest.raises(tamis.TamisError, match=r"arm 'A' has prune; did you mean pruner\?"):
+        tamis.compare(file, {"A": {"prune": "fps"}}, atoms=0.4)
+    with pytest.raises(tamis.TamisError, match="there are 0 arms and 5 seeds; give at least one of each"):
+        tamis.compare(file, {}, atoms=0.4)
 
 
 # ---- a potential
@@ -341,7 +369,7 @@ def test_the_programs_own_hydra_stays_as_it_is(frames):
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.2"):
         before = GlobalHydra.instance().hydra
         base = VersionBase.instance().getbase()
-        api.composed.__globals__["_composed"].cache_clear()
+        _composed.cache_clear()
         tamis.prune(frames, SNAP, atoms=0.2)
         assert GlobalHydra.instance().hydra is before and VersionBase.instance().getbase() is base
     assert composed_apart("model=gap", "pruner=optimal") == composed("model=gap", "pruner=optimal")
@@ -349,7 +377,7 @@ def test_the_programs_own_hydra_stays_as_it_is(frames):
 
 def test_threads_give_the_same(frames):
     found: dict[int, np.ndarray] = {}
-    api.composed.__globals__["_composed"].cache_clear()
+    _composed.cache_clear()
 
     def work(i: int) -> None:
         found[i] = tamis.prune(frames[:6], SNAP, "optimal", structures=i + 1)
@@ -369,7 +397,7 @@ def test_threads_take_turns_and_leave_settings_alone(frames):
     inside, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     def first() -> None:
-        with api._at_work():
+        with at_work():
             inside.set()
             go_on.wait(10)
 
