@@ -234,6 +234,8 @@ def test_properties_need_a_crystal(file):
         tamis.TamisError, match='properties need a crystal; give one, such as crystal={"structure"'
     ):
         tamis.evaluate(tamis.fit(file, MODEL), file, properties="quick")
+    with pytest.raises(tamis.TamisError, match=r"crystal\.lattice is no setting; .*crystal has structure"):
+        tamis.evaluate(tamis.fit(file, MODEL), file, properties="quick", crystal={"lattice": "fcc"})
 
 
 # ---- structures
@@ -321,6 +323,7 @@ def test_a_description_says_what_the_command_says(file, frames):
         ({"atoms": 10**6}, "the budget is 1000000 atoms, and the pool has 120"),
         ({"atoms": None}, "give how much may be kept, either as atoms or as structures"),
         ({"structures": 3}, "give how much may be kept, either as atoms or as structures"),
+        ({"seed": -1}, "the seed is -1; it must be a whole number from 0 on"),
         ({"store": {"n_job": 1}}, "store.n_job is no setting; did you mean n_jobs?"),
     ],
 )

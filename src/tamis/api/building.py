@@ -15,7 +15,7 @@ from tamis.core.errors import TamisError
 from tamis.core.names import quoted
 from tamis.data.dataset import Dataset
 from tamis.data.sources.spacing import spacing_of
-from tamis.parts import build_part, effective, plain
+from tamis.parts import Seeds, build_part, effective, plain
 from tamis.store import Store
 
 Choice = str | Mapping[str, Any]
@@ -48,6 +48,19 @@ def build(data: Dataset, store: StoreChoice, **choices: Choice) -> dict[str, Any
         found = effective(found)
     built = {group: build_part(group, found[group]) for group in choices}
     return built | {"store": store if isinstance(store, Store) else build_part("store", found["store"])}
+
+
+def seeds(split: int = 0, select: int = 0, fit: int = 0) -> Seeds:
+    """Seeds that are whole numbers.
+
+    Raises
+    ------
+    TamisError : one is none.
+    """
+    for seed in (split, select, fit):
+        if not isinstance(seed, int | np.integer) or seed < 0:
+            raise TamisError(f"the seed is {seed!r}; it must be a whole number from 0 on")
+    return Seeds(int(split), int(select), int(fit))
 
 
 def named(group: str, choice: Choice) -> tuple[str, Mapping[str, Any]]:

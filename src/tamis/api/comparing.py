@@ -14,6 +14,7 @@ from rich.console import Console
 from tamis.analysis.averages import geometric_mean
 from tamis.analysis.contrasts import Effect, mean_effect
 from tamis.api.building import Choice, StoreChoice, build
+from tamis.api.building import seeds as of_numbers
 from tamis.api.potentials import model_of
 from tamis.api.pruning import budget_of, choose
 from tamis.api.structures import Structures, read
@@ -25,7 +26,6 @@ from tamis.data.dataset import Dataset, split_dataset
 from tamis.data.reach import cutoff_doubts
 from tamis.data.signal import still_force
 from tamis.evaluation.errors import Residuals, metrics_of
-from tamis.parts import Seeds
 from tamis.report.document import Table, number
 from tamis.report.terminal import show
 
@@ -75,7 +75,7 @@ def compare(
             cutoff_doubts(data, {"descriptor": built["descriptor"]})
         found: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
         for seed in some:
-            of_seed = Seeds(split=seed, select=0, fit=0)
+            of_seed = of_numbers(split=seed)
             rng = np.random.default_rng(of_seed.of_split)
             split = split_dataset(data, validation_fraction, rng, trained.needs_tuning_set)
             pool, validation = data.subset(split.pool), data.subset(split.validation)

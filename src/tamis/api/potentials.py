@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from ase.calculators.calculator import Calculator
+from omegaconf import OmegaConf
 
-from tamis.api.building import Choice, StoreChoice, build
+from tamis.api.building import Choice, StoreChoice, build, seeds
 from tamis.api.structures import Structures, for_any_use, read
 from tamis.api.work import at_work
+from tamis.core.config_check import check_config
 from tamis.core.errors import TamisError
 from tamis.data.checks import check_geometries
 from tamis.data.dataset import Dataset
@@ -24,7 +26,7 @@ from tamis.evaluation.base import Subject
 from tamis.evaluation.errors import Residuals, metrics_of
 from tamis.models.base import Model, Potential, Predictions
 from tamis.models.files import write_potential
-from tamis.parts import Seeds, build_part
+from tamis.parts import build_part
 from tamis.store import Store
 
 LOG = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ def fit(
             )
         aside = data.subset([]) if tuning is None else read(tuning)
         trained.prepare(aside, rows)
-        rng = np.random.default_rng(Seeds(split=0, select=0, fit=seed).of_fit)
+        rng = np.random.default_rng(seeds(fit=seed).of_fit)
         potential = trained.fit(data, aside, rows, rng)
     if potential.problem:
         LOG.warning("%s", potential.problem)
@@ -171,7 +173,9 @@ def _properties(
         raise TamisError(
             'properties need a crystal; give one, such as crystal={"structure": "diamond", "element": "Si", "a": 5.43}'
         )
-    whose = build_part("crystal", {"_target_": "tamis.data.crystal.Crystal", **crystal})
+    node = {"_target_": "tamis.data.crystal.Crystal", **crystal}
+    check_config(OmegaConf.create({"crystal": node}))
+    whose = build_part("crystal", node)
     evaluation = build(fitted.kept, fitted.store, evaluation=properties)["evaluation"]
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.api.building import Choice, StoreChoice, build
+from tamis.api.building import Choice, StoreChoice, build, seeds
 from tamis.api.structures import Structures, for_any_use
 from tamis.api.work import at_work
 from tamis.core.errors import TamisError
@@ -62,22 +62,22 @@ def prune(
         bonded = set_isolated_apart(whole).training
         built = build(whole, store, descriptor=descriptor, pruner=pruner, latent=latent)
         cutoff_doubts(bonded, {"descriptor": built["descriptor"]})
-        indices = choose(bonded, built, budget, Seeds(split=0, select=seed, fit=0))
+        indices = choose(bonded, built, budget, seeds(select=seed))
     free = bonded.isolated.ids if bonded.isolated is not None else ()
     chosen = [bonded.ids[i] for i in indices]
     # those that reading a Dataset has set apart are not among its structures
     return np.array([places[name] for name in (*free, *chosen) if name in places], dtype=np.intp)
 
 
-def choose(pool: Dataset, built: Mapping[str, Any], budget: Budget, seeds: Seeds) -> NDArray[np.intp]:
+def choose(pool: Dataset, built: Mapping[str, Any], budget: Budget, numbers: Seeds) -> NDArray[np.intp]:
     """Indices into ``pool``, in the order of choice.
 
     Parameters
     ----------
-    built : descriptor, latent, pruner and store.
+    built : descriptor, latent, pruner and store. numbers : the seeds.
     """
     features = features_of(pool, built["descriptor"], built["latent"], built["pruner"], built["store"])
-    selections = select_all(built["pruner"], features, budget.limits(pool.n_atoms), seeds.of_choice)
+    selections = select_all(built["pruner"], features, budget.limits(pool.n_atoms), numbers.of_choice)
     return selections[-1].indices
 
 
