@@ -118,8 +118,8 @@ class ChimesFingerprint(StructureBasis):
         """The error of sampling, of the structure with most atoms."""
         largest = max(structures, key=len)
         error = self.sampling_error(largest)
-        told = f"a sampling error of {error:.2g} in the L1 distance" if error else "no sampling"
-        return (f"cluster fingerprints: {told} for the largest structure, of {len(largest)} atoms",)
+        told = f"sampling changes it by {error:.2g} (L1)" if error else "no sampling"
+        return (f"cluster fingerprint of the largest structure, {len(largest)} atoms: {told}",)
 
     def _histograms(self, atoms: Atoms) -> list[tuple[ClusterType, float, Histogram]]:
         """Each kind of cluster, its part of the clusters of its size, its histogram."""
