@@ -1,7 +1,7 @@
 """The ChIMES cluster fingerprint: how far the clusters of atoms in one structure are from each other.
 
-Source: the prototype ``chimes_CGD`` of the ChIMES group (R. K. Lindsey and B. Laubach, University of Michigan), which
-treats one element in a rectangular cell.
+Source: the prototype ``chimes_CGD`` of the ChIMES group (github.com/LindseyLab-umich/chimes_CGD), which treats one
+element in a rectangular cell.
 """
 
 import itertools
@@ -81,7 +81,7 @@ class ChimesFingerprint(StructureBasis):
     s_min: float
     morse_lambda: float
     n_bins: Annotated[int, Whole(2, say=100)]
-    most_pairs: Annotated[int, Whole(10_000, say=20_000_000)]
+    most_pairs: Annotated[int, Whole(10_000, say=10_000_000)]
 
     def __post_init__(self) -> None:
         super().__post_init__()
