@@ -12,7 +12,7 @@ import numpy as np
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from tamis.bases.base import Basis
+from tamis.bases.base import Basis, StructureBasis
 from tamis.bases.none import NoDescriptor
 from tamis.core import metrics as names
 from tamis.core.config_errors import explain
@@ -32,9 +32,9 @@ from tamis.models.judging import FEW
 from tamis.parts import Parts, Seeds, check_trial, effective, plain, trial_part
 from tamis.records.record import BudgetFacts, CurvePoint, DatasetFacts, SelectionFacts, Status, TrialRecord
 from tamis.records.versions import versions
-from tamis.selection.base import Features, Limit, Selection
+from tamis.selection.base import Limit, Selection
 from tamis.selection.budget import select_all
-from tamis.selection.row_sources import features_of_rows
+from tamis.selection.pool_features import features_of_pool
 from tamis.store.keys import basis_key
 
 AfterStage = Callable[[TrialRecord], None]
@@ -128,7 +128,7 @@ def _run(
     with record.stage("setup"):
         parts = build(config)
         has_descriptor = not isinstance(parts.descriptor, NoDescriptor)
-        parts.pruner.check_descriptor(has_descriptor)
+        parts.pruner.check_descriptor(has_descriptor, isinstance(parts.descriptor, StructureBasis))
         record.own = is_own(parts.descriptor, parts.model) if has_descriptor else None
     with record.stage("dataset"):
         dataset = parts.source.load()
@@ -140,15 +140,14 @@ def _run(
     with record.stage("rows"):  # before the features, which the rows of an own descriptor hold already
         parts.model.prepare(dataset, parts.store)
     with record.stage("features"):
-        features = _features(parts, pool)
+        features = features_of_pool(parts.descriptor, parts.latent, pool, parts.pruner, parts.store)
     with record.stage("selection"):
         seeds = [seed.select, seed.split, SELECT]  # each split draws its own random structures
         limits = parts.budget.limits(pool.n_atoms)
         record.budget = _budget(limits)
         selections = select_all(parts.pruner, features, limits, seeds)
         ids = tuple(pool.ids[i] for i in selections[-1].indices)
-        said = () if features.information is None else features.information.said
-        record.selection = SelectionFacts(parts.pruner.keeps_prefixes, ids, said)
+        record.selection = SelectionFacts(parts.pruner.keeps_prefixes, ids, features.notes)
         del features  # what the fit needs takes its place
     for selection in selections:
         potential = _retrain(parts, seed.fit, record, selection, dataset, split, folder)
@@ -159,14 +158,6 @@ def _run(
             _write_potential(potential, parts.model.elements or dataset.elements, folder / "potential")
     kept = dataset.subset(split.pool[np.sort(selections[-1].indices)])
     _judge(parts.evaluation, _subject(parts, seed.fit, potential, pool, kept, folder), record, watch)
-
-
-def _features(parts: Parts, pool: Dataset) -> Features:
-    """The pool as the pruner sees it: in the latent space, or as design rows."""
-    if parts.pruner.needs_information:
-        return features_of_rows(parts.descriptor, pool, parts.store)
-    values = parts.store.lazy_values(parts.descriptor, pool.structures)
-    return parts.latent.features(values, pool.groups, parts.pruner, parts.store.memory)
 
 
 def _subject(
