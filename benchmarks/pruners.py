@@ -29,9 +29,8 @@ from tamis.evaluation.errors import Residuals
 from tamis.models.base import Model
 from tamis.parts import Parts, resolved
 from tamis.report.style import INK, panels
-from tamis.selection.base import Features
 from tamis.selection.budget import select_all
-from tamis.selection.row_sources import features_of_rows
+from tamis.selection.pool_features import features_of_pool
 from tamis.store import Store
 
 ELEMENTS = ("Si", "Ge", "Mo", "Li")
@@ -114,7 +113,8 @@ def study(
     for arm, draw in todo:
         part = parts[arm]
         limits = part.budget.limits(pool.n_atoms)
-        chosen = select_all(part.pruner, features_of(part, pool, store), limits, [draw, repetition, half])
+        features = features_of_pool(part.descriptor, part.latent, pool, part.pruner, store)
+        chosen = select_all(part.pruner, features, limits, [draw, repetition, half])
         for fraction, selection in zip(FRACTIONS, chosen, strict=True):
             kept = pool.subset(np.sort(selection.indices))
             found = errors_of(trained, kept, tuning, validation, store)
@@ -151,14 +151,6 @@ def compose(
         ]
     )
     return Parts.of(resolved(config))
-
-
-def features_of(parts: Parts, pool: Dataset, store: Store) -> Features:
-    """The pool as the pruner sees it."""
-    if parts.pruner.needs_information:
-        return features_of_rows(parts.descriptor, pool, store)
-    values = store.lazy_values(parts.descriptor, pool.structures)
-    return parts.latent.features(values, pool.groups, parts.pruner, store.memory)
 
 
 def errors_of(
