@@ -12,7 +12,7 @@ import numpy as np
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from tamis.bases.base import Basis
+from tamis.bases.base import Basis, StructureBasis
 from tamis.bases.none import NoDescriptor
 from tamis.core import metrics as names
 from tamis.core.config_errors import explain
@@ -34,7 +34,7 @@ from tamis.records.record import BudgetFacts, CurvePoint, DatasetFacts, Selectio
 from tamis.records.versions import versions
 from tamis.selection.base import Limit, Selection
 from tamis.selection.budget import select_all
-from tamis.selection.features import features_of
+from tamis.selection.pool_features import features_of_pool
 from tamis.store.keys import basis_key
 
 AfterStage = Callable[[TrialRecord], None]
@@ -126,7 +126,7 @@ def _run(
     with record.stage("setup"):
         parts = build(config)
         has_descriptor = not isinstance(parts.descriptor, NoDescriptor)
-        parts.pruner.check_descriptor(has_descriptor)
+        parts.pruner.check_descriptor(has_descriptor, isinstance(parts.descriptor, StructureBasis))
         record.own = is_own(parts.descriptor, parts.model) if has_descriptor else None
     with record.stage("dataset"):
         dataset = parts.source.load()
@@ -138,14 +138,13 @@ def _run(
     with record.stage("rows"):  # before the features, which the rows of an own descriptor hold already
         parts.model.prepare(dataset, parts.store)
     with record.stage("features"):
-        features = features_of(pool, parts.descriptor, parts.latent, parts.pruner, parts.store)
+        features = features_of_pool(parts.descriptor, parts.latent, pool, parts.pruner, parts.store)
     with record.stage("selection"):
         limits = parts.budget.limits(pool.n_atoms)
         record.budget = _budget(limits)
         selections = select_all(parts.pruner, features, limits, seed.of_choice)
         ids = tuple(pool.ids[i] for i in selections[-1].indices)
-        said = () if features.information is None else features.information.said
-        record.selection = SelectionFacts(parts.pruner.keeps_prefixes, ids, said)
+        record.selection = SelectionFacts(parts.pruner.keeps_prefixes, ids, features.notes)
         del features  # what the fit needs takes its place
     for selection in selections:
         potential = _retrain(parts, seed, record, selection, dataset, split, folder)

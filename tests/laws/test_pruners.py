@@ -257,6 +257,21 @@ def test_descriptor_rule(pruner):
         pruner.select(wrong, Limit(structures=len(features)), np.random.default_rng(0))
 
 
+@every_pruner
+def test_whole_structures_have_distances_alone(pruner):
+    """Points at the same distances from each other give the same choice; who looks at more says so."""
+    features = replace(space(clouds()), of_structures=True)
+    if pruner.needs_descriptor and not pruner.uses_distances_alone:
+        with pytest.raises(NotApplicableError, match="whole structures"):
+            chosen(pruner, features, 8)
+        return
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 5)))[0]
+    moved = replace(features, vectors=features.vectors @ turn + 3.0)
+    for n in sizes(pruner, len(features)):
+        one, other = chosen(pruner, features, n), chosen(pruner, moved, n)
+        assert one == other if pruner.nested else set(one) == set(other)
+
+
 @pytest.mark.parametrize("name", GREEDY)
 @pytest.mark.parametrize(
     "pool", [grid, lambda: [v for v in clouds(8) for _ in range(3)]], ids=["tied", "repeated"]

@@ -15,7 +15,7 @@ from tamis.data import dataset as dataset_module
 from tamis.data.checks import check_dataset
 from tamis.data.copies import _agree, copies_of
 from tamis.data.dataset import draw_test, split_dataset
-from tamis.data.dealing import bundles_of, deal_into_folds, hold_out
+from tamis.data.dealing import bundles_of, deal_halves, deal_into_folds, hold_out
 from tamis.data.sources.file import File
 from tamis.data.trajectories import correlation, trajectories
 
@@ -103,6 +103,32 @@ def test_bundles_are_on_one_side(seed, fraction):
     assert not set(numbers[taken]) & set(numbers[~taken]) and taken.any() and not taken.all()
     folds = deal_into_folds(strata, 4, rng(seed), numbers)
     assert all(len(set(folds[numbers == k])) == 1 for k in numbers) and set(folds) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_halves_are_equal_in_every_stratum(seed):
+    strata = [str(k) for k in rng(seed).integers(0, 9, size=101)]
+    first = deal_halves(strata, rng(seed), np.arange(101))
+    assert abs(2 * int(first.sum()) - 101) <= 1
+    for name in set(strata):
+        members = np.flatnonzero([s == name for s in strata])
+        assert abs(2 * int(first[members].sum()) - len(members)) <= 1
+    assert (first == deal_halves(strata, rng(seed), np.arange(101))).all()
+    assert (first != deal_halves(strata, rng(seed + 1), np.arange(101))).any()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_copies_are_in_one_half(seed):
+    numbers = rng(seed).integers(0, 12, size=60)
+    strata = [str(k) for k in rng(seed + 1).integers(0, 3, size=60)]
+    first = deal_halves(strata, rng(seed), numbers)
+    assert not set(numbers[first]) & set(numbers[~first])
+
+
+def test_each_structure_is_in_the_first_half_as_often_as_in_the_second():
+    strata = ["A"] * 7 + ["B"]
+    often = np.mean([deal_halves(strata, rng(seed), np.arange(8)) for seed in range(400)], axis=0)
+    np.testing.assert_allclose(often, 0.5, atol=5 * 0.5 / np.sqrt(400))
 
 
 def test_blocks_that_share_a_structure_stay_apart():

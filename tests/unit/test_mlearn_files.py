@@ -17,6 +17,7 @@ from tests.composing import composed
 from tamis.core.errors import TamisError
 from tamis.core.units import GPA_PER_EV_PER_A3
 from tamis.data.dataset import split_dataset
+from tamis.data.dealing import test_in_words as in_words
 from tamis.data.sources.mlearn import Mlearn, MlearnEntry, ase_stress, block_of
 from tamis.data.sources.mlearn_files import PINS, blob_id, objection
 from tamis.records.record import TrialRecord, read_record
@@ -191,12 +192,23 @@ def test_held_out_blocks_and_groups(root):
         mlearn(root, split="grouped", held_out=[]).load()
 
 
+def test_halves_exchange_pool_and_test_set(root):
+    first, second = (mlearn(root, split="halves", half=h).load() for h in (0, 1))
+    others = [mlearn(root, split="halves", repetition=r).load() for r in (1, 2, 3, 4)]
+    assert (first.is_test == ~second.is_test).all() and first.is_test.sum() == 3
+    assert any((first.is_test != o.is_test).any() for o in others) and first.fingerprint != second.fingerprint
+    assert first.test_kind == "half" and "the other half" in in_words("half", 3, 6)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"element": "Fe"}, "element is 'Fe'; choose one of Cu, Ge, Li, Mo, Ni, Si"),
-        ({"split": "random"}, "split is 'random'; choose one of published, grouped"),
+        ({"split": "random"}, "split is 'random'; choose one of published, grouped, halves"),
         ({"held_out": ("Vacancy",)}, "held_out is for dataset.split=grouped"),
+        ({"held_out": ("Vacancy",), "split": "halves"}, "held_out is for dataset.split=grouped; with halves"),
+        ({"half": 1}, "repetition=0 and dataset.half=1 are for dataset.split=halves"),
+        ({"half": 2, "split": "halves"}, "half is 2; it must be a whole number from 0 to 1"),
         ({"sha256": {"train": "0"}}, "sha256 has train; its keys are training and test"),
     ],
 )

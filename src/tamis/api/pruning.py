@@ -19,7 +19,7 @@ from tamis.data.plausibility import set_isolated_apart
 from tamis.data.reach import cutoff_doubts
 from tamis.parts import Seeds
 from tamis.selection.budget import PART, AtomsBudget, Budget, FractionBudget, StructuresBudget, select_all
-from tamis.selection.features import features_of
+from tamis.selection.pool_features import features_of_pool
 
 
 def prune(
@@ -76,7 +76,7 @@ def choose(pool: Dataset, built: Mapping[str, Any], budget: Budget, numbers: See
     ----------
     built : descriptor, latent, pruner and store. numbers : the seeds.
     """
-    features = features_of(pool, built["descriptor"], built["latent"], built["pruner"], built["store"])
+    features = features_of_pool(built["descriptor"], built["latent"], pool, built["pruner"], built["store"])
     selections = select_all(built["pruner"], features, budget.limits(pool.n_atoms), numbers.of_choice)
     return selections[-1].indices
 

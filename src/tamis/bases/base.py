@@ -5,6 +5,7 @@ pruners choose; summed, they are the design rows of a potential that is linear i
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -84,6 +85,22 @@ class Basis(Checked, ABC):
         if len(atoms) == 0:
             raise TamisError("a structure without atoms has no features; remove it from the data set")
         check_geometry(atoms, self.r_cut)
+
+
+class StructureBasis(Basis):
+    """A basis that describes whole structures: ``values`` has one row for a structure, not one for each atom.
+
+    The row is taken as it is: nothing is pooled, scaled or turned. Structures are as far apart as the sum of the
+    absolute differences of their rows (L1). Only pruners with ``uses_distances_alone`` can use it.
+    """
+
+    @abstractmethod
+    def values(self, atoms: Atoms) -> Array:
+        """Numbers of the structure, (1, n_features)."""
+
+    def notes(self, structures: Sequence[Atoms]) -> tuple[str, ...]:
+        """What a record tells of the rows of these structures."""
+        return ()
 
 
 class LinearBasis(Basis):

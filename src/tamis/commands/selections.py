@@ -30,6 +30,7 @@ from tamis.data.dataset import Dataset
 from tamis.parts import build_part
 from tamis.records.record import COMPLETE, RECORD_FILE, read_record
 from tamis.selection.keep_all import KeepAll
+from tamis.selection.pool_features import features_of_pool
 from tamis.store import Store
 
 
@@ -120,8 +121,7 @@ class _Data:
             if basis.n_features:
                 pool = self.structures.subset(self._places(trial.dataset.pool))
                 latent = build_part("latent", config["latent"])
-                values = self.store.lazy_values(basis, pool.structures)
-                vectors = latent.features(values, pool.groups, KeepAll(), self.store.memory).vectors
+                vectors = features_of_pool(basis, latent, pool, KeepAll(), self.store).vectors
                 yield map_key(trial), flatten_to_map(pool.ids, vectors)
 
 

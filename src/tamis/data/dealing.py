@@ -72,6 +72,32 @@ def hold_out(strata: Sequence[str], fraction: float, rng: np.random.Generator, b
     return held_out
 
 
+def deal_halves(strata: Sequence[str], rng: np.random.Generator, bundles: Indices) -> Mask:
+    """True for the first half of the structures, (n,): the bundles of every stratum are shuffled and dealt out.
+
+    Each bundle goes to the half that has fewer structures of its stratum so far. Where these are equal, it goes to the
+    half that has fewer of all structures, so that many small strata do not add up to unequal halves.
+
+    Parameters
+    ----------
+    strata : name of each structure's stratum; that of a bundle is its first member's. rng : draws the order and ties.
+    bundles : (n,) number of each structure's bundle.
+    """
+    first, sizes = first_members(bundles)
+    in_first = np.zeros(len(strata), dtype=np.bool_)
+    names = sorted({strata[i] for i in first})
+    total = np.zeros(2, dtype=np.intp)
+    for name in rng.permutation(names).tolist():
+        of_stratum = np.zeros(2, dtype=np.intp)
+        members = np.flatnonzero([strata[i] == name for i in first])
+        for k in rng.permutation(members).tolist():
+            half = min(rng.permutation(2).tolist(), key=lambda h: (of_stratum[h], total[h]))
+            of_stratum[half] += sizes[k]
+            total[half] += sizes[k]
+            in_first |= (bundles == bundles[first[k]]) & (half == 0)
+    return in_first
+
+
 def _fill(drawn: list[int], size_of: dict[int, int], count: int) -> list[int]:
     """Bundles in the order drawn that fit into ``count``, or the smallest one; at least one is left."""
     taken: list[int] = []
@@ -117,6 +143,7 @@ def test_in_words(kind: str, n_test: int, n: int) -> str:
     ways = {
         "published": "as published",
         "file": "those of dataset.test",
+        "half": "the other half of each trajectory, strain mode and surface",
         "random": "drawn at random from each group (errors on structures like those that were trained on)",
         "blocks": "whole blocks (errors on trajectories, strain modes or files that were not trained on)",
     }

@@ -19,6 +19,7 @@ class Anti(Pruner):
     """
 
     nested: ClassVar[bool] = True
+    uses_distances_alone: ClassVar[bool] = True
 
     def _choose(self, features: Features, n_structures: int, rng: np.random.Generator) -> Indices:
         return by_distance(features.vectors, [central(features.vectors)], n_structures, farthest=False)

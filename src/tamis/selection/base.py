@@ -29,6 +29,9 @@ class Features:
     n_atoms: (n_structures,) atoms per structure.
     groups: n_structures names of kinds of structure.
     information: what each structure tells a model that is linear in the descriptor; None where no pruner asked.
+    of_structures: the descriptor describes whole structures: ``vectors`` are coordinates whose distances alone mean
+        something (``whole_structures``).
+    notes: what a record tells of the features.
     limit: what the choice has to obey; ``Pruner.select`` sets it.
     """
 
@@ -38,6 +41,8 @@ class Features:
     n_atoms: Indices
     groups: tuple[str, ...]
     information: Information | None = None
+    of_structures: bool = False
+    notes: tuple[str, ...] = ()
     limit: Limit | None = None
 
     def __len__(self) -> int:
@@ -84,6 +89,8 @@ class Pruner(ABC):
     """True if the choice of n structures is a prefix of the choice of n + 1, for the same features and seed."""
     needs_descriptor: ClassVar[bool] = True
     """False for pruners that use no latent vectors: they accept ``descriptor=none`` only."""
+    uses_distances_alone: ClassVar[bool] = False
+    """True if the choice follows from the distances between structure vectors: then these may be whole structures."""
     needs_environments: ClassVar[bool] = False
     """True for pruners that use the latent vectors of atoms, not only of structures."""
     needs_information: ClassVar[bool] = False
@@ -115,10 +122,11 @@ class Pruner(ABC):
 
         Raises
         ------
-        NotApplicableError : the pruner ignores descriptors but got one, or needs one but got none.
+        NotApplicableError : the pruner ignores descriptors but got one, needs one but got none, or needs more than
+            distances between whole structures.
         TamisError : the limit is above the pool or leaves nothing.
         """
-        self.check_descriptor(features.has_descriptor)
+        self.check_descriptor(features.has_descriptor, features.of_structures)
         _check_limit(features, limit)
         if self.needs_environments and len(features.owners) < features.n_atoms.sum():
             raise TamisError(
@@ -158,7 +166,7 @@ class Pruner(ABC):
         return best
 
     @final
-    def check_descriptor(self, has_descriptor: bool) -> None:
+    def check_descriptor(self, has_descriptor: bool, of_structures: bool = False) -> None:
         """Raise NotApplicableError where this pruner and the descriptor (or its absence) do not go together."""
         if self.needs_descriptor and not has_descriptor:
             raise NotApplicableError(
@@ -166,6 +174,11 @@ class Pruner(ABC):
             )
         if not self.needs_descriptor and has_descriptor:
             raise NotApplicableError("this pruner looks at no descriptor: it is run with descriptor=none")
+        if of_structures and not self.uses_distances_alone:
+            raise NotApplicableError(
+                "this descriptor gives distances between whole structures, and this pruner looks at atoms, columns or "
+                "design rows: take pruner=fps, kmeans or anti, or a descriptor of atoms"
+            )
 
 
 def _check_limit(features: Features, limit: Limit) -> None:

@@ -25,6 +25,7 @@ class FarthestPointSampling(Checked, Pruner):
 
     start: Annotated[str, OneOf("center", "random")]
     nested: ClassVar[bool] = True
+    uses_distances_alone: ClassVar[bool] = True
 
     def working(self, vectors: Shape, environments: Shape) -> int:
         """The rows that are followed."""

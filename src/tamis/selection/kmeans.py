@@ -25,6 +25,7 @@ class KMeansMedoids(Checked, Pruner):
 
     n_init: Annotated[int, Whole(1)]
     nested: ClassVar[bool] = False
+    uses_distances_alone: ClassVar[bool] = True
 
     def working(self, vectors: Shape, environments: Shape) -> int:
         """Two copies, one of them made by scikit-learn for the variances; and centres, at most one for each vector."""

@@ -49,7 +49,13 @@ def features_of_rows(basis: Basis, pool: Dataset, store: Store) -> Features:
         with store.memory.holding():
             information = Information.of(StoredRows.of(basis, pool.structures, store), store.memory)
     return Features(
-        np.empty((n, 0)), nothing, np.empty(0, dtype=np.intp), pool.n_atoms, tuple(pool.groups), information
+        np.empty((n, 0)),
+        nothing,
+        np.empty(0, dtype=np.intp),
+        pool.n_atoms,
+        tuple(pool.groups),
+        information,
+        notes=() if information is None else information.said,
     )
 
 

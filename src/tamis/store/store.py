@@ -55,7 +55,7 @@ class Store(Checked):
             raise TamisError(f"n_jobs is {self.n_jobs}; it must be a positive number or -1 for every core")
 
     def values(self, basis: Basis, structures: Sequence[Atoms]) -> list[Array]:
-        """Basis values of each structure, (n_atoms, n_features)."""
+        """Basis values of each structure, (n_atoms, n_features); of a ``StructureBasis`` (1, n_features)."""
         if basis.n_features == 0:
             return [np.zeros((len(atoms), 0)) for atoms in structures]
         # design rows that a model has made hold the values as well

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +19,10 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
-from tamis.core.fields import OneOf, Texts
+from tamis.core.fields import OneOf, Texts, Whole
 from tamis.core.units import EV_PER_A3_PER_KBAR
 from tamis.data.dataset import Dataset
-from tamis.data.dealing import named
+from tamis.data.dealing import deal_halves, named
 from tamis.data.sources.base import Source, without
 from tamis.data.sources.mlearn_files import FILES, PINS, download, local_copy
 
@@ -53,6 +54,10 @@ COLD_LABEL = "300"
 """K; temperature in the files of the colder of the two trajectories with a vacancy."""
 
 
+HALVES = 2
+"""Stream of random numbers of ``split=halves``."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mlearn(Source):
     """One element of mlearn.
@@ -63,7 +68,9 @@ class Mlearn(Source):
     cache : folder for downloads.
     verify : compare local copies with their sums.
     sha256 : sums of ``training`` and ``test`` instead of the built-in ones, for files that were changed on purpose.
-    split : ``published``, or ``grouped``: whole blocks (trajectories, strain modes, surfaces) are for testing.
+    split : ``published``; ``grouped``: whole blocks (trajectories, strain modes, surfaces) are for testing; ``halves``:
+        every block is dealt into two halves, and one of them is for testing (``halved``).
+    repetition, half : which deal of ``split=halves``, and which of its halves, 0 or 1, is the pool.
     held_out : blocks or groups to test on with ``split=grouped``; None: see ``default_held_out``.
     """
 
@@ -73,15 +80,24 @@ class Mlearn(Source):
     cache: str = ".tamis/data"
     verify: bool = True
     sha256: Mapping[str, str] = field(default_factory=dict, hash=False)
-    split: Annotated[str, OneOf("published", "grouped")] = "published"
+    split: Annotated[str, OneOf("published", "grouped", "halves")] = "published"
+    repetition: Annotated[int, Whole(0)] = 0
+    half: Annotated[int, Whole(0, 1)] = 0
     held_out: Annotated[tuple[str, ...] | None, Texts()] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         known = {name: digest for name, digest in self.sha256.items() if digest}  # null: the built-in sum
         object.__setattr__(self, "sha256", known)
-        if self.held_out is not None and self.split == "published":
-            raise TamisError("dataset.held_out is for dataset.split=grouped; with published leave it null")
+        if self.held_out is not None and self.split != "grouped":
+            raise TamisError(
+                f"dataset.held_out is for dataset.split=grouped; with {self.split} leave it null"
+            )
+        if (self.repetition, self.half) != (0, 0) and self.split != "halves":
+            raise TamisError(
+                f"dataset.repetition={self.repetition} and dataset.half={self.half} are for dataset.split=halves; "
+                f"with {self.split} leave them at 0"
+            )
         wrong = sorted(set(self.sha256) - set(FILES))
         if wrong:
             raise TamisError(f"dataset.sha256 has {', '.join(wrong)}; its keys are training and test")
@@ -110,6 +126,8 @@ class Mlearn(Source):
             notes=on_vacancies(self.element, frames),
         )
         dataset = without(dataset, self.drop)
+        if self.split == "halves":
+            return halved(dataset, self.repetition, self.half)
         return dataset if self.split == "published" else hold_out(dataset, self.held_out)
 
     def _path(self, name: str) -> Path:
@@ -238,6 +256,19 @@ def hold_out(dataset: Dataset, held_out: tuple[str, ...] | None) -> Dataset:
     is_test = named(chosen, dataset.groups, dataset.blocks)
     LOG.info("held out for testing: %s", ", ".join(sorted(chosen)))
     return dataset.with_test(is_test, "blocks", blocks_whole=True)
+
+
+def halved(dataset: Dataset, repetition: int, half: int) -> Dataset:
+    """The same structures, of which one half of every block is for testing; copies are in the same half.
+
+    Blocks of one structure, such as surfaces, are dealt out together with the others of their group. The other half of
+    the same repetition has pool and test set exchanged.
+    """
+    rng = np.random.default_rng([repetition, HALVES])
+    sizes = Counter(dataset.blocks)
+    strata = [b if sizes[b] > 1 else g for b, g in zip(dataset.blocks, dataset.groups, strict=True)]
+    is_first = deal_halves(strata, rng, dataset.copies)
+    return dataset.with_test(is_first if half else ~is_first, "half", blocks_whole=False)
 
 
 def default_held_out(dataset: Dataset) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from tamis.bases.base import Basis
+from tamis.bases.base import Basis, StructureBasis
+from tamis.core.errors import TamisError
 from tamis.core.fields import Between, Checked, Whole
 from tamis.data.dataset import Dataset
 from tamis.models.base import Array
@@ -39,6 +40,14 @@ class Extrapolation(Checked):
     percentile: Annotated[float, Between(0, 100, say=99, above=True, below=True)]
     frames: Annotated[int, Whole(1)]
     pool_environments: Annotated[int, Whole(1)]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.space, StructureBasis):
+            raise TamisError(
+                f"extrapolation.space is {type(self.space).__name__}, which describes whole structures, and "
+                "environments of atoms are compared: take a descriptor of atoms, such as soap"
+            )
 
     def outside(
         self, basis: Basis, pool: Dataset, kept: Dataset, frames: Sequence[Atoms], store: Store
