@@ -6,9 +6,8 @@ that may be kept, which is spent once; ``spread`` is a retrain with a hundredth 
 one after the other. Ratios are of processor time: by the clock, what else the machine does counts as well.
 
 The functions of the basis are equal (not for pacemaker, whose model is another); gap_fit gets the kernels and sparse
-points of tamis, and the sigmas that a fit of tamis chooses for silicon; networks are one on either side. The rest is as
-in the YAML files unless said with --ours, --theirs. Errors are those of the data set's test structures, which decide
-nothing here.
+points of tamis, and the sigmas in the middle of its grid; networks are one on either side. The rest is as in the YAML
+files unless said with --ours, --theirs. Errors are those of the data set's test structures, which decide nothing here.
 """
 
 from __future__ import annotations
@@ -51,8 +50,6 @@ RETRAINS = 100
 """Retrains over which the featurising is spread."""
 ONE_NETWORK = "model.n_networks=1"
 """What n2p2 trains."""
-FORCE_SIGMA, ENERGY_SIGMA, VIRIAL_SIGMA = 0.04, 0.0008, 0.04
-"""eV/Å, eV and eV per atom: what a GAP of silicon chooses from its grid."""
 
 
 def main() -> None:
@@ -113,12 +110,15 @@ def models(family: str, data: Sequence[str], given: argparse.Namespace) -> tuple
 
 
 def kernels(ours: GapModel) -> list[str]:
-    """Overrides by which gap_fit has the kernels and sigmas of a GAP of tamis."""
+    """Overrides by which gap_fit has the kernels of a GAP of tamis, and sigmas in the middle of its grid."""
     settings = {"zeta": ours.zeta, "delta": ours.delta, "n_sparse": ours.n_sparse, "jitter": ours.jitter}
     if ours.pair is not None:
         settings |= {"n_sparse_2b": ours.pair.n_points, "theta_2b": ours.pair.theta}
         settings |= {"delta_2b": ours.pair_delta}
-    sigmas = {"energy_sigma": ENERGY_SIGMA, "force_sigma": FORCE_SIGMA, "virial_sigma": VIRIAL_SIGMA}
+    force = max(ours.force_sigmas)
+    sigmas = {"force_sigma": force}
+    for name, ratios in (("energy_sigma", ours.energy_ratios), ("virial_sigma", ours.virial_ratios)):
+        sigmas[name] = force * sorted(ratios)[len(ratios) // 2]
     return [f"model.{name}={value}" for name, value in (settings | sigmas).items()]
 
 
