@@ -164,7 +164,7 @@ def _run(
 def _features(parts: Parts, pool: Dataset) -> Features:
     """The pool as the pruner sees it: in the latent space, or as design rows."""
     if parts.pruner.needs_information:
-        return features_of_rows(parts.descriptor, pool, parts.store)
+        return features_of_rows(parts.descriptor, pool, parts.store, parts.pruner.noise)
     values = parts.store.lazy_values(parts.descriptor, pool.structures)
     return parts.latent.features(values, pool.groups, parts.pruner, parts.store.memory)
 
