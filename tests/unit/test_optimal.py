@@ -16,7 +16,7 @@ from tamis.parts import build_part
 from tamis.selection import optimal
 from tamis.selection.base import Features, Limit
 from tamis.selection.budget import select_all
-from tamis.selection.information import PRIOR, AtomRows, Information
+from tamis.selection.information import FLOOR, PRIOR, SPREAD, UNIFORM, AtomRows, Information, products
 from tamis.selection.optimal import DETERMINANT, VARIANCE, Optimal
 from tamis.selection.row_sources import StoredRows, features_of_rows, kernel_values, points_of
 
@@ -37,10 +37,10 @@ def cells(n, width=6, seed=0, forces=True):
     return found
 
 
-def features_of(rows):
+def features_of(rows, noise=UNIFORM):
     n_atoms = np.array([len(one.species) for one in rows])
     nothing = np.empty((len(rows), 0)), np.empty((0, 0)), np.empty(0, dtype=np.intp)
-    return Features(*nothing, n_atoms, ("a",) * len(rows), Information.of(rows))
+    return Features(*nothing, n_atoms, ("a",) * len(rows), Information.of(rows, noise=noise))
 
 
 def pick(features, criterion=VARIANCE, exchanges=0, **limit):
@@ -51,7 +51,7 @@ def pick(features, criterion=VARIANCE, exchanges=0, **limit):
 class Direct:
     """The criterion as its definition has it, with all columns and the inverse of the whole matrix."""
 
-    def __init__(self, rows):
+    def __init__(self, rows, noise=UNIFORM):
         composition = np.array([np.bincount(one.species, minlength=2) / len(one.species) for one in rows])
         energies = np.array([one.values.mean(axis=0) for one in rows])
         energies = energies - composition @ np.linalg.pinv(composition) @ energies
@@ -62,12 +62,20 @@ class Direct:
             atoms
         )
         force = np.mean([np.sum(one.forces**2, axis=0) for one in rows], axis=0)
-        noise = spread * np.mean([1 / len(one.species) for one in rows])
-        self.weight = np.mean(noise / force) ** -0.5 if force.any() else 1.0
+        missed = spread * np.mean([1 / len(one.species) for one in rows])
+        self.weight = np.mean(missed / force) ** -0.5 if force.any() else 1.0
         blocks = [np.vstack([self.weight * e, one.forces]) for e, one in zip(energies, rows, strict=True)]
         scale = np.mean([np.sum(b**2, axis=0) for b in blocks], axis=0) ** -0.5
         self.grams = [(b * scale).T @ (b * scale) for b in blocks]
         self.mean = np.mean(self.grams, axis=0)
+        if noise == SPREAD:
+            traces = np.trace(self.grams, axis1=1, axis2=2)
+            means = np.array([atoms[species == e].mean(axis=0) for e in range(2)])
+            away = [np.mean((one.values - means[one.species]) ** 2 / spread) for one in rows]
+            expected = FLOOR + (1 - FLOOR) * np.array(away)
+            for_mean, for_rows = (traces.sum() / (w @ traces) * w for w in (expected**-0.5, 1 / expected))
+            self.mean = np.mean([w * g for w, g in zip(for_mean, self.grams, strict=True)], axis=0)
+            self.grams = [w * g for w, g in zip(for_rows, self.grams, strict=True)]
 
     def score(self, kept, criterion):
         precision = PRIOR * np.eye(len(self.mean)) + sum(self.grams[i] for i in kept)
@@ -85,11 +93,12 @@ class Direct:
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("noise", [UNIFORM, SPREAD])
 @pytest.mark.parametrize("forces", [True, False])
-def test_the_greedy_choice_is_that_of_the_criterion(criterion, forces):
+def test_the_greedy_choice_is_that_of_the_criterion(criterion, forces, noise):
     for seed in range(3):
         rows = cells(16, seed=seed, forces=forces)
-        features, direct = features_of(rows), Direct(rows)
+        features, direct = features_of(rows, noise), Direct(rows, noise)
         assert len(features.information.mean) == 6  # nothing is left out here
         np.testing.assert_allclose(features.information.energy_weight, direct.weight)
         n_atoms = features.n_atoms
@@ -192,9 +201,10 @@ def test_with_exchanges_each_size_is_chosen_alone():
 # --- what must not matter
 
 
-def test_constants_of_elements_and_units_of_columns_do_not_matter():
+@pytest.mark.parametrize("noise", [UNIFORM, SPREAD])
+def test_constants_of_elements_and_units_of_columns_do_not_matter(noise):
     rows = cells(24)
-    features = features_of(rows)
+    features = features_of(rows, noise)
     factors = 10.0 ** np.arange(-3, 3)
     changed = [
         AtomRows(
@@ -204,7 +214,7 @@ def test_constants_of_elements_and_units_of_columns_do_not_matter():
         )
         for one in rows
     ]
-    other = features_of(changed)
+    other = features_of(changed, noise)
     np.testing.assert_allclose(other.information.mean, features.information.mean, rtol=1e-9)
     assert pick(other, structures=24) == pick(features, structures=24)
 
@@ -223,6 +233,34 @@ def test_an_energy_weighs_as_much_as_the_spread_of_its_atoms_says():
     ]
     expected = np.sqrt(3 * n_atoms) * force / (spread / np.sqrt(n_atoms))
     assert Information.of(rows).energy_weight == pytest.approx(expected, rel=0.02)
+
+
+def test_structures_far_from_the_mean_count_less_where_larger_errors_are_expected_there():
+    """Two sets of cells with the same forces: atoms of the first have three times the deviations of the second's."""
+    rows = cells(20)
+    wide = [replace(one, values=2.0 + 3.0 * (one.values - 2.0)) for one in rows]
+    kinds = {noise: Information.of([*wide, *rows], noise=noise) for noise in (UNIFORM, SPREAD)}
+    hot, cold = (
+        [sum(np.trace(products(b, len(kinds[n].mean))) for b in kinds[n].blocks[part]) for n in kinds]
+        for part in (slice(20), slice(20, 40))
+    )
+    assert hot[1] < 0.9 * hot[0] and cold[1] > 1.1 * cold[0]
+    assert hot[1] + cold[1] == pytest.approx(hot[0] + cold[0], rel=0.02)
+    assert "larger errors" in kinds[SPREAD].said[-1] and "larger errors" not in kinds[UNIFORM].said[-1]
+
+
+def test_noise_that_is_the_same_everywhere_is_uniform():
+    """Every structure is the same cell with its forces turned, so all deviate alike."""
+    one = cells(5)[-1]
+    rng = np.random.default_rng(0)
+    turned = [
+        replace(one, forces=np.linalg.qr(rng.normal(size=(15, 15)))[0] @ one.forces * size)
+        for size in (1, 2, 3)
+    ]
+    uniform, spread = (Information.of(turned, noise=noise) for noise in (UNIFORM, SPREAD))
+    np.testing.assert_allclose(spread.mean, uniform.mean)
+    for block, other in zip(spread.blocks, uniform.blocks, strict=True):
+        np.testing.assert_allclose(np.abs(block), np.abs(other), atol=1e-9 * np.abs(other).max())
 
 
 def test_directions_that_the_pool_cannot_tell_from_the_prior_are_left_out():

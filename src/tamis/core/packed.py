@@ -15,6 +15,9 @@ Indices = NDArray[np.intp]
 TRANSPOSED = "T"
 """The variant of LAPACK's packed format: of the four, the one that is factorised fastest."""
 
+INVERTED_WHOLE = 64
+"""Columns of a triangle that LAPACK inverts fastest in one piece."""
+
 
 def packed(triangle: Array) -> Array:
     """The upper triangle of a matrix (K, K), Fortran order, as (K (K + 1) / 2,) in LAPACK's rectangular full format.
@@ -40,6 +43,22 @@ def diagonal_places(size: int) -> Indices:
 def packed_gram(matrix: Array) -> Array:
     """The products of all pairs of columns of ``matrix`` (n, K), ``packed``."""
     return packed(blas.dsyrk(1.0, matrix.T))
+
+
+def inverse_of_triangle(triangle: Array) -> Array:
+    """The inverse of an upper triangle (K, K), Fortran order; zeros below.
+
+    By halves: products of matrices are several times faster than LAPACK's inversion.
+    """
+    size, half = len(triangle), len(triangle) // 2
+    if size <= INVERTED_WHOLE:
+        return np.asarray(lapack.dtrtri(triangle)[0])
+    inverse = np.zeros((size, size), order="F")
+    first = inverse[:half, :half] = inverse_of_triangle(triangle[:half, :half])
+    last = inverse[half:, half:] = inverse_of_triangle(triangle[half:, half:])
+    beside = blas.dtrmm(1.0, first, triangle[:half, half:])
+    inverse[:half, half:] = blas.dtrmm(-1.0, last, beside, side=1, overwrite_b=1)
+    return inverse
 
 
 @dataclass(frozen=True, eq=False)

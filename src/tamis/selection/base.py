@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamis.core.errors import NotApplicableError, TamisError
-from tamis.selection.information import Information
+from tamis.selection.information import UNIFORM, Information
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -95,6 +95,8 @@ class Pruner(ABC):
     """True for pruners that use the latent vectors of atoms, not only of structures."""
     needs_information: ClassVar[bool] = False
     """True for pruners that look at design rows, and at no latent vectors (``row_sources.features_of_rows``)."""
+    noise: str = UNIFORM
+    """Of design rows (``information``)."""
 
     @property
     def keeps_prefixes(self) -> bool:

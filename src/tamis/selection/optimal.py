@@ -10,10 +10,10 @@ from scipy.linalg import blas, lapack
 
 from tamis.core.errors import TamisError
 from tamis.core.fields import Checked, OneOf, Whole
-from tamis.core.packed import Factor, packed, unpacked
+from tamis.core.packed import Factor, inverse_of_triangle, packed, unpacked
 from tamis.selection.base import Array, Features, Indices, Pruner
 from tamis.selection.greedy import Mask, first_largest, lazy_largest
-from tamis.selection.information import Information, products
+from tamis.selection.information import SPREAD, UNIFORM, Information, products
 
 VARIANCE, DETERMINANT = "variance", "determinant"
 ASKED = 4
@@ -41,6 +41,8 @@ class Optimal(Checked, Pruner):
     new gain shows that it was not enough, all gains of that step are computed.
 
     criterion: variance or determinant.
+    noise: uniform, or spread: larger errors are expected where the values of atoms are far from their mean, so the rows
+        of these structures count less (``information``).
     exchanges: after the greedy choice, at most so many times the structure that would be missed least is taken out and
         what fits in its place is chosen anew, as long as the criterion rises (after Fedorov, Theory of Optimal
         Experiments, 1972). Choices of different sizes are then no prefixes of each other.
@@ -48,6 +50,7 @@ class Optimal(Checked, Pruner):
 
     criterion: Annotated[str, OneOf(VARIANCE, DETERMINANT)]
     exchanges: Annotated[int, Whole(0)]
+    noise: Annotated[str, OneOf(UNIFORM, SPREAD)] = UNIFORM
     nested: ClassVar[bool] = True
     needs_information: ClassVar[bool] = True
 
@@ -95,8 +98,8 @@ class _Choice:
     """A choice in progress.
 
     order: what is kept. precision: A, (r, r). gains: (n,) by structure, when it was last computed; infinity before.
-    then: (n,) the variance at that time. whitener: W, (r, r), W W^T = A^-1. spread: (r,) the diagonal of W^T G W, whose
-    sum is the variance. packed: A, as the products of the structures are. score: the criterion, which is to be high.
+    then: (n,) the variance at that time. packed: A, as the products of the structures are. whitener: W, (r, r), a
+    triangle, W W^T = A^-1. shifts: A^-1 G^1/2, (r, r). variance: tr(G A^-1). score: the criterion, which is to be high.
     """
 
     information: Information
@@ -123,7 +126,7 @@ class _Choice:
         """Keep a structure."""
         self.order.append(i)
         self.left[i] = False
-        self._set(self.precision + products(self.information.blocks[i], len(self.spread)))
+        self._set(self.precision + products(self.information.blocks[i], len(self.precision)))
 
     def best(self, among: Mask) -> int:
         """The structure of the largest gain per cost; only gains that may be the largest are computed."""
@@ -152,7 +155,7 @@ class _Choice:
         out = self.order[place]
         self.order = [*self.order[:place], *self.order[place + 1 :]]
         self.left = self.left.copy()
-        self._set(self.precision - products(self.information.blocks[out], len(self.spread)))
+        self._set(self.precision - products(self.information.blocks[out], len(self.precision)))
         self.left[out] = True
         self.gains[:] = np.inf  # less is known now: gains may have grown
         while len(fits := np.flatnonzero(self.left & (self.costs <= most - self.spent))):
@@ -164,23 +167,23 @@ class _Choice:
         return False
 
     def _set(self, precision: Array) -> None:
-        """Take over a precision A, and find W: the directions where it is the unit matrix and G is diagonal."""
+        """Take over a precision A, and what gains are computed with."""
         self.precision = precision
-        root = np.sqrt(self.information.mean)
-        inverse, turned = np.linalg.eigh(precision / np.outer(root, root))
-        self.spread = 1.0 / inverse
-        self.whitener = turned / root[:, None] * np.sqrt(self.spread)
         self.packed = packed(np.asfortranarray(precision))
-        self.score = self._score_of(self.packed.copy())
+        factor = self._factor_of(self.packed.copy())
+        self.whitener = inverse_of_triangle(factor)
+        self.shifts = self.whitener @ self.whitener.T * np.sqrt(self.information.mean)
+        self.variance = self._variance_of(self.whitener)
+        self.score = -self.variance if self.criterion == VARIANCE else _log_det(factor)
 
     def _bounds(self) -> Array:
         if self.criterion == DETERMINANT:
             return self.gains
-        return np.asarray(self.gains * (self.then / self.spread.sum()) ** GROWTH)
+        return np.asarray(self.gains * (self.then / self.variance) ** GROWTH)
 
     def _renew(self, which: Indices) -> Array:
         self.gains[which] = [self._change(i, 1.0) for i in which]
-        self.then[which] = self.spread.sum()
+        self.then[which] = self.variance
         return self.gains[which]
 
     def _change(self, i: int, sign: float) -> float:
@@ -188,20 +191,31 @@ class _Choice:
         block = self.information.blocks[i]
         if block.ndim == 1:
             return self._score_of(self.packed + sign * block) - self.score
-        white = np.asfortranarray((block @ self.whitener).T)
-        square = blas.dsyrk(sign, white, trans=1)
+        square = blas.dsyrk(sign, (block @ self.whitener).T, trans=1)
         square[np.diag_indices_from(square)] += 1.0
         factor = lapack.dpotrf(square, overwrite_a=True)[0]
         if self.criterion == DETERMINANT:
-            return 2.0 * float(np.log(factor.diagonal()).sum())
-        solved = blas.dtrsm(1.0, factor, white, side=1, overwrite_b=True)
-        return sign * float(self.spread @ np.einsum("ij,ij->i", solved, solved))
+            return _log_det(factor)
+        solved = blas.dtrsm(1.0, factor, (block @ self.shifts).T, side=1, overwrite_b=True)
+        return sign * float(np.vdot(solved, solved))
 
     def _score_of(self, precision: Array) -> float:
-        """The criterion with a packed precision."""
-        width = len(self.spread)
-        factor = unpacked(Factor.of(precision, width).triangle, width)
+        """The criterion with a packed precision, which is overwritten."""
+        factor = self._factor_of(precision)
         if self.criterion == DETERMINANT:
-            return 2.0 * float(np.log(factor.diagonal()).sum())
-        inverse = lapack.dtrtri(factor, overwrite_c=True)[0]
-        return -float(self.information.mean @ np.einsum("ij,ij->i", inverse, inverse))
+            return _log_det(factor)
+        return -self._variance_of(inverse_of_triangle(factor))
+
+    def _variance_of(self, whitener: Array) -> float:
+        """tr(G W W^T)."""
+        return float(self.information.mean @ np.einsum("ij,ij->i", whitener, whitener))
+
+    def _factor_of(self, precision: Array) -> Array:
+        """U, (r, r), an upper triangle, U^T U the packed precision, which is overwritten."""
+        width = len(self.precision)
+        return unpacked(Factor.of(precision, width).triangle, width)
+
+
+def _log_det(factor: Array) -> float:
+    """log det(U^T U) of a triangle U."""
+    return 2.0 * float(np.log(factor.diagonal()).sum())

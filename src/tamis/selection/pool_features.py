@@ -19,7 +19,7 @@ def features_of_pool(
     TamisError : the memory of the store is too small, or a structure cannot be treated.
     """
     if pruner.needs_information:
-        return features_of_rows(basis, pool, store)
+        return features_of_rows(basis, pool, store, pruner.noise)
     if isinstance(basis, StructureBasis):
         return features_of_structures(basis, pool, store)
     values = store.lazy_values(basis, pool.structures)

@@ -24,7 +24,7 @@ from tamis.selection.base import Features
 from tamis.selection.candidates import choose_candidates
 from tamis.selection.distance import by_distance
 from tamis.selection.greedy import central
-from tamis.selection.information import AtomRows, Information
+from tamis.selection.information import UNIFORM, AtomRows, Information
 from tamis.store import Store
 
 ZETA = 3
@@ -35,8 +35,8 @@ POINTS_OF_A_STRUCTURE = 4
 """Environments of one structure, at most, among which the points are chosen."""
 
 
-def features_of_rows(basis: Basis, pool: Dataset, store: Store) -> Features:
-    """The pool for a pruner that looks at design rows.
+def features_of_rows(basis: Basis, pool: Dataset, store: Store, noise: str = UNIFORM) -> Features:
+    """The pool for a pruner that looks at design rows; ``noise`` as in `Information.of`.
 
     Raises
     ------
@@ -47,7 +47,8 @@ def features_of_rows(basis: Basis, pool: Dataset, store: Store) -> Features:
     information = None
     if basis.n_features:
         with store.memory.holding():
-            information = Information.of(StoredRows.of(basis, pool.structures, store), store.memory)
+            rows = StoredRows.of(basis, pool.structures, store)
+            information = Information.of(rows, store.memory, noise)
     return Features(
         np.empty((n, 0)),
         nothing,
@@ -63,13 +64,12 @@ def features_of_rows(basis: Basis, pool: Dataset, store: Store) -> Features:
 class StoredRows:
     """Rows of many structures, read from the store one after the other.
 
-    values, forces: start to read (n_atoms, K) and (3 n_atoms, K) of each structure.
+    read: starts to read values (n_atoms, K) and forces (3 n_atoms, K) of each structure.
     """
 
     structures: Sequence[Atoms]
     elements: Sequence[str]
-    values: Callable[[], Iterator[Array]]
-    forces: Callable[[], Iterator[Array]]
+    read: Callable[[], Iterator[tuple[Array, Array]]]
 
     @classmethod
     def of(cls, basis: Basis, structures: Sequence[Atoms], store: Store) -> StoredRows:
@@ -82,29 +82,39 @@ class StoredRows:
             return cls(
                 structures,
                 elements,
-                lambda: (kernel_values(kernel, vectors) for vectors in soap),
-                lambda: _flat_forces(kernel, structures, store),
+                lambda: zip(
+                    (kernel_values(kernel, vectors) for vectors in soap),
+                    _flat_forces(kernel, structures, store),
+                    strict=True,
+                ),
             )
-        if isinstance(basis, LinearBasis | GradientBasis):
+        if isinstance(basis, LinearBasis):
+            return cls(structures, elements, lambda: _from_design(basis, structures, store))
+        if isinstance(basis, GradientBasis):
             store.prepare(basis, structures)
         values = store.lazy_values(basis, structures)
-        if isinstance(basis, LinearBasis):
-            return cls(
-                structures, elements, lambda: iter(values), lambda: _flat_forces(basis, structures, store)
-            )
         if isinstance(basis, GradientBasis):
             return cls(
-                structures, elements, lambda: iter(values), lambda: _from_gradients(basis, structures, store)
+                structures,
+                elements,
+                lambda: zip(values, _from_gradients(basis, structures, store), strict=True),
             )
         none = np.empty((0, basis.n_features))
-        return cls(structures, elements, lambda: iter(values), lambda: (none for _ in structures))
+        return cls(structures, elements, lambda: ((one, none) for one in values))
 
     def __len__(self) -> int:
         return len(self.structures)
 
     def __iter__(self) -> Iterator[AtomRows]:
-        for atoms, values, forces in zip(self.structures, self.values(), self.forces(), strict=True):
+        for atoms, (values, forces) in zip(self.structures, self.read(), strict=True):
             yield AtomRows(values, forces, species_of(atoms, self.elements))
+
+
+def _from_design(
+    basis: LinearBasis, structures: Sequence[Atoms], store: Store
+) -> Iterator[tuple[Array, Array]]:
+    for values, rows in store.stream_with_values(basis, structures):
+        yield values.copy(), rows.forces.reshape(-1, rows.forces.shape[2])
 
 
 def _flat_forces(basis: LinearBasis, structures: Sequence[Atoms], store: Store) -> Iterator[Array]:

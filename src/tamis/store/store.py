@@ -116,6 +116,13 @@ class Store(Checked):
         for atoms, block in zip(structures, self._stream(basis, structures, DESIGN), strict=True):
             yield design_rows(block, len(atoms))
 
+    def stream_with_values(
+        self, basis: LinearBasis, structures: Sequence[Atoms]
+    ) -> Iterator[tuple[Array, DesignRows]]:
+        """Values and design rows from one reading, like ``stream``; for a basis that ``keeps_values``."""
+        for atoms, block in zip(structures, self._stream(basis, structures, DESIGN), strict=True):
+            yield block[: len(atoms)], design_rows(block, len(atoms))
+
     def gradients(self, basis: GradientBasis, structures: Sequence[Atoms]) -> Iterator[NDArray[np.void]]:
         """Derivatives of the values of each structure (see ``gradient_dtype``), in memory that is reused."""
         return self._stream(basis, structures, GRADIENTS)
