@@ -35,6 +35,7 @@ from scipy.linalg import blas
 from tamis.bases.base import Array
 from tamis.core.memory import Memory
 from tamis.core.packed import packed_gram, unpacked
+from tamis.selection.greedy import first_largest
 
 PRIOR = 0.1
 """Prior precision of a column, in the mean information of one structure."""
@@ -48,6 +49,11 @@ UNIFORM, SPREAD = "uniform", "spread"
 """How large the errors of a model are in different structures."""
 FLOOR = 0.1
 """Expected squared error of a structure whose atoms all have mean values, in the mean over the pool."""
+MISFIT = 0.05
+"""Å. Energies per atom are missed in common by this times a force component; 20/Å is the middle of the energy weights
+that fits try."""
+MISFITS, LEFT = 200, 1e-3
+"""Directions of common misfits, at most; the part of a variance that may be left out."""
 SQUARES = 6
 """Matrices of all columns in memory while directions are found: sums, their eigenvectors, and LAPACK's workspace."""
 
@@ -100,21 +106,29 @@ class Information:
         TamisError : the memory is too small.
         """
         memory = memory or Memory(limit=2**62, remember=False)
-        sums = _Sums.over(rows, memory)
+        n, sums = len(rows), _Sums.over(rows, memory)
         weight, scale = sums.weight_and_scale()
-        goal, counts = _unweighted(sums, weight) if noise == UNIFORM else _weighted(rows, sums, weight, scale)
-        squares, axes = np.linalg.eigh(goal * np.outer(scale, scale))
-        kept = np.flatnonzero(len(rows) * squares > PRIOR)[::-1]
-        turn = scale[:, None] * axes[:, kept] / np.sqrt(PRIOR)
-        blocks = []
-        for energy, structure, count in zip(sums.energies, rows, counts, strict=True):
-            block = _as_block(
-                np.concatenate([weight * energy[None], structure.forces]) @ (np.sqrt(count) * turn)
-            )
-            memory.reserve(block.nbytes, f"design rows of {len(rows)} structures in {len(kept)} directions")
-            blocks.append(block)
+        weighed = _Weighed.alike(sums) if noise == UNIFORM else _Weighed.by_spread(rows, sums, weight, scale)
+        scale /= np.sqrt(PRIOR)  # now the prior precision of every column is 1
+        energies = weight * sums.energies * scale
         has_forces = bool(sums.force_gram.any())
-        return cls(tuple(blocks), squares[kept] / PRIOR, weight, len(scale), has_forces, noise)
+        if has_forces:
+            misfits = weight * MISFIT * misfit_factor(sums.energies * scale)
+            energies = np.concatenate([energies, misfits], axis=1)
+        goal = energies.T @ (weighed.goals[:, None] * energies) / n
+        width = len(scale)
+        goal[:width, :width] += weighed.forces * np.outer(scale, scale)
+        squares, axes = np.linalg.eigh(goal)
+        kept = np.flatnonzero(n * squares > 1.0)[::-1]
+        turn = axes[:, kept]
+        of_forces = scale[:, None] * turn[:width]
+        blocks = []
+        for energy, structure, count in zip(energies, rows, weighed.counts, strict=True):
+            found = np.concatenate([energy[None] @ turn, structure.forces @ of_forces])
+            block = _as_block(np.sqrt(count) * found)
+            memory.reserve(block.nbytes, f"design rows of {n} structures in {len(kept)} directions")
+            blocks.append(block)
+        return cls(tuple(blocks), squares[kept], weight, width, has_forces, noise)
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -206,27 +220,76 @@ class _Sums:
         return weight, np.where(varies, 1.0 / np.sqrt(np.where(varies, whole, 1.0)), 0.0)
 
 
-def _unweighted(sums: _Sums, weight: float) -> tuple[Array, Array]:
-    """G, (K, K), of unscaled columns, and what each structure counts in the precision, (n,): the same."""
-    n = len(sums.energies)
-    goal = sums.force_gram / n
-    goal += goal.T - np.diag(goal.diagonal())  # BLAS fills one triangle
-    goal += weight**2 / n * (sums.energies.T @ sums.energies)
-    return goal, np.ones(n)
+@dataclass(frozen=True, eq=False)
+class _Weighed:
+    """What structures count.
+
+    forces: (K, K) part of G of the force rows, of unscaled columns. goals: (n,) what a structure's energy row counts in
+    G. counts: (n,) what its rows count in the precision.
+    """
+
+    forces: Array
+    goals: Array
+    counts: Array
+
+    @classmethod
+    def alike(cls, sums: _Sums) -> _Weighed:
+        """All the same."""
+        n = len(sums.energies)
+        forces = sums.force_gram / n
+        return cls(_whole(forces), np.ones(n), np.ones(n))
+
+    @classmethod
+    def by_spread(cls, rows: RowSource, sums: _Sums, weight: float, scale: Array) -> _Weighed:
+        """By the squared errors that are expected."""
+        n = len(rows)
+        forces, expected, traces = np.zeros_like(sums.force_gram, order="F"), np.empty(n), np.empty(n)
+        for i, structure in enumerate(rows):
+            expected[i] = sums.expected(structure)
+            block = np.concatenate([weight * sums.energies[i : i + 1], structure.forces])
+            traces[i] = np.einsum("ij,ij->j", block, block) @ scale**2
+            if len(structure.forces):
+                forces = blas.dsyrk(
+                    expected[i] ** -0.5 / n, structure.forces.T, beta=1.0, c=forces, overwrite_c=True
+                )
+        share = traces.sum() / (expected**-0.5 @ traces)
+        return cls(
+            share * _whole(forces),
+            share * expected**-0.5,
+            traces.sum() / (traces @ expected**-1.0) / expected,
+        )
 
 
-def _weighted(rows: RowSource, sums: _Sums, weight: float, scale: Array) -> tuple[Array, Array]:
-    """The same where the expected errors of structures differ."""
-    n = len(rows)
-    goal, expected, traces = np.zeros_like(sums.force_gram, order="F"), np.empty(n), np.empty(n)
-    for i, structure in enumerate(rows):
-        expected[i] = sums.expected(structure)
-        block = np.concatenate([weight * sums.energies[i : i + 1], structure.forces])
-        traces[i] = np.einsum("ij,ij->j", block, block) @ scale**2
-        goal = blas.dsyrk(expected[i] ** -0.5 / n, block.T, beta=1.0, c=goal, overwrite_c=True)
-    goal += goal.T - np.diag(goal.diagonal())
-    goal *= traces.sum() / (expected**-0.5 @ traces)
-    return goal, traces.sum() / (traces @ expected**-1.0) / expected
+def _whole(upper: Array) -> Array:
+    """The symmetric matrix of which BLAS filled one triangle."""
+    return np.asarray(upper + upper.T - np.diag(upper.diagonal()))
+
+
+def misfit_factor(places: Array) -> Array:
+    """Factor U, (n, m), of the covariances of misfits, U U^T = exp(-d^2 / 2), up to ``LEFT`` of each variance.
+
+    Pivoted Cholesky factorisation, which needs m columns of the matrix (S. Fine and K. Scheinberg, J. Mach. Learn. Res.
+    2, 243 (2001)).
+
+    Parameters
+    ----------
+    places : (n, K), where each structure lies. d is in units of the root mean square distance from the origin.
+    """
+    squares = np.einsum("ij,ij->i", places, places)
+    unit = float(squares.mean())
+    if unit == 0.0:
+        return np.empty((len(places), 0))
+    left, factor = np.ones(len(places)), np.empty((min(MISFITS, len(places)), len(places)))
+    pivot, m = int(np.argmin(squares)), 0  # the most central one first: all variances are equal
+    while m < len(factor) and left[pivot] > LEFT:
+        distances = squares + squares[pivot] - 2.0 * places @ places[pivot]
+        covariances = np.exp(-np.maximum(distances, 0.0) / (2.0 * unit))
+        factor[m] = (covariances - factor[:m, pivot] @ factor[:m]) / np.sqrt(left[pivot])
+        left -= factor[m] ** 2
+        left[pivot] = 0.0
+        m += 1
+        pivot = first_largest(left, 1.0)
+    return factor[:m].T
 
 
 def _as_block(rows: Array) -> Array:
