@@ -39,6 +39,9 @@ STILL = 1e-4
 LUCK = 0.005
 """Å; energy errors per atom below this times the force error are luck, as of one held-out structure."""
 
+TRIES = 4
+"""Iterations that the last step may take: one that raises the loss is tried again, shorter."""
+
 LAYERS_HELD = 6
 """Copies of the values of all layers that are held at once on the way through a network and back."""
 
@@ -253,8 +256,10 @@ class Training:
         if len(self.whole.structures) == len(self.problem.structures):
             return last.best
         taken = last.last()
-        taken.advance(self.whole, self.ridge, lambda _: np.inf, lambda _: 0.0, 1, 1, 1)
-        return taken.best
+        while taken.iteration < TRIES and np.array_equal(taken.parameters, last.best):
+            until = taken.iteration + 1
+            taken.advance(self.whole, self.ridge, lambda _: np.inf, lambda _: 0.0, until, until, 1)
+        return taken.parameters
 
     def mean_squares(self, parameters: Array) -> tuple[Array, Array]:
         """Sums of squares and numbers of rows of energies, forces and stresses of the held-out structures."""
