@@ -17,12 +17,14 @@ from tests import copper
 from tamis.bases.acsf.basis import AcsfBasis
 from tamis.core.errors import TamisError
 from tamis.data.dataset import Dataset
+from tamis.models.judging import judges_by_folds
 from tamis.models.nnp.data import gather
 from tamis.models.nnp.model import NnpModel
 from tamis.models.nnp.potential import read_n2p2
 from tamis.models.nnp.problem import NetworkProblem, first_parameters
 from tamis.models.nnp.whitening import Whitening
 from tamis.models.normal_equations import Weights
+from tamis.models.tuning import Setting
 from tamis.store import Store
 
 SETTINGS = {
@@ -140,6 +142,25 @@ def test_jacobian_is_the_derivative_of_the_residuals(elements, labelled, shared_
         change = loss(parameters + step) - loss(parameters - step)
         # d|r|²/dw = 2 J'r; networks are evaluated in single precision
         assert change / 4.0 == pytest.approx(moment @ step, rel=2e-3, abs=2e-6 * np.linalg.norm(moment))
+
+
+def test_the_last_iteration_takes_in_what_was_held_out(labelled, shared_store):
+    a_model = model("Si", n_networks=1)
+    data = gather(labelled, a_model.basis, shared_store, np.full(1, -4.0))
+    judges = judges_by_folds(labelled, 3, np.random.default_rng(0), at_least=2, per_fold=3, n_used=1)
+    (fold,) = a_model._folds(judges)
+    setting = Setting(*a_model.most_cautious)
+    training = a_model._training(setting, 1.0, data, data, judges, fold, (0, 0))
+    training.advance(lambda _: 1.0, 3, 3, 1)
+    finished, held_out = training.finish(0), training.run.best
+    everything = training.whole.draw(np.random.default_rng(0), np.inf)
+
+    def loss(parameters):
+        at = training.whole.evaluate(parameters)
+        return training.whole.loss(at, everything) + training.ridge * parameters @ parameters
+
+    assert len(fold[0]) < len(labelled) == len(training.whole.structures)
+    assert loss(finished) < loss(held_out)
 
 
 def test_rows_say_the_same_as_the_calculator(labelled, shared_store):

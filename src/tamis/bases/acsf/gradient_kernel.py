@@ -32,22 +32,22 @@ def atom_gradients(
     across = np.zeros((n, 3, of.n_slots))
     for j in range(n):
         for s in range(of.radial_start[species[j]], of.radial_start[species[j] + 1]):
-            eta, r_s, r_cut = radial[s]
+            eta, r_s, r_cut = radial[s, 0], radial[s, 1], radial[s, 2]
             along[j, s] = side(distances[j], eta, r_s, r_cut, shape, alpha)[1]
     start, corners, cosines, turn, turn_slope, far, far_slope = found
     value, slope = sides(distances, envelopes, shape, alpha)
     p, dp = np.empty(turn.shape[0]), np.empty(turn.shape[0])
     for kind in range(kinds.shape[0]):
         for row in range(start[kind], start[kind + 1]):
-            j, k = corners[row]
-            x1, y1, z1 = vectors[j]
-            x2, y2, z2 = vectors[k]
+            j, k = corners[row, 0], corners[row, 1]
+            x1, y1, z1 = vectors[j, 0], vectors[j, 1], vectors[j, 2]
+            x2, y2, z2 = vectors[k, 0], vectors[k, 1], vectors[k, 2]
             by_product = 1.0 / (distances[j] * distances[k])
             by_first, by_second = cosines[row] / distances[j] ** 2, cosines[row] / distances[k] ** 2
             for t in range(turn.shape[0]):
                 p[t], dp[t] = turn[t, row], turn_slope[t, row]
             for c in range(kinds[kind, 2], kinds[kind, 3]):
-                e, t, s, length = segments[c]
+                e, t, s, length = segments[c, 0], segments[c, 1], segments[c, 2], segments[c, 3]
                 envelope = value[j, e] * value[k, e] * far[e, row]
                 h1, h2 = slope[j, e] * value[k, e] * far[e, row], value[j, e] * slope[k, e] * far[e, row]
                 h3 = value[j, e] * value[k, e] * far_slope[e, row]
@@ -93,10 +93,11 @@ def atom_contraction(
         of.shape, of.alpha, of.radial, of.envelopes, of.kinds, of.segments
     )  # fmt: skip
     along = np.zeros(n)
-    out[:] = 0.0
     for j in range(n):
+        for axis in range(3):
+            out[j, axis] = 0.0
         for s in range(of.radial_start[species[j]], of.radial_start[species[j] + 1]):
-            eta, r_s, r_cut = radial[s]
+            eta, r_s, r_cut = radial[s, 0], radial[s, 1], radial[s, 2]
             along[j] += weights[s] * side(distances[j], eta, r_s, r_cut, shape, alpha)[1]
     start, corners, cosines, turn, turn_slope, far, far_slope = found
     value, slope = sides(distances, envelopes, shape, alpha)
@@ -107,19 +108,20 @@ def atom_contraction(
     for kind in range(kinds.shape[0]):
         begin, end = start[kind], start[kind + 1]
         for c in range(kinds[kind, 2], kinds[kind, 3]):
-            e, t, s, length = segments[c]
-            p[begin:end], dp[begin:end] = 0.0, 0.0
+            e, t, s, length = segments[c, 0], segments[c, 1], segments[c, 2], segments[c, 3]
+            for row in range(begin, end):
+                p[row], dp[row] = 0.0, 0.0
             for q in range(length):
                 _add_scaled(p, turn[t + q], weights[s + q], begin, end)
                 _add_scaled(dp, turn_slope[t + q], weights[s + q], begin, end)
             for row in range(begin, end):
-                j, k = corners[row]
+                j, k = corners[row, 0], corners[row, 1]
                 first_sum[row] += p[row] * slope[j, e] * value[k, e] * far[e, row]
                 second_sum[row] += p[row] * value[j, e] * slope[k, e] * far[e, row]
                 far_sum[row] += p[row] * value[j, e] * value[k, e] * far_slope[e, row]
                 bend_sum[row] += dp[row] * value[j, e] * value[k, e] * far[e, row]
     for row in range(start[-1]):
-        j, k = corners[row]
+        j, k = corners[row, 0], corners[row, 1]
         mixed = bend_sum[row] / (distances[j] * distances[k]) - far_sum[row]
         along[j] += first_sum[row] + far_sum[row] - bend_sum[row] * cosines[row] / distances[j] ** 2
         along[k] += second_sum[row] + far_sum[row] - bend_sum[row] * cosines[row] / distances[k] ** 2
@@ -134,10 +136,11 @@ def atom_contraction(
 @njit(cache=True)
 def count_partners(first: Integers, others: Integers, n_atoms: int) -> Integers:
     """How many different atoms, itself included, the functions of each atom depend on, (n_atoms,)."""
-    seen = np.full(n_atoms, -1)
-    counts = np.ones(n_atoms, dtype=np.int64)
+    seen, counts = np.empty(n_atoms, dtype=np.int64), np.empty(n_atoms, dtype=np.int64)
     for i in range(n_atoms):
-        seen[i] = i
+        seen[i] = -1
+    for i in range(n_atoms):
+        seen[i], counts[i] = i, 1
         for pair in range(first[i], first[i + 1]):
             if seen[others[pair]] != i:
                 seen[others[pair]] = i
@@ -161,8 +164,11 @@ def merge_images(
     moved: (n_partners,) filled with the atoms that may be moved; merged: (n_partners, 3, m) filled, 1/Å.
     strain: (6, m) filled, Voigt xx yy zz yz xz xy with eps_yz = eps_zy = e_yz / 2.
     """
-    merged[:] = 0.0
-    strain[:] = 0.0
+    for s in range(by_vector.shape[2]):
+        for row in range(merged.shape[0]):
+            merged[row, 0, s], merged[row, 1, s], merged[row, 2, s] = 0.0, 0.0, 0.0
+        for v in range(6):
+            strain[v, s] = 0.0
     moved[0] = centre
     found = 1
     for n in range(others.shape[0]):
@@ -172,7 +178,7 @@ def merge_images(
         if row == found:
             moved[row] = others[n]
             found += 1
-        x, y, z = vectors[n]
+        x, y, z = vectors[n, 0], vectors[n, 1], vectors[n, 2]
         for s in range(by_vector.shape[2]):
             dx, dy, dz = by_vector[n, 0, s], by_vector[n, 1, s], by_vector[n, 2, s]
             merged[row, 0, s] += dx
@@ -205,10 +211,11 @@ def add_gradients(
     strain: Array,
 ) -> None:
     """``merge_images`` of the atoms ``centres``, functions by slot; atom i fills the rows from ``start[i]`` on."""
-    for i in centres:
+    for number in range(centres.shape[0]):
+        i = centres[number]
         begin, end = first[i], first[i + 1]
         by_vector = np.empty((end - begin, 3, of.n_slots))
         near, lengths, kinds = vectors[begin:end], distances[begin:end], species[begin:end]
         atom_gradients(of, triangles(of, near, lengths, kinds), near, lengths, kinds, by_vector)
-        rows = slice(start[i], start[i + 1])
-        merge_images(i, others[begin:end], near, by_vector, moved[rows], merged[rows], strain[i])
+        low, high = start[i], start[i + 1]
+        merge_images(i, others[begin:end], near, by_vector, moved[low:high], merged[low:high], strain[i])

@@ -114,7 +114,7 @@ def sides(distances: Array, envelopes: Array, shape: int, alpha: float) -> tuple
     slopes = np.empty_like(values)
     for a in range(distances.shape[0]):
         for e in range(envelopes.shape[0]):
-            _, eta, r_s, r_cut = envelopes[e]
+            eta, r_s, r_cut = envelopes[e, 1], envelopes[e, 2], envelopes[e, 3]
             values[a, e], slopes[a, e] = side(distances[a], eta, r_s, r_cut, shape, alpha)
     return values, slopes
 
@@ -127,8 +127,8 @@ def opposite_sides(
     last = -1.0
     weight, slope = 0.0, 0.0
     for e in range(envelopes.shape[0]):
-        narrow, eta, r_s, r_cut = envelopes[e]
-        if narrow == 0.0:
+        eta, r_s, r_cut = envelopes[e, 1], envelopes[e, 2], envelopes[e, 3]
+        if envelopes[e, 0] == 0.0:
             values[e], slopes[e] = 1.0, 0.0
             continue
         if r_cut != last:
@@ -143,7 +143,7 @@ def opposite_sides(
 def angle_factors(cosine: float, turns: Array, begin: int, end: int, values: Array, slopes: Array) -> None:
     """2^(1-zeta) (1 + lambda cos)^zeta and its derivative by the cosine, for the turns begin .. end - 1."""
     for t in range(begin, end):
-        lambda_, zeta = turns[t]
+        lambda_, zeta = turns[t, 0], turns[t, 1]
         values[t], slopes[t] = 0.0, 0.0
         half = 0.5 * (1.0 + lambda_ * cosine)
         if half > 0.0:
@@ -212,7 +212,7 @@ def triangles(of: Functions, vectors: Array, distances: Array, species: Integers
     start = np.zeros(kinds.shape[0] + 1, dtype=np.int64)
     row = 0
     for kind in range(kinds.shape[0]):
-        one, other, _, _, first, last = kinds[kind]
+        one, other, first, last = kinds[kind, 0], kinds[kind, 1], kinds[kind, 4], kinds[kind, 5]
         for a in range(near.shape[0]):
             j = near[a]
             if species[j] != one and species[j] != other:
@@ -240,13 +240,14 @@ def atom_values(of: Functions, found: Triangles, distances: Array, species: Inte
 
     found: from ``triangles``. distances: (n,) Å; species: (n,) index of the neighbour's element.
     """
-    out[:] = 0.0
+    for s in range(of.n_slots):
+        out[s] = 0.0
     shape, alpha, radial, envelopes, kinds, segments = (
         of.shape, of.alpha, of.radial, of.envelopes, of.kinds, of.segments
     )  # fmt: skip
     for j in range(distances.shape[0]):
         for s in range(of.radial_start[species[j]], of.radial_start[species[j] + 1]):
-            eta, r_s, r_cut = radial[s]
+            eta, r_s, r_cut = radial[s, 0], radial[s, 1], radial[s, 2]
             out[s] += side(distances[j], eta, r_s, r_cut, shape, alpha)[0]
     start, corners, _, turn, _, far, _ = found
     value, _ = sides(distances, envelopes, shape, alpha)
@@ -254,7 +255,7 @@ def atom_values(of: Functions, found: Triangles, distances: Array, species: Inte
     for kind in range(kinds.shape[0]):
         begin, end = start[kind], start[kind + 1]
         for c in range(kinds[kind, 2], kinds[kind, 3]):
-            e, t, s, length = segments[c]
+            e, t, s, length = segments[c, 0], segments[c, 1], segments[c, 2], segments[c, 3]
             for row in range(begin, end):
                 envelope[row] = value[corners[row, 0], e] * value[corners[row, 1], e] * far[e, row]
             for q in range(length):
@@ -286,7 +287,8 @@ def add_values(
     first: (n_atoms + 1,) where the neighbours of each atom begin in the other arrays.
     """
     slots = np.empty(of.n_slots)
-    for i in centres:
+    for number in range(centres.shape[0]):
+        i = centres[number]
         begin, end = first[i], first[i + 1]
         lengths, kinds = distances[begin:end], species[begin:end]
         atom_values(of, triangles(of, vectors[begin:end], lengths, kinds), lengths, kinds, slots)

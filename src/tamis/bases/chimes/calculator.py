@@ -73,8 +73,9 @@ def _add_pair(arms: Array, row: int, pull: float, i: int, j: int, forces: Array,
 @njit(cache=True)
 def _contract_first(table: Array, g: Array, dg: Array, form: Array, slope_form: Array) -> None:
     """form = sum over powers of g[power] table[power], and the same with dg."""
-    form[:] = 0.0
-    slope_form[:] = 0.0
+    for row in range(form.shape[0]):
+        for column in range(form.shape[1]):
+            form[row, column], slope_form[row, column] = 0.0, 0.0
     for power in range(len(table)):
         for row in range(form.shape[0]):
             for column in range(form.shape[1]):
@@ -90,7 +91,8 @@ def _apply(
 
     Sums may be reordered, so that they become vector operations.
     """
-    by_upper[:] = 0.0
+    for column in range(len(by_upper)):
+        by_upper[column] = 0.0
     first_slope = 0.0
     for row in range(lower.shape[1]):
         total, slope, weight = 0.0, 0.0, lower[0, row]
@@ -159,7 +161,9 @@ def add_energies(
     energies : (n_atoms,) eV. forces : (n_atoms, 3) eV/Å. strain : (3, 3) eV.
     """
     size, n_slots = members.shape[1], len(limits)
+    # no literal is passed on, for which numba would compile a function again
     begin_lower = 1 + n_slots // 2
+    begin_upper = begin_lower - n_slots // 2
     n_lower, n_upper = table.shape[1:]
     g, dg = np.empty((n_slots, max(2, n_powers))), np.empty((n_slots, max(2, n_powers)))
     upper, lower = np.empty((begin_lower, n_upper)), np.empty((1 + n_slots - begin_lower, n_lower))
@@ -184,22 +188,24 @@ def add_energies(
                     if slot == 0:
                         _contract_first(table, g[0], dg[0], form, slope_form)
                         first_distance = r
-        _products(g, dg, n_powers, 1, begin_lower, upper)
+        _products(g, dg, n_powers, begin_upper, begin_lower, upper)
         _products(g, dg, n_powers, begin_lower, n_slots, lower)
         slopes[0] = _apply(form, slope_form, upper, lower, by_upper, by_lower)
-        share = _scalar_product(by_lower, lower, 0) / size
-        for m in range(size):
-            energies[members[cluster, m]] += share
+        for row in range(lower.shape[0]):
+            product = _scalar_product(by_lower, lower, row)
+            if row > 0:
+                slopes[begin_lower + row - 1] = product
+                continue
+            for m in range(size):
+                energies[members[cluster, m]] += product / size
         for slot in range(1, begin_lower):
             slopes[slot] = _scalar_product(by_upper, upper, slot)
-        for slot in range(begin_lower, n_slots):
-            slopes[slot] = _scalar_product(by_lower, lower, 1 + slot - begin_lower)
-        slot = 0
+        slot = -1
         for m in range(size):
             for k in range(m + 1, size):
+                slot += 1
                 pull = slopes[slot] / distances[slot]
                 _add_pair(arms, slot, pull, members[cluster, m], members[cluster, k], forces, strain)
-                slot += 1
 
 
 @njit(cache=True)
@@ -213,12 +219,14 @@ def add_penalties(
     strain: Array,
 ) -> None:
     """Add the energy scaling (reach - r)^3, eV, of all pairs nearer than ``reach``, Å, its forces and strain."""
-    arms = places[:, 1] - places[:, 0]
+    arms = np.empty((len(members), 3))
     for row in range(len(members)):
+        for c in range(3):
+            arms[row, c] = places[row, 1, c] - places[row, 0, c]
         r = math.sqrt(arms[row, 0] ** 2 + arms[row, 1] ** 2 + arms[row, 2] ** 2)
         depth = reach - r
         if depth > 0.0:
-            i, j = members[row]
+            i, j = members[row, 0], members[row, 1]
             energies[i] += 0.5 * scaling * depth**3
             energies[j] += 0.5 * scaling * depth**3
             _add_pair(arms, row, -3.0 * scaling * depth**2 / r, i, j, forces, strain)

@@ -40,7 +40,10 @@ def smoothing(r: float, s_max: float, tersoff: float) -> tuple[float, float]:
 @njit(cache=True)
 def outer_exponentials(limits: Array) -> Array:
     """exp((s_min - s_max) / Morse length) of each slot; ``limits`` is (n_slots, 3), Å."""
-    return np.exp((limits[:, 0] - limits[:, 1]) / limits[:, 2])
+    low = np.empty(len(limits))
+    for slot in range(len(limits)):
+        low[slot] = math.exp((limits[slot, 0] - limits[slot, 1]) / limits[slot, 2])
+    return low
 
 
 @njit(cache=True, fastmath={"contract"})
@@ -93,16 +96,17 @@ def half_products(g: Array, dg: Array, n_powers: int, end: int, n_slots: int, ta
     four columns; those without a slot are zero.
     """
     begin = end - n_slots
-    table[0, :] = 0.0
-    table[0, : 1 + n_slots] = 1.0
+    for q in range(4):
+        table[0, q] = 1.0 if q <= n_slots else 0.0
     filled = 1
     for slot in range(begin, end):
         # From the last row to the first, because a row is written over only after its products are made.
         for code in range(filled - 1, -1, -1):
             for power in range(n_powers - 1, -1, -1):
-                row = table[code * n_powers + power]
+                row = code * n_powers + power
                 for q in range(4):
-                    row[q] = table[code, q] * (dg[slot, power] if q == 1 + slot - begin else g[slot, power])
+                    factor = dg[slot, power] if q == 1 + slot - begin else g[slot, power]
+                    table[row, q] = table[code, q] * factor
         filled *= n_powers
 
 
@@ -226,7 +230,10 @@ def _add_derivatives(
     """
     size = len(members)
     n = slopes.shape[1]
-    pull[:] = 0.0
+    for m in range(size):
+        for c in range(3):
+            for u in range(n):
+                pull[m, c, u] = 0.0
     slot = 0
     for m in range(size):
         for k in range(m + 1, size):

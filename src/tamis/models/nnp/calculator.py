@@ -87,7 +87,8 @@ def evaluate(
     virial: (3, 3) derivative of the energy with respect to strain.
     """
     slots, inputs, gradient = np.empty(of.n_slots), np.empty(of.n_slots), np.empty(of.n_slots)
-    for i in centres:
+    for number in range(centres.shape[0]):
+        i = centres[number]
         begin, end = first[i], first[i + 1]
         near, lengths, kind = vectors[begin:end], distances[begin:end], species[begin:end]
         found = triangles(of, near, lengths, kind)

@@ -13,6 +13,7 @@ training makes a part in ten of it.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numba import njit
@@ -52,37 +53,34 @@ def forward_and_back(
             nodes[some, place], deltas[some, place] = y, delta
 
 
-@njit(cache=True)
 def energy_rows(
-    sizes: Integers,
-    first: Integers,
+    sizes: Sequence[int],
     structures: Integers,
     start: Integers,
     species: Integers,
-    n_parameters: int,
+    n_elements: int,
     nodes: Single,
     deltas: Single,
     rows: Single,
 ) -> None:
     """Derivatives of the energies of ``structures`` with respect to the parameters.
 
-    rows: (n, n_elements * n_parameters), overwritten. first: where each layer begins in a row of nodes and deltas.
-    start: where each structure's atoms begin.
+    rows: (n, n_elements * n_parameters), overwritten. start: where each structure's atoms begin.
     """
-    for number in range(structures.shape[0]):
-        begin, end = start[structures[number]], start[structures[number] + 1]
-        for element in range(rows.shape[1] // n_parameters):
-            place = element * n_parameters
-            chosen = begin + np.flatnonzero(species[begin:end] == element)
-            own_nodes, own_deltas = nodes[chosen], deltas[chosen]
-            for layer in range(sizes.shape[0] - 1):
-                n_in, n_out, low, high = sizes[layer], sizes[layer + 1], first[layer], first[layer + 1]
-                left = with_ones(own_nodes[:, low : low + n_in])
-                product = np.dot(left.T, own_deltas[:, high : high + n_out].copy())
-                for j in range(n_in + 1):
-                    for k in range(n_out):
-                        rows[number, place + j * n_out + k] = product[j, k]
-                place += (n_in + 1) * n_out
+    places = [slice(end - size, end) for size, end in zip(sizes, np.cumsum(sizes), strict=True)]
+    for structure, row in zip(structures, rows, strict=True):
+        atoms = slice(start[structure], start[structure + 1])
+        for element, own in enumerate(row.reshape(n_elements, -1)):
+            y, delta = nodes[atoms], deltas[atoms]
+            if n_elements > 1:
+                of_element = species[atoms] == element
+                y, delta = y[of_element], delta[of_element]
+            sums = delta.sum(axis=0)
+            for (low, high), (weights, biases) in zip(
+                pairwise(places), split_layers(sizes, own), strict=True
+            ):
+                np.dot(y[:, low].T, delta[:, high], out=weights)
+                biases[:] = sums[high]
 
 
 @njit(cache=True)
@@ -204,12 +202,17 @@ def gradients(
     out = np.empty((groups.shape[0], 3))
     products = np.empty((3, m), dtype=np.float32)  # of each function, summed over entries: the order is fixed
     for number in range(groups.shape[0]):
-        products[:] = 0.0
+        for axis in range(3):
+            for j in range(m):
+                products[axis, j] = np.float32(0.0)
         for entry in range(start[groups[number], 0], start[groups[number], -1]):
-            delta = deltas[atoms[entry]]
+            atom = atoms[entry]
             for axis in range(3):
                 for j in range(m):
-                    products[axis, j] += directions[entry, axis, j] * delta[j]
+                    products[axis, j] += directions[entry, axis, j] * deltas[atom, j]
         for axis in range(3):
-            out[number, axis] = products[axis].sum()
+            total = np.float32(0.0)
+            for j in range(m):
+                total += products[axis, j]
+            out[number, axis] = total
     return out

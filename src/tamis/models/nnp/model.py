@@ -39,6 +39,9 @@ STILL = 1e-4
 LUCK = 0.005
 """Å; energy errors per atom below this times the force error are luck, as of one held-out structure."""
 
+TRIES = 4
+"""Iterations that the last step may take: one that raises the loss is tried again, shorter."""
+
 LAYERS_HELD = 6
 """Copies of the values of all layers that are held at once on the way through a network and back."""
 
@@ -51,6 +54,7 @@ class NnpModel(WeightedModel):
     """Networks of one shape per element; the potential is the mean of a few of them.
 
     Each network holds out a different fold of the kept structures, which stops its training and judges the setting.
+    One last iteration takes all kept structures, those held out included.
 
     ridges: factors of the sum of squared weights in the loss, in units of the mean square force of the kept structures:
         the same number then means the same for soft lithium and for stiff molybdenum.
@@ -122,9 +126,9 @@ class NnpModel(WeightedModel):
             chosen = tried[self.most_cautious if choice is None else choice.point]
             for training in chosen:
                 training.advance(self._rows, self.max_iterations, self.patience, self.check_every)
-                training.finish(self.final_iterations)
+            finished = [training.finish(self.final_iterations) for training in chosen]
             how = self.tuning_report(choice, judges, kept, tuning)
-            potential = self._potential(chosen, data.whitenings, offsets, judges, how)
+            potential = self._potential(chosen, finished, data.whitenings, offsets, judges, how)
             return tied(potential, data, self.free_energies_of(kept))
 
     @property
@@ -174,27 +178,27 @@ class NnpModel(WeightedModel):
         rng = np.random.default_rng(seed)
         first = [first_parameters(sizes, rng) for _ in self.basis.elements]
         problem = NetworkProblem(sizes, data, fold[0], setting.weights)
+        whole = NetworkProblem(sizes, data, np.arange(len(data.energies)), setting.weights)
         judge = NetworkProblem(sizes, judged, fold[1], setting.weights)
         run = Minimisation.start(np.concatenate(first), rng)
-        return Training(setting, setting.ridge * unit, problem, judge, judges, run)
+        return Training(setting, setting.ridge * unit, problem, whole, judge, judges, run)
 
     def _potential(
         self,
         trainings: Sequence[Training],
+        finished: Sequence[Array],
         whitenings: Sequence[Whitening],
         offsets: Array,
         judges: Judges,
         how: Mapping[str, float],
     ) -> NnpPotential:
-        """Unfold the whitening, and put the networks of each element side by side."""
+        """Unfold the whitening, and put the networks of each element side by side; finished: their parameters."""
         members = tuple(
             tuple(
-                whitening.fold(Network(training.problem.sizes, "t" * len(self.hidden) + "l", parameters))
-                for whitening, parameters in zip(
-                    whitenings, training.run.best.reshape(len(whitenings), -1), strict=True
-                )
+                whitening.fold(Network(self._sizes, "t" * len(self.hidden) + "l", parameters))
+                for whitening, parameters in zip(whitenings, own.reshape(len(whitenings), -1), strict=True)
             )
-            for training in trainings
+            for own in finished
         )
         squares, rows = _pooled(trainings)
         rmse = np.sqrt(squares / np.where(rows > 0.0, rows, 1.0))
@@ -220,11 +224,15 @@ class NnpModel(WeightedModel):
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """One network with one setting: its ridge (eV²/Å²), its problem, what judges it, and how far it has come."""
+    """One network with one setting: its ridge (eV²/Å²), its problem, what judges it, and how far it has come.
+
+    whole: the problem with all kept structures, those held out included.
+    """
 
     setting: Setting
     ridge: float
     problem: NetworkProblem
+    whole: NetworkProblem
     judge: NetworkProblem
     judges: Judges
     run: Minimisation
@@ -234,13 +242,24 @@ class Training:
         judge = self._force_error if self.judges.kinds[FORCE] else self._held_out_score
         self.run.advance(self.problem, self.ridge, rows, judge, until, patience, check_every)
 
-    def finish(self, iterations: int) -> None:
-        """Iterate on all force rows from the best result; iterations are few, so that no mean is taken."""
+    def finish(self, iterations: int) -> Array:
+        """Iterate on all force rows from the best result, and return the parameters.
+
+        Iterations are few, so that no mean is taken. What was held out has then done its work: one more iteration
+        takes it in. It is not judged, and ``run.best`` stays what the held-out structures speak of.
+        """
         last = self.run.last()
         last.advance(
             self.problem, self.ridge, lambda _: np.inf, self._held_out_score, iterations, iterations, 1
         )
         self.run.best = last.best
+        if len(self.whole.structures) == len(self.problem.structures):
+            return last.best
+        taken = last.last()
+        while taken.iteration < TRIES and np.array_equal(taken.parameters, last.best):
+            until = taken.iteration + 1
+            taken.advance(self.whole, self.ridge, lambda _: np.inf, lambda _: 0.0, until, until, 1)
+        return taken.parameters
 
     def mean_squares(self, parameters: Array) -> tuple[Array, Array]:
         """Sums of squares and numbers of rows of energies, forces and stresses of the held-out structures."""

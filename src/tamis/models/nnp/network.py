@@ -154,7 +154,9 @@ def energy_and_gradient(
 ) -> float:
     """Output of a network; its derivatives with respect to the ``inputs`` (n,) are left in ``gradient`` (n,)."""
     n_layers = kinds.shape[0]
-    widest = sizes.max()
+    widest = 0
+    for layer in range(sizes.shape[0]):
+        widest = max(widest, sizes[layer])
     y, slopes = np.empty(widest), np.zeros((n_layers, widest))
     for j in range(sizes[0]):
         y[j] = inputs[j]

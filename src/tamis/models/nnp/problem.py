@@ -115,7 +115,7 @@ class NetworkProblem:
         (sizes, first), own, data = self._layout, self._per_element(at.parameters), self.data
         rows = np.empty((len(self.structures), self.n_parameters), dtype=np.float32)
         energy_rows(
-            sizes, first, self.structures, data.start, data.species, self._n_own, at.nodes, at.deltas, rows
+            self.sizes, self.structures, data.start, data.species, self._n_elements, at.nodes, at.deltas, rows
         )
         rows *= self._energy_factors[:, None].astype(np.float32)
         yield rows, energy
