@@ -13,18 +13,31 @@ from tests.families import rattled_silicon
 from tamis.core.errors import TamisError
 from tamis.core.memory import Memory
 from tamis.parts import build_part
-from tamis.selection import optimal
+from tamis.selection import information, optimal
 from tamis.selection.base import Features, Limit
 from tamis.selection.budget import select_all
-from tamis.selection.information import FLOOR, PRIOR, SPREAD, UNIFORM, AtomRows, Information, products
+from tamis.selection.information import (
+    FLOOR,
+    MISFIT,
+    PRIOR,
+    SPREAD,
+    UNIFORM,
+    AtomRows,
+    Information,
+    misfit_factor,
+    products,
+)
 from tamis.selection.optimal import DETERMINANT, VARIANCE, Optimal
 from tamis.selection.row_sources import StoredRows, features_of_rows, kernel_values, points_of
 
 CRITERIA = (VARIANCE, DETERMINANT)
 
 
-def cells(n, width=6, seed=0, forces=True):
-    """Structures of 1 to 5 atoms of two elements, more and less rattled, with rows that have nothing in common."""
+def cells(n, width=6, seed=0, forces=True, steep=1.0):
+    """Structures of 1 to 5 atoms of two elements, more and less rattled, with rows that have nothing in common.
+
+    steep: size of the forces, about the weight of an energy; misfits count where it is well above 20.
+    """
     rng = np.random.default_rng(seed)
     scale = 3.0 ** -np.arange(width)
     found = []
@@ -32,7 +45,7 @@ def cells(n, width=6, seed=0, forces=True):
         n_atoms, size = 1 + i % 5, rng.uniform(0.1, 3.0)
         values = 2.0 + size * rng.normal(size=(n_atoms, width)) * scale
         n_rows = 3 * n_atoms if forces else 0
-        rows = size * rng.normal(size=(n_rows, width)) * scale
+        rows = steep * size * rng.normal(size=(n_rows, width)) * scale
         found.append(AtomRows(values, rows, np.arange(n_atoms) % 2))
     return found
 
@@ -49,7 +62,7 @@ def pick(features, criterion=VARIANCE, exchanges=0, **limit):
 
 
 class Direct:
-    """The criterion as its definition has it, with all columns and the inverse of the whole matrix."""
+    """The criterion as its definition has it, with all misfits and the inverse of the whole matrix."""
 
     def __init__(self, rows, noise=UNIFORM):
         composition = np.array([np.bincount(one.species, minlength=2) / len(one.species) for one in rows])
@@ -66,10 +79,22 @@ class Direct:
         self.weight = np.mean(missed / force) ** -0.5 if force.any() else 1.0
         blocks = [np.vstack([self.weight * e, one.forces]) for e, one in zip(energies, rows, strict=True)]
         scale = np.mean([np.sum(b**2, axis=0) for b in blocks], axis=0) ** -0.5
-        self.grams = [(b * scale).T @ (b * scale) for b in blocks]
+        traces = np.array([np.sum((b * scale) ** 2) for b in blocks])
+        self.prior = np.full(len(scale), PRIOR)
+        blocks = [b * scale for b in blocks]
+        if force.any():
+            places = energies * scale
+            squares = np.sum((places[:, None] - places[None]) ** 2, axis=2)
+            values, axes = np.linalg.eigh(np.exp(-squares / (2 * np.mean(np.sum(places**2, axis=1)))))
+            misfits = self.weight * MISFIT * axes * np.sqrt(np.maximum(values, 0.0))
+            blocks = [
+                np.hstack([b, np.vstack([u, np.zeros((len(b) - 1, len(u)))])])
+                for b, u in zip(blocks, misfits, strict=True)
+            ]
+            self.prior = np.concatenate([self.prior, np.ones(len(misfits))])
+        self.grams = [b.T @ b for b in blocks]
         self.mean = np.mean(self.grams, axis=0)
         if noise == SPREAD:
-            traces = np.trace(self.grams, axis1=1, axis2=2)
             means = np.array([atoms[species == e].mean(axis=0) for e in range(2)])
             away = [np.mean((one.values - means[one.species]) ** 2 / spread) for one in rows]
             expected = FLOOR + (1 - FLOOR) * np.array(away)
@@ -77,8 +102,15 @@ class Direct:
             self.mean = np.mean([w * g for w, g in zip(for_mean, self.grams, strict=True)], axis=0)
             self.grams = [w * g for w, g in zip(for_rows, self.grams, strict=True)]
 
+        # what the pool tells less of than the prior does is left out
+        unit = np.diag(self.prior**-0.5)
+        squares, axes = np.linalg.eigh(unit @ self.mean @ unit)
+        told = unit @ axes[:, len(rows) * squares > 1.0]
+        self.grams = [told.T @ g @ told for g in self.grams]
+        self.mean = told.T @ self.mean @ told
+
     def score(self, kept, criterion):
-        precision = PRIOR * np.eye(len(self.mean)) + sum(self.grams[i] for i in kept)
+        precision = np.eye(len(self.mean)) + sum(self.grams[i] for i in kept)
         if criterion == DETERMINANT:
             return np.linalg.slogdet(precision)[1]
         return -np.trace(self.mean @ np.linalg.inv(precision))
@@ -94,16 +126,26 @@ class Direct:
 
 @pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("noise", [UNIFORM, SPREAD])
-@pytest.mark.parametrize("forces", [True, False])
-def test_the_greedy_choice_is_that_of_the_criterion(criterion, forces, noise):
+@pytest.mark.parametrize(("forces", "steep"), [(True, 1.0), (True, 200.0), (False, 1.0)])
+def test_the_greedy_choice_is_that_of_the_criterion(criterion, forces, steep, noise, monkeypatch):
+    monkeypatch.setattr(information, "LEFT", 1e-9)
     for seed in range(3):
-        rows = cells(16, seed=seed, forces=forces)
+        rows = cells(16, seed=seed, forces=forces, steep=steep)
         features, direct = features_of(rows, noise), Direct(rows, noise)
-        assert len(features.information.mean) == 6  # nothing is left out here
         np.testing.assert_allclose(features.information.energy_weight, direct.weight)
         n_atoms = features.n_atoms
         assert pick(features, criterion, structures=16) == direct.order(criterion, np.ones(16))
         assert pick(features, criterion, atoms=int(n_atoms.sum())) == direct.order(criterion, n_atoms)
+
+
+@pytest.mark.parametrize("n", [1, 5, 40])
+def test_the_factor_of_misfits_gives_their_covariances(n):
+    places = np.random.default_rng(n).normal(size=(n, 3))
+    factor = misfit_factor(places)
+    squares = np.sum((places[:, None] - places[None]) ** 2, axis=2)
+    expected = np.exp(-squares / (2 * np.mean(np.sum(places**2, axis=1))))
+    np.testing.assert_allclose(factor @ factor.T, expected, atol=1.1e-3)
+    assert misfit_factor(np.zeros((n, 3))).shape == (n, 0)
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)

@@ -15,7 +15,6 @@ from tamis.selection.cur import Cur
 from tamis.selection.direct import Direct, birch_strata, weighted_components
 from tamis.selection.distance import by_distance
 from tamis.selection.fps import FarthestPointSampling
-from tamis.selection.greedy import environments_by_structure
 from tamis.selection.kmeans import KMeansMedoids
 from tamis.selection.latent import LatentSpace
 from tamis.selection.maxvol import MaxVol, greedy_log_det, informative_rows
@@ -348,7 +347,7 @@ def test_maxvol_renews_few_gains(monkeypatch):
     asked, gains = [], maxvol._gains
     monkeypatch.setattr(maxvol, "_gains", lambda b, w, which: asked.extend(which) or gains(b, w, which))
     features = molecules(60, n_columns=8)
-    greedy_log_det(environments_by_structure(features, informative_rows(features.environments, 0.1)), 60)
+    greedy_log_det(features.by_structure(informative_rows(features.environments, 0.1)), 60)
     assert len(asked) < 0.75 * 60 * 61 / 2
 
 

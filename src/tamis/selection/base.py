@@ -59,6 +59,13 @@ class Features:
         counts_atoms = self.limit is not None and self.limit.atoms is not None
         return self.n_atoms if counts_atoms else np.ones_like(self.n_atoms)
 
+    def by_structure(self, environments: Array) -> list[Array]:
+        """The rows of ``environments`` (n_environments, d) of each structure; views where they lie together."""
+        ends = np.cumsum(np.bincount(self.owners, minlength=len(self)))
+        if np.any(np.diff(self.owners) < 0):
+            environments = environments[np.argsort(self.owners, kind="stable")]
+        return np.split(environments, ends[:-1])
+
 
 @dataclass(frozen=True)
 class Limit:

@@ -1,11 +1,11 @@
-"""Functions that pruners share: a stable argmax, equal vectors, medoids, environments by structure."""
+"""Functions that pruners share: a stable argmax, equal vectors, medoids."""
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.selection.base import Array, Features, Indices
+from tamis.data.dataset import Array, Indices
 from tamis.selection.rows import distances
 
 Mask = NDArray[np.bool_]
@@ -87,11 +87,3 @@ def medoids(vectors: Array, labels: Indices, rng: np.random.Generator) -> Indice
     members = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
     turns = np.lexsort((rng.permutation(len(sizes)), -sizes))
     return np.array([members[i][central(vectors[members[i]])] for i in turns], dtype=np.intp)
-
-
-def environments_by_structure(features: Features, environments: Array) -> list[Array]:
-    """The rows of ``environments`` (n_environments, d) of each structure; views where they lie together."""
-    ends = np.cumsum(np.bincount(features.owners, minlength=len(features)))
-    if np.any(np.diff(features.owners) < 0):
-        environments = environments[np.argsort(features.owners, kind="stable")]
-    return np.split(environments, ends[:-1])

@@ -10,7 +10,7 @@ from scipy.linalg import cholesky, solve_triangular
 from tamis.core.fields import Above, Checked
 from tamis.selection.base import Array, Features, Indices, Pruner, Shape
 from tamis.selection.components import PrincipalAxes, numbers_for_components
-from tamis.selection.greedy import environments_by_structure, lazy_largest
+from tamis.selection.greedy import lazy_largest
 from tamis.selection.rows import pieces
 
 
@@ -43,7 +43,7 @@ class MaxVol(Checked, Pruner):
         rows = informative_rows(features.environments, self.ridge)
         if rows.shape[1] == 0:
             return np.arange(n_structures, dtype=np.intp)
-        return greedy_log_det(environments_by_structure(features, rows), n_structures)
+        return greedy_log_det(features.by_structure(rows), n_structures)
 
 
 def informative_rows(environments: Array, ridge: float) -> Array:

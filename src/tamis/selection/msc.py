@@ -8,7 +8,7 @@ import numpy as np
 from tamis.core.fields import Above, Between, Checked
 from tamis.selection.base import Array, Features, Indices, Pruner, Shape
 from tamis.selection.components import PrincipalAxes, numbers_for_components
-from tamis.selection.greedy import TIE, environments_by_structure, first_largest, lazy_largest
+from tamis.selection.greedy import TIE, first_largest, lazy_largest
 from tamis.selection.rows import PIECE, pieces
 
 N_PROBES = 500
@@ -48,7 +48,7 @@ class MinimumSetCover(Checked, Pruner):
             return np.arange(n_structures, dtype=np.intp)
         width = nearest_distance(environments) if self.bandwidth is None else self.bandwidth
         environments /= width
-        return greedy_cover(environments_by_structure(features, environments), n_structures)
+        return greedy_cover(features.by_structure(environments), n_structures)
 
     def _reduce(self, environments: Array) -> Array:
         """A centred copy of the environments, on their leading principal axes where ``variance`` is below 1."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tamis.selection.base import Array
+from tamis.bases.base import Array
 
 PIECE = 2**18
 """Numbers in one piece: 2 MiB, which stays in the cache of a core."""
