@@ -14,6 +14,12 @@ Everything that has to be known beside the rows follows from the pool:
 * **Columns** are scaled to unit mean square over the structures of the pool, as the ridge of a linear fit does.
 * **Prior.** ``PRIOR`` times the mean information that one structure has per column. Directions of which the whole pool
   tells less than the prior are left out: no choice could learn them.
+* **Misfits in common.** No choice of coefficients gives all energies, and like structures are missed alike: hot frames
+  lie too high together. So an energy per atom has, beside the coefficients, a Gaussian process over the mean values of
+  structures (B. J. N. Blight and L. Ott, Biometrika 62, 79 (1975); M. C. Kennedy and A. O'Hagan, J. R. Stat. Soc. B 63,
+  425 (2001)), with covariance exp(-d^2 / 2), d in units of the root mean square distance from the mean. Its standard
+  deviation is ``MISFIT`` times the error of a force component. An energy then tells little of structures that are
+  unlike its own, and kinds of structure that no other teaches about are kept, too. Only where there are forces.
 * **Noise.** ``UNIFORM``: all structures are missed alike. ``SPREAD``: the squared error expected in a structure is in
   proportion to v = ``FLOOR`` + (1 - ``FLOOR``) q, where q is the mean square of what the values of its atoms differ by
   from the mean of their element, each column in units of its spread; the mean of q over the atoms of the pool is 1. Its
@@ -83,6 +89,8 @@ class RowSource(Protocol):
 class Information:
     """Rows of each structure on the directions that the pool tells of, where the prior precision is the unit matrix.
 
+    Directions are of the basis' columns and, with forces, of misfits in common.
+
     blocks: one array per structure: few rows (n_rows, r), or of many rows the products of all pairs of columns,
         (r (r + 1) / 2,), the upper triangle in LAPACK's rectangular full packed format.
     mean: (r,) G, the mean of the products over the pool, which is diagonal, falling.
@@ -136,7 +144,8 @@ class Information:
         counts = f"an energy per atom counts {self.energy_weight:.3g} /Å beside a force component"
         if not self.has_forces:
             counts = "energies alone: the descriptor has no derivatives"
-        told = f"{counts}; {len(self.mean)} directions of {self.n_columns} columns"
+        beside = " and of misfits in common" if self.has_forces else ""
+        told = f"{counts}; {len(self.mean)} directions of {self.n_columns} columns{beside}"
         if self.noise == UNIFORM:
             return (told,)
         return told, "larger errors are expected where the values of atoms are far from their mean"

@@ -21,7 +21,7 @@ ASKED = 4
 GROWTH = 0.5
 """The gain of a structure in variance may have grown by this power of the factor by which the variance fell.
 
-At most 0.28 was seen on silicon and molybdenum (docs/pruning.md)."""
+Some grow by more; the choices of mlearn are the same as with every gain computed (docs/optimal.md)."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Optimal(Checked, Pruner):
     Both: Chaloner and Verdinelli, Stat. Sci. 10, 273 (1995). The determinant is submodular: its gains only fall as more
     is kept, so an old gain bounds the new one (Minoux, Lect. Notes Control Inf. Sci. 7, 234 (1978)), and in a budget of
     structures greedy gets at least 1 - 1/e of the best (Krause and Golovin, in: Tractability, 2014). The variance is
-    not: a gain may grow. An old gain is trusted up to a growth (``GROWTH``) that was not reached on real data; where a
-    new gain shows that it was not enough, all gains of that step are computed.
+    not: a gain may grow. An old gain is trusted up to some growth (``GROWTH``); where a new gain shows that it was not
+    enough, all gains of that step are computed.
 
     criterion: variance or determinant.
     noise: uniform, or spread: larger errors are expected where the values of atoms are far from their mean, so the rows
