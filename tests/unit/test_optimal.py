@@ -315,7 +315,7 @@ def test_directions_that_the_pool_cannot_tell_from_the_prior_are_left_out():
 
 
 def test_a_pool_that_is_too_large_for_the_memory_is_refused():
-    with pytest.raises(TamisError, match="design rows of 24 structures"):
+    with pytest.raises(TamisError, match="of 24 structures take"):
         Information.of(cells(24, width=20), Memory(limit=40_000, remember=False))
 
 

@@ -58,7 +58,7 @@ FLOOR = 0.1
 MISFIT = 0.05
 """Å. Energies per atom are missed in common by this times a force component; 20/Å is the middle of the energy weights
 that fits try."""
-MISFITS, LEFT = 200, 1e-3
+MISFITS, LEFT = 60, 1e-3
 """Directions of common misfits, at most; the part of a variance that may be left out."""
 SQUARES = 6
 """Matrices of all columns in memory while directions are found: sums, their eigenvectors, and LAPACK's workspace."""
@@ -121,6 +121,7 @@ class Information:
         energies = weight * sums.energies * scale
         has_forces = bool(sums.force_gram.any())
         if has_forces:
+            memory.reserve(8 * n * (len(scale) + 2 * MISFITS), f"misfits in common of {n} structures")
             misfits = weight * MISFIT * misfit_factor(sums.energies * scale)
             energies = np.concatenate([energies, misfits], axis=1)
         goal = energies.T @ (weighed.goals[:, None] * energies) / n
