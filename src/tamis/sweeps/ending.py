@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from tamis.analysis.arms import results_of
+from tamis.analysis.arms import Point, results_of
 from tamis.analysis.averages import AVERAGE
 from tamis.analysis.trials import Shared, Trial, trial_of
 from tamis.core.errors import TamisError
@@ -22,6 +22,15 @@ MOST_REASONS = 5
 
 def print_end(folder: SweepFolder, config: DictConfig) -> dict[str, str]:
     """Write ``results.csv`` and ``errors.png``, print the sweep's table, and return the statuses by name."""
+    trials, points = leave_tables(folder)
+    print_sweep(trials, points, folder.path, None if config.tracking is None else config.tracking.uri)
+    if any(trial.status == COMPLETE for trial in trials.values()):
+        say_next(folder.path)
+    return {name: trial.status for name, trial in trials.items()}
+
+
+def leave_tables(folder: SweepFolder) -> tuple[dict[str, Trial], list[Point]]:
+    """Write ``results.csv`` and ``errors.png``; returns the trials by name, and their points."""
     trials: dict[str, Trial] = {}
     shared, table = Shared(), PointTable()
     for name in folder.names():  # ten thousand records as a whole take a gigabyte
@@ -34,10 +43,7 @@ def print_end(folder: SweepFolder, config: DictConfig) -> dict[str, str]:
         draws = len({point.seeds[:2] for point in points})
         title = f"{AVERAGE} and range over {draws} seeds" if draws > 1 else "1 seed: no verdict"
         draw_curves(points, folder.path / "errors.png", f"test errors, {title}")
-    print_sweep(trials, points, folder.path, None if config.tracking is None else config.tracking.uri)
-    if any(trial.status == COMPLETE for trial in trials.values()):
-        say_next(folder.path)
-    return {name: trial.status for name, trial in trials.items()}
+    return trials, points
 
 
 def refuse_failures(n_failed: int, n: int) -> None:
