@@ -77,6 +77,7 @@ def page_of(answer: Answer, folder: Path) -> Document:
     """The page; ``folder``: of the trials."""
     found: list[Part] = [Paragraph(f"{text[0].upper()}{text[1:]}.", strong=True) for text in (_set(answer),)]
     found += [Paragraph(f"{name}: {text}.") for name, text in _answers(answer)]
+    found.append(Paragraph("The set is kept.extxyz beside this page, and its potential is in potential/."))
     pictures = [
         _picture(answer, i, quantity) for i, quantity in enumerate(answer.quantities) if answer.curves
     ]
@@ -222,7 +223,7 @@ def _ways(answer: Answer) -> Table:
         f"Smallest sets within {answer.within:g} %, mean over splits",
         [
             *("chosen by", "structures", "atoms", "between (of the atoms)"),
-            *(f"{WORDS[q]} MAE by the whole pool's" for q in answer.quantities),
+            *(f"{WORDS[q]} MAE / whole pool's" for q in answer.quantities),
             *("by each split alone", "every split within from"),
         ],
         rows,
@@ -251,7 +252,7 @@ def _doubts(answer: Answer) -> Iterator[str]:
             yield (
                 f"The chance that the mean over many splits is above the limit after all is {100 * chance:.0f} % "
                 "(Student's t over these splits). It is large by nature, since the smallest set lies at the limit: a "
-                "lower `within` buys certainty, more `splits` show it."
+                "smaller within= buys certainty, a larger splits= shows it."
             )
         else:
             yield "One split shows no spread: take splits=3 or more before the size is relied on."
@@ -261,7 +262,7 @@ def _doubts(answer: Answer) -> Iterator[str]:
             "larger validation_fraction."
         )
     yield (
-        f"The splits are of one data set: {answer.n_validation} distinct validation structures or more in each. What "
+        f"The splits are of one data set, each with {answer.n_validation} distinct validation structures or more. What "
         "is said of them holds for this data set, not for new materials or temperatures. The smallest of "
         f"{count(len(answer.curves), 'way')} of choosing is flattered a little; the test errors above are not, where "
         "the test set is independent."
@@ -291,7 +292,7 @@ def _points(answer: Answer) -> Table:
             ratios = [_spread(curve.ratios[i, :, j]) for j in range(len(answer.quantities))]
             rows.append([name, _percent(fraction), *sizes, *ratios])
     columns = ["chosen by", "asked for", "structures", "atoms"]
-    columns += [f"{WORDS[q]} MAE by the whole pool's" for q in answer.quantities]
+    columns += [f"{WORDS[q]} MAE / whole pool's" for q in answer.quantities]
     return Table("points", "All sizes that were tried", columns, rows, folded=True)
 
 
@@ -304,7 +305,7 @@ def _picture(answer: Answer, number_of: int, quantity: str) -> Picture:
         x = 100 * np.append(curve.parts.mean(axis=1), 1.0)
         ratios = np.vstack([curve.ratios[:, :, number_of], np.ones(answer.n_splits)])
         y = np.exp(np.log(ratios).mean(axis=1))
-        dashes = "--" if name in (RANDOM, "stratified") else "-"
+        dashes = "--" if name == RANDOM else "-"
         ax.plot(
             x, y, dashes, marker=".", color=tint, lw=2.4 if bold else 1.2, label=name, zorder=3 if bold else 2
         )
@@ -334,7 +335,8 @@ def _picture(answer: Answer, number_of: int, quantity: str) -> Picture:
     )
     caption = (
         f"Validation {WORDS[quantity]} error by the whole pool's, geometric mean over "
-        f"{count(answer.n_splits, 'split')}, against the atoms kept. {bands}Dotted: {answer.limit:.2f}, the limit. Ring: the set that was taken."
+        f"{count(answer.n_splits, 'split')}, against the atoms kept. {bands}"
+        f"Dotted: {answer.limit:.2f}, the limit. Ring: the set that was taken."
     )
     return Picture(f"smallest-{WORDS[quantity]}", caption, figure)
 
