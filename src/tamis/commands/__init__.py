@@ -4,7 +4,7 @@ COMMANDS = {
     "smallest": "the smallest training set that keeps a model nearly as good, with its potential",
     "report": "tables, figures and verdicts from folders of trials",
     "describe": "what is in files of structures, before anything is computed",
-    "compare": "two or more trials side by side",
+    "compare": "trials side by side, or any two ways of choosing of a sweep",
     "pick": "the smallest of the training sets that were tried, with its potential",
     "best": "the best trials of a search",
     "sync": "send records to MLflow that it does not have",
