@@ -1,8 +1,8 @@
 """The subcommands of ``tamis``, one file each."""
 
 COMMANDS = {
-    "smallest": "the smallest training set that keeps a model nearly as good, with its potential",
     "report": "tables, figures and verdicts from folders of trials",
+    "smallest": "the smallest training set that keeps a model nearly as good, with its potential",
     "describe": "what is in files of structures, before anything is computed",
     "compare": "trials side by side, or any two ways of choosing of a sweep",
     "pick": "the smallest of the training sets that were tried, with its potential",

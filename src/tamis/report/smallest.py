@@ -78,6 +78,15 @@ def page_of(answer: Answer, folder: Path) -> Document:
     found: list[Part] = [Paragraph(f"{text[0].upper()}{text[1:]}.", strong=True) for text in (_set(answer),)]
     found += [Paragraph(f"{name}: {text}.") for name, text in _answers(answer)]
     found.append(Paragraph("The set is kept.extxyz beside this page, and its potential is in potential/."))
+    if above := _above_on_test(answer):
+        found.append(
+            Paragraph(
+                f"The test set does not bear this out: {' and '.join(above)} errors are above the limit there. The size "
+                "may be luck of few validation structures. Take more splits, a larger validation_fraction, or a smaller "
+                "within.",
+                strong=True,
+            )
+        )
     pictures = [
         _picture(answer, i, quantity) for i, quantity in enumerate(answer.quantities) if answer.curves
     ]
@@ -168,7 +177,15 @@ def _test(answer: Answer) -> str:
         ratios = answer.test_ratios[:, answer.quantities.index(q)]
         words.append(f"{WORDS[q]} MAE {number(answer.kept[key])} {unit_of(key)}, {_spread(ratios)}")
     times = f"times the whole pool's{_over(answer)}"
-    return f"{'; '.join(words)} {times}, on {count(answer.n_test, 'structure')}"
+    above = _above_on_test(answer)
+    told = f"; {' and '.join(above)} above the limit" if above else ""
+    return f"{'; '.join(words)} {times}, on {count(answer.n_test, 'structure')}{told}"
+
+
+def _above_on_test(answer: Answer) -> list[str]:
+    """Kinds of errors whose mean ratio on the test set is above the limit."""
+    means = [geometric_mean(column) for column in answer.test_ratios.T]
+    return [WORDS[q] for q, mean in zip(answer.quantities, means, strict=True) if mean > answer.limit]
 
 
 def _percent(fraction: float) -> str:
