@@ -81,9 +81,9 @@ def page_of(answer: Answer, folder: Path) -> Document:
     if above := _above_on_test(answer):
         found.append(
             Paragraph(
-                f"The test set does not bear this out: {' and '.join(above)} errors are above the limit there. The size "
-                "may be luck of few validation structures. Take more splits, a larger validation_fraction, or a smaller "
-                "within.",
+                f"The test set does not bear this out: {' and '.join(above)} errors are above the limit there. The "
+                "size may be luck of few validation structures. Take more splits, a larger validation_fraction, or a "
+                "smaller within.",
                 strong=True,
             )
         )
