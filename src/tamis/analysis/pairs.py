@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from tamis.analysis.arms import MODELS, NO_DESCRIPTOR, Curve, Ground, Results, Seeds, in_order
+from tamis.analysis.arms import BASELINES, MODELS, NO_DESCRIPTOR, Curve, Ground, Results, Seeds, in_order
 from tamis.analysis.comparison import N_DRAWS, curves_of, errors_of
 from tamis.analysis.contrasts import Effect, contrast, holm
 from tamis.analysis.endpoint import ENERGIES, FORCES, Range, common_range
@@ -59,7 +59,9 @@ def pairs_at(results: Results, ground: Ground, reader: CachedTestErrors) -> list
             key = (arm_name(curve), curve.seeds)
             if key not in longest or len(longest[key].points) < len(curve.points):
                 longest[key] = curve
-        mine = [*longest.values()]
+        # by name, baselines last: others are compared with them
+        order = sorted(longest, key=lambda key: (key[0] in BASELINES, key))
+        mine = [longest[key] for key in order]
         if len({name for name, _ in longest}) <= MOST_ARMS:
             for where, some, span in _budgets(mine):
                 found += _pairs(where, some, span, reader)

@@ -206,7 +206,7 @@ def _cost(answer: Answer) -> Table:
                 )
     return Table(
         "cost",
-        f"Errors of the set that was written (split {answer.split}, the one with the middle error)",
+        f"Errors of the set that was written (split {answer.split}, the one in the middle by validation)",
         ["error", "unit", "whole pool", "this set", "ratio"],
         rows,
         notes="Validation errors alone decided. Test errors were read once, for this set.",

@@ -303,16 +303,14 @@ class Search:
         return curves
 
     def answer(self, found: Measured) -> tuple[Answer, Fitted]:
-        """The answer, and the potential whose set is written: that of the split with the middle error."""
+        """The answer, and the potential whose set is written: that of the split with the middle ratio."""
         quantities, curves, splits = self.quantities(found), self.curves(found), sorted(found.whole)
         taken = chosen(curves, self.settings.limit)
         fitted = found.whole
         if taken is not None:
             fitted = found.points[taken][curves[taken].bracket(self.settings.limit).high]
-        judged = [names.error(names.VALIDATION, one) for one in quantities]
-        one = fitted[
-            splits[middle([float(np.mean(np.log([fitted[s].metrics[q] for q in judged]))) for s in splits])]
-        ]
+        ratios = [_ratios(fitted[split], found, quantities, names.VALIDATION) for split in splits]
+        one = fitted[splits[middle([float(np.mean(np.log(of_split))) for of_split in ratios])]]
         answer = Answer(
             model=one.record.config["choices"]["model"],
             within=float(self.settings.within),
