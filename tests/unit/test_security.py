@@ -18,7 +18,6 @@ from tests.report_folders import write_trial
 from tamis.analysis.arms import results_of
 from tamis.analysis.trials import read_trials
 from tamis.bases.gap.files import read_gap_xml
-from tamis.commands.pick_files import retrain
 from tamis.commands.selections import describe
 from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
@@ -31,6 +30,7 @@ from tamis.report.document import Cell, Document, Paragraph, Section, Table
 from tamis.report.files import to_latex
 from tamis.report.html import to_html
 from tamis.store import read_block
+from tamis.sweeps.point_files import retrain
 
 SOURCE = Path(__file__).parents[2] / "src"
 FORBIDDEN = {

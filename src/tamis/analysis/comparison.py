@@ -166,7 +166,7 @@ def compare(
 ) -> Comparison | None:
     """Put together what can be compared; None where there is nothing. protocol : see ``Comparison``."""
     chosen = _chosen(results.at(ground), pruner, protocol)
-    errors = [_errors(curve, reader, endpoint) for curve in chosen]
+    errors = [errors_of(curve, reader, endpoint) for curve in chosen]
     layouts = Counter(e.layout for e in errors if e is not None)
     if not layouts:
         return None
@@ -184,7 +184,7 @@ def compare(
         pruner=pruner,
         arms=tuple(arms),
         curves=tuple(c for c, _ in compared),
-        data=_curves(compared, layout, span, numbers, endpoint),
+        data=curves_of(compared, layout, span, numbers, endpoint),
         layout=layout,
         span=span,
         n_left_out=int(np.sum(~covers)),
@@ -206,7 +206,7 @@ def _chosen(curves: Sequence[Curve], pruner: str, protocol: Protocol | None) -> 
     return list(longest.values())
 
 
-def _errors(curve: Curve, reader: CachedTestErrors, endpoint: str) -> TestErrors | None:
+def errors_of(curve: Curve, reader: CachedTestErrors, endpoint: str) -> TestErrors | None:
     """Errors of each point of a curve, which may come from several trials; None without those of the endpoint."""
     parts = [(part, p.number) for p in curve.points if (part := reader.read(p.trial)) is not None]
     if len(parts) < len(curve.points) or len({part.layout for part, _ in parts}) > 1:
@@ -217,13 +217,14 @@ def _errors(curve: Curve, reader: CachedTestErrors, endpoint: str) -> TestErrors
     return TestErrors(parts[0][0].layout, forces, np.array([part.energies[i] for part, i in parts]))
 
 
-def _curves(
+def curves_of(
     compared: Sequence[tuple[Curve, TestErrors]],
     layout: Layout,
     span: Range,
     arms: NDArray[np.intp],
     endpoint: str,
 ) -> Curves:
+    """Errors of curves on the same test structures; ``arms``: (K,), who chose; ``span``: over which atoms."""
     shape = (len(compared), max(len(curve.points) for curve, _ in compared))
     errors, weights = np.ones((*shape, len(layout.ids))), np.zeros(shape)
     for k, (curve, found) in enumerate(compared):

@@ -2,9 +2,10 @@
 
 COMMANDS = {
     "report": "tables, figures and verdicts from folders of trials",
+    "smallest": "the smallest training set that keeps a model nearly as good, with its potential",
     "describe": "what is in files of structures, before anything is computed",
-    "compare": "two or more trials side by side",
-    "pick": "the smallest training set that serves, with its potential",
+    "compare": "trials side by side, or any two ways of choosing of a sweep",
+    "pick": "the smallest of the training sets that were tried, with its potential",
     "best": "the best trials of a search",
     "sync": "send records to MLflow that it does not have",
     "store": "what the store of rows holds, and clearing it",

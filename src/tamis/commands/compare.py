@@ -1,12 +1,22 @@
-"""``tamis compare``: runs side by side: what was different, what came out, which structures both kept."""
+"""``tamis compare``: runs side by side, or the ways of choosing of a sweep against each other.
+
+Of runs: what was different, what came out at each budget, which structures both kept. Of a sweep's folder: the ratio of
+test errors of any two ways of choosing, with intervals over its splits.
+"""
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
+from tamis.analysis.arms import results_of
+from tamis.analysis.averages import alike
+from tamis.analysis.pairs import MOST_ARMS, pairs_at
+from tamis.analysis.test_errors import CachedTestErrors
+from tamis.analysis.trials import find_trials, read_trials
 from tamis.commands.arguments import add_tracking, links_of, new_name, set_help
 from tamis.core import metrics as named
 from tamis.core.errors import TamisError
@@ -16,13 +26,14 @@ from tamis.records.record import RECORD_FILE, TrialRecord, read_record
 from tamis.report.document import Cell, Document, Paragraph, Row, Section, Table, number
 from tamis.report.html import to_html
 from tamis.report.links import Links
+from tamis.report.sections.pairs import parts_of
 from tamis.report.terminal import console_of, show
 from tamis.tracking.content import NO_PARAMS
 
-MAIN = (
-    *(named.error(part, quantity) for part in (named.VALIDATION, named.TEST) for quantity in named.MAES),
-    *(named.KEPT_STRUCTURES, named.KEPT_ATOMS),
+ERRORS = tuple(
+    named.error(part, quantity) for part in (named.VALIDATION, named.TEST) for quantity in named.MAES
 )
+MAIN = (*ERRORS, named.KEPT_STRUCTURES, named.KEPT_ATOMS)
 MAIN_BEGINNINGS = (named.PROPERTIES, named.STABLE_FRACTION)
 
 
@@ -30,11 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     set_help(
         parser,
-        "Compare two or more runs: configuration, metrics, and the structures that both kept.",
+        "Compare two or more runs: configuration, metrics at each budget, and the structures that both kept. Or "
+        "compare the pruners and descriptors of a sweep, any two, paired by split, with intervals.",
         "tamis compare multirun/study/12 multirun/study/40 --out comparison.html",
+        "tamis compare multirun/sweep-1a2b3c4d",
     )
     parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="folder of a trial, or id of its run in MLflow"
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="folder of a trial, or id of its run in MLflow; or folders of sweeps",
     )
     default = Path("comparison.html")
     parser.add_argument(
@@ -45,8 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print and write the page; returns the exit status."""
-    links = links_of(arguments)
-    document = compare_runs([_folder(one, links) for one in arguments.runs], links)
+    if all(one.is_dir() and not (one / RECORD_FILE).is_file() for one in arguments.runs):
+        document = compare_ways(arguments.runs)
+    else:
+        links = links_of(arguments)
+        document = compare_runs([_folder(one, links) for one in arguments.runs], links)
     out = new_name(arguments.out)
     write_atomically(out, to_html(document).encode())
     console = console_of(width=140)
@@ -70,6 +90,26 @@ def _folder(one: Path, links: Links) -> Path:
     )
 
 
+def compare_ways(folders: Sequence[Path]) -> Document:
+    """Any two ways of choosing in the folders of sweeps, as a document.
+
+    Raises
+    ------
+    TamisError : no two of them can be compared.
+    """
+    results = results_of(read_trials(find_trials(folders)))
+    reader = CachedTestErrors()
+    pairs = [pair for ground in results.grounds for pair in pairs_at(results, ground, reader)]
+    if not pairs:
+        raise TamisError(
+            f"nothing to compare in {', '.join(map(str, folders))}: that takes complete trials of one model with two "
+            f"pruners or descriptors (at most {MOST_ARMS} ways of choosing) at the same budget, and a test set"
+        )
+    names = ", ".join(folder.resolve().name for folder in folders)
+    about = f"{len(results.trials)} trials in {', '.join(map(str, folders))}."
+    return Document(f"Ways of choosing in {names}", about, [Section("Any two", list(parts_of(pairs)))])
+
+
 def compare_runs(folders: Sequence[Path], links: Links) -> Document:
     """The comparison as a document.
 
@@ -84,10 +124,10 @@ def compare_runs(folders: Sequence[Path], links: Links) -> Document:
     sections = [
         Section("Runs", [_runs(records, names, folders, links), *_warnings(records, names)]),
         Section("What was different", [_differences(records, names)]),
-        Section("What came out", [*_metrics(records, names)]),
+        Section("What came out", [*_at_each_budget(records, names), *_metrics(records, names)]),
         Section("Kept structures in common", [_kept(records, names)]),
     ]
-    return Document(f"Comparison of {' and '.join(names)}", "Numbers are of each run's last point.", sections)
+    return Document(f"Comparison of {' and '.join(names)}", "Metrics are of each run's last point.", sections)
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -135,6 +175,27 @@ def _metrics(records: Sequence[TrialRecord], names: Sequence[str]) -> Iterator[T
     for name, title, chosen in (("metrics", "Metrics", main), ("more-metrics", "All other metrics", rest)):
         rows = [[metric, *_row([some.get(metric) for some in measured])] for metric in chosen]
         yield Table(name, title, columns, rows, folded=chosen is rest, most=1000)
+
+
+def _at_each_budget(records: Sequence[TrialRecord], names: Sequence[str]) -> Iterator[Table]:
+    """Test and validation errors at the budgets that all runs have, where they are curves."""
+    if min(len(record.curve) for record in records) < 2:
+        return
+    rows: list[Row] = []
+    for first in records[0].curve:
+        several = [min(r.curve, key=lambda p: abs(math.log(p.n_atoms / first.n_atoms))) for r in records]
+        if not alike(point.n_atoms for point in several):
+            continue
+        asked = f"{100 * first.metrics[named.FRACTION_OF_ATOMS]:.3g} %"
+        for metric in ERRORS:
+            values = [point.metrics.get(metric) for point in several]
+            if any(value is not None for value in values):
+                rows.append([asked, metric, *_row(values)])
+                asked = ""
+        rows.append([asked, named.KEPT_ATOMS, *_row([float(point.n_atoms) for point in several])])
+    columns = ["% of the atoms", "", *names, *(f"{name} / {names[0]}" for name in names[1:])]
+    if rows:
+        yield Table("curves", "Errors at the budgets that all have, by their atoms", columns, rows, most=1000)
 
 
 def _row(values: Sequence[float | None]) -> list[str]:

@@ -20,12 +20,12 @@ from rich.console import Console
 from tamis.analysis.arms import Point, results_of
 from tamis.analysis.trials import Metrics, find_trials, read_trials
 from tamis.commands.arguments import add_folders, amount, appears_whole, new_name, percent, set_help
-from tamis.commands.pick_files import copy_kept, retrain
 from tamis.core import metrics as names
 from tamis.core.errors import TamisError
 from tamis.core.files import write_atomically
 from tamis.models.judging import FEW
 from tamis.report.document import number
+from tamis.sweeps.point_files import copy_kept, retrain
 
 CENTI = 0.01
 WholePoolMetrics = Mapping[tuple[str, int], Metrics]

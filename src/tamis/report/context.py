@@ -12,6 +12,7 @@ from tamis.analysis.comparison import Comparison, compare
 from tamis.analysis.coverage import KeptSets
 from tamis.analysis.endpoint import ENERGIES
 from tamis.analysis.judgement import Answer, answers
+from tamis.analysis.pairs import Pair, pairs_at
 from tamis.analysis.protocol import Protocol
 from tamis.analysis.test_errors import CachedTestErrors
 from tamis.report.links import Links
@@ -31,7 +32,8 @@ class Context:
     """results: all trials. links: to MLflow. protocol: what is judged; None: nothing is.
 
     forces, energies: the comparison of the first pruner on each ground, by either error. others: of the other
-    pruners, by forces. answers: to the protocol's questions. kept_sets: what is known of these.
+    pruners, by forces. pairs: any two ways of choosing. answers: to the protocol's questions. kept_sets: what is known
+    of these.
     """
 
     results: Results
@@ -40,6 +42,7 @@ class Context:
     forces: Mapping[Ground, Comparison]
     energies: Mapping[Ground, Comparison]
     others: Mapping[tuple[Ground, str], Comparison]
+    pairs: Sequence[Pair]
     answers: Sequence[Answer]
     kept_sets: KeptSets
 
@@ -62,7 +65,8 @@ def context_of(results: Results, links: Links, protocol: Protocol | None, kept_s
                 if (also := compare(results, ground, pruner, reader, ENERGIES)) is not None:
                     energies[ground] = also
     given = answers(protocol, results, reader) if protocol else []
-    return Context(results, links, protocol, forces, energies, others, given, kept_sets)
+    pairs = [pair for ground in results.grounds for pair in pairs_at(results, ground, reader)]
+    return Context(results, links, protocol, forces, energies, others, pairs, given, kept_sets)
 
 
 def target_of(curves: Sequence[Curve]) -> float | None:

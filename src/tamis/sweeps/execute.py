@@ -36,10 +36,21 @@ def run_jobs(
     jobs: Sequence[Job], folder: SweepFolder, launcher: Launcher, publish: Callable[[str], None]
 ) -> None:
     """Run ``jobs`` wherever the launcher runs them; each leaves its folder, and its name is given to ``publish``."""
-    if not jobs:
-        return
+    if jobs:
+        with workers_of(launcher) as workers:
+            run_jobs_on(workers, jobs, folder, launcher, publish)
+
+
+def run_jobs_on(
+    workers: Workers | None,
+    jobs: Sequence[Job],
+    folder: SweepFolder,
+    launcher: Launcher,
+    publish: Callable[[str], None],
+) -> None:
+    """The same on workers that are there already; None: through the launcher itself."""
     printer = ProgressPrinter(len(jobs), plain_console())
-    with workers_of(launcher) as workers, progress("trials", len(jobs)) as advance:
+    with progress("trials", len(jobs)) as advance:
         ended = (
             _through_hydra(jobs, folder, launcher)
             if workers is None

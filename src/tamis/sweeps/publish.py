@@ -22,8 +22,8 @@ from tamis.tracking.tracker import Tracker
 log = logging.getLogger(__name__)
 PAUSE_S = 60.0
 """Seconds without a try after MLflow could not be reached: each try may take long."""
-FILES = ("results.csv", "errors.png", "best.csv", "search.html", PROTOCOL_FILE)
-"""Files of the sweep's folder that its run gets as artifacts."""
+FILES = ("results.csv", "errors.png", "best.csv", "search.html", "*/smallest.html", PROTOCOL_FILE)
+"""Patterns of the files in the sweep's folder that its run gets as artifacts."""
 
 
 class Publisher:
@@ -157,9 +157,8 @@ class Publisher:
         if not self._parent:
             return
         try:
-            for name in FILES:
-                if (self.folder.path / name).is_file():
-                    tracker.attach(self._parent, self.folder.path / name)
+            for path in (path for name in FILES for path in sorted(self.folder.path.glob(name))):
+                tracker.attach(self._parent, path)
             tracker.end_parent(self._parent, self._outcome)
         except Exception as error:
             self._pause(error)
