@@ -74,17 +74,17 @@ def make_report(
     from tamis.commands.selections import describe
     from tamis.report.context import context_of
     from tamis.report.document import Document
-    from tamis.report.sections import curves, descriptors, front, physics, selections, trials, verdict
+    from tamis.report.sections import curves, descriptors, front, physics, selections, short, trials, verdict
 
     found = read_trials(find_trials(folders))
     protocol = read_protocol(folders)
     kept_sets = describe(found) if with_coverage else KeptSets()
     context = context_of(results_of(found), links, protocol, kept_sets)
-    sections = (verdict, descriptors, curves, selections, physics, front, trials)
+    sections = (short, verdict, descriptors, curves, selections, physics, front)
     today = f"{datetime.now():%Y-%m-%d %H:%M}"
     document = Document(
         title or f"Training sets pruned in descriptor space: {', '.join(f.resolve().name for f in folders)}",
         f"Made on {today} from {len(found)} trials in {', '.join(map(str, folders))}.",
-        [module.section(context) for module in sections],
+        [*(module.section(context) for module in sections), verdict.method(context), trials.section(context)],
     )
     return context, document

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tamis.analysis.arms import Curve, Ground, Point, Results
+from tamis.analysis.arms import MODELS, Curve, Ground, Point, Results, in_order
 from tamis.analysis.comparison import Comparison, compare
 from tamis.analysis.coverage import KeptSets
 from tamis.analysis.endpoint import ENERGIES
@@ -43,8 +43,12 @@ class Context:
     answers: Sequence[Answer]
     kept_sets: KeptSets
 
-    def colours(self) -> list[str]:
-        """All arms, for colours that are the same everywhere."""
+    def models(self, ground: Ground) -> list[str]:
+        """Models that were trained on a ground."""
+        return in_order([curve.model for curve in self.results.at(ground)], MODELS)
+
+    def arms(self) -> list[str]:
+        """All arms, for looks that are the same everywhere."""
         return sorted({curve.arm for curve in self.results.curves})
 
 

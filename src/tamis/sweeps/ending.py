@@ -7,7 +7,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from tamis.analysis.arms import results_of
-from tamis.analysis.averages import AVERAGE
 from tamis.analysis.trials import Shared, Trial, trial_of
 from tamis.core.errors import TamisError
 from tamis.core.messages import plain_console
@@ -31,9 +30,7 @@ def print_end(folder: SweepFolder, config: DictConfig) -> dict[str, str]:
     points = results_of([*trials.values()]).points
     if points:
         table.write(folder.path / "results.csv")
-        draws = len({point.seeds[:2] for point in points})
-        title = f"{AVERAGE} and range over {draws} seeds" if draws > 1 else "1 seed: no verdict"
-        draw_curves(points, folder.path / "errors.png", f"test errors, {title}")
+        draw_curves(points, folder.path / "errors.png")
     print_sweep(trials, points, folder.path, None if config.tracking is None else config.tracking.uri)
     if any(trial.status == COMPLETE for trial in trials.values()):
         say_next(folder.path)
