@@ -1,4 +1,4 @@
-"""Which kept sets are nearly as good as the whole pool, and which of these is the smallest. Validation errors decide."""
+"""Which kept sets are nearly as good as the whole pool, and the smallest of these. Validation errors decide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The look of all figures: colours that colour-blind readers tell apart, panels of one size, ticks that do not collide."""
+"""The look of all figures: colours that colour-blind readers tell apart, panels, ticks that do not collide."""
 
 from __future__ import annotations
 

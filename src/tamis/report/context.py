@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tamis.analysis.arms import MODELS, Curve, Ground, Point, Results, in_order
+from tamis.analysis.candidates import USUAL, Candidate, weigh
 from tamis.analysis.comparison import Comparison, compare
 from tamis.analysis.coverage import KeptSets
 from tamis.analysis.endpoint import ENERGIES
 from tamis.analysis.judgement import Answer, answers
 from tamis.analysis.protocol import Protocol
 from tamis.analysis.test_errors import CachedTestErrors
+from tamis.core.errors import TamisError
 from tamis.report.links import Links
 
 LONGEST_NAME = 80
@@ -32,6 +34,7 @@ class Context:
 
     forces, energies: the comparison of the first pruner on each ground, by either error. others: of the other
     pruners, by forces. answers: to the protocol's questions. kept_sets: what is known of these.
+    candidates: sets beside the whole pool of their ground; a ground without a potential of its whole pool has none.
     """
 
     results: Results
@@ -42,6 +45,7 @@ class Context:
     others: Mapping[tuple[Ground, str], Comparison]
     answers: Sequence[Answer]
     kept_sets: KeptSets
+    candidates: Mapping[Ground, Sequence[Candidate]]
 
     def models(self, ground: Ground) -> list[str]:
         """Models that were trained on a ground."""
@@ -66,7 +70,15 @@ def context_of(results: Results, links: Links, protocol: Protocol | None, kept_s
                 if (also := compare(results, ground, pruner, reader, ENERGIES)) is not None:
                     energies[ground] = also
     given = answers(protocol, results, reader) if protocol else []
-    return Context(results, links, protocol, forces, energies, others, given, kept_sets)
+    candidates = {ground: some for ground in results.grounds if (some := _candidates(results, ground))}
+    return Context(results, links, protocol, forces, energies, others, given, kept_sets, candidates)
+
+
+def _candidates(results: Results, ground: Ground) -> list[Candidate]:
+    try:
+        return weigh([p for curve in results.at(ground) for p in curve.points], USUAL)
+    except TamisError:  # no trial of the whole pool, or no validation errors
+        return []
 
 
 def target_of(curves: Sequence[Curve]) -> float | None:

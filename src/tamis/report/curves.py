@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ SIZE = (4.4, 3.5)
 """Inches of a panel."""
 MOST_COLUMNS = 3
 """Panels side by side."""
+MOST_MODELS = 12
+"""Models and data sets that have panels, those of the most trials; a search may have hundreds of settings."""
 CHOICES = ("model", "pruner", "descriptor")
 HAVE_A_COLUMN = ("model=", "pruner=", "descriptor=", "budget=", "budget.", "seed.")
 Names = tuple[str, ...]
@@ -74,7 +77,8 @@ def draw_curves(points: Sequence[Point], path: Path, title: str = "Test errors")
     """
     from tamis.report.style import headline, label, legend, panels, save  # takes long, and few processes draw
 
-    models = sorted({(point.ground, point.model) for point in points})
+    most = Counter((point.ground, point.model) for point in points).most_common(MOST_MODELS)
+    models = sorted(model for model, _ in most)
     columns = min(len(models), MOST_COLUMNS)
     cells: list[list[tuple[tuple[Ground, str], str] | None]] = []
     for first in range(0, len(models), columns):
@@ -87,7 +91,8 @@ def draw_curves(points: Sequence[Point], path: Path, title: str = "Test errors")
         budgets.setdefault((p.ground.name, p.model, p.arm, p.pruner), set()).add(p.budget)
     at_one = all(len(some) == 1 for some in budgets.values())
     figure, axes = panels(names, SIZE)
-    for ax, cell in zip(axes.flat, (cell for row in cells for cell in row), strict=True):
+    each: list[Axes] = [*axes.flat]
+    for ax, cell in zip(each, (cell for row in cells for cell in row), strict=True):
         if cell is None:
             ax.set_visible(False)
             continue
@@ -99,16 +104,16 @@ def draw_curves(points: Sequence[Point], path: Path, title: str = "Test errors")
         else:
             _draw_lines(ax, mine, metric, sorted({point.arm for point in points}))
             label(ax, "atoms kept", f"test {QUANTITIES[name]}")
-    legend(*axes.flat, columns=2 * columns)
+    legend(*each, columns=2 * columns)
     headline(figure, f"{title}, {_about(points, at_one)}")
     save(figure, path)
 
 
 def _about(points: Sequence[Point], at_one: bool) -> str:
     """What dots, bars, lines and bands are; sizes where there is one budget."""
-    draws = len({point.seeds[:2] for point in points})
-    what = ("dots", "bars") if at_one else ("lines", "bands")
-    over = f"{what[0]}: {AVERAGE} over {draws} seeds, {what[1]}: their range" if draws > 1 else "of one seed"
+    groups = Counter((p.ground, p.model, p.arm, p.pruner, p.budget) for p in points)
+    what, draws = ("dots", "bars") if at_one else ("lines", "bands"), max(groups.values())
+    over = f"{what[0]}: {AVERAGE} over {draws} seeds, {what[1]}: their range" if draws > 1 else "one seed"
     return f"{size_words(p.atoms for p in points)} kept; {over}" if at_one else over
 
 

@@ -115,9 +115,10 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures side by side, as many as the page is wide."""
+    """Pictures side by side, as many as the page is wide; wide ones below each other."""
 
     pictures: Sequence[Picture | Drawing]
+    wide: bool = False
 
 
 Part = Paragraph | Table | Pictures

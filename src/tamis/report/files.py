@@ -47,7 +47,8 @@ def write_document(document: Document, folder: Path) -> None:
                 write_atomically(folder / "tables" / f"{part.name}.tex", to_latex(part).encode())
             elif isinstance(part, Pictures):
                 for picture in part.pictures:
-                    _write_picture(picture, folder / "figures")
+                    if isinstance(picture, Picture):  # a drawing is a file already
+                        _write_picture(picture, folder / "figures")
     write_atomically(folder / "report.md", to_markdown(document).encode())
     write_atomically(folder / "report.html", to_html(document).encode())
 
@@ -93,7 +94,8 @@ def _markdown(document: Document) -> Iterator[str]:
                 yield from _markdown_table(part)
             elif isinstance(part, Pictures):
                 for picture in part.pictures:
-                    yield f"![{picture.caption}](figures/{picture.name}.svg)\n"
+                    if isinstance(picture, Picture):
+                        yield f"![{picture.caption}](figures/{picture.name}.svg)\n"
 
 
 def _markdown_table(table: Table) -> Iterator[str]:

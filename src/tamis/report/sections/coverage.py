@@ -56,7 +56,8 @@ def coverage(
         "neighbours in different structures of the data set. Distance: mean distance of the pool's environments to the "
         "nearest kept one, in mean distances between neighbours. Entropy: exp of it counts environments.",
     )
-    yield Pictures([_curves(measured, m, name, context) for m in ("distance", "entropy")])
+    if any(len(values) > 1 for some in measured.values() for _, values in some):
+        yield Pictures([_curves(measured, m, name, context) for m in ("distance", "entropy")])
 
 
 def maps(
@@ -113,7 +114,7 @@ def _map(plane: Map, point: Point, groups: Mapping[str, str], name: str) -> Pict
     kinds, tips = np.array([groups.get(i, "") for i in plane.ids]), {}
     shown = sorted(set(kinds))
     for n, kind in enumerate(shown):
-        mine, gid = np.flatnonzero(kinds == kind), f"tips-{file_name(name, arm)}-{n}"
+        mine, gid = np.flatnonzero(kinds == kind).tolist(), f"tips-{file_name(name, arm)}-{n}"
         tint = PALETTE[n % len(PALETTE)] if len(shown) <= 2 * len(PALETTE) else GREY
         mark = "os"[n // len(PALETTE) % 2]
         ax.plot(

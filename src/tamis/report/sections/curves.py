@@ -31,10 +31,10 @@ def section(context: Context) -> Section:
     """Curves of forces and energies, model by model, data-efficiency factors, and errors by group."""
     parts: list[Part] = []
     for ground, comparison in context.forces.items():
-        shown = [*pictures(comparison, *FORCE, context)]
+        if ground in context.candidates:  # else the report begins with them
+            parts.append(Pictures([*pictures(comparison, *FORCE, context)]))
         if ground in context.energies:
-            shown += pictures(context.energies[ground], *ENERGY, context)
-        parts.append(Pictures(shown))
+            parts.append(Pictures([*pictures(context.energies[ground], *ENERGY, context)]))
         parts += [*_efficiency(comparison), *_groups(comparison)]
     return Section("Learning curves and data efficiency", parts)
 

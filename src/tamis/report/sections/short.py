@@ -8,12 +8,13 @@ import numpy as np
 
 from tamis.analysis.arms import NO_DESCRIPTOR, RANDOM, Ground, Point
 from tamis.analysis.averages import average
-from tamis.analysis.candidates import USUAL, Candidate, pick, weigh
+from tamis.analysis.candidates import USUAL, Candidate, pick
 from tamis.core.errors import TamisError
 from tamis.core.figures import INK
 from tamis.core.metrics import FORCE_MAE, KEPT_ATOMS, TEST, VALIDATION, error
 from tamis.report.context import Context, file_name
 from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table, count, number
+from tamis.report.sections.curves import FORCE, pictures
 from tamis.report.style import draw_curve, label, legend, log_axes, look, ordered, panel
 
 CHOSEN_BY, TOLD = error(VALIDATION, FORCE_MAE), error(TEST, FORCE_MAE)
@@ -33,10 +34,11 @@ def section(context: Context) -> Section:
 
 def _ground(ground: Ground, context: Context) -> Iterator[Part]:
     points = [p for curve in context.results.at(ground) for p in curve.points]
-    try:
-        candidates = weigh(points, USUAL)
-    except TamisError:  # no trial of the whole pool, or no validation errors
+    candidates = context.candidates.get(ground, ())
+    if not candidates:
         yield from _lowest(ground, points)
+        if ground in context.forces:
+            yield Pictures([*pictures(context.forces[ground], *FORCE, context)])
         return
     by_model = {m: [c for c in candidates if c.members[0].model == m] for m in context.models(ground)}
     taken = {model: _pick(some) for model, some in by_model.items() if some}
@@ -135,8 +137,8 @@ def _picture(
     label(ax, "atoms kept", "validation error by whole pool's")
     legend(ax)
     caption = (
-        f"{model} on {ground.name}: geometric means over {count(n_splits, 'split')}; line: {USUAL.within:g} % above the "
-        "whole pool; ring: the smallest set below it."
+        f"{model} on {ground.name}: geometric means over {count(n_splits, 'split')}; line: {USUAL.within:g} % above "
+        "the whole pool; ring: the smallest set below it."
     )
     return Picture(file_name("take", model, ground.name), caption, figure)
 
@@ -144,17 +146,19 @@ def _picture(
 def _lowest(ground: Ground, points: Sequence[Point]) -> Iterator[Part]:
     """Without a potential of the whole pool: who has the lowest validation error at each budget."""
     yield Paragraph(
-        f"{ground.name}: no trial kept the whole pool, so what a smaller set costs is not known; a learning curve up to "
-        "1.0, or budget=all pruner=keep_all, tells it."
+        f"{ground.name}: no trial kept the whole pool, so what a smaller set costs is not known; a learning curve "
+        "up to 1.0, or budget=all pruner=keep_all, tells it."
     )
     groups: dict[tuple[str, str], dict[tuple[str, str], list[Point]]] = {}
     for p in points:
         if CHOSEN_BY in p.metrics:
             groups.setdefault((p.model, p.budget), {}).setdefault((p.pruner, p.arm), []).append(p)
     rows: list[Row] = []
-    for (model, _), arms in sorted(
-        groups.items(), key=lambda item: (item[0][0], average(item[1][min(item[1])], KEPT_ATOMS))
-    ):
+
+    def size(item: tuple[tuple[str, str], dict[tuple[str, str], list[Point]]]) -> tuple[str, float]:
+        return item[0][0], average(next(iter(item[1].values())), KEPT_ATOMS)
+
+    for (model, _), arms in sorted(groups.items(), key=size):
         (pruner, arm), best = min(arms.items(), key=lambda item: average(item[1], CHOSEN_BY))
         random = average(arms.get((RANDOM, RANDOM), []), TOLD)
         rows.append(
@@ -173,5 +177,5 @@ def _lowest(ground: Ground, points: Sequence[Point]) -> Iterator[Part]:
                 *("test force of random", "seeds"),
             ],
             rows=rows,
-            notes="Geometric means over seeds. Validation errors choose, and flatter what they chose; test errors do not.",
+            notes="Geometric means over seeds. Validation errors choose, and flatter what they chose.",
         )
