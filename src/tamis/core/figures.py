@@ -120,8 +120,8 @@ def legend(*axes: Axes, columns: int = 3) -> None:
             found.setdefault(name, handle)
     if found:
         axes[0].get_figure().legend(  # type: ignore[union-attr]
-            found.values(),
-            found.keys(),
+            [*found.values()],
+            [*found],
             loc="outside lower center",
             ncols=min(columns, len(found)),
             frameon=False,

@@ -34,7 +34,8 @@ def draw_parity(parts: Mapping[str, tuple[Predictions, Dataset]], path: Path) ->
     pairs = {part: _pairs(*of_it) for part, of_it in parts.items()}
     shown = [i for i in range(len(QUANTITIES)) if any(pair[i][0].size for pair in pairs.values())]
     figure, axes = panels([[QUANTITIES[i][0] for i in shown]], SIZE)
-    for ax, i in zip(axes.flat, shown, strict=True):
+    each: list[Axes] = [*axes.flat]
+    for ax, i in zip(each, shown, strict=True):
         _draw(ax, {part: pair[i] for part, pair in pairs.items() if pair[i][0].size}, *QUANTITIES[i][1:])
     first = next(iter(parts.values()))[1]
     sizes = ", ".join(f"{part} {len(dataset)}" for part, (_, dataset) in parts.items())

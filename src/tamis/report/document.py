@@ -145,13 +145,12 @@ def with_tips(svg: str, tips: Mapping[str, Sequence[str]]) -> str:
     """Give the marks of a matplotlib drawing their titles, which browsers show under the pointer; no script."""
     for gid, texts in tips.items():
         before, after = svg.split(f'<g id="{gid}">', 1)
-        titles = iter(texts)
-        marked = re.sub(
-            r"(<use [^>]*)/>",
-            lambda use, titles=titles: f"{use[1]}><title>{escape(next(titles))}</title></use>",
-            after,
-            count=len(texts),
-        )
+        marks = re.split(r"(<use [^>]*)/>", after, maxsplit=len(texts))  # text, mark, text, mark, ..., text
+        titled = [
+            f"{mark}><title>{escape(title)}</title></use>{text}"
+            for mark, text, title in zip(marks[1::2], marks[2::2], texts, strict=True)
+        ]
+        marked = "".join([marks[0], *titled])
         svg = f'{before}<g id="{gid}">{marked}'
     return svg
 

@@ -74,17 +74,20 @@ def draw(
     named = [name for name, found in averages.items() if found.rdf is not None]
     if not named:
         return
+    from matplotlib.axes import Axes
+
     from tamis.core.figures import BLUE, label, legend, panels, save
 
     figure, axes = panels([[f"radial distribution, {name}"] for name in named], (5.0, 2.6))
-    for ax, name in zip(axes.flat, named, strict=True):
+    each: list[Axes] = [*axes.flat]
+    for ax, name in zip(each, named, strict=True):
         middles = 0.5 * (bins[name][1:] + bins[name][:-1])
         there = reference.averages.get(name, Averages()).rdf
         if there is not None:
             ax.plot(middles, there, color=BLUE, lw=5.0, alpha=0.3, label=f"reference: {reference.source}")
         ax.plot(middles, averages[name].rdf, color=BLUE, lw=1.2, label="potential")
         label(ax, "r (Å)", "g(r)")
-    legend(*axes.flat)
+    legend(*each)
     save(figure, folder / "rdf.png")
 
 

@@ -21,6 +21,7 @@ from tamis.report.document import Cell, Part, Picture, Pictures, Row, Section, T
 from tamis.report.style import draw_curve, draw_dots, label, legend, log_axes, look, ordered, panel
 from tamis.report.words import factor_words
 
+Array = NDArray[np.float64]
 FRACTIONS = (0.05, 0.1, 0.25, 0.5)
 """At which data-efficiency factors are given."""
 ERROR = error(TEST, FORCE_MAE)
@@ -79,23 +80,22 @@ def _draw_curves(ax: Axes, comparison: Comparison, mine: list[int], quantity: st
         band = (np.exp(middle - half), np.exp(middle + half)) if has_bands else None
         tint, mark = look(arm.descriptor, context.arms())
         draw_curve(ax, arm.descriptor, "", (tint, ""), curves.grid, np.exp(middle), band, arm.own)
-        atoms = _measured(comparison, i)
-        there = np.exp(np.interp(np.log(atoms), np.log(curves.grid), middle))
+        ax.plot(*_measured(comparison, i), mark, color=tint, ms=5, mew=0)
         dashes = "--" if arm.descriptor in BASELINES else "-"
-        ax.plot(atoms, there, mark, color=tint, ms=5, mew=0)
         ax.plot([], [], dashes, marker=mark, color=tint, ms=5, mew=0, label=in_figure(_called(arm)))
     log_axes(ax, "x", "y")
     label(ax, "atoms kept", quantity)
     legend(ax)
 
 
-def _measured(comparison: Comparison, arm: int) -> NDArray[np.float64]:
-    """Mean sizes of the sets of an arm, where all its curves have as many points, within the mean curve."""
-    mine = [c.atoms for c, a in zip(comparison.curves, comparison.data.arms, strict=True) if a == arm]
-    if len({len(atoms) for atoms in mine}) > 1:
-        return np.empty(0)
-    grid, atoms = comparison.mean_curves.grid, np.exp(np.mean(np.log(mine), axis=0))
-    return np.asarray(atoms[(atoms >= grid[0] * 0.999) & (atoms <= grid[-1] * 1.001)])
+def _measured(comparison: Comparison, arm: int) -> tuple[Array, Array]:
+    """Atoms and error at the points of an arm, means over splits; none where its curves differ in their points."""
+    mine, weights = np.flatnonzero(comparison.data.arms == arm), comparison.data.structure_weights
+    sizes = [comparison.curves[k].atoms for k in mine]
+    if len({len(atoms) for atoms in sizes}) > 1:
+        return np.empty(0), np.empty(0)
+    errors = comparison.data.errors[mine, : len(sizes[0])] @ weights / weights.sum()
+    return np.exp(np.mean(np.log(sizes), axis=0)), np.exp(np.mean(np.log(errors), axis=0))
 
 
 def _draw_dots(ax: Axes, comparison: Comparison, mine: list[int], quantity: str, context: Context) -> None:
