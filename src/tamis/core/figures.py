@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -114,12 +115,12 @@ def label(ax: Axes, x: str, y: str) -> None:
 
 def legend(*axes: Axes, columns: int = 3) -> None:
     """Below all panels; each name once."""
-    found = {}
+    found: dict[Any, Any] = {}
     for ax in axes:
         for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
             found.setdefault(name, handle)
     if found:
-        axes[0].get_figure().legend(  # type: ignore[union-attr]
+        axes[0].get_figure().legend(  # type: ignore[union-attr, call-overload]
             [*found.values()],
             [*found],
             loc="outside lower center",

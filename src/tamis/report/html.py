@@ -85,8 +85,7 @@ def _part(part: Part) -> Iterator[str]:
         for picture in part.pictures:
             if isinstance(picture, Drawing):
                 data = base64.b64encode(picture.png).decode()
-                yield f'<figure><img alt="{escape(picture.name)}" src="data:image/png;base64,{data}">'
-                yield f"<figcaption>{escape(picture.name)}</figcaption></figure>"
+                yield f'<figure><img alt="{escape(picture.name)}" src="data:image/png;base64,{data}"></figure>'
             else:
                 yield f"<figure>{_svg(picture)}<figcaption>{escape(picture.caption)}</figcaption></figure>"
         yield "</div>"

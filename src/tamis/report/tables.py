@@ -71,6 +71,8 @@ def print_trial(record: TrialRecord, folder: Path) -> None:
         seconds = [f"{stage} {value:.2f}" for stage, value in record.seconds.items()]
         console.print(f"seconds: {', '.join(seconds)}", highlight=False)
     console.print(f"files:   {escape(str(folder))}", highlight=False, soft_wrap=True)
+    if record.curve:
+        console.print("next:    tamis report FOLDER makes a page of them", highlight=False)
 
 
 def _of_test(facts: DatasetFacts) -> str:

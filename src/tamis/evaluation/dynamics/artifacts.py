@@ -71,7 +71,7 @@ def draw(
     """temperature.png, energy.png and, where there is a g(r), rdf.png."""
     _draw_thermo(folder / "temperature.png", trajectories, TEMPERATURE, "temperature (K)")
     _draw_thermo(folder / "energy.png", trajectories, POTENTIAL, "potential energy (eV/atom)")
-    named = [name for name, found in averages.items() if found.rdf is not None]
+    named = {name: found.rdf for name, found in averages.items() if found.rdf is not None}
     if not named:
         return
     from matplotlib.axes import Axes
@@ -85,7 +85,7 @@ def draw(
         there = reference.averages.get(name, Averages()).rdf
         if there is not None:
             ax.plot(middles, there, color=BLUE, lw=5.0, alpha=0.3, label=f"reference: {reference.source}")
-        ax.plot(middles, averages[name].rdf, color=BLUE, lw=1.2, label="potential")
+        ax.plot(middles, named[name], color=BLUE, lw=1.2, label="potential")
         label(ax, "r (Å)", "g(r)")
     legend(*each)
     save(figure, folder / "rdf.png")

@@ -134,8 +134,9 @@ def _map(plane: Map, point: Point, groups: Mapping[str, str], name: str) -> Pict
     label(ax, "first principal axis", "second principal axis")
     legend(ax)
     caption = (
-        f"{name}: the pool of one split in the latent space of {arm}, and what {point.pruner} kept of it (rings). The "
-        f"plane holds {100 * plane.variance:.0f} % of the variance."
+        f"{name}: the pool of one split in the latent space of {arm}; {len(kept)} of {len(plane.ids)} structures kept "
+        "(rings). Point at one for its id, its group and the group's test error. The plane holds "
+        f"{100 * plane.variance:.0f} % of the variance."
     )
     return Picture(file_name("map", arm, name), caption, figure, tips)
 
