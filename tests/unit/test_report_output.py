@@ -116,7 +116,7 @@ def test_a_report_begins_with_the_set_to_take(tmp_path):
 def test_without_the_whole_pool_a_report_says_so(tmp_path):
     write_trial(tmp_path / "0", fractions=(0.1,))
     text = report(tmp_path)
-    assert "no trial kept the whole pool" in text and "lowest validation error at each budget" in text
+    assert "No trial kept the whole pool" in text and "lowest validation error at each budget" in text
 
 
 def test_a_single_trial_has_a_page_with_its_pictures(tmp_path):

@@ -120,7 +120,7 @@ def legend(*axes: Axes, columns: int = 3) -> None:
         for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
             found.setdefault(name, handle)
     if found:
-        axes[0].get_figure().legend(  # type: ignore[union-attr, call-overload]
+        axes[0].get_figure().legend(  # type: ignore[union-attr]
             [*found.values()],
             [*found],
             loc="outside lower center",

@@ -24,6 +24,8 @@ TARGET = 0.1
 """Fraction of the pool's atoms at which single budgets are looked at: the nearest one that there is is taken."""
 ALIKE = 0.15
 """Fractions whose logs differ by less come from one budget."""
+MOST_ON_TOP = 3
+"""A search has many settings."""
 NEAR = 2.0
 """A point further than this factor from the target says nothing about it."""
 
@@ -50,6 +52,10 @@ class Context:
     def models(self, ground: Ground) -> list[str]:
         """Models that were trained on a ground."""
         return in_order([curve.model for curve in self.results.at(ground)], MODELS)
+
+    def on_top(self) -> list[Ground]:
+        """Grounds without a potential of the whole pool whose learning curves the report begins with."""
+        return [ground for ground in self.forces if ground not in self.candidates][:MOST_ON_TOP]
 
     def arms(self) -> list[str]:
         """All arms, for looks that are the same everywhere."""

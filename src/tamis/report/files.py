@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tamis.core.files import write_atomically
-from tamis.report.document import Document, Paragraph, Picture, Pictures, Table, text_of
+from tamis.report.document import Document, Paragraph, Picture, Pictures, Table, count, text_of
 from tamis.report.html import to_html
 
 LATEX = {
@@ -100,7 +100,7 @@ def _markdown(document: Document) -> Iterator[str]:
 
 def _markdown_table(table: Table) -> Iterator[str]:
     if table.folded:
-        yield f"{table.title}: {len(table.rows)} rows in tables/{table.name}.csv\n"
+        yield f"{table.title}: {count(len(table.rows), 'row')} in tables/{table.name}.csv\n"
         return
     yield f"{table.title}\n"
     yield _line([heading.replace("\n", " ") for heading in table.columns])

@@ -89,7 +89,13 @@ class Phonons(Checked, Property):
         lines = data.get("lines", ())
         for i, one in enumerate(lines):
             along = i + np.linspace(0.0, 1.0, POINTS_PER_LINE)
-            ax.plot(along, one["frequencies_THz"], **line, color=BLUE, label=None if i else label)
+            ax.plot(
+                along,
+                one["frequencies_THz"],
+                **{**line, "marker": ""},
+                color=BLUE,
+                label=None if i else label,
+            )
             ax.axvline(i, color="0.7", lw=0.8)
         if lines:
             ax.set_xticks(range(len(lines) + 1), _corners(lines))
@@ -102,7 +108,7 @@ def _corners(lines: Sequence[Mapping[str, Any]]) -> list[str]:
         one["to"] if one["to"] == after["from"] else f"{one['to']}|{after['from']}"
         for one, after in pairwise(lines)
     ]
-    return [lines[0]["from"], *inner, lines[-1]["to"]]
+    return [name.replace("gamma", "Γ") for name in (lines[0]["from"], *inner, lines[-1]["to"])]
 
 
 def _lines(phonons: Any, structure: str) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ def section(context: Context) -> Section:
     """Curves of forces and energies, model by model, data-efficiency factors, and errors by group."""
     parts: list[Part] = []
     for ground, comparison in context.forces.items():
-        if ground in context.candidates:  # else the report begins with them
+        if ground not in context.on_top():
             parts.append(Pictures([*pictures(comparison, *FORCE, context)]))
         if ground in context.energies:
             parts.append(Pictures([*pictures(context.energies[ground], *ENERGY, context)]))

@@ -65,7 +65,7 @@ def _picture(ground: Ground, points: Sequence[Point], front: Sequence[Point], co
         list(zip(*((p.atoms, p.metrics[CHOSEN_BY]) for p in some), strict=True))
         for some in (points[:: max(len(points) // MOST_DOTS, 1)], front)
     )
-    ax.plot(*dots, ".", ms=4, color=GREY, alpha=0.4, mew=0, label="each trial")
+    ax.plot(*dots, "o", ms=3, color=GREY, alpha=0.4, mew=0, label="each trial")
     ax.step(*steps, where="post", color=GREY, lw=1)
     for arm in ordered([p.arm for p in front]):
         tint, mark = look(arm, context.arms())

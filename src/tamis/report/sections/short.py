@@ -28,18 +28,15 @@ NOTES = (
 
 def section(context: Context) -> Section:
     """For each data set: the smallest set that serves each model, and what smaller ones cost."""
-    parts = [part for ground in context.results.grounds for part in _ground(ground, context)]
-    return Section("Which set to take", parts)
+    known = [ground for ground in context.results.grounds if ground in context.candidates]
+    unknown = [ground for ground in context.results.grounds if ground not in context.candidates]
+    parts = [part for ground in known for part in _ground(ground, context)]
+    return Section("Which set to take", [*parts, *(_lowest(unknown, context) if unknown else ())])
 
 
 def _ground(ground: Ground, context: Context) -> Iterator[Part]:
     points = [p for curve in context.results.at(ground) for p in curve.points]
-    candidates = context.candidates.get(ground, ())
-    if not candidates:
-        yield from _lowest(ground, points)
-        if ground in context.forces:
-            yield Pictures([*pictures(context.forces[ground], *FORCE, context)])
-        return
+    candidates = context.candidates[ground]
     by_model = {m: [c for c in candidates if c.members[0].model == m] for m in context.models(ground)}
     taken = {model: _pick(some) for model, some in by_model.items() if some}
     for model, one in taken.items():
@@ -143,39 +140,48 @@ def _picture(
     return Picture(file_name("take", model, ground.name), caption, figure)
 
 
-def _lowest(ground: Ground, points: Sequence[Point]) -> Iterator[Part]:
+def _lowest(grounds: Sequence[Ground], context: Context) -> Iterator[Part]:
     """Without a potential of the whole pool: who has the lowest validation error at each budget."""
     yield Paragraph(
-        f"{ground.name}: no trial kept the whole pool, so what a smaller set costs is not known; a learning curve "
-        "up to 1.0, or budget=all pruner=keep_all, tells it."
+        "No trial kept the whole pool, so what a smaller set costs is not known; a learning curve up to 1.0, or "
+        "budget=all pruner=keep_all, tells it."
     )
-    groups: dict[tuple[str, str], dict[tuple[str, str], list[Point]]] = {}
-    for p in points:
-        if CHOSEN_BY in p.metrics:
-            groups.setdefault((p.model, p.budget), {}).setdefault((p.pruner, p.arm), []).append(p)
-    rows: list[Row] = []
-
-    def size(item: tuple[tuple[str, str], dict[tuple[str, str], list[Point]]]) -> tuple[str, float]:
-        return item[0][0], average(next(iter(item[1].values())), KEPT_ATOMS)
-
-    for (model, _), arms in sorted(groups.items(), key=size):
-        (pruner, arm), best = min(arms.items(), key=lambda item: average(item[1], CHOSEN_BY))
-        random = average(arms.get((RANDOM, RANDOM), []), TOLD)
-        rows.append(
-            [
-                *(model, pruner, Cell(arm, mark=best[0].own), f"{average(best, KEPT_ATOMS):.0f}"),
-                *(number(average(best, name)) for name in (CHOSEN_BY, TOLD)),
-                *(number(random), str(len(best))),
-            ]
-        )
+    several = len(grounds) > 1
+    named = {ground: [ground.name] * several for ground in grounds}
+    rows = [[*named[ground], *row] for ground in grounds for row in _budgets(ground, context)]
+    where = "" if several else f"{grounds[0].name}: "
     if rows:
         yield Table(
-            name=file_name("take", ground.name),
-            title=f"{ground.name}: the lowest validation error at each budget",
+            name=file_name("take", "" if several else grounds[0].name),
+            title=f"{where}lowest validation error at each budget",
             columns=[
+                *["data"] * several,
                 *("model", "pruner", "chosen with", "atoms", "validation force, eV/Å", "test force, eV/Å"),
                 *("test force of random", "seeds"),
             ],
             rows=rows,
             notes="Geometric means over seeds. Validation errors choose, and flatter what they chose.",
         )
+    yield Pictures(
+        [one for where in context.on_top() for one in pictures(context.forces[where], *FORCE, context)]
+    )
+
+
+def _budgets(ground: Ground, context: Context) -> Iterator[list[Cell | str]]:
+    """A row a model and budget, by rising atoms."""
+    groups: dict[tuple[str, str], list[Point]] = {}
+    for p in (p for curve in context.results.at(ground) for p in curve.points if CHOSEN_BY in p.metrics):
+        groups.setdefault((p.model, p.budget), []).append(p)
+    places = context.models(ground)
+    for (model, _), some in sorted(
+        groups.items(), key=lambda item: (places.index(item[0][0]), average(item[1], KEPT_ATOMS))
+    ):
+        arms: dict[tuple[str, str], list[Point]] = {}
+        for p in some:
+            arms.setdefault((p.pruner, p.arm), []).append(p)
+        (pruner, arm), best = min(arms.items(), key=lambda item: average(item[1], CHOSEN_BY))
+        yield [
+            *(model, pruner, Cell(arm, mark=best[0].own), f"{average(best, KEPT_ATOMS):.0f}"),
+            *(number(average(best, name)) for name in (CHOSEN_BY, TOLD)),
+            *(number(average(arms.get((RANDOM, RANDOM), []), TOLD)), str(len(best))),
+        ]

@@ -60,11 +60,15 @@ def _parts(context: Context) -> Iterator[Paragraph]:
         for answer in context.answers:
             yield Paragraph(answer_words(answer, context.protocol), strong=True)
         yield Paragraph(_elements(context.answers))
+    judged, told = _judged(context), dict[str, list[str]]()
     for ground, comparison in context.forces.items():
-        judged = _judged(context)
-        yield from map(
-            Paragraph, baseline_words(judged[ground]) if ground in judged else description(comparison)
-        )
+        for words in baseline_words(judged[ground]) if ground in judged else description(comparison):
+            name = next(
+                start for start in (f"{ground.name}: ", f"{ground.name}, ") if words.startswith(start)
+            )
+            told.setdefault(words.removeprefix(name), []).append(name[:-2])
+    for words, names in told.items():  # settings of a search mostly lack the same
+        yield Paragraph(f"{names[0] if len(names) == 1 else f'{len(names)} data sets or settings'}: {words}")
 
 
 def _judged(context: Context) -> dict[Ground, Comparison]:
