@@ -42,13 +42,15 @@ def section(context: Context) -> Section:
     for ground, first in context.forces.items():
         others = [comparison for (where, _), comparison in context.others.items() if where == ground]
         parts += [*_matrix(first, others, context), *(_own(first) if first.verdict.by_model else ())]
+    if lacking := [ground.name for ground, first in context.forces.items() if not _effects(first)]:
+        about = lacking[0] if len(lacking) == 1 else f"{len(lacking)} data sets or settings"
+        parts.append(Paragraph(f"{about}: no finished curve of random draws, so there is no matrix."))
     return Section("Models and descriptors", parts)
 
 
 def _matrix(first: Comparison, others: list[Comparison], context: Context) -> Iterator[Part]:
     where, effects = first.ground.name, _effects(first)
     if not effects:
-        yield Paragraph(f"{where}: no finished curve of random draws, so there is no matrix.")
         return
     matrix = Matrix.of(
         {key: (e.ratio if e else np.nan, first.is_recorded_own(*key)) for key, e in effects.items()}
