@@ -72,7 +72,7 @@ def print_trial(record: TrialRecord, folder: Path) -> None:
         console.print(f"seconds: {', '.join(seconds)}", highlight=False)
     console.print(f"files:   {escape(str(folder))}", highlight=False, soft_wrap=True)
     if record.curve:
-        console.print("next:    tamis report FOLDER makes a page of them", highlight=False)
+        console.print(f"next:    tamis report {escape(str(folder))}", highlight=False, soft_wrap=True)
 
 
 def _of_test(facts: DatasetFacts) -> str:
