@@ -147,7 +147,8 @@ def _run(
         record.selection = SelectionFacts(parts.pruner.keeps_prefixes, ids, features.notes)
         del features  # what the fit needs takes its place
     for selection in selections:
-        potential = _retrain(parts, seed, record, selection, dataset, split, folder)
+        is_last = selection is selections[-1]
+        potential = _retrain(parts, seed, record, selection, dataset, split, folder, is_last)
         watch(record)
     if config["artifacts"]:
         with record.stage("artifacts"):
@@ -205,6 +206,7 @@ def _retrain(
     dataset: Dataset,
     split: Split,
     folder: Path,
+    is_last: bool,
 ) -> Potential:
     """Fit on one selection and measure: one point of the learning curve."""
     # in the order of the pool: what a model makes of a set must not depend on the order of choice
@@ -222,6 +224,7 @@ def _retrain(
                 names.TEST: dataset.subset(split.test),
             },
             folder,
+            is_last,
         )
     _check_finite(metrics)
     record.problems |= _doubts(potential, metrics, record.dataset, len(kept))

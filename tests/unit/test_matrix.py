@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests import report_folders
 
-from tamis.analysis.matrix import METRIC, matrices, ratios
+from tamis.analysis.matrix import METRIC, Matrix, matrices, ratios
 from tamis.report.document import Cell
 from tamis.report.tables import matrix_table
 
@@ -37,11 +37,17 @@ def test_a_table_needs_several_models_and_descriptors():
         point(m, d, 0, 0.5 if m == d else 2.0, own=m == d) for m in ("snap", "ace") for d in ("snap", "ace")
     ]
     ((matrix, about),) = matrices(both)
-    assert (matrix.rows, matrix.columns) == (["snap", "ace"], ["ace", "snap"])
-    assert matrix.values == pytest.approx(np.array([[2.0, 0.5], [0.5, 2.0]]))
-    assert matrix.own.tolist() == [[False, True], [True, False]]
+    assert (matrix.rows, matrix.columns) == (["snap", "ace"], ["snap", "ace"])
+    assert matrix.values == pytest.approx(np.array([[0.5, 2.0], [2.0, 0.5]]))
+    assert matrix.own.tolist() == [[True, False], [False, True]]
     best, other = Cell("0.50", mark=True, tone="good"), Cell("2.00")
-    assert matrix_table(matrix, about).rows == [["snap", other, best], ["ace", best, other]]
+    assert matrix_table(matrix, about).rows == [["snap", best, other], ["ace", other, best]]
+
+
+def test_own_cells_are_on_the_diagonal():
+    own = {"snap": "snap", "ace": "ace", "chimes": "chimes", "gap": "soap", "nnp": "acsf"}
+    cells = {(m, d): (1.0, own[m] == d) for m in sorted(own) for d in sorted(own.values())}
+    assert (Matrix.of(cells).own == np.eye(5, dtype=bool)).all()
 
 
 def test_each_budget_has_its_own_table():

@@ -14,7 +14,7 @@ from tamis.records.record import read_record
 from tamis.report.document import Cell, Document, Paragraph, Section, Table
 from tamis.report.files import to_latex, to_markdown
 from tamis.report.html import to_html
-from tamis.report.links import read_links
+from tamis.report.links import Links, read_links
 from tamis.tracking import Tracker
 
 
@@ -96,6 +96,39 @@ def test_the_command_prints_answers_and_path(tmp_path, capsys):
     assert "was not worked out" in (tmp_path / "study" / "report" / "report.md").read_text()
     assert typed(report_command, tmp_path / "nowhere") == 1
     assert "is no folder" in capsys.readouterr().err
+
+
+def test_a_report_begins_with_the_set_to_take(tmp_path):
+    levels = {0: (0.100, 0.098), 1: (0.100, 0.105)}
+    for seed, (whole, half) in levels.items():
+        write_trial(tmp_path / f"all{seed}", seed=seed, fractions=(1.0,), level=whole, started=2.0)
+        # errors fall as atoms^-0.3: half of the pool with the given level at the whole of it
+        write_trial(tmp_path / f"half{seed}", seed=seed, fractions=(0.1, 0.5), level=half * 0.5**0.3)
+    _, document = make_report([tmp_path], Links())
+    table = next(part for part in document.sections[0].parts if isinstance(part, Table))
+    (row,) = table.rows
+    assert document.sections[0].title == "Which set to take"
+    assert row[0] == "snap" and row[3:5] == ["300", "50"] and row[-1] == "2"
+    assert row[5:7] == [f"{(0.98 * 1.05) ** 0.5:.2f}", "0.98 to 1.05"]
+    assert float(row[7]) / float(row[8]) == pytest.approx((0.98 * 1.05) ** 0.5, rel=0.01)
+
+
+def test_without_the_whole_pool_a_report_says_so(tmp_path):
+    write_trial(tmp_path / "0", fractions=(0.1,))
+    text = report(tmp_path)
+    assert "No trial kept the whole pool" in text and "lowest validation error at each budget" in text
+
+
+def test_a_single_trial_has_a_page_with_its_pictures(tmp_path):
+    folder = write_trial(tmp_path / "trial")
+    (folder / "parity.png").write_bytes(b"a picture")
+    context, document = make_report([folder], Links())
+    page = to_html(document)
+    assert "snap was trained on 60 of 60 structures" in page and "data:image/png;base64,YSBwaWN0dXJl" in page
+    assert "Which set to take" not in page
+    assert "data:image" not in to_html(make_report([tmp_path], Links())[1]), (
+        "a sweep's page has no trial's pictures"
+    )
 
 
 def test_records_are_the_truth_and_stay_as_they_are(tmp_path):

@@ -24,8 +24,9 @@ BASELINES = (RANDOM, STRATIFIED)
 PUBLISHED = '"split": "published"'
 """In the configuration of the data set whose name needs no addition, however many trials others have."""
 NO_DESCRIPTOR = "none"
-FAMILIES = ("ace", "soap", "acsf", "chimes", "snap")
 MODELS = ("snap", "ace", "chimes", "gap", "nnp")
+FAMILIES = ("snap", "ace", "chimes", "soap", "acsf")
+"""The own descriptors of the models, in their order: own cells of a matrix are on its diagonal."""
 Seeds = tuple[int, int, int]
 """Seeds of split, selection and fit."""
 Variant = tuple[str, str]

@@ -73,18 +73,36 @@ def make_report(
     from tamis.analysis.trials import find_trials, read_trials
     from tamis.commands.selections import describe
     from tamis.report.context import context_of
-    from tamis.report.document import Document
-    from tamis.report.sections import curves, descriptors, front, pairs, physics, selections, trials, verdict
+    from tamis.report.document import Document, count
+    from tamis.report.sections import (
+        curves,
+        descriptors,
+        front,
+        one,
+        pairs,
+        physics,
+        selections,
+        short,
+        trials,
+        verdict,
+    )
 
     found = read_trials(find_trials(folders))
     protocol = read_protocol(folders)
     kept_sets = describe(found) if with_coverage else KeptSets()
     context = context_of(results_of(found), links, protocol, kept_sets)
-    sections = (verdict, pairs, descriptors, curves, selections, physics, front, trials)
+    sections = (short, verdict, pairs, descriptors, curves, selections, physics, front)
+    record = one.record_of(folders)
+    if record is None:
+        shown = [*(module.section(context) for module in sections), verdict.method(context)]
+        heading = "Which training set to take"
+    else:
+        shown = [one.section(record, folders[0]), selections.section(context)]
+        heading = "One trial"
     today = f"{datetime.now():%Y-%m-%d %H:%M}"
     document = Document(
-        title or f"Training sets pruned in descriptor space: {', '.join(f.resolve().name for f in folders)}",
-        f"Made on {today} from {len(found)} trials in {', '.join(map(str, folders))}.",
-        [module.section(context) for module in sections],
+        title or f"{heading}: {', '.join(f.resolve().name for f in folders)}",
+        f"Made on {today} from {count(len(found), 'trial')} in {', '.join(map(str, folders))}.",
+        [*shown, trials.section(context)],
     )
     return context, document

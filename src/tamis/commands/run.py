@@ -20,6 +20,8 @@ from tamis.core.messages import in_one_line, print_failure
 from tamis.core.resolvers import register_resolvers
 from tamis.sweeps.job import sweep_name
 
+PARITY = "evaluation.errors.parity_plot"
+
 log = logging.getLogger(__name__)
 
 
@@ -51,6 +53,8 @@ def run(config: DictConfig) -> None:
     if alone and (reason := no_single_trial(config, about.sweeper, folder)):
         print_failure(reason)
         sys.exit(1)
+    if alone and OmegaConf.select(config, PARITY, default=True) is None:
+        OmegaConf.update(config, PARITY, True)
     choices = {group: name for group, name in about.runtime.choices.items() if group in GROUPS and name}
     record = run_trial(config, choices, folder, about.overrides.task)
     leave_curve(record, folder)

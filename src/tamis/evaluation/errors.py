@@ -132,18 +132,22 @@ class Errors:
     """Energy, force and stress errors on the kept, the validation and the test structures.
 
     by_group: also by group of structures.
-    parity_plot: draw reference against prediction as PNG, which takes a second for each trial.
+    parity_plot: draw reference against prediction, which takes a second; None: for a single trial, not in a sweep.
     """
 
     by_group: bool
-    parity_plot: bool
+    parity_plot: bool | None
 
     def measure(
-        self, predict: Callable[[Dataset], Predictions], parts: Mapping[str, Dataset], folder: Path
+        self,
+        predict: Callable[[Dataset], Predictions],
+        parts: Mapping[str, Dataset],
+        folder: Path,
+        is_last: bool = True,
     ) -> dict[str, float]:
         """Metrics of every part (name -> structures, "train" among them).
 
-        Appends to test_errors.csv and draws parity_<kept structures>.png in ``folder``.
+        Appends to test_errors.csv in ``folder`` and, at the last point of a curve, draws parity.png there.
         """
         n_kept = len(parts[TRAIN])
         still = still_force(parts[TRAIN].forces)
@@ -158,8 +162,8 @@ class Errors:
             drawn[part] = (predictions, dataset)
             if part == TEST:
                 write_per_structure(folder / "test_errors.csv", residuals, dataset, n_kept)
-        if self.parity_plot:
+        if self.parity_plot and is_last:
             from tamis.evaluation.parity import draw_parity
 
-            draw_parity(drawn, folder / f"parity_{n_kept}.png")
+            draw_parity(drawn, folder / "parity.png")
         return metrics

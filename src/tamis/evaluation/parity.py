@@ -6,48 +6,70 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
+from tamis.core.figures import BLUE, GREY, INK, ORANGE, headline, label, panels, save
 from tamis.core.units import GPA_PER_EV_PER_A3, MEV_PER_EV
 from tamis.data.dataset import Dataset
 from tamis.models.base import Predictions
 
-COLOURS = {"train": "#9aa5b1", "validation": "#e6a03c", "test": "#2f6fb0"}
+Array = NDArray[np.float64]
+MANY = 300
+"""Points from which on they are small."""
+PARTS = {"train": (GREY, "o"), "validation": (ORANGE, "^"), "test": (BLUE, "s")}
+QUANTITIES = (
+    ("energy", "eV/atom", MEV_PER_EV, "meV/atom"),
+    ("force", "eV/Å", 1.0, "eV/Å"),
+    ("stress", "GPa", 1.0, "GPa"),
+)
+"""Name, unit of the axes, what that is in the unit of errors, and that unit."""
+SIZE = (4.0, 4.2)
+"""Inches of a panel, which is square."""
 
 
 def draw_parity(parts: Mapping[str, tuple[Predictions, Dataset]], path: Path) -> None:
-    """Draw energies, forces and stresses of the parts into one PNG, with the MAE in the legend."""
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
-    axes = figure.subplots(1, 3)
-    titles = (
-        ("energy", "eV/atom", MEV_PER_EV, "meV/atom"),
-        ("force", "eV/Å", 1.0, "eV/Å"),
-        ("stress", "GPa", 1.0, "GPa"),
+    """Draw energies, forces and stresses of the parts into one picture, with the MAE in the legend."""
+    pairs = {part: _pairs(*of_it) for part, of_it in parts.items()}
+    shown = [i for i in range(len(QUANTITIES)) if any(pair[i][0].size for pair in pairs.values())]
+    figure, axes = panels([[QUANTITIES[i][0] for i in shown]], SIZE)
+    each: list[Axes] = [*axes.flat]
+    for ax, i in zip(each, shown, strict=True):
+        _draw(ax, {part: pair[i] for part, pair in pairs.items() if pair[i][0].size}, *QUANTITIES[i][1:])
+    first = next(iter(parts.values()))[1]
+    sizes = ", ".join(f"{part} {len(dataset)}" for part, (_, dataset) in parts.items())
+    headline(figure, f"{'-'.join(first.elements)}: predictions against labels; structures: {sizes}")
+    save(figure, path)
+
+
+def _draw(
+    ax: Axes, pairs: Mapping[str, tuple[Array, Array]], unit: str, factor: float, error_unit: str
+) -> None:
+    """One quantity: reference and prediction on equal axes."""
+    ends = np.concatenate([np.concatenate(pair) for pair in pairs.values()])
+    margin = 0.04 * (ends.max() - ends.min()) or 0.1
+    limits = (ends.min() - margin, ends.max() + margin)
+    ax.plot(limits, limits, color=INK, lw=0.8, zorder=0)
+    for part, (reference, predicted) in pairs.items():
+        tint, mark = PARTS.get(part, (INK, "o"))
+        mae = np.mean(np.abs(predicted - reference)) * factor
+        called = f"{part}: MAE {mae:.3g} {error_unit}"
+        many = reference.size > MANY
+        ax.plot(
+            reference, predicted, mark, ms=2.5 if many else 4, alpha=0.5, mew=0, color=tint, rasterized=many
+        )
+        ax.plot([], [], mark, ms=5, mew=0, color=tint, label=called)
+    ax.set(xlim=limits, ylim=limits, aspect="equal")
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+    label(ax, f"reference ({unit})", f"prediction ({unit})")
+    ax.legend(
+        fontsize=8.5, frameon=False, labelcolor=INK, loc="upper left", handletextpad=0.2, borderaxespad=0.1
     )
-    for ax, (title, unit, factor, error_unit), column in zip(axes, titles, range(3), strict=True):
-        ax.set(title=title, xlabel=f"reference ({unit})", ylabel=f"prediction ({unit})")
-        for part, (predictions, dataset) in parts.items():
-            reference, predicted = _pairs(predictions, dataset)[column]
-            if reference.size:
-                mae = np.mean(np.abs(predicted - reference)) * factor
-                ax.plot(
-                    reference,
-                    predicted,
-                    ".",
-                    ms=3,
-                    alpha=0.6,
-                    color=COLOURS.get(part),
-                    label=f"{part}: MAE {mae:.3g} {error_unit}",
-                )
-        if ax.lines:
-            low, high = ax.get_xlim()
-            ax.axline((low, low), slope=1, color="0.5", lw=0.8, zorder=0)
-            ax.set_xlim(low, high)
-            ax.legend(fontsize=8, frameon=False)
-    figure.savefig(path, dpi=120)
 
 
-def _pairs(predictions: Predictions, dataset: Dataset) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+def _pairs(predictions: Predictions, dataset: Dataset) -> tuple[tuple[Array, Array], ...]:
     given = np.flatnonzero(dataset.has_forces)
     labelled = np.isfinite(dataset.stresses) & np.isfinite(predictions.stresses)
     return (

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tamis.analysis.arms import Curve, Ground, Point, Results
+from tamis.analysis.arms import MODELS, Curve, Ground, Point, Results, in_order
+from tamis.analysis.candidates import USUAL, Candidate, weigh
 from tamis.analysis.comparison import Comparison, compare
 from tamis.analysis.coverage import KeptSets
 from tamis.analysis.endpoint import ENERGIES
@@ -15,6 +16,7 @@ from tamis.analysis.judgement import Answer, answers
 from tamis.analysis.pairs import Pair, pairs_at
 from tamis.analysis.protocol import Protocol
 from tamis.analysis.test_errors import CachedTestErrors
+from tamis.core.errors import TamisError
 from tamis.report.links import Links
 
 LONGEST_NAME = 80
@@ -23,6 +25,8 @@ TARGET = 0.1
 """Fraction of the pool's atoms at which single budgets are looked at: the nearest one that there is is taken."""
 ALIKE = 0.15
 """Fractions whose logs differ by less come from one budget."""
+MOST_ON_TOP = 3
+"""A search has many settings."""
 NEAR = 2.0
 """A point further than this factor from the target says nothing about it."""
 
@@ -33,7 +37,8 @@ class Context:
 
     forces, energies: the comparison of the first pruner on each ground, by either error. others: of the other
     pruners, by forces. pairs: any two ways of choosing. answers: to the protocol's questions. kept_sets: what is known
-    of these.
+    of these. candidates: sets beside the whole pool of their ground; a ground without a potential of its whole pool has
+    none.
     """
 
     results: Results
@@ -45,9 +50,18 @@ class Context:
     pairs: Sequence[Pair]
     answers: Sequence[Answer]
     kept_sets: KeptSets
+    candidates: Mapping[Ground, Sequence[Candidate]]
 
-    def colours(self) -> list[str]:
-        """All arms, for colours that are the same everywhere."""
+    def models(self, ground: Ground) -> list[str]:
+        """Models that were trained on a ground."""
+        return in_order([curve.model for curve in self.results.at(ground)], MODELS)
+
+    def on_top(self) -> list[Ground]:
+        """Grounds without a potential of the whole pool whose learning curves the report begins with."""
+        return [ground for ground in self.forces if ground not in self.candidates][:MOST_ON_TOP]
+
+    def arms(self) -> list[str]:
+        """All arms, for looks that are the same everywhere."""
         return sorted({curve.arm for curve in self.results.curves})
 
 
@@ -66,7 +80,15 @@ def context_of(results: Results, links: Links, protocol: Protocol | None, kept_s
                     energies[ground] = also
     given = answers(protocol, results, reader) if protocol else []
     pairs = [pair for ground in results.grounds for pair in pairs_at(results, ground, reader)]
-    return Context(results, links, protocol, forces, energies, others, pairs, given, kept_sets)
+    candidates = {ground: some for ground in results.grounds if (some := _candidates(results, ground))}
+    return Context(results, links, protocol, forces, energies, others, pairs, given, kept_sets, candidates)
+
+
+def _candidates(results: Results, ground: Ground) -> list[Candidate]:
+    try:
+        return weigh([p for curve in results.at(ground) for p in curve.points], USUAL)
+    except TamisError:  # no trial of the whole pool, or no validation errors
+        return []
 
 
 def target_of(curves: Sequence[Curve]) -> float | None:

@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from array import array
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tamis.analysis.arms import BASELINES, Point, results_of
-from tamis.analysis.averages import average
+from tamis.analysis.arms import Ground, Point, results_of
+from tamis.analysis.averages import AVERAGE, average, size_words
 from tamis.analysis.trials import trials_of
 from tamis.core.files import write_atomically
 from tamis.core.metrics import ENERGY_MAE, FORCE_MAE, KEPT_ATOMS, TEST, error
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 QUANTITIES = {ENERGY_MAE: "energy MAE (meV/atom)", FORCE_MAE: "force MAE (eV/Å)"}
-SIZE = (5.2, 3.8)
+SIZE = (4.4, 3.5)
 """Inches of a panel."""
+MOST_COLUMNS = 3
+"""Panels side by side."""
+MOST_MODELS = 12
+"""Models and data sets that have panels, those of the most trials; a search may have hundreds of settings."""
 CHOICES = ("model", "pruner", "descriptor")
 HAVE_A_COLUMN = ("model=", "pruner=", "descriptor=", "budget=", "budget.", "seed.")
 Names = tuple[str, ...]
@@ -65,45 +70,89 @@ class PointTable:
         write_atomically(path, text.getvalue().encode())
 
 
-def draw_curves(points: Sequence[Point], path: Path, title: str) -> None:
-    """Test errors against kept atoms, log-log: a panel a model and quantity, a line an arm.
+def draw_curves(points: Sequence[Point], path: Path, title: str = "Test errors") -> None:
+    """Test errors by number of kept atoms: a panel a model and quantity, a line an arm. Of one budget: a dot an arm.
 
-    Lines are geometric means over seeds, bands their range.
+    Lines and dots are geometric means over seeds, bands and bars their range, which the headline says.
     """
-    from tamis.report.style import INK, label, legend, log_axes, panels  # takes long, and few processes draw
+    from tamis.report.style import headline, label, legend, panels, save  # takes long, and few processes draw
 
-    models = sorted({(point.ground, point.model) for point in points})
-    figure, axes = panels(
-        [[f"model {model}, {ground.name}" for ground, model in models]] * len(QUANTITIES), SIZE
+    most = Counter((point.ground, point.model) for point in points).most_common(MOST_MODELS)
+    models = sorted(model for model, _ in most)
+    columns = min(len(models), MOST_COLUMNS)
+    cells: list[list[tuple[tuple[Ground, str], str] | None]] = []
+    for first in range(0, len(models), columns):
+        some = models[first : first + columns]
+        empty = [None] * (columns - len(some))
+        cells += [[*((model, name) for model in some), *empty] for name in QUANTITIES]
+    names = [[f"{cell[0][1]}, {cell[0][0].name}" if cell else "" for cell in row] for row in cells]
+    budgets: dict[tuple[str, ...], set[str]] = {}
+    for p in points:
+        budgets.setdefault((p.ground.name, p.model, p.arm, p.pruner), set()).add(p.budget)
+    at_one = all(len(some) == 1 for some in budgets.values())
+    figure, axes = panels(names, SIZE)
+    each: list[Axes] = [*axes.flat]
+    for ax, cell in zip(each, (cell for row in cells for cell in row), strict=True):
+        if cell is None:
+            ax.set_visible(False)
+            continue
+        model, name = cell
+        metric = error(TEST, name)
+        mine = [p for p in points if (p.ground, p.model) == model and metric in p.metrics]
+        if at_one:
+            _draw_dots(ax, mine, metric, f"test {QUANTITIES[name]}")
+        else:
+            _draw_lines(ax, mine, metric, sorted({point.arm for point in points}))
+            label(ax, "atoms kept", f"test {QUANTITIES[name]}")
+    legend(*each, columns=2 * columns)
+    headline(figure, f"{title}, {_about(points, at_one)}")
+    save(figure, path)
+
+
+def _about(points: Sequence[Point], at_one: bool) -> str:
+    """What dots, bars, lines and bands are; sizes where there is one budget."""
+    groups = Counter((p.ground, p.model, p.arm, p.pruner, p.budget) for p in points)
+    what, draws = ("dots", "bars") if at_one else ("lines", "bands"), max(groups.values())
+    over = f"{what[0]}: {AVERAGE} over {draws} seeds, {what[1]}: their range" if draws > 1 else "one seed"
+    return f"{size_words(p.atoms for p in points)} kept; {over}" if at_one else over
+
+
+def _arms(points: Sequence[Point]) -> Iterator[tuple[str, str, str, list[Point]]]:
+    """Arm, pruner, name and points, in the order of legends."""
+    from tamis.report.style import ordered
+
+    pruners = {p.arm: {q.pruner for q in points if q.arm == p.arm} for p in points}
+    several = len({pruner for arm, some in pruners.items() for pruner in some if arm != pruner}) > 1
+    for arm in ordered([*pruners]):
+        for pruner in sorted(pruners[arm]):
+            called = f"{pruner} in {arm}" if several and arm != pruner else arm
+            yield arm, pruner, called, [p for p in points if (p.arm, p.pruner) == (arm, pruner)]
+
+
+def _draw_dots(ax: Axes, points: Sequence[Point], metric: str, quantity: str) -> None:
+    """A row an arm: each seed, their mean and range."""
+    from tamis.report.style import draw_dots, look
+
+    arms = list(_arms(points))
+    rows = [(called, look(arm, [one for one, *_ in arms]), mine) for arm, _, called, mine in arms]
+    draw_dots(
+        ax, [(name, style, [p.metrics[metric] for p in mine], None) for name, style, mine in rows], quantity
     )
-    arms = sorted({point.arm for point in points})
-    for row, (name, what) in zip(axes, QUANTITIES.items(), strict=True):
-        for ax, model in zip(row, models, strict=True):
-            metric = error(TEST, name)
-            mine = [p for p in points if (p.ground, p.model) == model and metric in p.metrics]
-            _draw_panel(ax, mine, metric, arms)
-            log_axes(ax, "x", "y")
-            label(ax, "atoms kept", f"test {what}")
-    legend(axes[0, 0], 6)
-    figure.suptitle(title, color=INK)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=130, format=path.suffix[1:])
-    write_atomically(path, drawn.getvalue())
 
 
-def _draw_panel(ax: Axes, points: Sequence[Point], name: str, names: Sequence[str]) -> None:
-    from tamis.report.style import colour, draw_curve
+def _draw_lines(ax: Axes, points: Sequence[Point], metric: str, arms: Sequence[str]) -> None:
+    from tamis.report.style import draw_curve, log_axes, look
 
-    arms = sorted({(p.arm, p.pruner) for p in points}, key=lambda key: (key[0] not in BASELINES, key))
-    several = len({pruner for arm, pruner in arms if arm != pruner}) > 1
-    for arm, pruner in arms:
-        mine = [p for p in points if (p.arm, p.pruner) == (arm, pruner)]
+    pruners = sorted({p.pruner for p in points if p.arm != p.pruner})
+    for arm, pruner, called, mine in _arms(points):
         groups = [[p for p in mine if p.budget == budget] for budget in {p.budget for p in mine}]
         groups.sort(key=lambda group: average(group, KEPT_ATOMS))
-        low, high = ([pick(p.metrics[name] for p in group) for group in groups] for pick in (min, max))
-        x, y = ([average(group, metric) for group in groups] for metric in (KEPT_ATOMS, name))
-        called = f"{pruner} in {arm}" if several and arm != pruner else arm
-        draw_curve(ax, arm, called, colour(arm, names), x, y, (low, high))
+        low, high = ([pick(p.metrics[metric] for p in group) for group in groups] for pick in (min, max))
+        x, y = ([average(group, name) for group in groups] for name in (KEPT_ATOMS, metric))
+        number = pruners.index(pruner) if pruner in pruners else 0
+        several = any(len(group) > 1 for group in groups)
+        draw_curve(ax, arm, called, look(arm, arms), x, y, (low, high) if several else None, number=number)
+    log_axes(ax, "x", "y")
 
 
 def leave_curve(record: TrialRecord, folder: Path) -> None:
@@ -113,4 +162,4 @@ def leave_curve(record: TrialRecord, folder: Path) -> None:
         table.add(record)
         table.write(folder / "curve.csv")
         points = results_of(trials_of({folder: record})).points
-        draw_curves(points, folder / "curve.png", "test errors against atoms kept")
+        draw_curves(points, folder / "curve.png")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # tables of the terminal need no figures, which take long to import
@@ -56,11 +58,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """name: of its files. caption: what is to be seen, in words, for those who do not see it as well."""
+    """name: of its files. caption: what is to be seen, in words, for those who do not see it as well.
+
+    tips: gid of a line's marks in the canvas -> what a pointer over each mark shows.
+    """
 
     name: str
     caption: str
     canvas: Canvas
+    tips: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @cached_property
     def svg(self) -> str:
@@ -77,7 +83,7 @@ class Picture:
             FigureCanvasSVG(self.canvas).print_svg(stream, metadata={"Date": None})
         for ground in grounds:
             ground.set_visible(True)
-        return stream.getvalue()
+        return with_tips(stream.getvalue(), self.tips)
 
     @cached_property
     def png(self) -> bytes:
@@ -100,10 +106,19 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures side by side, as many as the page is wide."""
+class Drawing:
+    """A picture that a trial left. name: in words. png: its bytes."""
 
-    pictures: Sequence[Picture]
+    name: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures side by side, as many as the page is wide; wide ones below each other."""
+
+    pictures: Sequence[Picture | Drawing]
+    wide: bool = False
 
 
 Part = Paragraph | Table | Pictures
@@ -124,6 +139,20 @@ class Document:
     title: str
     subtitle: str
     sections: Sequence[Section] = field(default_factory=list)
+
+
+def with_tips(svg: str, tips: Mapping[str, Sequence[str]]) -> str:
+    """Give the marks of a matplotlib drawing their titles, which browsers show under the pointer; no script."""
+    for gid, texts in tips.items():
+        before, after = svg.split(f'<g id="{gid}">', 1)
+        marks = re.split(r"(<use [^>]*)/>", after, maxsplit=len(texts))  # text, mark, text, mark, ..., text
+        titled = [
+            f"{mark}><title>{escape(title)}</title></use>{text}"
+            for mark, text, title in zip(marks[1::2], marks[2::2], texts, strict=True)
+        ]
+        marked = "".join([marks[0], *titled])
+        svg = f'{before}<g id="{gid}">{marked}'
+    return svg
 
 
 def text_of(cell: Cell | str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tamis.core.files import write_atomically
-from tamis.report.document import Document, Paragraph, Picture, Pictures, Table, text_of
+from tamis.report.document import Document, Paragraph, Picture, Pictures, Table, count, text_of
 from tamis.report.html import to_html
 
 LATEX = {
@@ -47,7 +47,8 @@ def write_document(document: Document, folder: Path) -> None:
                 write_atomically(folder / "tables" / f"{part.name}.tex", to_latex(part).encode())
             elif isinstance(part, Pictures):
                 for picture in part.pictures:
-                    _write_picture(picture, folder / "figures")
+                    if isinstance(picture, Picture):  # a drawing is a file already
+                        _write_picture(picture, folder / "figures")
     write_atomically(folder / "report.md", to_markdown(document).encode())
     write_atomically(folder / "report.html", to_html(document).encode())
 
@@ -93,12 +94,13 @@ def _markdown(document: Document) -> Iterator[str]:
                 yield from _markdown_table(part)
             elif isinstance(part, Pictures):
                 for picture in part.pictures:
-                    yield f"![{picture.caption}](figures/{picture.name}.svg)\n"
+                    if isinstance(picture, Picture):
+                        yield f"![{picture.caption}](figures/{picture.name}.svg)\n"
 
 
 def _markdown_table(table: Table) -> Iterator[str]:
     if table.folded:
-        yield f"{table.title}: {len(table.rows)} rows in tables/{table.name}.csv\n"
+        yield f"{table.title}: {count(len(table.rows), 'row')} in tables/{table.name}.csv\n"
         return
     yield f"{table.title}\n"
     yield _line([heading.replace("\n", " ") for heading in table.columns])

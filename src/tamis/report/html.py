@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from html import escape
 
-from tamis.report.document import Cell, Document, Paragraph, Part, Picture, Pictures, Section, Table
+from tamis.report.document import (
+    Cell,
+    Document,
+    Drawing,
+    Paragraph,
+    Part,
+    Picture,
+    Pictures,
+    Section,
+    Table,
+    count,
+)
 from tamis.report.style import INK
 
 STYLE = """
@@ -15,13 +27,14 @@ STYLE = """
 @media (prefers-color-scheme: dark) { :root { --back: #14181e; --ink: #e4e8ee; --soft: #9aa5b3; --line: #333b46;
   --panel: #1c222a; --own: #43391c; --good: #69c992; --bad: #ff8f87; --link: #85b7f2; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem 1.2rem 4rem; max-width: 78rem; background: var(--back); color: var(--ink);
+body { margin: 0 auto; padding: 1rem 1.2rem 4rem; max-width: 66rem; background: var(--back); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: .6rem 0 .2rem; } h2 { font-size: 1.25rem; margin: 2.4rem 0 .4rem;
-  border-top: 1px solid var(--line); padding-top: 1rem; }
-p { max-width: 46rem; margin: .5rem 0; } p.sub, p.notes, figcaption { color: var(--soft); font-size: .88rem; }
+h1 { font-size: 1.5rem; line-height: 1.2; margin: .6rem 0 .2rem; } h2 { font-size: 1.25rem; margin: 1.6rem 0 .3rem;
+  border-top: 1px solid var(--line); padding-top: .7rem; }
+p { margin: .5rem 0; } p.sub, p.notes, figcaption { color: var(--soft); font-size: .88rem; }
 p.strong { border-left: 4px solid var(--link); padding: .3rem .8rem; background: var(--panel); }
-nav { columns: 15rem; font-size: .92rem; margin: 1rem 0; } nav a { display: block; } a { color: var(--link); }
+nav { font-size: .9rem; margin: .6rem 0; } nav a { margin-right: 1.1rem; white-space: nowrap; }
+a { color: var(--link); }
 .scroll { overflow-x: auto; margin: .6rem 0 .2rem; max-width: 100%; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
 p.title { font-weight: 600; font-size: .92rem; margin: 1.1rem 0 0; }
@@ -29,12 +42,15 @@ th { text-align: left; vertical-align: bottom; }
 th, td { padding: .22rem .6rem; border-bottom: 1px solid var(--line); } td { white-space: nowrap; }
 td.words { white-space: normal; min-width: 16rem; } td.own { background: var(--own); }
 .good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 1rem; }
-figure { margin: .6rem 0; max-width: 34rem; } figure svg { width: 100%; height: auto; color: var(--ink); }
+.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: .8rem; }
+figure { margin: .6rem auto; max-width: 34rem; } figure svg { width: 100%; height: auto; color: var(--ink); }
+.wide figure { max-width: none; } figure img { width: 100%; height: auto; background: #fff; }
 @media (max-width: 40rem) { table { font-size: .8rem; } th, td { padding: .18rem .35rem; } }
 details { margin: .6rem 0; } summary { cursor: pointer; }
 """
 WEB = ("http://", "https://")
+FOLDED = 12
+"""Rows from which on a table is shown only when asked for."""
 LONG_TEXT = 60
 """Characters from which on a cell may break into lines."""
 
@@ -65,17 +81,22 @@ def _part(part: Part) -> Iterator[str]:
     elif isinstance(part, Table):
         yield from _table(part)
     elif isinstance(part, Pictures):
-        yield '<div class="grid">'
+        yield f'<div class="{"wide" if part.wide else "grid"}">'
         for picture in part.pictures:
-            yield f"<figure>{_svg(picture)}<figcaption>{escape(picture.caption)}</figcaption></figure>"
+            if isinstance(picture, Drawing):
+                data = base64.b64encode(picture.png).decode()
+                yield f'<figure><img alt="{escape(picture.name)}" src="data:image/png;base64,{data}"></figure>'
+            else:
+                yield f"<figure>{_svg(picture)}<figcaption>{escape(picture.caption)}</figcaption></figure>"
         yield "</div>"
 
 
 def _table(table: Table) -> Iterator[str]:
-    if table.folded:
-        yield f"<details><summary>{escape(table.title)} ({len(table.rows)})</summary>"
+    folded = table.folded or len(table.rows) > FOLDED
+    if folded:
+        yield f"<details><summary>{escape(table.title)} ({count(len(table.rows), 'row')})</summary>"
     else:
-        yield f'<p class="title">{escape(table.title)}</p>'
+        yield f'<p class="title">{escape(table.title)}</p>' if table.title else ""
     yield '<div class="scroll"><table>'
     yield f"<thead><tr>{''.join(f'<th>{escape(c)}</th>' for c in table.columns)}</tr></thead><tbody>"
     for row in table.rows[: table.most]:
@@ -85,7 +106,7 @@ def _table(table: Table) -> Iterator[str]:
         yield f'<p class="notes">{table.most} of {len(table.rows)} rows; all are in tables/{table.name}.csv</p>'
     if table.notes:
         yield f'<p class="notes">{escape(table.notes)}</p>'
-    if table.folded:
+    if folded:
         yield "</details>"
 
 

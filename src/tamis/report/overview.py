@@ -14,13 +14,11 @@ from tamis.report.document import Picture, Row, Table, number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHOWN = 8
+SHOWN = 7
 """Groups with a colour of their own; the others share grey."""
 LISTED = 30
 """Groups in the table."""
 BINS = 60
-PALETTE = ("#2f6fb0", "#d1495b", "#e09f3e", "#3a8f5c", "#7d4fa3", "#17a2b0", "#8c6d31", "#c05f9d")
-GREY = "#8a8f98"
 
 
 def group_table(overview: Overview) -> Table:
@@ -80,7 +78,7 @@ def picture(overview: Overview) -> Picture:
     figure, ((left, right),) = panels([["energy and volume", "forces"]], (5.0, 3.7))
     _scatter(left, overview, names)
     _histogram(right, overview, names)
-    legend(left, 4)
+    legend(left, columns=4)
     return Picture(
         "overview", "Energy per atom against volume per atom, and lengths of forces, by group.", figure
     )
@@ -88,6 +86,8 @@ def picture(overview: Overview) -> Picture:
 
 def _shown(overview: Overview, names: Sequence[str]) -> list[tuple[str, str, list[int]]]:
     """Label, colour and structures of each group; those without a colour of their own first, below the others."""
+    from tamis.core.figures import GREY, PALETTE
+
     own = names if len(names) <= SHOWN else names[: SHOWN - 1]
     found = [(name, PALETTE[k], overview.members(name).tolist()) for k, name in enumerate(own)]
     rest = [i for name in names[len(own) :] for i in overview.members(name).tolist()]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import NullLocator
 
+from tamis.analysis.arms import BASELINES
 from tamis.analysis.averages import geometric_mean
 from tamis.analysis.smallest import WHOLE, Answer
 from tamis.core.metrics import (
@@ -35,7 +36,7 @@ from tamis.report.document import (
     count,
     number,
 )
-from tamis.report.style import INK, OTHERS, colour, label, legend, panel
+from tamis.report.style import FAMILIES, INK, LOOKS, OTHERS, label, legend, look, panel
 
 WORDS = {FORCE_MAE: "force", ENERGY_MAE: "energy"}
 RANDOM = "random"
@@ -318,13 +319,21 @@ def _picture(answer: Answer, number_of: int, quantity: str) -> Picture:
     figure, ax = panel(f"{answer.model}: {WORDS[quantity]} error")
     names = list(answer.curves)
     for name, curve in answer.curves.items():
-        tint, bold = _tint(name, names), name == answer.taken
+        (tint, mark), bold = _look(name, names), name == answer.taken
         x = 100 * np.append(curve.parts.mean(axis=1), 1.0)
         ratios = np.vstack([curve.ratios[:, :, number_of], np.ones(answer.n_splits)])
         y = np.exp(np.log(ratios).mean(axis=1))
         dashes = "--" if name == RANDOM else "-"
         ax.plot(
-            x, y, dashes, marker=".", color=tint, lw=2.4 if bold else 1.2, label=name, zorder=3 if bold else 2
+            x,
+            y,
+            dashes,
+            marker=mark,
+            ms=4,
+            color=tint,
+            lw=2.4 if bold else 1.2,
+            label=name,
+            zorder=3 if bold else 2,
         )
         if answer.n_splits > 1 and (bold or name == RANDOM):
             ax.fill_between(x, ratios.min(axis=1), ratios.max(axis=1), color=tint, alpha=0.15, lw=0)
@@ -341,12 +350,12 @@ def _picture(answer: Answer, number_of: int, quantity: str) -> Picture:
             ms=9,
             mfc="none",
             mew=1.8,
-            color=_tint(answer.taken, names),
+            color=_look(answer.taken, names)[0],
             zorder=4,
         )
     _axes(ax, answer, number_of)
     label(ax, "% of the pool's atoms", f"validation {WORDS[quantity]} MAE / whole pool's")
-    legend(ax, 2)
+    legend(ax, columns=2)
     bands = (
         "Bands: range over splits, of the way that was taken and of random. " if answer.n_splits > 1 else ""
     )
@@ -379,12 +388,12 @@ def _axes(ax: Any, answer: Answer, number_of: int) -> None:
         axis.set_minor_locator(NullLocator())
 
 
-def _tint(name: str, names: Sequence[str]) -> str:
-    """The colour of a way: that of its pruner without a descriptor, or of its descriptor where no other way has it."""
-    if name in (RANDOM, "stratified"):
-        return colour(name, names)
-    return OTHERS_FIRST[[n for n in names if n not in (RANDOM, "stratified")].index(name) % len(OTHERS_FIRST)]
+def _look(name: str, names: Sequence[str]) -> tuple[str, str]:
+    """Colour and mark of a way: those of its pruner where it needs no descriptor."""
+    if name in BASELINES:
+        return look(name, names)
+    return OTHERS_FIRST[[n for n in names if n not in BASELINES].index(name) % len(OTHERS_FIRST)]
 
 
-OTHERS_FIRST = ("#d1495b", "#2f6fb0", "#3a8f5c", "#e09f3e", "#7d4fa3", *OTHERS)
-"""Colours of ways of choosing: not of descriptors, since several ways may share one."""
+OTHERS_FIRST = (*(LOOKS[name] for name in FAMILIES), *OTHERS)
+"""Looks of ways of choosing: not of descriptors, since several ways may share one."""

@@ -1,4 +1,4 @@
-"""The look of figures: colours of arms, panels of one size, ink that the page may recolour."""
+"""Colours, marks and curves of arms, the same in every figure; the rest of the look is ``core.figures``."""
 
 from __future__ import annotations
 
@@ -6,110 +6,116 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from tamis.analysis.arms import BASELINES
+from tamis.analysis.arms import BASELINES, FAMILIES, in_order
+from tamis.analysis.averages import geometric_mean
+from tamis.core.figures import (
+    BLUE,
+    BROWN,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    headline,
+    label,
+    legend,
+    log_axes,
+    panel,
+    panels,
+    save,
+)
 from tamis.core.names import in_figure
 
-COLOURS = {
-    "random": "#8a8f98",
-    "stratified": "#9c8468",
-    "ace": "#d1495b",
-    "soap": "#2f6fb0",
-    "acsf": "#e09f3e",
-    "chimes": "#3a8f5c",
-    "snap": "#7d4fa3",
-    "quests": "#17a2b0",
+__all__ = [
+    "INK",
+    "draw_curve",
+    "draw_dots",
+    "headline",
+    "label",
+    "legend",
+    "log_axes",
+    "look",
+    "ordered",
+    "panel",
+    "panels",
+    "save",
+]
+
+LOOKS = {
+    "random": (GREY, "o"),
+    "stratified": (BROWN, "s"),
+    "ace": (VERMILLION, "o"),
+    "soap": (BLUE, "s"),
+    "acsf": (ORANGE, "^"),
+    "chimes": (GREEN, "D"),
+    "snap": (PURPLE, "v"),
+    "quests": (SKY, "P"),
+    "keep_all": (INK, "*"),
 }
-INK = "#10203f"
-"""Colour of axes and text; nothing else has it, since the page replaces it by its own."""
-SIZE = (4.6, 3.9)
-"""Inches: readable on a phone, where a panel has the whole width."""
-OTHERS = ("#8c6d31", "#c05f9d", "#5f7f8c", "#a0a03a", "#4a5bb5")
-"""Colours of arms that have none above."""
+OTHERS = ((SKY, "X"), ("#882255", "<"), ("#999933", ">"), ("#44AA99", "h"), ("#4A5BB5", "p"))
+"""Of arms that have no look above."""
+DASHES = ("-", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+"""Of pruners with one descriptor, in their order; baselines are dashed."""
 MANY = 20
-"""Points from which on a curve has no markers."""
+"""Points from which on a curve has no marks."""
 Line = Sequence[float] | NDArray[np.float64]
-
-
-def panel(title: str, size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
-    """An empty figure of one panel."""
-    figure, ((ax,),) = panels([[title]], size)
-    return figure, ax
-
-
-def panels(titles: Sequence[Sequence[str]], size: tuple[float, float]) -> tuple[Figure, NDArray[np.object_]]:
-    """An empty figure of several panels, ``size`` each."""
-    shape = (len(titles), len(titles[0]))
-    figure = Figure(figsize=(size[0] * shape[1], size[1] * shape[0]), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(*shape, squeeze=False, sharex="col")
-    for ax, title in zip(axes.flat, (title for row in titles for title in row), strict=True):
-        ax.set_title(in_figure(title), fontsize=11, color=INK)
-        ax.tick_params(colors=INK, labelsize=9, which="both")
-        for spine in ax.spines.values():
-            spine.set_color(INK)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(alpha=0.25, lw=0.6)
-    return figure, axes
 
 
 def draw_curve(
     ax: Axes,
     arm: str,
     name: str,
-    tint: str,
+    style: tuple[str, str],
     x: Line,
     y: Line,
     band: tuple[Line, Line] | None = None,
     own: bool = False,
+    number: int = 0,
 ) -> None:
-    """A curve of an arm: baselines are dashed, and the own descriptor's is thick. band: its lower and upper end."""
-    dashes = "--" if arm in BASELINES else "-"
-    marker = "." if len(x) < MANY else ""
-    ax.plot(x, y, dashes, marker=marker, color=tint, label=in_figure(name), lw=2.4 if own else 1.4)
+    """A curve of an arm: baselines are dashed, and the own descriptor's is thick.
+
+    style: colour and mark. band: its lower and upper end. number: of the pruner, where one descriptor has several.
+    """
+    dashes = "--" if arm in BASELINES else DASHES[number % len(DASHES)]
+    tint, mark = style
+    mark = mark if len(x) < MANY else ""
+    if name:
+        name = in_figure(name)
+    ax.plot(x, y, ls=dashes, marker=mark, ms=4, color=tint, label=name or None, lw=2.4 if own else 1.4, mew=0)
     if band is not None:
         ax.fill_between(x, *band, color=tint, alpha=0.12, lw=0)
 
 
-def colour(arm: str, arms: Sequence[str]) -> str:
-    """The same colour for the same arm in every figure of a report."""
-    name = arm.split(" ")[0]
-    if name in COLOURS and arm == name:
-        return COLOURS[name]
-    strange = [a for a in sorted(arms) if a not in COLOURS]
+Dots = tuple[str, tuple[str, str], Sequence[float], tuple[float, float] | None]
+"""Name, colour and mark, a value a seed, and the ends of a bar; None: the range of the values."""
+
+
+def draw_dots(ax: Axes, rows: Sequence[Dots], quantity: str) -> None:
+    """A row an arm: its values as strokes, their geometric mean as a mark, and a bar."""
+    for row, (_, (tint, mark), values, bar) in enumerate(rows):
+        if len(values) > 1:
+            ax.plot(bar or (min(values), max(values)), [row, row], "-", color=tint, lw=1.6)
+            ax.plot(values, [row] * len(values), "|", color=tint, ms=8)
+        ax.plot(geometric_mean(values), row, mark, color=tint, ms=8, mew=0)
+    ax.set_yticks(range(len(rows)), [in_figure(name) for name, *_ in rows], color=INK)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    log_axes(ax, "x")
+    label(ax, quantity, "")
+
+
+def look(arm: str, arms: Sequence[str]) -> tuple[str, str]:
+    """Colour and mark of an arm, the same in every figure of a report."""
+    if arm in LOOKS:
+        return LOOKS[arm]
+    strange = [a for a in sorted(arms) if a not in LOOKS]
     return OTHERS[strange.index(arm) % len(OTHERS)] if arm in strange else OTHERS[0]
 
 
-def log_axes(ax: Axes, *which: str) -> None:
-    """Logarithmic axes with ticks that read 1, 1.5, 2, 3, 5, 7: ranges are often less than a decade."""
-    for name in which:
-        ax.set(**{f"{name}scale": "log"})
-        axis = getattr(ax, f"{name}axis")
-        subs = (1, 2, 5) if name == "x" else (1, 1.5, 2, 3, 5, 7)
-        axis.set_major_locator(LogLocator(subs=subs))
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_locator(NullLocator())
-
-
-def label(ax: Axes, x: str, y: str) -> None:
-    """Names of the axes, with units."""
-    ax.set_xlabel(in_figure(x), color=INK, fontsize=10)
-    ax.set_ylabel(in_figure(y), color=INK, fontsize=10)
-
-
-def legend(ax: Axes, columns: int = 3) -> None:
-    """Below the panel."""
-    handles, labels = ax.get_legend_handles_labels()
-    ax.get_figure().legend(  # type: ignore[union-attr]
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=columns,
-        frameon=False,
-        fontsize=8.5,
-        labelcolor=INK,
-    )
+def ordered(arms: Sequence[str]) -> list[str]:
+    """Descriptors in the order of all tables, baselines last."""
+    chosen = in_order([arm for arm in arms if arm not in BASELINES], FAMILIES)
+    return [*chosen, *(arm for arm in BASELINES if arm in arms)]

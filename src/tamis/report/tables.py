@@ -54,7 +54,7 @@ def print_trial(record: TrialRecord, folder: Path) -> None:
     if record.status != COMPLETE:
         print_failure(record.reason, record.status)
     if record.curve:
-        show(_trial_table(record, f"{title}, kept {_kept(record)}"), console)
+        show(errors_table(record, f"{title}, kept {_kept(record)}"), console)
     if (physics := physics_table(record)) is not None:
         show(physics, console)
     for stage, reason in record.problems.items():
@@ -71,6 +71,8 @@ def print_trial(record: TrialRecord, folder: Path) -> None:
         seconds = [f"{stage} {value:.2f}" for stage, value in record.seconds.items()]
         console.print(f"seconds: {', '.join(seconds)}", highlight=False)
     console.print(f"files:   {escape(str(folder))}", highlight=False, soft_wrap=True)
+    if record.curve:
+        console.print(f"next:    tamis report {escape(str(folder))}", highlight=False, soft_wrap=True)
 
 
 def _of_test(facts: DatasetFacts) -> str:
@@ -89,7 +91,7 @@ def _kept(record: TrialRecord) -> str:
     return f"{record.curve[-1].n_structures} of {len(record.dataset.pool)} structures{points}"
 
 
-def _trial_table(record: TrialRecord, title: str) -> Table:
+def errors_table(record: TrialRecord, title: str) -> Table:
     """One point: errors by part. A curve: test errors by number of kept structures."""
     if len(record.curve) > 1:
         columns = ["kept\nstructures", "atoms", *(f"test {heading}" for heading in ERRORS.values())]

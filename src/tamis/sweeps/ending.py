@@ -8,7 +8,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from tamis.analysis.arms import Point, results_of
-from tamis.analysis.averages import AVERAGE
 from tamis.analysis.contrasts import FEWEST_SEEDS
 from tamis.analysis.pairs import pairs_at
 from tamis.analysis.test_errors import CachedTestErrors
@@ -58,9 +57,7 @@ def leave_tables(folder: SweepFolder) -> tuple[dict[str, Trial], list[Point]]:
     points = results_of([*trials.values()]).points
     if points:
         table.write(folder.path / "results.csv")
-        draws = len({point.seeds[:2] for point in points})
-        title = f"{AVERAGE} and range over {draws} seeds" if draws > 1 else "1 seed: no verdict"
-        draw_curves(points, folder.path / "errors.png", f"test errors, {title}")
+        draw_curves(points, folder.path / "errors.png")
     return trials, points
 
 

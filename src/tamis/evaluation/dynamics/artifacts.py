@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tamis.core.files import write_atomically
 from tamis.core.units import FS_PER_PS
 from tamis.evaluation.dynamics.reference import Averages, MdReference
@@ -73,38 +71,43 @@ def draw(
     """temperature.png, energy.png and, where there is a g(r), rdf.png."""
     _draw_thermo(folder / "temperature.png", trajectories, TEMPERATURE, "temperature (K)")
     _draw_thermo(folder / "energy.png", trajectories, POTENTIAL, "potential energy (eV/atom)")
-    named = [name for name, found in averages.items() if found.rdf is not None]
+    named = {name: found.rdf for name, found in averages.items() if found.rdf is not None}
     if not named:
         return
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
-    figure = Figure(figsize=(5.0, 2.2 * len(named) + 0.5), layout="constrained")
-    for ax, name in zip(np.ravel(figure.subplots(len(named), 1, squeeze=False)), named, strict=True):
+    from tamis.core.figures import BLUE, label, legend, panels, save
+
+    figure, axes = panels([[f"radial distribution, {name}"] for name in named], (5.0, 2.6))
+    each: list[Axes] = [*axes.flat]
+    for ax, name in zip(each, named, strict=True):
         middles = 0.5 * (bins[name][1:] + bins[name][:-1])
         there = reference.averages.get(name, Averages()).rdf
         if there is not None:
-            ax.plot(middles, there, color="0.4", lw=2.5, alpha=0.5, label=f"reference: {reference.source}")
-        ax.plot(middles, averages[name].rdf, color="#2f6fb0", lw=1.2, label=name)
-        ax.set(ylabel="g(r)", xlabel="r (Å)")
-        ax.legend(fontsize=7, frameon=False)
-    figure.savefig(folder / "rdf.png", dpi=120)
+            ax.plot(middles, there, color=BLUE, lw=5.0, alpha=0.3, label=f"reference: {reference.source}")
+        ax.plot(middles, named[name], color=BLUE, lw=1.2, label="potential")
+        label(ax, "r (Å)", "g(r)")
+    legend(*each)
+    save(figure, folder / "rdf.png")
 
 
-def _draw_thermo(path: Path, trajectories: Sequence[Trajectory], column: int, label: str) -> None:
-    from matplotlib.figure import Figure
+def _draw_thermo(path: Path, trajectories: Sequence[Trajectory], column: int, quantity: str) -> None:
+    """All runs: a colour a run, a cross where one failed."""
+    from tamis.core.figures import PALETTE, label, legend, panel, save
 
-    figure = Figure(figsize=(7.0, 4.0), layout="constrained")
-    ax = figure.subplots()
-    ax.set(xlabel="time (ps)", ylabel=label)
+    figure, ax = panel(f"{quantity.partition(' (')[0]} in MD", (5.4, 3.8))
+    names = [*dict.fromkeys(trajectory.run.name for trajectory in trajectories)]
     for trajectory in trajectories:
         values = trajectory.thermo[:, column]
         if column == POTENTIAL:
             values = values / len(trajectory.run.atoms)
         name = f"{trajectory.run.name} #{trajectory.run.repeat}"
         failed = f": {trajectory.end}" if trajectory.failed else ""
-        (line,) = ax.plot(trajectory.thermo[:, TIME], values, lw=0.8, label=name + failed)
+        tint = PALETTE[names.index(trajectory.run.name) % len(PALETTE)]
+        dashes = ("-", "--", ":", "-.")[trajectory.run.repeat % 4]
+        ax.plot(trajectory.thermo[:, TIME], values, dashes, color=tint, lw=1.0, label=name + failed)
         if trajectory.failed and len(values):
-            ax.plot(trajectory.thermo[-1, TIME], values[-1], "x", color=line.get_color())
-    if ax.lines:
-        ax.legend(fontsize=6, frameon=False, ncols=2)
-    figure.savefig(path, dpi=120)
+            ax.plot(trajectory.thermo[-1, TIME], values[-1], "X", ms=8, color=tint)
+    label(ax, "time (ps)", quantity)
+    legend(ax)
+    save(figure, path)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
+Line = Mapping[str, Any]
 
 
 class PropertyError(TamisError):
@@ -93,5 +94,8 @@ class Property(ABC):
         PropertyError : with the reason.
         """
 
-    def draw(self, ax: Axes, data: Mapping[str, Any], line: str, label: str) -> None:  # noqa: B027 # optional
-        """Draw the curves in ``data``, of the reference or of the potential, which ``label`` says; none by default."""
+    def draw(self, ax: Axes, data: Mapping[str, Any], line: Line, label: str) -> None:  # noqa: B027 # optional
+        """Draw the curves in ``data``, of the reference or of the potential, which ``label`` says; none by default.
+
+        line : how, in the words of matplotlib.
+        """

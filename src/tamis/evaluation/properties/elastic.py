@@ -12,7 +12,7 @@ from ase import Atoms
 from tamis.core import metrics as names
 from tamis.core.fields import Between, Checked, Whole
 from tamis.core.units import GPA_PER_EV_PER_A3
-from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample
+from tamis.evaluation.properties.base import Array, Line, Measured, Property, PropertyError, Sample
 from tamis.evaluation.properties.relaxation import StoppingCriteria, relax, relaxed_lattice_constant
 
 if TYPE_CHECKING:
@@ -58,12 +58,15 @@ class Elastic(Checked, Property):
             )
         yield Measured(isotropic(c11, c12, c44))
 
-    def draw(self, ax: Axes, data: Mapping[str, Any], line: str, label: str) -> None:
+    def draw(self, ax: Axes, data: Mapping[str, Any], line: Line, label: str) -> None:
         """Stress against strain."""
+        from tamis.core.figures import PALETTE
+        from tamis.core.figures import label as name_axes
+
         for i, name in enumerate(name for name in data if name.startswith("stress_")):
             curve = name.removeprefix("stress_").removesuffix("_GPa").replace("_", " ")
-            ax.plot(data["strain"], data[name], line, color=f"C{i}", label=f"{curve} ({label})")
-        ax.set(xlabel="strain", ylabel="stress (GPa)")
+            ax.plot(data["strain"], data[name], **line, color=PALETTE[i], label=f"{curve} ({label})")
+        name_axes(ax, "strain", "stress (GPa)")
 
 
 def stiffness(

@@ -12,7 +12,7 @@ from tamis.core import metrics as names
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Between, Checked, Whole
 from tamis.core.units import GPA_PER_EV_PER_A3
-from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample
+from tamis.evaluation.properties.base import Array, Line, Measured, Property, PropertyError, Sample
 from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
 
 if TYPE_CHECKING:
@@ -67,12 +67,15 @@ class EquationOfState(Checked, Property):
         cells = [sample.crystal.primitive(float(np.cbrt(v / unit))) for v in volumes]
         return np.array([sample.energy(cell) / len(cell) for cell in cells])
 
-    def draw(self, ax: Axes, data: Mapping[str, Any], line: str, label: str) -> None:
+    def draw(self, ax: Axes, data: Mapping[str, Any], line: Line, label: str) -> None:
         """Energy above the minimum against volume."""
         if "volume_A3_per_atom" in data:
+            from tamis.core.figures import BLUE
+            from tamis.core.figures import label as name_axes
+
             energies = np.array(data[names.ENERGY_PER_ATOM])
-            ax.plot(data["volume_A3_per_atom"], energies - energies.min(), line, label=label)
-            ax.set(xlabel="volume (Å³/atom)", ylabel="energy above the minimum (eV/atom)")
+            ax.plot(data["volume_A3_per_atom"], energies - energies.min(), **line, color=BLUE, label=label)
+            name_axes(ax, "volume (Å³/atom)", "energy above the minimum (eV/atom)")
 
 
 def birch_murnaghan(volumes: Array, energies: Array) -> tuple[float, float, float]:

@@ -11,8 +11,11 @@ import numpy as np
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Checked, Whole
 from tamis.core.metrics import ENERGY_PER_ATOM, LATTICE_CONSTANT
-from tamis.evaluation.properties.base import Measured, Property, Sample
+from tamis.evaluation.properties.base import Line, Measured, Property, Sample
 from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
+
+BELOW, ABOVE = 1.0, 10.0
+"""eV/atom of the picture on either side of the relaxed crystal."""
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,10 +56,14 @@ class Lattice(Checked, Property):
             }
         )
 
-    def draw(self, ax: Axes, data: Mapping[str, Any], line: str, label: str) -> None:
+    def draw(self, ax: Axes, data: Mapping[str, Any], line: Line, label: str) -> None:
         """The cohesive curve."""
         if data.get("nearest_distance_A"):
-            energies = data[ENERGY_PER_ATOM]
-            ax.plot(data["nearest_distance_A"], energies, line, label=label)
-            ax.set(xlabel="nearest distance (Å)", ylabel="energy (eV/atom)")
-            ax.set_ylim(min(energies) - 1.0, min(energies) + 10.0)
+            from tamis.core.figures import BLUE
+            from tamis.core.figures import label as name_axes
+
+            energies, scales = data[ENERGY_PER_ATOM], np.linspace(self.low, self.high, self.n_points)
+            ax.plot(data["nearest_distance_A"], energies, **line, color=BLUE, label=label)
+            name_axes(ax, "nearest distance (Å)", "energy (eV/atom)")
+            well = energies[int(np.abs(scales - 1.0).argmin())]  # holes at short distances may be bottomless
+            ax.set_ylim(well - BELOW, well + ABOVE)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ase import Atoms
 
 from tamis.core.fields import Above, AtLeast, Checked, Whole
 from tamis.core.metrics import PHONON_HIGHEST, PHONON_IMAGINARY, PHONON_LOWEST
-from tamis.evaluation.properties.base import Measured, Property, Sample
+from tamis.evaluation.properties.base import Line, Measured, Property, Sample
 from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
 from tamis.evaluation.properties.springs import force_constants
 
@@ -80,15 +81,34 @@ class Phonons(Checked, Property):
         phonons.symmetrize_force_constants()
         return phonons
 
-    def draw(self, ax: Axes, data: Mapping[str, Any], line: str, label: str) -> None:
+    def draw(self, ax: Axes, data: Mapping[str, Any], line: Line, label: str) -> None:
         """Frequencies along lines between the special points."""
-        for i, one in enumerate(data.get("lines", ())):
+        from tamis.core.figures import BLUE
+        from tamis.core.figures import label as name_axes
+
+        lines = data.get("lines", ())
+        for i, one in enumerate(lines):
             along = i + np.linspace(0.0, 1.0, POINTS_PER_LINE)
-            ax.plot(along, one["frequencies_THz"], line, color="C0", label=None if i else label)
-            ax.text(i + 0.5, 0.0, f"{one['from']} to {one['to']}", ha="center", va="bottom")
+            ax.plot(
+                along,
+                one["frequencies_THz"],
+                **{**line, "marker": ""},
+                color=BLUE,
+                label=None if i else label,
+            )
             ax.axvline(i, color="0.7", lw=0.8)
-        ax.set_xticks([])
-        ax.set_ylabel("frequency (THz)")
+        if lines:
+            ax.set_xticks(range(len(lines) + 1), _corners(lines))
+            name_axes(ax, "wave vector", "frequency (THz)")
+
+
+def _corners(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the points at which lines begin and end, both where they differ."""
+    inner = [
+        one["to"] if one["to"] == after["from"] else f"{one['to']}|{after['from']}"
+        for one, after in pairwise(lines)
+    ]
+    return [name.replace("gamma", "Γ") for name in (lines[0]["from"], *inner, lines[-1]["to"])]
 
 
 def _lines(phonons: Any, structure: str) -> list[dict[str, Any]]:

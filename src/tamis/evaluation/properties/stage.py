@@ -12,9 +12,12 @@ import numpy as np
 from tamis.core.files import write_atomically
 from tamis.core.metrics import PROPERTIES_FAILED, measured_property, property_error
 from tamis.evaluation.base import Findings, Subject
-from tamis.evaluation.properties.base import Measured, Property
+from tamis.evaluation.properties.base import Line, Measured, Property
 from tamis.evaluation.properties.collect import measure_isolated
 from tamis.evaluation.properties.reference import STAGE, PropertyReference, reference_of
+
+REFERENCE: Line = {"lw": 5.0, "alpha": 0.3, "solid_capstyle": "butt"}
+POTENTIAL: Line = {"lw": 1.3, "marker": ".", "ms": 4.0}
 
 
 def measure_properties(properties: Mapping[str, Property], subject: Subject, limit_s: float) -> Findings:
@@ -38,7 +41,8 @@ def measure_properties(properties: Mapping[str, Property], subject: Subject, lim
         total = total.plus(Findings(metrics, {stage: reason for stage, reason in problems.items() if reason}))
         told[name] = _in_words(found, reference, problem)
         failed += bool(problem)
-        _draw(measured, found, reference, folder / f"{name}.png")
+        title = f"{subject.crystal.element} {subject.crystal.structure}: {name.replace('_', ' ')}"
+        _draw(measured, found, reference, title, folder / f"{name}.png")
     finite = json.loads(json.dumps(told), parse_constant=lambda nan: None)  # JSON has no NaN: null instead
     write_atomically(folder / "properties.json", json.dumps(finite, indent=1).encode())
     return total.plus(Findings({PROPERTIES_FAILED: float(failed)}))
@@ -66,15 +70,15 @@ def _in_words(found: Measured, reference: PropertyReference, problem: str) -> di
     return {"values": values, "data": found.data, "problem": problem or None}
 
 
-def _draw(measured: Property, found: Measured, reference: PropertyReference, path: Path) -> None:
+def _draw(measured: Property, found: Measured, reference: PropertyReference, title: str, path: Path) -> None:
     if not found.data:
         return
-    from matplotlib.figure import Figure
+    from tamis.core.figures import legend, panel, save
 
-    figure = Figure(figsize=(5.5, 4.0), layout="constrained")
-    ax = figure.subplots()
-    for data, line, label in ((reference.data, "--", "reference"), (found.data, "-", "potential")):
+    figure, ax = panel(title)
+    # the reference is a wide line below, which shows on both sides of a potential that equals it
+    for data, line, label in ((reference.data, REFERENCE, "reference"), (found.data, POTENTIAL, "potential")):
         measured.draw(ax, data, line, label)
     if ax.lines:
-        ax.legend(frameon=False)
-        figure.savefig(path, dpi=110)
+        legend(ax, columns=2)
+        save(figure, path)

@@ -12,7 +12,7 @@ from ase import Atoms
 from tamis.core.errors import TamisError
 from tamis.core.fields import Between, Checked, Whole
 from tamis.core.metrics import WALL
-from tamis.evaluation.properties.base import Array, Measured, Property, Sample
+from tamis.evaluation.properties.base import Array, Line, Measured, Property, Sample
 from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
 
 if TYPE_CHECKING:
@@ -56,14 +56,17 @@ class Wall(Checked, Property):
                 {"distance_A": distances.tolist(), f"{name}_energy_eV_per_atom": energies},
             )
 
-    def draw(self, ax: Axes, data: Mapping[str, Any], line: str, label: str) -> None:
+    def draw(self, ax: Axes, data: Mapping[str, Any], line: Line, label: str) -> None:
         """Energies above the scans' starts against the nearest distance."""
+        from tamis.core.figures import PALETTE
+        from tamis.core.figures import label as name_axes
+
         for i, name in enumerate(("crystal", "dimer")):
             if energies := data.get(f"{name}_energy_eV_per_atom"):
                 rise = np.array(energies) - energies[0]
-                ax.plot(data["distance_A"], rise, line, color=f"C{i}", label=f"{name} ({label})")
+                ax.plot(data["distance_A"], rise, **line, color=PALETTE[i], label=f"{name} ({label})")
         ax.set_yscale("symlog", linthresh=1.0)
-        ax.set(xlabel="nearest distance (Å)", ylabel="energy above the start (eV/atom)")
+        name_axes(ax, "nearest distance (Å)", "energy above the start (eV/atom)")
 
 
 def dimer(element: str, distance: float) -> Atoms:

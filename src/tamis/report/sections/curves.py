@@ -6,17 +6,22 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from tamis.analysis.arms import BASELINES, Point
 from tamis.analysis.averages import AVERAGE, geometric_mean
 from tamis.analysis.comparison import Comparison
 from tamis.analysis.contrasts import FEWEST_SEEDS
+from tamis.analysis.hypothesis import Arm
 from tamis.core.metrics import FORCE_MAE, TEST, error
+from tamis.core.names import in_figure
 from tamis.report.context import Context, at_target, file_name, target_of
-from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table, count, number
-from tamis.report.style import colour, draw_curve, label, legend, log_axes, panel
+from tamis.report.document import Cell, Part, Picture, Pictures, Row, Section, Table, count, number
+from tamis.report.style import draw_curve, draw_dots, label, legend, log_axes, look, ordered, panel
 from tamis.report.words import factor_words
 
+Array = NDArray[np.float64]
 FRACTIONS = (0.05, 0.1, 0.25, 0.5)
 """At which data-efficiency factors are given."""
 ERROR = error(TEST, FORCE_MAE)
@@ -27,49 +32,80 @@ def section(context: Context) -> Section:
     """Curves of forces and energies, model by model, data-efficiency factors, and errors by group."""
     parts: list[Part] = []
     for ground, comparison in context.forces.items():
-        parts += [Paragraph(_about(comparison)), Pictures(list(_pictures(comparison, *FORCE, context)))]
+        if ground not in context.on_top():
+            parts.append(Pictures([*pictures(comparison, *FORCE, context)]))
         if ground in context.energies:
-            parts.append(Pictures(list(_pictures(context.energies[ground], *ENERGY, context))))
+            parts.append(Pictures([*pictures(context.energies[ground], *ENERGY, context)]))
         parts += [*_efficiency(comparison), *_groups(comparison)]
     return Section("Learning curves and data efficiency", parts)
 
 
-def _about(comparison: Comparison) -> str:
-    band = "95 % interval of this mean, on these test structures"
-    if comparison.n_seeds < FEWEST_SEEDS:
-        band = f"none, as there are fewer than {FEWEST_SEEDS} splits"
+def about_bands(comparison: Comparison) -> str:
+    """Over what curves are averaged, and what their bands are."""
     splits = count(comparison.n_seeds, "split")
-    return f"{comparison.ground.name}: geometric mean over {splits}; bands: {band}. Dashed: baselines."
+    if comparison.n_seeds < 2:
+        return splits
+    if comparison.span.is_point:
+        return f"{AVERAGE} over {splits}, bars: range"
+    bands = "bands: 95 %" if comparison.n_seeds >= FEWEST_SEEDS else f"no bands below {FEWEST_SEEDS}"
+    return f"{AVERAGE} over {splits}, {bands}"
 
 
-def _pictures(comparison: Comparison, name: str, quantity: str, context: Context) -> Iterator[Picture]:
-    curves, where = comparison.mean_curves, comparison.ground.name
+def pictures(comparison: Comparison, name: str, quantity: str, context: Context) -> Iterator[Picture]:
+    """A picture a model: errors against atoms; of one budget, a dot an arm."""
+    where, about = comparison.ground.name, about_bands(comparison)
     for model in comparison.models:
-        figure, ax = panel(f"{model}, {where}")
+        figure, ax = panel(f"{model}, {where}\n{about}")
         mine = [i for i, arm in enumerate(comparison.arms) if arm.model == model]
-        for i in sorted(mine, key=lambda i: (comparison.arms[i].descriptor not in BASELINES, i)):
-            arm = comparison.arms[i]
-            called = f"{arm.descriptor} (own)" if arm.own else arm.descriptor
-            tint = colour(arm.descriptor, context.colours())
-            if len(curves.grid) == 0:
-                ax.plot(*_dots(comparison, i), "o", ms=5, alpha=0.8, color=tint, label=called)
-                continue
-            middle, half = curves.means[i, :, 0], curves.half[i]
-            band = (np.exp(middle - half), np.exp(middle + half))
-            draw_curve(ax, arm.descriptor, called, tint, curves.grid, np.exp(middle), band, arm.own)
-        log_axes(ax, "x", "y")
-        label(ax, "atoms kept", quantity)
-        legend(ax)
-        caption = f"{quantity} of {model} on {where} against the atoms kept, by what chose the structures."
+        places = ordered([comparison.arms[i].descriptor for i in mine])
+        mine.sort(key=lambda i: places.index(comparison.arms[i].descriptor))
+        if len(comparison.mean_curves.grid):
+            _draw_curves(ax, comparison, mine, quantity, context)
+        else:
+            _draw_dots(ax, comparison, mine, quantity, context)
+        caption = f"{quantity} of {model} on {where}, by what chose the structures; {about}."
         yield Picture(file_name("curve", name, model, where), caption, figure)
 
 
-def _dots(comparison: Comparison, arm: int) -> tuple[list[float], list[float]]:
-    """Single budgets: atoms and error, a point a split."""
-    mine = comparison.data.arms == arm
-    atoms = [c.atoms[0] for c, m in zip(comparison.curves, mine, strict=True) if m]
-    weights = comparison.data.structure_weights
-    return atoms, (comparison.data.errors[mine, 0] @ weights / weights.sum()).tolist()
+def _called(arm: Arm) -> str:
+    return f"{arm.descriptor} (own)" if arm.own else arm.descriptor
+
+
+def _draw_curves(ax: Axes, comparison: Comparison, mine: list[int], quantity: str, context: Context) -> None:
+    """Mean curves with bands; marks where sets were measured."""
+    curves, has_bands = comparison.mean_curves, comparison.n_seeds >= FEWEST_SEEDS
+    for i in mine:
+        arm = comparison.arms[i]
+        middle, half = curves.means[i, :, 0], curves.half[i]
+        band = (np.exp(middle - half), np.exp(middle + half)) if has_bands else None
+        tint, mark = look(arm.descriptor, context.arms())
+        draw_curve(ax, arm.descriptor, "", (tint, ""), curves.grid, np.exp(middle), band, arm.own)
+        ax.plot(*_measured(comparison, i), mark, color=tint, ms=5, mew=0)
+        dashes = "--" if arm.descriptor in BASELINES else "-"
+        ax.plot([], [], dashes, marker=mark, color=tint, ms=5, mew=0, label=in_figure(_called(arm)))
+    log_axes(ax, "x", "y")
+    label(ax, "atoms kept", quantity)
+    legend(ax)
+
+
+def _measured(comparison: Comparison, arm: int) -> tuple[Array, Array]:
+    """Atoms and error at the points of an arm, means over splits; none where its curves differ in their points."""
+    mine, weights = np.flatnonzero(comparison.data.arms == arm), comparison.data.structure_weights
+    sizes = [comparison.curves[k].atoms for k in mine]
+    if len({len(atoms) for atoms in sizes}) > 1:
+        return np.empty(0), np.empty(0)
+    errors = comparison.data.errors[mine, : len(sizes[0])] @ weights / weights.sum()
+    return np.exp(np.mean(np.log(sizes), axis=0)), np.exp(np.mean(np.log(errors), axis=0))
+
+
+def _draw_dots(ax: Axes, comparison: Comparison, mine: list[int], quantity: str, context: Context) -> None:
+    """One budget: each split, their mean and range."""
+    rows, weights = [], comparison.data.structure_weights
+    for i in mine:
+        arm = comparison.arms[i]
+        errors = comparison.data.errors[comparison.data.arms == i, 0] @ weights / weights.sum()
+        rows.append((_called(arm), look(arm.descriptor, context.arms()), errors.tolist(), None))
+    draw_dots(ax, rows, quantity)
 
 
 def _efficiency(comparison: Comparison) -> Iterator[Table]:

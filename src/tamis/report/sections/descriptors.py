@@ -23,25 +23,13 @@ from tamis.report.document import (
     Row,
     Section,
     Table,
+    count,
     number,
     p_value,
 )
 from tamis.report.style import INK, label, panel
 from tamis.report.words import ratio, span_words
 
-METHOD = (
-    "Differences of areas are mean log ratios of errors, paired by split. Intervals (95 %): splits and blocks of test "
-    "structures (trajectories, strain modes) are drawn again, independently of each other (crossed bootstrap, 1000 "
-    "draws), with as many degrees of freedom as the smaller of the two has. Splits are of one pool and are judged on "
-    "one test set: what they say is about this pool. Single models, pruners and cells are described, not judged: of "
-    "many intervals some leave out 1 by chance."
-)
-TWO_QUESTIONS = (
-    "'Better' needs two answers. First, whether the own sets give lower errors than the mean of the others, on this "
-    "data. Second, whether it is being the own one that matters: some descriptor is always the best of a row, and with "
-    "enough splits that is beyond chance, whichever it is. So the own assignment is ranked among all assignments of "
-    "descriptors to models, in the matrix without its row and column means."
-)
 FIELD = (0.62, 0.42)
 """Inches of a field of the picture."""
 Effects = Mapping[tuple[str, str], Effect | None]
@@ -54,14 +42,15 @@ def section(context: Context) -> Section:
     for ground, first in context.forces.items():
         others = [comparison for (where, _), comparison in context.others.items() if where == ground]
         parts += [*_matrix(first, others, context), *(_own(first) if first.verdict.by_model else ())]
-    about = [Paragraph(METHOD), *([Paragraph(TWO_QUESTIONS)] if context.protocol else [])]
-    return Section("Own and other descriptors", [*about, *parts] if parts else [])
+    if lacking := [ground.name for ground, first in context.forces.items() if not _effects(first)]:
+        about = lacking[0] if len(lacking) == 1 else f"{len(lacking)} data sets or settings"
+        parts.append(Paragraph(f"{about}: no finished curve of random draws, so there is no matrix."))
+    return Section("Models and descriptors", parts)
 
 
 def _matrix(first: Comparison, others: list[Comparison], context: Context) -> Iterator[Part]:
     where, effects = first.ground.name, _effects(first)
     if not effects:
-        yield Paragraph(f"{where}: no finished curve of random draws, so there is no matrix.")
         return
     matrix = Matrix.of(
         {key: (e.ratio if e else np.nan, first.is_recorded_own(*key)) for key, e in effects.items()}
@@ -81,7 +70,7 @@ def _matrix(first: Comparison, others: list[Comparison], context: Context) -> It
         "Below 1: better than random.",
     )
     if np.isfinite(matrix.values).any():
-        yield Pictures([_heat_map(matrix, name, f"{where}: error relative to random")])
+        yield Pictures([_heat_map(matrix, name, _about(matrix, first))])
 
 
 def _effects(comparison: Comparison) -> Effects:
@@ -114,6 +103,13 @@ def _cell(comparison: Comparison, effect: Effect | None, model: str, arm: str, c
     return Cell(text, comparison.is_recorded_own(model, arm), link=context.links.search(trial.folder, params))
 
 
+def _about(matrix: Matrix, comparison: Comparison) -> str:
+    """Title of the picture."""
+    framed = ", framed: own descriptor" if matrix.own.any() else ""
+    splits = count(comparison.n_seeds, "split")
+    return f"{comparison.ground.name}: test force MAE by that of random, {splits}{framed}"
+
+
 def _heat_map(matrix: Matrix, name: str, title: str) -> Picture:
     """The ratios as numbers on colours, blue below 1 and red above; fields of own descriptors get a frame."""
     size = (max(4.6, 1.6 + FIELD[0] * len(matrix.columns)), 1.7 + FIELD[1] * len(matrix.rows))
@@ -126,13 +122,12 @@ def _heat_map(matrix: Matrix, name: str, title: str) -> Picture:
         if np.isfinite(value):
             ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9, color="#111111")
         if matrix.own[i, j]:
-            ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, ec="#e09f3e", lw=2.5))
-    ax.set_xticks(range(len(matrix.columns)), matrix.columns, rotation=35, ha="right", rotation_mode="anchor")
+            ax.add_patch(Rectangle((j - 0.46, i - 0.44), 0.92, 0.88, fill=False, ec="#111111", lw=2.2))
+    ax.set_xticks(range(len(matrix.columns)), matrix.columns, rotation=30, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(len(matrix.rows)), matrix.rows)
     ax.tick_params(colors=INK)
     label(ax, "structures chosen with", "model")
-    framed = "; framed: the own descriptor" if matrix.own.any() else ""
-    return Picture(name, f"{title}{framed}.", figure)
+    return Picture(name, f"{title}.", figure)
 
 
 def _own(comparison: Comparison) -> Iterator[Table]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tamis.analysis.arms import Ground, Point
+from tamis.core.figures import GREY
 from tamis.core.metrics import FORCE_MAE, TEST, VALIDATION, error
+from tamis.core.names import in_figure
 from tamis.report.context import Context, file_name
 from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table, number
-from tamis.report.style import colour, label, log_axes, panel
+from tamis.report.style import label, legend, log_axes, look, ordered, panel
 
 CHOSEN_BY, JUDGED_BY = error(VALIDATION, FORCE_MAE), error(TEST, FORCE_MAE)
 MOST_DOTS = 2000
@@ -58,15 +60,21 @@ def _table(ground: Ground, front: Sequence[Point], context: Context) -> Table:
 
 
 def _picture(ground: Ground, points: Sequence[Point], front: Sequence[Point], context: Context) -> Picture:
-    figure, ax = panel(f"Pareto front, {ground.name}")
+    figure, ax = panel(f"Smallest errors for their size, {ground.name}")
     dots, steps = (
         list(zip(*((p.atoms, p.metrics[CHOSEN_BY]) for p in some), strict=True))
         for some in (points[:: max(len(points) // MOST_DOTS, 1)], front)
     )
-    ax.plot(*dots, ".", ms=3, color="#9aa3ad", alpha=0.5)
-    ax.step(*steps, where="post", color="#555c66", lw=1)
-    for p, x, y in zip(front, *steps, strict=True):
-        ax.plot(x, y, "o", ms=5, color=colour(p.arm, context.colours()))
+    ax.plot(*dots, "o", ms=3, color=GREY, alpha=0.4, mew=0, label="each trial")
+    ax.step(*steps, where="post", color=GREY, lw=1)
+    for arm in ordered([p.arm for p in front]):
+        tint, mark = look(arm, context.arms())
+        mine = [(p.atoms, p.metrics[CHOSEN_BY]) for p in front if p.arm == arm]
+        ax.plot(*zip(*mine, strict=True), ls="", marker=mark, ms=6, color=tint, mew=0, label=in_figure(arm))
     log_axes(ax, "x", "y")
     label(ax, "atoms kept", "validation force MAE (eV/Å)")
-    return Picture(file_name("front", ground.name), f"{ground.name}: trials (grey) and the front.", figure)
+    legend(ax)
+    caption = (
+        f"{ground.name}: all trials (grey), and those that none beats in size and error, by what chose them."
+    )
+    return Picture(file_name("front", ground.name), caption, figure)

@@ -14,7 +14,7 @@ from tamis.core import metrics as names
 from tamis.core.names import in_figure
 from tamis.report.context import Context, file_name
 from tamis.report.document import Cell, Paragraph, Part, Picture, Pictures, Row, Section, Table, number
-from tamis.report.style import colour, label, legend, log_axes, panel
+from tamis.report.style import label, legend, log_axes, look, ordered, panel
 
 FORCE = names.error(names.TEST, names.FORCE_MAE)
 DYNAMICS = (
@@ -165,11 +165,11 @@ def _trade_off(ground: Ground, measured: Sequence[Point], context: Context) -> I
     both = [p for p in measured if names.STABLE_FRACTION in p.metrics and FORCE in p.metrics]
     for model in sorted({p.model for p in both}):
         figure, ax = panel(f"{model}, {ground.name}")
-        for arm in sorted({p.arm for p in both if p.model == model}):
+        for arm in ordered([p.arm for p in both if p.model == model]):
             mine = [p.metrics for p in both if (p.model, p.arm) == (model, arm)]
             x, y = ([metrics[name] for metrics in mine] for name in (FORCE, names.STABLE_FRACTION))
-            tint = colour(arm, context.colours())
-            ax.plot(x, y, "o", ms=5, alpha=0.8, color=tint, label=in_figure(arm))
+            tint, mark = look(arm, context.arms())
+            ax.plot(x, y, mark, ms=5, alpha=0.8, color=tint, mew=0, label=in_figure(arm))
         log_axes(ax, "x")
         ax.set_ylim(-0.03, 1.03)
         label(ax, "test force MAE (eV/Å)", "survived part of the MD steps")

@@ -99,7 +99,7 @@ def _frequency(sets: Sets, arms: list[str], groups: Mapping[str, str], name: str
     kinds = sorted(set(groups.values()))
     edges = np.cumsum([0, *(sum(groups[i] == kind for i in ids) for kind in kinds)])
     for edge in edges[1:-1]:
-        ax.axvline(edge - 0.5, color="#d1495b", lw=1)
+        ax.axvline(edge - 0.5, color=INK, lw=1)
     ax.set_xticks((edges[:-1] + edges[1:]) / 2 - 0.5, kinds, rotation=25, ha="right", rotation_mode="anchor")
     ax.tick_params(colors=INK)
     label(ax, "structures by group", "")

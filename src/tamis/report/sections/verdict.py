@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from tamis.analysis.arms import Ground
+from tamis.analysis.comparison import Comparison
 from tamis.analysis.contrasts import mean_effect
 from tamis.analysis.endpoint import FORCES
 from tamis.analysis.judgement import Answer
@@ -23,20 +25,29 @@ UNJUDGED = (
     "There is no protocol.yaml in the folder of these trials, so nothing is judged: this report describes. A protocol "
     "says what is compared and how it is decided, before anything runs (docs/report.md)."
 )
+METHOD = (
+    "Differences of areas are mean log ratios of errors, paired by split. Intervals (95 %): splits and blocks of test "
+    "structures (trajectories, strain modes) are drawn again, independently of each other (crossed bootstrap, 1000 "
+    "draws), with as many degrees of freedom as the smaller of the two has. Splits are of one pool and are judged on "
+    "one test set: what they say is about this pool. Single models, pruners and cells are described, not judged: of "
+    "many intervals some leave out 1 by chance."
+)
+TWO_QUESTIONS = (
+    "'Better' needs two answers. First, whether the own sets give lower errors than the mean of the others, on this "
+    "data. Second, whether it is being the own one that matters: some descriptor is always the best of a row, and with "
+    "enough splits that is beyond chance, whichever it is. So the own assignment is ranked among all assignments of "
+    "descriptors to models, in the matrix without its row and column means."
+)
 
 
 def section(context: Context) -> Section:
-    """Verdicts, with what they rest on."""
-    return Section("The verdict" if context.protocol else "In short", list(_parts(context)))
+    """The answers, or without a protocol how own and other descriptors compare."""
+    title = "The verdict" if context.protocol else "Own and other descriptors, in short"
+    return Section(title, list(_parts(context)))
 
 
 def _parts(context: Context) -> Iterator[Paragraph]:
     counts = Counter(trial.status for trial in context.results.trials)
-    statuses = (COMPLETE, FAILED, INTERRUPTED, SKIPPED, STOPPED, RUNNING, UNREADABLE)
-    present = [f"{counts[s]} {s}" for s in statuses if counts[s]]
-    n_points = sum(len(trial.points) for trial in context.results.trials)
-    yield Paragraph(f"{QUESTION} {_endpoint(context.protocol) if context.protocol else UNJUDGED}")
-    yield Paragraph(f"Trials: {', '.join(present)}. Retrained potentials: {n_points}.")
     if counts[RUNNING]:
         unfinished = (
             f"{count(counts[RUNNING], 'trial')} without an end, running or killed: this report is not final."
@@ -49,15 +60,43 @@ def _parts(context: Context) -> Iterator[Paragraph]:
         for answer in context.answers:
             yield Paragraph(answer_words(answer, context.protocol), strong=True)
         yield Paragraph(_elements(context.answers))
-    judged = {
+    judged, told = _judged(context), dict[str, list[str]]()
+    for ground, comparison in context.forces.items():
+        for words in baseline_words(judged[ground]) if ground in judged else description(comparison):
+            name = next(
+                start for start in (f"{ground.name}: ", f"{ground.name}, ") if words.startswith(start)
+            )
+            told.setdefault(words.removeprefix(name), []).append(name[:-2])
+    for words, names in told.items():  # settings of a search mostly lack the same
+        yield Paragraph(f"{names[0] if len(names) == 1 else f'{len(names)} data sets or settings'}: {words}")
+
+
+def _judged(context: Context) -> dict[Ground, Comparison]:
+    return {
         answer.comparison.ground: answer.comparison
         for answer in context.answers
         if answer.comparison is not None and answer.question.endpoint == FORCES
     }
-    for ground, comparison in context.forces.items():
-        words = baseline_words(judged[ground]) if ground in judged else description(comparison)
-        yield from map(Paragraph, words)
-        yield Paragraph(f"{ground.name}: {' '.join(caveats(judged.get(ground, comparison)))}")
+
+
+def method(context: Context) -> Section:
+    """What was asked, of how many trials, and what the numbers rest on."""
+    counts = Counter(trial.status for trial in context.results.trials)
+    statuses = (COMPLETE, FAILED, INTERRUPTED, SKIPPED, STOPPED, RUNNING, UNREADABLE)
+    present = [f"{counts[s]} {s}" for s in statuses if counts[s]]
+    n_points = sum(len(trial.points) for trial in context.results.trials)
+    parts = [
+        Paragraph(f"{QUESTION} {_endpoint(context.protocol) if context.protocol else UNJUDGED}"),
+        Paragraph(f"Trials: {', '.join(present)}. Retrained potentials: {n_points}."),
+        *([Paragraph(METHOD)] if context.forces else []),
+        *([Paragraph(TWO_QUESTIONS)] if context.protocol else []),
+    ]
+    judged = _judged(context)
+    parts += [
+        Paragraph(f"{ground.name}: {' '.join(caveats(judged.get(ground, comparison)))}")
+        for ground, comparison in context.forces.items()
+    ]
+    return Section("How it was done", parts)
 
 
 def _endpoint(protocol: Protocol) -> str:

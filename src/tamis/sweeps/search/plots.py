@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna import Study, visualization
+from optuna.distributions import CategoricalDistribution
 from optuna.importance import get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 PAGE = "search.html"
 ENOUGH = 2
 """Complete trials below which no plot says anything."""
-MOST_SLICES, MOST_CONTOURS = 12, 4
+MOST_SLICES, MOST_CONTOURS = 6, 4
 """The most important keys: in a slice plot, side by side; in a contour plot, which has a panel for each pair."""
 ROW_HEIGHT = 240
 """Pixels of a row of panels."""
@@ -45,7 +46,9 @@ def leave_plots(study: Study, folder: Path) -> None:
         warnings.simplefilter("ignore")  # about what is experimental in Optuna
         for title, draw in plots_of(study, objective_names(study)):
             try:
-                text = draw().to_html(full_html=False, include_plotlyjs=False)
+                text = _styled(draw()).to_html(
+                    full_html=False, include_plotlyjs=False, config={"responsive": True}
+                )
                 sections.append(f"<h2>{html.escape(title)}</h2>\n{text}\n")
             except Exception as error:
                 missing.append(f"{title}: {reason_of(error).splitlines()[0]}")
@@ -77,7 +80,8 @@ def _plots_of_one(study: Study, name: str, i: int) -> Iterator[Plot]:
         return sign * trial.values[i]
 
     def contours() -> Any:
-        keys = ranked(study, low)[:MOST_CONTOURS]
+        numeric = _numeric(study)  # between names there is no surface
+        keys = [key for key in ranked(study, low) if key in numeric][:MOST_CONTOURS]
         if len(keys) < 2:
             raise ValueError(f"it needs 2 keys with several values, and there are {len(keys)}")
         figure = visualization.plot_contour(study, params=keys, target=value, target_name=name)
@@ -98,6 +102,20 @@ def _plots_of_one(study: Study, name: str, i: int) -> Iterator[Plot]:
     )
     yield f"{name} against each key", slices
     yield f"{name} against pairs of keys", contours
+
+
+def _styled(figure: Any) -> Any:
+    """The look of tamis' other figures, as wide as the page; the heading above says what a title would."""
+    from tamis.core.figures import PALETTE
+
+    layout = {"template": "plotly_white", "colorway": PALETTE, "title": None, "width": None, "autosize": True}
+    return figure.update_layout(layout, margin={"t": 30}, legend={"orientation": "h", "y": 1.1})
+
+
+def _numeric(study: Study) -> set[str]:
+    """The keys whose values are numbers."""
+    kinds = {key: kind for trial in ended(study) for key, kind in trial.distributions.items()}
+    return {key for key, kind in kinds.items() if not isinstance(kind, CategoricalDistribution)}
 
 
 def ranked(study: Study, low: Callable[[FrozenTrial], float]) -> list[str]:
