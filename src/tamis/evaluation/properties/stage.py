@@ -24,11 +24,16 @@ def measure_properties(properties: Mapping[str, Property], subject: Subject, lim
     problem; the other properties are measured all the same. limit_s: wall time for each value or group of values, s.
     """
     if subject.crystal is None:
-        reason = "the data set names no crystal; give dataset.crystal (structure, element, a)"
+        reason = (
+            "the data set names no crystal; give dataset.crystal (a file, own, or structure, element and a)"
+        )
         return Findings({}, {STAGE: reason})
     folder = subject.folder / STAGE
     folder.mkdir(parents=True, exist_ok=True)
-    total, told, failed = Findings(), dict[str, Any](), 0
+    refused = {name: reason for name, one in properties.items() if (reason := one.refuses(subject.crystal))}
+    total = Findings(problems={f"{STAGE}/{name}": reason for name, reason in refused.items()})
+    properties = {name: one for name, one in properties.items() if name not in refused}
+    told, failed = dict[str, Any](), 0
     results = measure_isolated(properties, subject.crystal, subject.potential, limit_s)
     for name, measured in properties.items():
         found, problem = results[name]
