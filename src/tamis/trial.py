@@ -134,9 +134,9 @@ def _run(
         rng = np.random.default_rng(seed.of_split)
         split = split_dataset(dataset, config["validation_fraction"], rng, parts.model.needs_tuning_set)
         pool = dataset.subset(split.pool)
-        crystal = parts.source.crystal_in(dataset.training)
+        crystal, whose = parts.source.crystal_in(dataset.training)
         doubts = cutoff_doubts(dataset, {"model": parts.model, "descriptor": parts.descriptor})
-        record.dataset = _describe(dataset, split, doubts)
+        record.dataset = _describe(dataset, split, doubts, whose)
     with record.stage("rows"):  # before the features, which the rows of an own descriptor hold already
         parts.model.prepare(dataset, parts.store)
     with record.stage("features"):
@@ -278,7 +278,7 @@ def _check_finite(metrics: Mapping[str, float]) -> None:
             )
 
 
-def _describe(dataset: Dataset, split: Split, doubts: Sequence[str]) -> DatasetFacts:
+def _describe(dataset: Dataset, split: Split, doubts: Sequence[str], crystal: str) -> DatasetFacts:
     def ids(part: Indices) -> tuple[str, ...]:
         return tuple(dataset.ids[i] for i in part)
 
@@ -296,7 +296,7 @@ def _describe(dataset: Dataset, split: Split, doubts: Sequence[str]) -> DatasetF
         test_kind=dataset.test_kind,
         validation_kind="blocks" if dataset.subset(split.trained).deals_blocks else "structures",
         notes=(*dataset.notes, *doubts),
-        read_as=dataset.read_as,
+        read_as="\n".join(filter(None, (dataset.read_as, crystal))),
     )
 
 

@@ -213,7 +213,8 @@ def own_crystal(dataset: Dataset) -> tuple[AnyCrystal, str]:
 
     Of the structures that are periodic in all directions, those of the most frequent composition count; of these the
     one with the lowest energy per atom is taken, with the symmetry that it has within the smallest of ``LOOSER`` that
-    leaves at most MOST_ATOMS atoms in the primitive cell.
+    leaves at most MOST_ATOMS atoms in the primitive cell; a tolerance that finds none but translations does not count
+    if a larger one finds more.
 
     Raises
     ------
@@ -226,13 +227,14 @@ def own_crystal(dataset: Dataset) -> tuple[AnyCrystal, str]:
     frequent = Counter(formulas.values()).most_common(1)[0][0]
     those = [i for i in bulk if formulas[i] == frequent]
     best = those[int(np.argmin(energy_residuals(dataset.subset(those))))]
-    for symprec in LOOSER:
-        crystal = crystal_of(dataset.structures[best], symprec)
-        if len(crystal.primitive()) <= MOST_ATOMS:
-            return crystal, dataset.ids[best]
+    found = [crystal_of(dataset.structures[best], symprec) for symprec in LOOSER]
+    small = [crystal for crystal in found if len(crystal.primitive()) <= MOST_ATOMS]
+    if small:
+        symmetric = [one for one in small if isinstance(one, Crystal) or len(one.rotations) > 1]
+        return [*symmetric, *small][0], dataset.ids[best]
     raise TamisError(
         f"dataset.crystal=own: the structure of lowest energy of the most frequent composition, {frequent}, is "
-        f"{dataset.ids[best]}, whose smallest cell has {len(crystal.primitive())} atoms; a crystal of at most "
+        f"{dataset.ids[best]}, whose smallest cell has {len(found[-1].primitive())} atoms; a crystal of at most "
         f"{MOST_ATOMS} is needed: give its file, such as dataset.crystal={frequent}.cif"
     )
 

@@ -119,15 +119,17 @@ class Source(Checked, ABC):
         return tuple(_stamp(path) for path in self._files())
 
     @final
-    def crystal_in(self, dataset: Dataset) -> AnyCrystal | None:
-        """The crystal whose properties are measured; its own one is looked for among the structures of ``dataset``.
+    def crystal_in(self, dataset: Dataset) -> tuple[AnyCrystal | None, str]:
+        """The crystal whose properties are measured, and a line on it where it was read or found.
+
+        ``own`` is looked for among the structures of ``dataset``.
 
         Raises
         ------
         TamisError : its file cannot be read, there is none, or it has elements that the data set lacks.
         """
         if not isinstance(self.crystal, str):
-            return self.crystal
+            return self.crystal, ""
         if self.crystal == OWN:
             crystal, whose = own_crystal(dataset)
         else:
@@ -137,8 +139,8 @@ class Source(Checked, ABC):
                 f"dataset.crystal={self.crystal} has {', '.join(foreign)}; the data set has "
                 f"{', '.join(dataset.elements)}"
             )
-        LOG.info("properties of %s, from %s", crystal.structure, whose)
-        return crystal
+        cell = crystal.primitive()
+        return crystal, f"crystal: {cell.get_chemical_formula()}, {crystal.structure}, from {whose}"
 
     def label_giver(self) -> Calculator | None:
         """The calculator that made the labels, which is exact for properties and MD; None: not available."""

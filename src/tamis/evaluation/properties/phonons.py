@@ -99,7 +99,7 @@ class Phonons(Checked, Property):
             supercell = _as_ase(phonons.supercell)
             phonons.force_constants = force_constants(sample, supercell, self.repeat, self.displacement)
         else:
-            phonons.generate_displacements(distance=self.displacement, is_plusminus=True)
+            phonons.generate_displacements(distance=self.displacement)  # both sides unless they are symmetric
             phonons.forces = [
                 sample.forces(_as_ase(moved)) for moved in phonons.supercells_with_displacements or ()
             ]
