@@ -139,8 +139,8 @@ class Source(Checked, ABC):
                 f"dataset.crystal={self.crystal} has {', '.join(foreign)}; the data set has "
                 f"{', '.join(dataset.elements)}"
             )
-        cell = crystal.primitive()
-        return crystal, f"crystal: {cell.get_chemical_formula()}, {crystal.structure}, from {whose}"
+        cell, kind = crystal.primitive(), f"{crystal.structure} {' and '.join(crystal.elements)}"
+        return crystal, f"crystal: {kind}, {len(cell)} atom(s) in the primitive cell, from {whose}"
 
     def label_giver(self) -> Calculator | None:
         """The calculator that made the labels, which is exact for properties and MD; None: not available."""
