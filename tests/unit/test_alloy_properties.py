@@ -19,6 +19,7 @@ from tamis.core.errors import TamisError
 from tamis.core.units import GPA_PER_EV_PER_A3
 from tamis.data import unit_cell
 from tamis.data.crystal import Crystal
+from tamis.data.sources.sw_silicon import SwSilicon
 from tamis.data.unit_cell import UnitCell, crystal_of, own_crystal, read_crystal
 from tamis.evaluation.base import Subject
 from tamis.evaluation.dynamics.engine import Integration, Task, integrate
@@ -118,6 +119,18 @@ def test_the_own_crystal_is_the_best_of_the_most_frequent_composition():
     gas = Atoms("Au40", scaled_positions=np.random.default_rng(1).random((40, 3)), cell=[12.0] * 3, pbc=True)
     with pytest.raises(TamisError, match="give its file"):
         own_crystal(replace(dataset.subset([0]), structures=(gas,)))
+
+
+def test_a_source_names_its_own_crystal_or_that_of_a_file(tmp_path):
+    dataset = labelled(alloys(np.random.default_rng(0)), EMT)
+    some = {"elements": ("Si",), "atom_spacing": 2.7}  # which structures it has does not matter here
+    found, said = SwSilicon(**some, crystal="own").crystal_in(dataset)
+    assert found == own_crystal(dataset)[0]
+    assert said == f"crystal: AuCu3 (Pm-3m), 4 atom(s) in the primitive cell, from {dataset.ids[0]}"
+    write(tmp_path / "si.cif", bulk("Si"))
+    with pytest.raises(TamisError, match="has Si; the data set has Au, Cu"):
+        SwSilicon(**some, crystal=str(tmp_path / "si.cif")).crystal_in(dataset)
+    assert SwSilicon(**some).crystal_in(dataset) == (None, "")
 
 
 # relaxation

@@ -139,8 +139,11 @@ class Source(Checked, ABC):
                 f"dataset.crystal={self.crystal} has {', '.join(foreign)}; the data set has "
                 f"{', '.join(dataset.elements)}"
             )
-        cell, kind = crystal.primitive(), f"{crystal.structure} {' and '.join(crystal.elements)}"
-        return crystal, f"crystal: {kind}, {len(cell)} atom(s) in the primitive cell, from {whose}"
+        kind = f"{crystal.structure} {crystal.element}" if isinstance(crystal, Crystal) else crystal.structure
+        return (
+            crystal,
+            f"crystal: {kind}, {len(crystal.primitive())} atom(s) in the primitive cell, from {whose}",
+        )
 
     def label_giver(self) -> Calculator | None:
         """The calculator that made the labels, which is exact for properties and MD; None: not available."""
