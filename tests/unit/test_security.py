@@ -185,9 +185,6 @@ def test_what_a_record_may_not_say(change, says):
         check_trusted(change, "record.json")
 
 
-@pytest.mark.parametrize(
-    "model", ["snap", "ace", "gap", "nnp", "chimes", "upstream_gap_fit", "upstream_n2p2"]
-)
 def test_a_package_that_the_user_names_is_trusted(monkeypatch):
     config = {"descriptor": {"_target_": "tests.sampling.Easy", "value": 1.0}}
     with pytest.raises(TamisError, match="TAMIS_TRUST=tests"):
@@ -200,6 +197,9 @@ def test_a_package_that_the_user_names_is_trusted(monkeypatch):
         check_trusted({"descriptor": {"_target_": "subprocess.Popen"}}, "record.json")
 
 
+@pytest.mark.parametrize(
+    "model", ["snap", "ace", "gap", "nnp", "chimes", "upstream_gap_fit", "upstream_n2p2"]
+)
 def test_own_records_are_trusted(model):
     from omegaconf import OmegaConf
 

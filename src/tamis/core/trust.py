@@ -2,8 +2,9 @@
 
 ``_target_`` names what is called, so a configuration is a program. People compose their own (conf/, the command line),
 but a ``record.json`` may come from anybody. From such a file, only classes of tamis are built, and of the packages that
-the user trusts (``TAMIS_TRUST``), and only programs on the PATH are run. Pickled data may hold nothing but plain numbers, texts and containers; of objects in them, what the pickle
-says is written down, and no class is imported or called.
+the user trusts (``TAMIS_TRUST``), and only programs on the PATH are run. Pickled data may hold nothing but plain
+numbers, texts and containers; of objects in them, what the pickle says is written down, and no class is imported or
+called.
 """
 
 from __future__ import annotations
