@@ -145,9 +145,9 @@ class ByAse(Property):
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
         """vacancy_formation_eV, vacancy_migration_eV."""
-        full = sample.crystal.cubic(relaxed_lattice_constant(sample)) * 3
+        full = sample.crystal.conventional(relaxed_lattice_constant(sample)) * 3
         rest = sample.energy(full) * (len(full) - 1) / len(full)
-        hole = Hole.of(full)
+        hole = Hole.without(full, 0)
         starts = [hole.moved_in(inward) for inward in (0.0, 0.2)]
         for start in starts:
             relaxed(start, sample)

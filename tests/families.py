@@ -32,7 +32,9 @@ SMALLER = {
 
 def small_model(family: str, *overrides: str) -> Any:
     """The family's model as its file has it, but small."""
-    return instantiate(composed(f"model={family}", *SMALLER.get(family, []), *overrides).model)
+    return instantiate(
+        composed(f"model={family}", *SMALLER.get(family, []), *overrides).model, _convert_="all"
+    )
 
 
 def rattled_silicon(folder: Path) -> Dataset:

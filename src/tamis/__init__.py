@@ -13,6 +13,7 @@ __all__ = [
     "FittedPotential",
     "Predictions",
     "TamisError",
+    "calculator",
     "compare",
     "describe",
     "evaluate",
@@ -22,7 +23,17 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from tamis.api import Comparison, FittedPotential, compare, describe, evaluate, fit, prune, read
+    from tamis.api import (
+        Comparison,
+        FittedPotential,
+        calculator,
+        compare,
+        describe,
+        evaluate,
+        fit,
+        prune,
+        read,
+    )
     from tamis.core.errors import TamisError
     from tamis.data.dataset import Dataset
     from tamis.models.base import Predictions

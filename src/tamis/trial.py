@@ -24,6 +24,7 @@ from tamis.core.threads import limited
 from tamis.data.dataset import Dataset, Indices, Split, split_dataset, with_isolated
 from tamis.data.kept_set import write_kept
 from tamis.data.reach import cutoff_doubts
+from tamis.data.unit_cell import AnyCrystal
 from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
 from tamis.models.base import Model, Potential
@@ -133,8 +134,9 @@ def _run(
         rng = np.random.default_rng(seed.of_split)
         split = split_dataset(dataset, config["validation_fraction"], rng, parts.model.needs_tuning_set)
         pool = dataset.subset(split.pool)
+        crystal, whose = parts.source.crystal_in(dataset.training)
         doubts = cutoff_doubts(dataset, {"model": parts.model, "descriptor": parts.descriptor})
-        record.dataset = _describe(dataset, split, doubts)
+        record.dataset = _describe(dataset, split, doubts, whose)
     with record.stage("rows"):  # before the features, which the rows of an own descriptor hold already
         parts.model.prepare(dataset, parts.store)
     with record.stage("features"):
@@ -155,11 +157,17 @@ def _run(
             write_kept(folder, with_isolated(pool.subset(selections[-1].indices)))
             write_potential(potential, parts.model.elements or dataset.elements, folder / "potential")
     kept = dataset.subset(split.pool[np.sort(selections[-1].indices)])
-    _judge(parts.evaluation, _subject(parts, seed.fit, potential, pool, kept, folder), record, watch)
+    _judge(parts.evaluation, _subject(parts, crystal, seed.fit, potential, pool, kept, folder), record, watch)
 
 
 def _subject(
-    parts: Parts, seed: int, potential: Potential, pool: Dataset, kept: Dataset, folder: Path
+    parts: Parts,
+    crystal: AnyCrystal | None,
+    seed: int,
+    potential: Potential,
+    pool: Dataset,
+    kept: Dataset,
+    folder: Path,
 ) -> Subject:
     """The potential of the last point, and what it is measured against."""
     source = parts.source
@@ -167,7 +175,7 @@ def _subject(
         potential=potential,
         pool=pool,
         kept=kept,
-        crystal=source.crystal,
+        crystal=crystal,
         reference=source.references,
         reference_source=source.reference_source,
         label_giver=source.label_giver(),
@@ -273,7 +281,7 @@ def _check_finite(metrics: Mapping[str, float]) -> None:
             )
 
 
-def _describe(dataset: Dataset, split: Split, doubts: Sequence[str]) -> DatasetFacts:
+def _describe(dataset: Dataset, split: Split, doubts: Sequence[str], crystal: str) -> DatasetFacts:
     def ids(part: Indices) -> tuple[str, ...]:
         return tuple(dataset.ids[i] for i in part)
 
@@ -291,7 +299,7 @@ def _describe(dataset: Dataset, split: Split, doubts: Sequence[str]) -> DatasetF
         test_kind=dataset.test_kind,
         validation_kind="blocks" if dataset.subset(split.trained).deals_blocks else "structures",
         notes=(*dataset.notes, *doubts),
-        read_as=dataset.read_as,
+        read_as="\n".join(filter(None, (dataset.read_as, crystal))),
     )
 
 

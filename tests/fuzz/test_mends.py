@@ -272,7 +272,10 @@ def test_names_that_no_terminal_takes_are_told_as_their_bytes(capfd):
         ("descriptor.elements={a:1}", "descriptor.elements is .*; a list, each entry a text"),
         ("model.basis=4", "model.basis is 4; a mapping with the _target_ of a LinearBasis is needed"),
         ("model.ridges.x=4", "."),
-        ("dataset.crystal=abc", "dataset.crystal is 'abc'; a mapping with the _target_ of a Crystal or null"),
+        (
+            "dataset.crystal=4",
+            "dataset.crystal is 4; a mapping with the _target_ of a Crystal or a text or null",
+        ),
     ],
 )
 def test_values_of_another_kind_are_named(override, says):

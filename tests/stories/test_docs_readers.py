@@ -187,13 +187,14 @@ class Reader:
     """How a line is run.
 
     digits: relative to the largest force, what the reader prints. style: the pair style of LAMMPS that it needs.
-    program: that it needs, of those that users build by hand.
+    program: that it needs, of those that users build by hand. slow: it has a fast test elsewhere.
     """
 
     run: Callable[[str, Path, Atoms], Answer]
     digits: float = 1e-8
     style: str = ""
     program: str = ""
+    slow: bool = False
 
     @property
     def upstream(self) -> bool:
@@ -218,13 +219,17 @@ READERS = {
     "LAMMPS with ML-PACE": Reader(by_lammps, 1e-6, style="pace"),
     "LAMMPS with ML-QUIP": Reader(by_lammps, 1e-5, style="quip"),
     "chimes_calculator": Reader(by_chimescalc, 1e-5, program="chimescalc"),
+    "LAMMPS with ML-HDNNP": Reader(by_lammps, 1e-6, style="hdnnp"),
+    "tamis": Reader(by_python, 1e-5, slow=True),  # gap is read by quippy
     "n2p2": Reader(by_nnp_predict, 1e-6, program="nnp-predict"),
 }
 
 
 def marked(line: Line) -> object:
     upstream = line.reader in READERS and READERS[line.reader].upstream
-    return pytest.param(line, marks=[pytest.mark.upstream] * upstream, id=f"{line.model} by {line.reader}")
+    slow = line.reader in READERS and READERS[line.reader].slow
+    marks = [pytest.mark.upstream] * upstream + [pytest.mark.slow] * slow
+    return pytest.param(line, marks=marks, id=f"{line.model} by {line.reader}")
 
 
 @pytest.mark.parametrize("line", map(marked, lines()))

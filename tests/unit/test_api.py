@@ -231,7 +231,8 @@ def test_properties_are_measured_where_they_are_asked_for(file):
 
 def test_properties_need_a_crystal(file):
     with pytest.raises(
-        tamis.TamisError, match='properties need a crystal; give one, such as crystal={"structure"'
+        tamis.TamisError,
+        match='properties need a crystal; give an ase.Atoms, or one such as crystal={"structure"',
     ):
         tamis.evaluate(tamis.fit(file, MODEL), file, properties="quick")
     with pytest.raises(tamis.TamisError, match=r"crystal\.lattice is no setting; .*crystal has structure"):

@@ -44,7 +44,7 @@ def snap_sample():
 
 
 @pytest.mark.parametrize("structure", CRYSTALS)
-@pytest.mark.parametrize("shape", ["primitive", "cubic"])
+@pytest.mark.parametrize("shape", ["primitive", "conventional"])
 def test_force_constants_are_those_of_every_displaced_atom(structure, shape, tmp_path):
     sample = sample_of(structure, tmp_path)
     cell = getattr(sample.crystal, shape)(relaxed_lattice_constant(sample)) * 2
@@ -62,7 +62,7 @@ def test_force_constants_are_those_of_every_displaced_atom(structure, shape, tmp
 
 def test_springs_around_a_hole_hold_nothing_in_place_and_pull_both_ways():
     sample = emt_sample()
-    cell = COPPER.cubic(relaxed_lattice_constant(sample)) * 2
+    cell = COPPER.conventional(relaxed_lattice_constant(sample)) * 2
     springs = without_atom(force_constants(sample, cell, 2, 0.01), 0)
     np.testing.assert_array_equal(springs, springs.T)
     np.testing.assert_allclose(springs @ np.tile(np.eye(3), (len(cell) - 1, 1)), 0.0, atol=1e-2)
@@ -93,7 +93,7 @@ def test_phonons_equal_those_of_phonopys_own_symmetries(tmp_path):
 
 @pytest.mark.parametrize(("structure", "number"), [("diamond", 24), ("fcc", 48), ("bcc", 48)])
 def test_symmetries_of_a_vacancy(structure, number):
-    hole = Hole.of(CRYSTALS[structure].cubic() * 2)
+    hole = Hole.without(CRYSTALS[structure].conventional() * 2, 0)
     symmetry, n = hole.symmetry, len(hole.atoms)
     assert len(symmetry.operations) == number
     assert symmetry.weights.sum() == n and symmetry.weights.max() <= number
@@ -110,13 +110,13 @@ def test_symmetries_of_a_vacancy(structure, number):
 
 def test_operations_keep_the_cell():
     """A cube of atoms in a flat periodic cell is no cube."""
-    flat = COPPER.cubic() * (2, 2, 1)
+    flat = COPPER.conventional() * (2, 2, 1)
     assert len(Symmetry.about(flat, flat.positions[0]).operations) == 16
     assert len(Symmetry.about(COPPER.primitive() * 2, np.zeros(3)).operations) == 48
 
 
 def test_the_end_of_a_jump_is_the_mirror_image_of_its_start():
-    hole = Hole.of(SILICON.cubic() * 2)
+    hole = Hole.without(SILICON.conventional() * 2, 0)
     jump = Jump.of(hole)
     assert (len(jump.path.operations), len(jump.middle.operations)) == (6, 12)
     jumper = int(np.abs(jump.ideal.positions - hole.atoms.positions).sum(axis=1).argmax())
@@ -133,7 +133,7 @@ def test_the_sum_of_all_atoms_is_the_energy_and_sums_add_up(weights):
     basis = SnapBasis(("Si", "Ge"), 4.0, 4, 0.99363, 0.0, {"Si": 0.5, "Ge": 0.45}, weights)
     coefficients = np.random.default_rng(0).normal(size=basis.n_features)
     calculator = basis.calculator(coefficients, np.array([1.0, 2.0]))
-    atoms = SILICON.cubic(5.4)
+    atoms = SILICON.conventional(5.4)
     atoms.symbols[1] = "Ge"
     atoms.rattle(0.1, seed=1)
     atoms.cell[0, 1] = 0.3
@@ -145,7 +145,7 @@ def test_the_sum_of_all_atoms_is_the_energy_and_sums_add_up(weights):
 
 def test_equal_atoms_are_computed_once():
     sample = snap_sample()
-    hole = Hole.of(SILICON.cubic() * 2)
+    hole = Hole.without(SILICON.conventional() * 2, 0)
     atoms = hole.moved_in(0.15)
     energy, forces = hole.symmetry.energy_and_forces(sample, atoms)
     assert energy == pytest.approx(sample.energy(atoms), rel=1e-10)
@@ -242,8 +242,8 @@ def test_the_jump_of_an_atom_has_the_barrier_of_a_nudged_elastic_band(structure)
     sample = Sample(CRYSTALS[structure], EMT())
     tight = StoppingCriteria(1e-3, 200, 1.5)
     measured = all_of(Vacancy(16, (0.0,), tight, True, tight), sample)
-    full = sample.crystal.cubic(relaxed_lattice_constant(sample)) * 2
-    hole = Hole.of(full)
+    full = sample.crystal.conventional(relaxed_lattice_constant(sample)) * 2
+    hole = Hole.without(full, 0)
     jump = Jump.of(hole)
     springs = without_atom(force_constants(sample, full, 2, 0.02), 0)
     start = minimum(Place.of(hole.atoms, sample, hole.symmetry, springs), sample, tight, hole.symmetry)

@@ -185,6 +185,18 @@ def test_what_a_record_may_not_say(change, says):
         check_trusted(change, "record.json")
 
 
+def test_a_package_that_the_user_names_is_trusted(monkeypatch):
+    config = {"descriptor": {"_target_": "tests.sampling.Easy", "value": 1.0}}
+    with pytest.raises(TamisError, match="TAMIS_TRUST=tests"):
+        check_trusted(config, "record.json")
+    monkeypatch.setenv("TAMIS_TRUST", "other, tests")
+    check_trusted(config, "record.json")
+    with pytest.raises(TamisError, match="no class of tamis"):  # another package through it
+        check_trusted({"descriptor": {"_target_": "tests.sampling.Crystal.__init__"}}, "record.json")
+    with pytest.raises(TamisError, match="no class of tamis"):
+        check_trusted({"descriptor": {"_target_": "subprocess.Popen"}}, "record.json")
+
+
 @pytest.mark.parametrize(
     "model", ["snap", "ace", "gap", "nnp", "chimes", "upstream_gap_fit", "upstream_n2p2"]
 )

@@ -8,6 +8,7 @@ for testing.
 from tamis.api.comparing import Comparison, compare
 from tamis.api.potentials import FittedPotential, evaluate, fit
 from tamis.api.pruning import prune
+from tamis.api.reading import calculator
 from tamis.api.structures import describe, read
 from tamis.core.errors import TamisError
 from tamis.data.dataset import Dataset
@@ -21,6 +22,7 @@ __all__ = [
     "FittedPotential",
     "Predictions",
     "TamisError",
+    "calculator",
     "compare",
     "describe",
     "evaluate",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import Calculator
 from omegaconf import OmegaConf
 
@@ -19,9 +20,11 @@ from tamis.api.work import at_work
 from tamis.core.config_check import check_config
 from tamis.core.errors import TamisError
 from tamis.data.checks import check_geometries
+from tamis.data.crystal import Crystal
 from tamis.data.dataset import Dataset
 from tamis.data.reach import cutoff_doubts
 from tamis.data.signal import still_force
+from tamis.data.unit_cell import crystal_of
 from tamis.evaluation.base import Subject
 from tamis.evaluation.errors import Residuals, metrics_of
 from tamis.models.base import Model, Potential, Predictions
@@ -136,7 +139,7 @@ def evaluate(
     *,
     by_group: bool = False,
     properties: Choice | None = None,
-    crystal: Mapping[str, Any] | None = None,
+    crystal: Mapping[str, Any] | Atoms | None = None,
 ) -> dict[str, float]:
     """Errors of a potential against labels, and properties and MD if asked.
 
@@ -145,7 +148,8 @@ def evaluate(
     structures : with labels; which errors there are depends on them.
     by_group : also by group of structures, as ``<name>/<group>``.
     properties : a choice of ``evaluation``: "quick" or "full". None: errors alone.
-    crystal : whose properties they are, such as {"structure": "diamond", "element": "Si", "a": 5.43}; a in Å.
+    crystal : whose properties they are: a periodic structure, or such as {"structure": "diamond", "element": "Si",
+        "a": 5.43}; a in Å.
 
     Returns
     -------
@@ -166,16 +170,22 @@ def evaluate(
     return found
 
 
+def _simple(crystal: Mapping[str, Any]) -> Crystal:
+    node = {"_target_": "tamis.data.crystal.Crystal", **crystal}
+    check_config(OmegaConf.create({"crystal": node}))
+    built: Crystal = build_part("crystal", node)
+    return built
+
+
 def _properties(
-    fitted: FittedPotential, properties: Choice, crystal: Mapping[str, Any] | None
+    fitted: FittedPotential, properties: Choice, crystal: Mapping[str, Any] | Atoms | None
 ) -> dict[str, float]:
     if crystal is None:
         raise TamisError(
-            'properties need a crystal; give one, such as crystal={"structure": "diamond", "element": "Si", "a": 5.43}'
+            "properties need a crystal; give an ase.Atoms, or one such as "
+            'crystal={"structure": "diamond", "element": "Si", "a": 5.43}'
         )
-    node = {"_target_": "tamis.data.crystal.Crystal", **crystal}
-    check_config(OmegaConf.create({"crystal": node}))
-    whose = build_part("crystal", node)
+    whose = crystal_of(crystal) if isinstance(crystal, Atoms) else _simple(crystal)
     evaluation = build(fitted.kept, fitted.store, evaluation=properties)["evaluation"]
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -28,10 +28,13 @@ MEMORY, SECONDS, FIT = "memory/", "seconds/", "fit/"
 
 PROPERTIES = "properties/"
 LATTICE_CONSTANT = "lattice_constant_A"
+LATTICE_LENGTH, LATTICE_ANGLE = "lattice_{}_A", "lattice_{}_deg"
+"""Of a crystal that is not cubic."""
 ENERGY_PER_ATOM = "energy_eV_per_atom"
 EOS_VOLUME, EOS_BULK_MODULUS = "eos_volume_A3_per_atom", "eos_bulk_modulus_GPa"
 EOS_DERIVATIVE = "eos_bulk_modulus_derivative"
 EOS_MINIMA, EOS_CONCAVE = "eos_extra_minima", "eos_concave_points"
+ELASTIC_CONSTANT = "elastic_C{}_GPa"
 C11, C12, C44 = "elastic_C11_GPa", "elastic_C12_GPa", "elastic_C44_GPa"
 BULK_MODULUS, SHEAR_MODULUS = "elastic_bulk_modulus_GPa", "elastic_shear_modulus_GPa"
 YOUNGS_MODULUS, POISSON_RATIO = "elastic_youngs_modulus_GPa", "elastic_poisson_ratio"
@@ -43,6 +46,9 @@ SURFACE, SURFACE_UNRELAXED = "surface_{}_J_per_m2", "surface_{}_unrelaxed_J_per_
 """Of the plane with these Miller indices."""
 VACANCY_UNRELAXED, VACANCY_FORMATION = "vacancy_formation_unrelaxed_eV", "vacancy_formation_eV"
 VACANCY_MIGRATION = "vacancy_migration_eV"
+VACANCY_UNRELAXED_OF = "vacancy_{}_formation_unrelaxed_eV"
+VACANCY_FORMATION_OF = "vacancy_{}_formation_eV"
+"""Of the atoms of this element in a compound."""
 WALL = "wall_{}_percent"
 """Of the dimer or the crystal: how near atoms come before the energy no longer rises."""
 PROPERTIES_FAILED = "properties/failed"
@@ -81,6 +87,7 @@ UNITS = {
     "THz": "THz",
     "MiB": "MiB",
     "eV": "eV",
+    "deg": "°",
     "ms_per_step": "ms/step",
     "ps": "ps",
     "per_A": "1/Å",
@@ -105,10 +112,11 @@ METRICS = {
     Better.HIGHER: (STABLE_FRACTION, STEPS, TIME_TO_FAILURE),
     Better.NEARER_TO_ZERO: (MD_VOLUME_ERROR, DIFFUSION_ERROR, NVE_DRIFT),
     Better.NEITHER: (
-        *(*SIZES, FIT + "{}", MD_VOLUME, DIFFUSION, LATTICE_CONSTANT, ENERGY_PER_ATOM, EOS_VOLUME),
-        *(EOS_BULK_MODULUS, EOS_DERIVATIVE, C11, C12, C44, BULK_MODULUS, SHEAR_MODULUS, YOUNGS_MODULUS),
+        *(*SIZES, FIT + "{}", MD_VOLUME, DIFFUSION, LATTICE_CONSTANT, LATTICE_LENGTH, LATTICE_ANGLE),
+        *(ENERGY_PER_ATOM, EOS_VOLUME),
+        *(EOS_BULK_MODULUS, EOS_DERIVATIVE, ELASTIC_CONSTANT, BULK_MODULUS, SHEAR_MODULUS, YOUNGS_MODULUS),
         *(POISSON_RATIO, PHONON_LOWEST, PHONON_HIGHEST, SURFACE, SURFACE_UNRELAXED, VACANCY_UNRELAXED),
-        *(VACANCY_FORMATION, VACANCY_MIGRATION),
+        *(VACANCY_FORMATION, VACANCY_MIGRATION, VACANCY_UNRELAXED_OF, VACANCY_FORMATION_OF),
     ),
 }
 """All metrics by direction: errors without their part, properties without their prefix."""
@@ -151,7 +159,7 @@ def measured_property(name: str) -> str:
 
 IN_PERCENT = ("A3_per_atom", "J_per_m2", "GPa", "THz", "A")
 """Units of properties that are compared by their relative error."""
-AS_IT_IS = ("eV_per_atom", "eV")
+AS_IT_IS = ("eV_per_atom", "eV", "deg")
 """Units of properties that have no natural zero, or may be near it: they are compared by the difference."""
 
 

@@ -1,14 +1,16 @@
 """Checks of configurations and pickled data that come from files of others.
 
 ``_target_`` names what is called, so a configuration is a program. People compose their own (conf/, the command line),
-but a ``record.json`` may come from anybody. From such a file, only classes of tamis are built, and only programs on the
-PATH are run. Pickled data may hold nothing but plain numbers, texts and containers; of objects in them, what the pickle
-says is written down, and no class is imported or called.
+but a ``record.json`` may come from anybody. From such a file, only classes of tamis are built, and of the packages that
+the user trusts (``TAMIS_TRUST``), and only programs on the PATH are run. Pickled data may hold nothing but plain
+numbers, texts and containers; of objects in them, what the pickle says is written down, and no class is imported or
+called.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
@@ -18,7 +20,9 @@ from hydra.utils import get_class
 
 from tamis.core.errors import TamisError
 
-OWN = "tamis."
+OWN = "tamis"
+TRUST = "TAMIS_TRUST"
+"""Environment variable with the names of other packages whose classes may be built, such as my_parts,our_lab."""
 
 
 def check_trusted(config: Mapping[str, Any], where: object) -> None:
@@ -59,17 +63,18 @@ def _leaves(node: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _check_target(name: str, target: Any, where: object) -> None:
-    """Allow only dataclasses of tamis; a path in tamis may lead elsewhere (tamis.core.trust.logging)."""
-    found = None
-    if isinstance(target, str) and target.startswith(OWN):
+    """Allow only dataclasses of trusted packages; a path in one may lead elsewhere (tamis.core.trust.logging)."""
+    found, trusted = None, {OWN, *filter(None, os.environ.get(TRUST, "").replace(",", " ").split())}
+    package = str(target).partition(".")[0]
+    if isinstance(target, str) and package in trusted:
         try:
             found = get_class(target)
         except Exception:  # the import of a wrong name may raise anything
             found = None
-    if found is None or not is_dataclass(found) or not found.__module__.startswith(OWN):
+    if found is None or not is_dataclass(found) or found.__module__.partition(".")[0] not in trusted:
         raise TamisError(
             f"{where}: {name} is {target!r}, which is no class of tamis; a record from elsewhere could run any program "
-            "through it, so it is not run"
+            f"through it, so it is not run (if it is yours, and the record, too: {TRUST}={package})"
         )
 
 

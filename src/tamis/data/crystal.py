@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import permutations, product
 from typing import Annotated
 
 import numpy as np
@@ -31,7 +32,7 @@ class Crystal(Checked):
         """The smallest cell, one atom (two in diamond), with the cubic lattice constant ``a``, Å (None: its own)."""
         return self._bulk(a, cubic=False)
 
-    def cubic(self, a: float | None = None) -> Atoms:
+    def conventional(self, a: float | None = None) -> Atoms:
         """The cubic cell."""
         return self._bulk(a, cubic=True)
 
@@ -39,6 +40,21 @@ class Crystal(Checked):
         from ase.build import bulk  # loads half of SciPy, which most trials do not need
 
         return bulk(self.element, self.structure, a=self.a if a is None else a, cubic=cubic)
+
+    def scaled(self, factor: float) -> Crystal:
+        """With a lattice constant ``factor`` times as long."""
+        return replace(self, a=self.a * factor)
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """The chemical symbol."""
+        return (self.element,)
+
+    @property
+    def turns(self) -> NDArray[np.float64]:
+        """The rotations and reflections of a cube, (48, 3, 3)."""
+        signs = product((1.0, -1.0), repeat=3)
+        return np.array([np.diag(sign)[list(axes)] for axes, sign in product(permutations(range(3)), signs)])
 
     def volume_per_atom(self, a: float) -> float:
         """Å³."""

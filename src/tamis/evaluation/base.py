@@ -9,8 +9,8 @@ from pathlib import Path
 from ase.calculators.calculator import Calculator
 
 from tamis.bases.base import Basis
-from tamis.data.crystal import Crystal
 from tamis.data.dataset import Dataset
+from tamis.data.unit_cell import AnyCrystal
 from tamis.models.base import Potential
 from tamis.store import Store
 
@@ -30,7 +30,7 @@ class Subject:
     potential: Potential
     pool: Dataset
     kept: Dataset
-    crystal: Crystal | None
+    crystal: AnyCrystal | None
     reference: Mapping[str, float]
     label_giver: Calculator | None
     store: Store

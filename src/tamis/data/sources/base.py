@@ -25,9 +25,12 @@ from tamis.data.dealing import test_in_words
 from tamis.data.plausibility import UNTYPED, Factors, set_isolated_apart
 from tamis.data.sources.drop import Drop
 from tamis.data.sources.spacing import FAR_OFF, spacing_of
+from tamis.data.unit_cell import AnyCrystal, own_crystal, read_crystal
 
 LOG = logging.getLogger(__name__)
 
+OWN = "own"
+"""For ``crystal``: that of the data set."""
 REFERENCES = (PROPERTIES, MD)
 """Beginnings of the names of metrics that may have a reference."""
 
@@ -40,7 +43,8 @@ class Source(Checked, ABC):
     atom_spacing : cube root of the ground-state crystal's volume per atom, Å; configs scale cutoffs by it. None:
         measured on the data by ``tamis.data.sources.spacing``.
     drop : ids of structures to leave out, groups (``group:liquid``) and files (``file:old.xyz``).
-    crystal : the crystal whose properties are measured; None: none are.
+    crystal : the crystal whose properties are measured; a file of any format that ASE reads, or "own": the one that the
+        data set has most of, see ``tamis.data.unit_cell``; None: none are.
     reference : metric name -> reference value in the metric's unit; None in place of one: unknown.
     reference_source : the origin of these values.
     """
@@ -49,7 +53,7 @@ class Source(Checked, ABC):
     elements: Annotated[tuple[str, ...] | None, Symbols()] = field(default=None, compare=False)
     atom_spacing: Annotated[float | None, Above(0, "Å")] = field(default=None, compare=False)
     drop: Annotated[tuple[str, ...], Texts()] = ()
-    crystal: Crystal | None = field(default=None, compare=False)
+    crystal: Crystal | str | None = field(default=None, compare=False)
     reference: Mapping[str, float | None] | None = field(default=None, compare=False)
     reference_source: str = field(default="", compare=False)
 
@@ -57,7 +61,9 @@ class Source(Checked, ABC):
         super().__post_init__()
         for name, value in (self.reference or {}).items():
             _check_reference(name, value)
-        if self.crystal is not None and self.crystal.element not in (self.elements or [self.crystal.element]):
+        if isinstance(self.crystal, Crystal) and self.crystal.element not in (
+            self.elements or [self.crystal.element]
+        ):
             raise TamisError(
                 f"dataset.crystal.element is {self.crystal.element}; the data set has "
                 f"{', '.join(self.elements or ())}"
@@ -111,6 +117,33 @@ class Source(Checked, ABC):
 
     def _stamps(self) -> Hashable:
         return tuple(_stamp(path) for path in self._files())
+
+    @final
+    def crystal_in(self, dataset: Dataset) -> tuple[AnyCrystal | None, str]:
+        """The crystal whose properties are measured, and a line on it where it was read or found.
+
+        ``own`` is looked for among the structures of ``dataset``.
+
+        Raises
+        ------
+        TamisError : its file cannot be read, there is none, or it has elements that the data set lacks.
+        """
+        if not isinstance(self.crystal, str):
+            return self.crystal, ""
+        if self.crystal == OWN:
+            crystal, whose = own_crystal(dataset)
+        else:
+            crystal, whose = read_crystal(Path(self.crystal)), self.crystal
+        if foreign := sorted(set(crystal.elements) - set(dataset.elements)):
+            raise TamisError(
+                f"dataset.crystal={self.crystal} has {', '.join(foreign)}; the data set has "
+                f"{', '.join(dataset.elements)}"
+            )
+        kind = f"{crystal.structure} {crystal.element}" if isinstance(crystal, Crystal) else crystal.structure
+        return (
+            crystal,
+            f"crystal: {kind}, {len(crystal.primitive())} atom(s) in the primitive cell, from {whose}",
+        )
 
     def label_giver(self) -> Calculator | None:
         """The calculator that made the labels, which is exact for properties and MD; None: not available."""

@@ -14,7 +14,7 @@ import numpy as np
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Checked, Whole
 from tamis.core.units import BAR_PER_EV_PER_A3_IN_LAMMPS, FS_PER_PS, GPA_PER_EV_PER_A3
-from tamis.engines.lammps import ExternalForces, start_lammps
+from tamis.engines.lammps import Box, ExternalForces, start_lammps
 from tamis.evaluation.dynamics.forces import ForceField, load
 from tamis.evaluation.dynamics.guards import HUNG, Guardrails, cause_of
 from tamis.evaluation.dynamics.plan import COMPRESSION, NPT, NVE, MdRun
@@ -199,7 +199,9 @@ def integrator_lines(run: MdRun, how: Integration) -> Iterator[str]:
         yield f"fix bath all langevin {run.kelvin} {run.last_kelvin} {how.damping} {run.seed + 1} zero yes"
     if run.kind == COMPRESSION:
         scale = np.cbrt(run.last_volume)
-        yield f"fix press all deform 1 x scale {scale} y scale {scale} z scale {scale} remap x"
+        tilts = dict(zip(("xy", "xz", "yz"), Box(run.atoms, 0.0).prism.get_lammps_prism()[3:], strict=True))
+        tilted = "".join(f" {name} final {tilt * scale}" for name, tilt in tilts.items() if tilt)
+        yield f"fix press all deform 1 x scale {scale} y scale {scale} z scale {scale}{tilted} remap x"
 
 
 def unfolded(lmp: lammps) -> tuple[Array, Array]:

@@ -13,8 +13,8 @@ from ase import Atoms
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, AtLeast, Checked, Whole
 from tamis.core.units import FS_PER_PS
-from tamis.data.crystal import Crystal
 from tamis.data.dataset import Dataset
+from tamis.data.unit_cell import AnyCrystal, UnitCell
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class Schedule(Checked):
     heat_to: Annotated[float, Above(0)]
     compress_to: Annotated[float, Above(0)]
 
-    def runs(self, crystal: Crystal, pool: Dataset, timestep: float, seed: int) -> Iterator[MdRun]:
+    def runs(self, crystal: AnyCrystal, pool: Dataset, timestep: float, seed: int) -> Iterator[MdRun]:
         """The runs, cheap and tame ones first, in steps of ``timestep`` fs.
 
         An NVT run has the mean density of the pool's frames at its temperature where there are some, so that the two
@@ -152,9 +152,14 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
     return [items[round(i)] for i in np.linspace(0, len(items) - 1, most)]
 
 
-def supercell(crystal: Crystal, n_atoms: int) -> Atoms:
-    """The cubic cell, repeated alike in all directions so that the number of atoms is nearest to ``n_atoms``."""
-    cubic = crystal.cubic()
+def supercell(crystal: AnyCrystal, n_atoms: int) -> Atoms:
+    """The cubic cell, repeated alike in all directions so that the number of atoms is nearest to ``n_atoms``.
+
+    Of other crystals see ``UnitCell.supercell``.
+    """
+    if isinstance(crystal, UnitCell):
+        return crystal.supercell(n_atoms)
+    cubic = crystal.conventional()
     repeats = range(1, 2 + round((n_atoms / len(cubic)) ** (1.0 / 3.0)) + 1)
     best = min(repeats, key=lambda n: abs(np.log(len(cubic) * n**3 / n_atoms)))
     return cubic.repeat(best)

@@ -13,7 +13,7 @@ from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
 from tamis.core.errors import TamisError
-from tamis.data.crystal import Crystal
+from tamis.data.unit_cell import AnyCrystal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,9 +28,9 @@ class PropertyError(TamisError):
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A crystal with its starting lattice constant, and the calculator of a potential."""
+    """A crystal to start from, and the calculator of a potential."""
 
-    crystal: Crystal
+    crystal: AnyCrystal
     calculator: Calculator
 
     def energy(self, atoms: Atoms) -> float:
@@ -93,6 +93,10 @@ class Property(ABC):
         ------
         PropertyError : with the reason.
         """
+
+    def refuses(self, crystal: AnyCrystal) -> str:
+        """Why the property is not measured of a crystal; "": it is."""
+        return ""
 
     def draw(self, ax: Axes, data: Mapping[str, Any], line: Line, label: str) -> None:  # noqa: B027 # optional
         """Draw the curves in ``data``, of the reference or of the potential, which ``label`` says; none by default.

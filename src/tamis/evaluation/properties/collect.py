@@ -8,16 +8,16 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 
 from tamis.core.errors import TamisError
-from tamis.data.crystal import Crystal
+from tamis.data.unit_cell import AnyCrystal
 from tamis.evaluation.isolate import IsolatedError, run_isolated
 from tamis.evaluation.properties.base import Measured, Property, Sample
 from tamis.models.base import Potential
 
-Task = tuple[Mapping[str, Property], Crystal, Potential | Calculator]
+Task = tuple[Mapping[str, Property], AnyCrystal, Potential | Calculator]
 
 
 def measure_isolated(
-    properties: Mapping[str, Property], crystal: Crystal, maker: Potential | Calculator, limit_s: float
+    properties: Mapping[str, Property], crystal: AnyCrystal, maker: Potential | Calculator, limit_s: float
 ) -> dict[str, tuple[Measured, str]]:
     """What was found of each property, and why it is not all ("": it is).
 

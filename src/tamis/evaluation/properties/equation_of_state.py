@@ -12,8 +12,9 @@ from tamis.core import metrics as names
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Between, Checked, Whole
 from tamis.core.units import GPA_PER_EV_PER_A3
+from tamis.data.unit_cell import AnyCrystal, UnitCell
 from tamis.evaluation.properties.base import Array, Line, Measured, Property, PropertyError, Sample
-from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
+from tamis.evaluation.properties.cell_relaxation import relaxed_cell, relaxed_crystal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +26,8 @@ NOISE = 1e-7
 @dataclass(frozen=True)
 class EquationOfState(Checked, Property):
     """A scan of volumes, and a Birch-Murnaghan fit near the minimum.
+
+    At volumes of the fit, shape and atoms relax as far as the symmetry leaves them free; the scan scales the crystal.
 
     range_percent: of the scan, on either side of the equilibrium volume. fit_percent: of the fit. n_points: of each.
     """
@@ -42,10 +45,12 @@ class EquationOfState(Checked, Property):
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
         """eos_volume_A3_per_atom, eos_bulk_modulus_GPa and its derivative; eos_extra_minima, eos_concave_points."""
-        a = relaxed_lattice_constant(sample)
-        v0 = sample.crystal.volume_per_atom(a)
+        crystal = relaxed_crystal(sample)
+        v0 = crystal.volume_per_atom(crystal.a)
         near = v0 * (1.0 + np.linspace(-self.fit_percent, self.fit_percent, self.n_points) / 100.0)
-        volume, modulus, derivative = birch_murnaghan(near, self._energies(sample, near))
+        volume, modulus, derivative = birch_murnaghan(
+            near, energies_at(near, crystal, sample, in_shape=False)
+        )
         yield Measured(
             {
                 names.EOS_VOLUME: volume,
@@ -54,18 +59,12 @@ class EquationOfState(Checked, Property):
             }
         )
         wide = v0 * (1.0 + np.linspace(-self.range_percent, self.range_percent, self.n_points) / 100.0)
-        energies = self._energies(sample, wide)
+        energies = energies_at(wide, crystal, sample, in_shape=True)
         minima, concave = holes(energies)
         yield Measured(
             {names.EOS_MINIMA: float(max(minima - 1, 0)), names.EOS_CONCAVE: float(concave)},
             {"volume_A3_per_atom": wide.tolist(), names.ENERGY_PER_ATOM: energies.tolist()},
         )
-
-    def _energies(self, sample: Sample, volumes: Array) -> Array:
-        """(n,) eV/atom at volumes (n,) Å³/atom."""
-        unit = sample.crystal.volume_per_atom(1.0)
-        cells = [sample.crystal.primitive(float(np.cbrt(v / unit))) for v in volumes]
-        return np.array([sample.energy(cell) / len(cell) for cell in cells])
 
     def draw(self, ax: Axes, data: Mapping[str, Any], line: Line, label: str) -> None:
         """Energy above the minimum against volume."""
@@ -76,6 +75,23 @@ class EquationOfState(Checked, Property):
             energies = np.array(data[names.ENERGY_PER_ATOM])
             ax.plot(data["volume_A3_per_atom"], energies - energies.min(), **line, color=BLUE, label=label)
             name_axes(ax, "volume (Å³/atom)", "energy above the minimum (eV/atom)")
+
+
+def energies_at(volumes: Array, crystal: AnyCrystal, sample: Sample, in_shape: bool) -> Array:
+    """(n,) eV/atom at ``volumes`` (n,) Å³/atom, in the crystal's own shape, or in the best at each volume.
+
+    Raises
+    ------
+    PropertyError : a shape cannot be relaxed, or an energy is not finite.
+    """
+    unit = crystal.volume_per_atom(1.0)
+    energies = []
+    for volume in volumes:
+        cell = crystal.scaled(float(np.cbrt(volume / unit)) / crystal.a)
+        if isinstance(cell, UnitCell) and not in_shape:
+            cell = relaxed_cell(cell, sample, fixed_volume=True)
+        energies.append(sample.energy(cell.primitive()) / len(cell.primitive()))
+    return np.array(energies)
 
 
 def birch_murnaghan(volumes: Array, energies: Array) -> tuple[float, float, float]:

@@ -10,9 +10,11 @@ import numpy as np
 
 from tamis.core.errors import TamisError
 from tamis.core.fields import Above, Checked, Whole
-from tamis.core.metrics import ENERGY_PER_ATOM, LATTICE_CONSTANT
+from tamis.core.metrics import ENERGY_PER_ATOM, LATTICE_ANGLE, LATTICE_CONSTANT, LATTICE_LENGTH
+from tamis.data.crystal import Crystal
+from tamis.data.unit_cell import AnyCrystal
 from tamis.evaluation.properties.base import Line, Measured, Property, Sample
-from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
+from tamis.evaluation.properties.cell_relaxation import relaxed_crystal
 
 BELOW, ABOVE = 1.0, 10.0
 """eV/atom of the picture on either side of the relaxed crystal."""
@@ -38,20 +40,15 @@ class Lattice(Checked, Property):
             raise TamisError(f"low is {self.low} and high {self.high}; low must be less than high")
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
-        """lattice_constant_A, energy_eV_per_atom."""
-        a = relaxed_lattice_constant(sample)
-        primitive = sample.crystal.primitive(a)
-        yield Measured(
-            {
-                LATTICE_CONSTANT: a,
-                ENERGY_PER_ATOM: sample.energy(primitive) / len(primitive),
-            }
-        )
+        """lattice_constant_A or lattice_<a>_A and lattice_<alpha>_deg, energy_eV_per_atom."""
+        crystal = relaxed_crystal(sample)
+        a, primitive = crystal.a, crystal.primitive()
+        yield Measured(lattice_of(crystal) | {ENERGY_PER_ATOM: sample.energy(primitive) / len(primitive)})
         scales = np.linspace(self.low, self.high, self.n_points)
-        cells = [sample.crystal.primitive(a * scale) for scale in scales]
+        cells = [crystal.primitive(a * scale) for scale in scales]
         yield Measured(
             data={
-                "nearest_distance_A": [sample.crystal.nearest_distance(a * scale) for scale in scales],
+                "nearest_distance_A": [crystal.nearest_distance(a * scale) for scale in scales],
                 ENERGY_PER_ATOM: [sample.energy(cell) / len(cell) for cell in cells],
             }
         )
@@ -67,3 +64,26 @@ class Lattice(Checked, Property):
             name_axes(ax, "nearest distance (Å)", "energy (eV/atom)")
             well = energies[int(np.abs(scales - 1.0).argmin())]  # holes at short distances may be bottomless
             ax.set_ylim(well - BELOW, well + ABOVE)
+
+
+FREE = {
+    "hexagonal": "a c",
+    "trigonal": "a c",
+    "tetragonal": "a c",
+    "orthorhombic": "a b c",
+    "monoclinic": "a b c beta",
+    "triclinic": "a b c alpha beta gamma",
+}
+"""Lattice constants that a crystal system leaves free."""
+
+
+def lattice_of(crystal: AnyCrystal) -> dict[str, float]:
+    """Lattice constants of the conventional cell, Å and degrees, as many as its symmetry leaves free."""
+    if isinstance(crystal, Crystal) or crystal.system == "cubic":
+        return {LATTICE_CONSTANT: crystal.a}
+    names = ("a", "b", "c", "alpha", "beta", "gamma")
+    values = dict(zip(names, map(float, crystal.conventional().cell.cellpar()), strict=True))
+    return {
+        (LATTICE_LENGTH if len(name) == 1 else LATTICE_ANGLE).format(name): values[name]
+        for name in FREE[crystal.system].split()
+    }

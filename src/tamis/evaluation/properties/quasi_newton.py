@@ -77,7 +77,7 @@ def minimum(
                 return other
         there = here.moved(step, sample, symmetry)
         check_moved(there.atoms, start.atoms, limits)
-        model = _bfgs(model, *_learned(directions, step, here, there))
+        model = learned(model, *_step_and_change(directions, step, here, there))
         if there.energy <= here.energy + SAME_ENERGY:
             here, radius = there, min(1.5 * radius, LONGEST_STEP)
         else:
@@ -114,7 +114,7 @@ def highest_between(
             return high
         there = here.moved(step, sample, symmetry)
         check_moved(there.atoms, near.atoms, limits)
-        model = _bofill(model, *_learned(directions, step, here, there))
+        model = _bofill(model, *_step_and_change(directions, step, here, there))
         radius *= 0.5 if largest(there.forces) > 1.5 * largest(here.forces) else 1.2
         here = there
     check_relaxed(here.forces, limits)
@@ -146,12 +146,13 @@ def _shortened(step: Array, radius: float) -> Array:
     return step * min(1.0, radius / largest(step))
 
 
-def _learned(directions: Array, step: Array, here: Place, there: Place) -> tuple[Array, Array]:
+def _step_and_change(directions: Array, step: Array, here: Place, there: Place) -> tuple[Array, Array]:
     """The step, and the change of the energy's gradient, along ``directions``."""
     return directions.T @ step.ravel(), directions.T @ (here.forces - there.forces).ravel()
 
 
-def _bfgs(model: Array, step: Array, change: Array) -> Array:
+def learned(model: Array, step: Array, change: Array) -> Array:
+    """``model`` (k, k) of second derivatives after a step (k,) by which the gradient changed (BFGS)."""
     work, expected = float(step @ change), model @ step
     if work <= 0.0 or float(step @ expected) <= 0.0:  # no minimum of a quadratic function is there
         return model

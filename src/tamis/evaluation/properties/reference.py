@@ -10,7 +10,7 @@ from typing import Any
 from ase.calculators.calculator import Calculator
 
 from tamis.core.metrics import PROPERTIES
-from tamis.data.crystal import Crystal
+from tamis.data.unit_cell import AnyCrystal
 from tamis.evaluation.base import Subject
 from tamis.evaluation.cached import CachedFile
 from tamis.evaluation.properties.base import Measured, Property
@@ -33,7 +33,7 @@ class PropertyReference:
 
 
 def reference_of(
-    measured: Property, crystal: Crystal, subject: Subject, limit_s: float
+    measured: Property, crystal: AnyCrystal, subject: Subject, limit_s: float
 ) -> tuple[PropertyReference, str]:
     """The label-giver's values, replaced by those that the data set lists; and what failed for the label-giver."""
     exact, problem = Measured(), ""
@@ -51,7 +51,7 @@ def reference_of(
 
 
 def _of_label_giver(
-    measured: Property, crystal: Crystal, label_giver: Calculator, subject: Subject, limit_s: float
+    measured: Property, crystal: AnyCrystal, label_giver: Calculator, subject: Subject, limit_s: float
 ) -> tuple[Measured, str]:
     kind, settings = type(measured).__name__, asdict(measured)  # type: ignore[call-overload]  # it is a dataclass
     versions = {name: version(name) for name in NUMBERS_DEPEND_ON}

@@ -42,7 +42,7 @@ class StoppingCriteria(Checked):
 
 @lru_cache(maxsize=1)  # the properties of one sample are measured one after the other
 def relaxed_lattice_constant(sample: Sample) -> float:
-    """Cubic lattice constant, Å, of the energy's minimum nearest to the crystal's own.
+    """First conventional lattice constant, Å, of the energy's minimum nearest to the crystal's own, in its shape.
 
     Raises
     ------

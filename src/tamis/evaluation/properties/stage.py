@@ -11,6 +11,8 @@ import numpy as np
 
 from tamis.core.files import write_atomically
 from tamis.core.metrics import PROPERTIES_FAILED, measured_property, property_error
+from tamis.data.crystal import Crystal
+from tamis.data.unit_cell import AnyCrystal
 from tamis.evaluation.base import Findings, Subject
 from tamis.evaluation.properties.base import Line, Measured, Property
 from tamis.evaluation.properties.collect import measure_isolated
@@ -27,11 +29,16 @@ def measure_properties(properties: Mapping[str, Property], subject: Subject, lim
     problem; the other properties are measured all the same. limit_s: wall time for each value or group of values, s.
     """
     if subject.crystal is None:
-        reason = "the data set names no crystal; give dataset.crystal (structure, element, a)"
+        reason = (
+            "the data set names no crystal; give dataset.crystal (a file, own, or structure, element and a)"
+        )
         return Findings({}, {STAGE: reason})
     folder = subject.folder / STAGE
     folder.mkdir(parents=True, exist_ok=True)
-    total, told, failed = Findings(), dict[str, Any](), 0
+    refused = {name: reason for name, one in properties.items() if (reason := one.refuses(subject.crystal))}
+    total = Findings(problems={f"{STAGE}/{name}": reason for name, reason in refused.items()})
+    properties = {name: one for name, one in properties.items() if name not in refused}
+    told, failed = dict[str, Any](), 0
     results = measure_isolated(properties, subject.crystal, subject.potential, limit_s)
     for name, measured in properties.items():
         found, problem = results[name]
@@ -41,11 +48,15 @@ def measure_properties(properties: Mapping[str, Property], subject: Subject, lim
         total = total.plus(Findings(metrics, {stage: reason for stage, reason in problems.items() if reason}))
         told[name] = _in_words(found, reference, problem)
         failed += bool(problem)
-        title = f"{subject.crystal.element} {subject.crystal.structure}: {name.replace('_', ' ')}"
+        title = f"{_called(subject.crystal)}: {name.replace('_', ' ')}"
         _draw(measured, found, reference, title, folder / f"{name}.png")
     finite = json.loads(json.dumps(told), parse_constant=lambda nan: None)  # JSON has no NaN: null instead
     write_atomically(folder / "properties.json", json.dumps(finite, indent=1).encode())
     return total.plus(Findings({PROPERTIES_FAILED: float(failed)}))
+
+
+def _called(crystal: AnyCrystal) -> str:
+    return f"{crystal.element} {crystal.structure}" if isinstance(crystal, Crystal) else crystal.structure
 
 
 def with_errors(values: Mapping[str, float], reference: Mapping[str, float]) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
@@ -11,11 +12,19 @@ from ase import Atoms
 from ase.geometry import find_mic
 
 from tamis.core.fields import Between, Checked, Whole
-from tamis.core.metrics import VACANCY_FORMATION, VACANCY_MIGRATION, VACANCY_UNRELAXED
+from tamis.core.metrics import (
+    VACANCY_FORMATION,
+    VACANCY_FORMATION_OF,
+    VACANCY_MIGRATION,
+    VACANCY_UNRELAXED,
+    VACANCY_UNRELAXED_OF,
+)
 from tamis.data.crystal import ATOMS_PER_CUBE
+from tamis.data.unit_cell import UnitCell
 from tamis.evaluation.properties.base import Array, Measured, Property, PropertyError, Sample
+from tamis.evaluation.properties.cell_relaxation import relaxed_crystal
 from tamis.evaluation.properties.quasi_newton import Place, highest_between, minimum
-from tamis.evaluation.properties.relaxation import StoppingCriteria, relaxed_lattice_constant
+from tamis.evaluation.properties.relaxation import StoppingCriteria, relax
 from tamis.evaluation.properties.site_symmetry import Symmetry
 from tamis.evaluation.properties.springs import force_constants, without_atom
 
@@ -23,6 +32,8 @@ SHELL = 1.1
 """Neighbours of a site are nearer than this many nearest distances."""
 DISPLACEMENT = 0.02
 """Å, of an atom in the crystal, for the springs that relaxations start from."""
+ROOM = 12.0
+"""Å, of a free atom, wider than potentials reach."""
 SMALL_RISE = 1e-3
 """eV; a path that rises by less above the symmetric middle has its highest point there."""
 
@@ -39,6 +50,7 @@ class Vacancy(Checked, Property):
     a shallow minimum, as Stillinger and Weber's does). relaxation: of the ions. migration: whether the barrier of a
     neighbour's jump into the vacancy is searched. path: limits of this search.
 
+    Of other crystals than diamond, bcc and fcc of one element: of each site, without migration, see ``_of_sites``.
     Structures keep the symmetry of the site, and of the jump: forces cannot break it.
     """
 
@@ -50,11 +62,15 @@ class Vacancy(Checked, Property):
 
     def measure(self, sample: Sample) -> Iterator[Measured]:
         """vacancy_formation_unrelaxed_eV, vacancy_formation_eV, vacancy_migration_eV."""
-        a = relaxed_lattice_constant(sample)
-        repeat = int(np.ceil((self.n_atoms / ATOMS_PER_CUBE[sample.crystal.structure]) ** (1 / 3) - 1e-9))
-        full, primitive = sample.crystal.cubic(a).repeat(repeat), sample.crystal.primitive(a)
+        crystal = relaxed_crystal(sample)
+        if isinstance(crystal, UnitCell):
+            yield from self._of_sites(crystal, sample)
+            return
+        a = crystal.a
+        repeat = int(np.ceil((self.n_atoms / ATOMS_PER_CUBE[crystal.structure]) ** (1 / 3) - 1e-9))
+        full, primitive = crystal.conventional(a).repeat(repeat), crystal.primitive(a)
         rest = sample.energy(primitive) / len(primitive) * (len(full) - 1)
-        vacancy = Hole.of(full)
+        vacancy = Hole.without(full, 0)
         unrelaxed, _ = vacancy.symmetry.energy_and_forces(sample, vacancy.atoms)
         yield Measured({VACANCY_UNRELAXED: unrelaxed - rest}, {"n_atoms": len(full)})
         springs = without_atom(force_constants(sample, full, repeat, DISPLACEMENT, sides=(1,)), 0)
@@ -65,6 +81,53 @@ class Vacancy(Checked, Property):
                 yield self._path(sample, Jump.of(vacancy), start)
             except PropertyError as error:
                 raise PropertyError(f"the jump into the vacancy: {error}") from error
+
+    def _of_sites(self, crystal: UnitCell, sample: Sample) -> Iterator[Measured]:
+        """Of each element the vacancy of lowest energy, and their mean over the crystal's atoms; no migration.
+
+        A vacancy costs E(n - 1) - E(n) + mu, with the atom's chemical potential mu that says where it has gone. Here mu
+        is the energy of a free atom and the crystal's cohesive energy per atom. These mu of a formula unit add up to
+        its energy, as all must in equilibrium, so the mean is the same for every other such choice: it is the energy of
+        a Schottky defect by its number of vacancies.
+        """
+        full, primitive = crystal.supercell(self.n_atoms, at_least=True), crystal.primitive()
+        per_atom = sample.energy(primitive) / len(primitive)
+        free = {element: sample.energy(free_atom(element)) for element in crystal.elements}
+        cohesive = per_atom - float(np.mean([free[symbol] for symbol in crystal.symbols]))
+        potentials = {element: free[element] + cohesive for element in crystal.elements}
+        sites = {tag: list(full.get_tags()).index(tag) for tag in sorted(set(crystal.equivalent))}
+        elements = {tag: full.symbols[site] for tag, site in sites.items()}
+        holes = {tag: Hole.without(full, site) for tag, site in sites.items()}
+        perfect = per_atom * len(full)
+        data = {"n_atoms": len(full), "chemical_potentials_eV": potentials}
+        names = ((VACANCY_UNRELAXED, VACANCY_UNRELAXED_OF), (VACANCY_FORMATION, VACANCY_FORMATION_OF))
+        for (mean, of_element), energy in zip(names, (self._unrelaxed, self._relaxed), strict=True):
+            costs = {
+                tag: energy(hole, sample) - perfect + potentials[elements[tag]] for tag, hole in holes.items()
+            }
+            lowest = {
+                element: min(cost for tag, cost in costs.items() if elements[tag] == element)
+                for element in crystal.elements
+            }
+            values = {mean: float(np.mean([lowest[symbol] for symbol in crystal.symbols]))}
+            if len(lowest) > 1:
+                values |= {of_element.format(element): cost for element, cost in lowest.items()}
+            yield Measured(values, data)
+
+    def _unrelaxed(self, hole: Hole, sample: Sample) -> float:
+        return sample.energy(hole.atoms)
+
+    def _relaxed(self, hole: Hole, sample: Sample) -> float:
+        """The lowest energy, eV, that a start leads to."""
+        energies, failed = [], []
+        for inward in self.inward:
+            try:
+                energies.append(sample.energy(relax(hole.moved_in(inward), sample, self.relaxation)))
+            except PropertyError as error:
+                failed.append(f"from {inward} inward: {error}")
+        if not energies:
+            raise PropertyError("; ".join(failed))
+        return min(energies)
 
     def _lowest(self, sample: Sample, vacancy: Hole, springs: Array) -> tuple[float, Place]:
         """The start that leads to the lowest energy, and where it leads."""
@@ -116,17 +179,22 @@ class Vacancy(Checked, Property):
 
 @dataclass(frozen=True, eq=False)
 class Hole:
-    """The crystal's ideal supercell without one atom, whose site, (3,), Å, is a centre of symmetry."""
+    """The crystal's ideal supercell without one atom, whose site is (3,), Å."""
 
     atoms: Atoms
     site: Array
-    symmetry: Symmetry
+
+    @cached_property
+    def symmetry(self) -> Symmetry:
+        """About the site, of a crystal of one element."""
+        return Symmetry.about(self.atoms, self.site)
 
     @classmethod
-    def of(cls, full: Atoms) -> Hole:
-        """Without the first atom of ``full``."""
-        rest, site = full[1:], full.positions[0]
-        return cls(rest, site, Symmetry.about(rest, site))
+    def without(cls, full: Atoms, atom: int) -> Hole:
+        """``full`` without an atom."""
+        rest = full.copy()
+        del rest[atom]
+        return cls(rest, full.positions[atom])
 
     def moved_in(self, part: float) -> Atoms:
         """The atoms, the neighbours of the site moved towards it by ``part`` of their distance."""
@@ -163,6 +231,11 @@ class Jump:
         middle = self.ideal.copy()
         middle.positions += self.middle.mean(start.positions - self.ideal.positions)
         return middle
+
+
+def free_atom(element: str) -> Atoms:
+    """One atom in a wide periodic box."""
+    return Atoms([element], cell=[ROOM] * 3, pbc=True)
 
 
 def highest(energies: Sequence[float], slopes: Sequence[float]) -> tuple[float, float, float]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from tamis.core.errors import TamisError
 from tamis.core.fields import Between, Checked, Whole
 from tamis.core.metrics import WALL
 from tamis.evaluation.properties.base import Array, Line, Measured, Property, Sample
-from tamis.evaluation.properties.relaxation import relaxed_lattice_constant
+from tamis.evaluation.properties.cell_relaxation import relaxed_crystal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,20 +42,35 @@ class Wall(Checked, Property):
     def measure(self, sample: Sample) -> Iterator[Measured]:
         """wall_dimer_percent, wall_crystal_percent: the distance down to which the energy rises monotonically.
 
+        Of dimers, that of the pair of elements whose wall ends first counts.
         In percent of the crystal's nearest distance: 100 times ``end`` is best, 100 times ``start`` means no wall.
         """
-        crystal, a = sample.crystal, relaxed_lattice_constant(sample)
+        crystal = relaxed_crystal(sample)
+        a = crystal.a
         scales = np.linspace(self.start, self.end, self.n_points)
         distances = scales * crystal.nearest_distance(a)
         compressed = [crystal.primitive(a * scale) for scale in scales]
-        dimers = [dimer(crystal.element, distance) for distance in distances]
-        for name, cells in (("crystal", compressed), ("dimer", dimers)):
-            energies = [sample.energy(cell) / len(cell) for cell in cells]
-            reach = float(100.0 * scales[last_of_rise(np.array(energies))])
-            yield Measured(
-                {WALL.format(name): reach},
-                {"distance_A": distances.tolist(), f"{name}_energy_eV_per_atom": energies},
-            )
+        yield self._reach("crystal", [compressed], sample, distances)
+        pairs = combinations_with_replacement(crystal.elements, 2)
+        dimers = [[dimer(pair, distance) for distance in distances] for pair in pairs]
+        yield self._reach("dimer", dimers, sample, distances)
+
+    def _reach(
+        self, name: str, scans: Sequence[Sequence[Atoms]], sample: Sample, distances: Array
+    ) -> Measured:
+        """Of the scan that stops rising first."""
+        curves = [[sample.energy(cell) / len(cell) for cell in cells] for cells in scans]
+        ends = [last_of_rise(np.array(energies)) for energies in curves]
+        first = int(np.argmin(ends))
+        reach = float(100.0 * np.linspace(self.start, self.end, self.n_points)[ends[first]])
+        return Measured(
+            {WALL.format(name): reach},
+            {
+                "distance_A": distances.tolist(),
+                f"{name}_energy_eV_per_atom": curves[first],
+                f"{name}_atoms": scans[first][0].get_chemical_formula(),
+            },
+        )
 
     def draw(self, ax: Axes, data: Mapping[str, Any], line: Line, label: str) -> None:
         """Energies above the scans' starts against the nearest distance."""
@@ -69,10 +85,10 @@ class Wall(Checked, Property):
         name_axes(ax, "nearest distance (Å)", "energy above the start (eV/atom)")
 
 
-def dimer(element: str, distance: float) -> Atoms:
+def dimer(elements: Sequence[str], distance: float) -> Atoms:
     """Two atoms in a wide periodic box."""
     box = distance + ROOM
-    return Atoms([element] * 2, positions=[[0, 0, 0], [distance, 0, 0]], cell=[box] * 3, pbc=True)
+    return Atoms(elements, positions=[[0, 0, 0], [distance, 0, 0]], cell=[box] * 3, pbc=True)
 
 
 def last_of_rise(energies: Array) -> int:
