@@ -15,13 +15,14 @@ from tamis.records.record import COMPLETE
 from tamis.report.curves import PointTable, draw_curves
 from tamis.report.tables import print_sweep
 from tamis.sweeps.folder import SweepFolder
+from tamis.sweeps.summary import summarise_grid
 
 MOST_REASONS = 5
 """Different reasons of failures that a sweep prints; all are in the records."""
 
 
 def print_end(folder: SweepFolder, config: DictConfig) -> dict[str, str]:
-    """Write ``results.csv`` and ``errors.png``, print the sweep's table, and return the statuses by name."""
+    """Leave a table, a figure and a summary, print the sweep's table, and return the statuses by name."""
     trials: dict[str, Trial] = {}
     shared, table = Shared(), PointTable()
     for name in folder.names():  # ten thousand records as a whole take a gigabyte
@@ -34,6 +35,7 @@ def print_end(folder: SweepFolder, config: DictConfig) -> dict[str, str]:
         draws = len({point.seeds[:2] for point in points})
         title = f"{AVERAGE} and range over {draws} seeds" if draws > 1 else "1 seed: no verdict"
         draw_curves(points, folder.path / "errors.png", f"test errors, {title}")
+        summarise_grid(folder, points)
     print_sweep(trials, points, folder.path, None if config.tracking is None else config.tracking.uri)
     if any(trial.status == COMPLETE for trial in trials.values()):
         say_next(folder.path)

@@ -17,12 +17,17 @@ from tamis.core.errors import TamisError
 from tamis.core.messages import in_one_line, reason_of
 from tamis.records.record import RUNNING, SKIPPED, TrialRecord
 from tamis.sweeps.folder import Sweep, SweepFolder
+from tamis.sweeps.summary import REPORT, SUMMARY_FILE, VERDICT_FILE, read_summary
+from tamis.tracking.content import USER, owner_of
 from tamis.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 PAUSE_S = 60.0
 """Seconds without a try after MLflow could not be reached: each try may take long."""
-FILES = ("results.csv", "errors.png", "best.csv", "search.html", PROTOCOL_FILE)
+FILES = (
+    *("results.csv", "errors.png", "best.csv", "search.html", SUMMARY_FILE, PROTOCOL_FILE),
+    *(f"{REPORT}/report.html", f"{REPORT}/report.md", VERDICT_FILE),
+)
 """Files of the sweep's folder that its run gets as artifacts."""
 
 
@@ -117,7 +122,13 @@ class Publisher:
         return bool(self._parent)
 
     def _tags(self) -> dict[str, str]:
+        command = " ".join(["tamis -m", *self.sweep.command])
         tags = {"tamis.folder": str(self.folder.path), "tamis.command": " ".join(self.sweep.command)}
+        tags |= {
+            "mlflow.source.name": command,
+            "mlflow.source.type": "LOCAL",
+            USER: owner_of(self.folder.path),
+        }
         return tags | ({"tamis.study": self.sweep.study} if self.sweep.study else {})
 
     def _write_waiting(self, tracker: Tracker) -> None:
@@ -160,9 +171,15 @@ class Publisher:
             for name in FILES:
                 if (self.folder.path / name).is_file():
                     tracker.attach(self._parent, self.folder.path / name)
+            tracker.describe(self._parent, read_summary(self.folder.path), self._best())
             tracker.end_parent(self._parent, self._outcome)
         except Exception as error:
             self._pause(error)
+
+    def _best(self) -> Mapping[str, float]:
+        """The best values of the sweep, which it may have got since this began."""
+        sweep = self.folder.sweep()
+        return sweep.best if sweep else {}
 
     def _pause(self, error: Exception) -> None:
         if not self._warned:
