@@ -27,13 +27,14 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 HEIGHT = 760
 """Pixels of a picture."""
-LONGEST_S = 120
-"""Seconds that a server, a browser or a page may take."""
+LONGEST_S, LONGEST_PAGE_S = 120, 20
+"""Seconds that a server or a browser may take, and a page, some of which ask for news for ever."""
 LONG_ENOUGH = 4
 """Seconds for which a page must have stayed the same."""
 STATE = "document.body.innerHTML.length + ' ' + performance.getEntriesByType('resource').length"
 """JavaScript: what grows while a page is built."""
-TIDY = "document.querySelectorAll('[data-component-id=\"mlflow.assistant.chat_panel.close\"]').forEach(one => one.click())"
+CLOSE = "mlflow.assistant.chat_panel.close"
+TIDY = f"document.querySelectorAll('[data-component-id=\"{CLOSE}\"]').forEach(one => one.click())"
 """JavaScript that closes the panel of MLflow's assistant."""
 EXPAND = "document.querySelectorAll('[data-testid=expander-button]').forEach(one => one.click())"
 """JavaScript that shows the trials of each sweep in MLflow's table."""
@@ -131,7 +132,7 @@ class Tab:
     async def settle(self) -> None:
         """Wait until nothing has been added to the page, or asked of the server, for some seconds."""
         last, same = "", 0
-        for _ in range(LONGEST_S):
+        for _ in range(LONGEST_PAGE_S):
             await asyncio.sleep(1)
             found = await self.call("Runtime.evaluate", expression=STATE)
             text = found["result"].get("value", "")

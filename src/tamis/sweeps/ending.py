@@ -51,6 +51,12 @@ def refuse_failures(n_failed: int, n: int) -> None:
         )
 
 
+def say_page(page: str) -> None:
+    """The address of the runs in MLflow, where they were written."""
+    if page:
+        plain_console().print(f"runs:   {page}", markup=False)
+
+
 def say_next(folder: Path) -> None:
     """The commands that use a sweep."""
     out, shown = plain_console(), _short(folder)

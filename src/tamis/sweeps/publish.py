@@ -36,7 +36,7 @@ class Publisher:
 
     Used as a context manager. When it begins it deletes the runs of trials that are run again, and writes the records
     of the folder that MLflow does not have. While MLflow is away trials go on; what is missing is written when it is
-    back, at the next start, or by ``tamis sync``.
+    back, at the next start, or by ``tamis sync``. ``page`` is the address at which a browser shows them.
 
     Parameters
     ----------
@@ -57,6 +57,7 @@ class Publisher:
         self._waiting: deque[str] = deque()
         self._written: set[str] = set()
         self._parent = ""
+        self.page = ""
         self._outcome = "FINISHED"
         self._abandon = False
         self._pause_until = 0.0
@@ -116,7 +117,7 @@ class Publisher:
                 for id in self.folder.earlier_ids() & runs.keys():
                     tracker.delete(runs.pop(id))
                 self._written = set(runs)
-                self._parent = parent
+                self._parent, self.page = parent, tracker.page
         except Exception as error:
             self._pause(error)
         return bool(self._parent)

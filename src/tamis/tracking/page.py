@@ -20,10 +20,9 @@ NOTE = "mlflow.note.content"
 VIEW = "tamis"
 """Id of the saved view, in its address, too."""
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
-PARAMS = ("model", "pruner", "descriptor", "seed.split")
+PARAMS = ("model", "pruner", "descriptor")
 METRICS = (
-    names.KEPT_STRUCTURES,
-    names.FRACTION_OF_ATOMS,
+    names.KEPT_ATOMS,
     names.error(names.VALIDATION, names.FORCE_MAE),
     names.error(names.TEST, names.FORCE_MAE),
     names.error(names.TEST, names.ENERGY_MAE),
@@ -41,16 +40,19 @@ def missing_tags(experiment_id: str, tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _view() -> str:
-    columns = ["attributes.`Dataset`", *(f"params.`{name}`" for name in PARAMS)]
-    columns += [f"metrics.`{name}`" for name in METRICS]
+    columns = [*(f"metrics.`{name}`" for name in METRICS), *(f"params.`{name}`" for name in PARAMS)]
     state = {"selectedColumns": columns}
     made = 1_700_000_000_000  # milliseconds since 1970: MLflow sorts views by this; the same on every server
     return json.dumps({"name": "Trials", "createdAt": made, "updatedAt": made, "state": json.dumps(state)})
 
 
+def address_of(experiment_id: str) -> str:
+    """The view behind a server's address; MLflow opens on agents' traces where a browser has not chosen otherwise."""
+    return f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
+
+
 def _note(experiment_id: str) -> str:
-    address = f"#/experiments/{experiment_id}/runs?viewStateShareKey={VIEW}"
     return (
-        f"Training sets pruned by tamis, and what that did to potentials. [Trials with their errors]({address}) is the "
-        "view *Trials* of the list of views. The + beside a sweep shows its trials."
+        f"Training sets pruned by tamis, and what that did to potentials. [**Trials and their errors**]"
+        f"({address_of(experiment_id)}): the + beside a sweep shows its trials. The list of views has it as *Trials*."
     )

@@ -27,7 +27,7 @@ from tamis.tracking.content import (
     tags_of,
 )
 from tamis.tracking.inputs import inputs_of
-from tamis.tracking.page import NOTE
+from tamis.tracking.page import NOTE, address_of
 from tamis.tracking.runs import children_of
 
 if TYPE_CHECKING:
@@ -66,6 +66,12 @@ class Tracker:
     @property
     def _experiment_id(self) -> str:
         return experiment_id(self.uri, self.experiment, Path(self.artifact_root))
+
+    @property
+    def page(self) -> str:
+        """Address of the experiment's page in a browser; of a SQLite file where ``mlflow ui`` serves it by default."""
+        server = redacted(self.uri).rstrip("/") if self.uri.startswith("http") else "http://127.0.0.1:5000"
+        return f"{server}/{address_of(self._experiment_id)}"
 
     def answers(self) -> bool:
         """Whether the server or database is there."""
@@ -184,7 +190,8 @@ class Tracker:
             client.log_inputs(run_id, inputs)
         if self.artifacts:
             self._send_files(run_id, folder)
-        client.set_terminated(run_id, ENDED.get(record.status, "FAILED"))
+        ended = in_ms(record.started + sum(record.seconds.values()))  # not the moment when it is sent
+        client.set_terminated(run_id, ENDED.get(record.status, "FAILED"), ended)
 
     def _send_files(self, run_id: str, folder: Path) -> None:
         """Send what is in the folder, but for links, which may lead anywhere."""
