@@ -27,7 +27,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 HEIGHT = 760
 """Pixels of a picture."""
-LONGEST_S, LONGEST_PAGE_S = 120, 20
+LONGEST_S, LONGEST_PAGE_S = 120, 30
 """Seconds that a server or a browser may take, and a page, some of which ask for news for ever."""
 LONG_ENOUGH = 4
 """Seconds for which a page must have stayed the same."""
@@ -36,7 +36,7 @@ STATE = "document.body.innerHTML.length + ' ' + performance.getEntriesByType('re
 CLOSE = "mlflow.assistant.chat_panel.close"
 TIDY = f"document.querySelectorAll('[data-component-id=\"{CLOSE}\"]').forEach(one => one.click())"
 """JavaScript that closes the panel of MLflow's assistant."""
-EXPAND = "document.querySelectorAll('[data-testid=expander-button]').forEach(one => one.click())"
+EXPAND = "[...document.querySelectorAll('label')].find(one => one.innerText.trim() == 'Expand rows')?.click()"
 """JavaScript that shows the trials of each sweep in MLflow's table."""
 
 
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--experiment", default="tamis")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--width", type=int, nargs="+", default=[1500], help="pixels")
+    parser.add_argument("--pages", nargs="+", help="names of the pictures; all, unless given")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -58,6 +59,8 @@ def main() -> None:
         for width in given.width:
             suffix = "" if len(given.width) == 1 else f"-{width}"
             for name, (url, script) in pages.items():
+                if given.pages and name not in given.pages:
+                    continue
                 path = given.out / f"mlflow-{name}{suffix}.png"
                 path.write_bytes(asyncio.run(picture(debugger, url, width, script)))
                 print(path)
@@ -75,9 +78,9 @@ def pages_of(address: str, experiment: str) -> dict[str, tuple[str, str]]:
     chosen = json.dumps([one.info.run_id for one in children])
     return {
         "experiment": (at, ""),
-        "runs": (f"{at}/runs?viewStateShareKey=tamis", EXPAND),
-        "parent": (f"{at}/runs/{sweep}", ""),
-        "trial": (f"{at}/runs/{children[0].info.run_id}", ""),
+        "runs": (f"{at}/runs?workflowType=machine_learning&viewStateShareKey=tamis", EXPAND),
+        "parent": (f"{at}/runs/{sweep}?workflowType=machine_learning", ""),
+        "trial": (f"{at}/runs/{children[0].info.run_id}?workflowType=machine_learning", ""),
         "curves": (f"{at}/runs?compareRunsMode=CHART&viewStateShareKey=tamis", ""),
         "compare": (f"{address}/#/compare-runs?runs={chosen}&experiments=[%22{id}%22]", ""),
     }
