@@ -96,7 +96,7 @@ def test_a_plot_whose_error_says_nothing_is_named_with_the_class(tmp_path, monke
     def nothing(study):
         raise ValueError(" \n")
 
-    monkeypatch.setattr(plots.visualization, "plot_pareto_front", nothing)
+    monkeypatch.setattr(plots, "front", nothing)
     leave_plots(searched(4, ("minimize", "minimize"), names=("a", "b")), tmp_path)
     assert "Pareto front: ValueError" in (tmp_path / "search.html").read_text()
 
