@@ -93,7 +93,7 @@ def test_what_cannot_be_drawn_is_said_and_ends_nothing(tmp_path):
 
 
 def test_a_plot_whose_error_says_nothing_is_named_with_the_class(tmp_path, monkeypatch):
-    def nothing(study):
+    def nothing(study, objectives):
         raise ValueError(" \n")
 
     monkeypatch.setattr(plots, "front", nothing)
