@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ from tamis.selection.pool_features import features_of_pool
 from tamis.store.keys import basis_key
 
 AfterStage = Callable[[TrialRecord], None]
+Known = Callable[[TrialRecord, Sequence[Sequence[str]]], TrialRecord | None]
+"""Gets a record and the ids kept at each point; gives the record of a trial that fitted the same, if there is one."""
 
 
 def run_trial(
@@ -77,6 +80,7 @@ def run_resolved(
     parts: Callable[[Mapping[str, Any]], Parts],
     watch: AfterStage = lambda record: None,
     labels: Mapping[str, str] | None = None,
+    known: Known = lambda record, kept: None,
 ) -> TrialRecord:
     """The same for a plain configuration that ``resolved`` has made: for many trials that share their parts.
 
@@ -84,10 +88,11 @@ def run_resolved(
     ----------
     config : what is to be in the record, ``choices`` among it.
     parts : gives the objects that a configuration names; they may be those of an earlier trial.
-    watch : as for ``run_trial``. labels : of the sweep, for the record.
+    watch : as for ``run_trial``. labels : of the sweep, for the record. known : where it gives the record of an equal
+    trial, nothing is fitted: the numbers are taken from there, with its labels.
     """
     record = TrialRecord(dict(config), list(overrides), dict(labels or {}), versions())
-    return _to_its_end(record, folder, lambda: _run(parts, record, folder, watch))
+    return _to_its_end(record, folder, lambda: _run(parts, record, folder, watch, known))
 
 
 def _to_its_end(record: TrialRecord, folder: Path, story: Callable[[], None]) -> TrialRecord:
@@ -121,6 +126,7 @@ def _run(
     record: TrialRecord,
     folder: Path,
     watch: AfterStage = lambda record: None,
+    known: Known = lambda record, kept: None,
 ) -> None:
     config = record.config
     seed = Seeds(**config["seed"])
@@ -147,7 +153,11 @@ def _run(
         selections = select_all(parts.pruner, features, limits, seed.of_choice)
         ids = tuple(pool.ids[i] for i in selections[-1].indices)
         record.selection = SelectionFacts(parts.pruner.keeps_prefixes, ids, features.notes)
+        kept_ids = [tuple(pool.ids[i] for i in np.sort(one.indices)) for one in selections]
         del features  # what the fit needs takes its place
+    if (equal := known(record, kept_ids)) is not None:
+        _take_over(equal, record, kept_ids)
+        return
     for selection in selections:
         is_last = selection is selections[-1]
         potential = _retrain(parts, seed, record, selection, dataset, split, folder, is_last)
@@ -158,6 +168,18 @@ def _run(
             write_potential(potential, parts.model.elements or dataset.elements, folder / "potential")
     kept = dataset.subset(split.pool[np.sort(selections[-1].indices)])
     _judge(parts.evaluation, _subject(parts, crystal, seed.fit, potential, pool, kept, folder), record, watch)
+
+
+def _take_over(equal: TrialRecord, record: TrialRecord, kept: Sequence[tuple[str, ...]]) -> None:
+    """Give a record the numbers of a trial that fitted the same sets, and its times of what is not done again."""
+    nested = record.selection.nested
+    record.curve = [
+        replace(point, ids=None if nested else ids) for point, ids in zip(equal.curve, kept, strict=True)
+    ]
+    record.labels |= equal.labels
+    record.metrics |= equal.metrics
+    record.problems |= equal.problems
+    record.seconds = {**equal.seconds, **record.seconds}
 
 
 def _subject(

@@ -1,5 +1,6 @@
 """Records reach MLflow once each, whatever was there, half there, or there twice."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -16,13 +17,26 @@ from mlflow.exceptions import MlflowException
 
 from tamis.commands import sync
 from tamis.core.errors import TamisError
-from tamis.records.record import COMPLETE, FAILED, RECORD_FILE, RUNNING, SKIPPED, TrialRecord, read_record
+from tamis.records.record import (
+    COMPLETE,
+    FAILED,
+    RECORD_FILE,
+    RUNNING,
+    SKIPPED,
+    CurvePoint,
+    DatasetFacts,
+    SelectionFacts,
+    TrialRecord,
+    read_record,
+)
 from tamis.sweeps import publish
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.publish import Publisher, send_single
 from tamis.sweeps.running import set_aside
+from tamis.sweeps.summary import write_summary
 from tamis.tracking import Tracker
-from tamis.tracking.content import ID
+from tamis.tracking.content import ID, run_name
+from tamis.tracking.page import KIND, MACHINE_LEARNING, NOTE, VIEW_TAG, address_of, missing_tags
 
 
 def record(number: int, status: str = COMPLETE, **more) -> TrialRecord:
@@ -363,3 +377,74 @@ def test_records_that_were_read_before_are_not_read_again(sweep, trackers, monke
     with Publisher(trackers[0], sweep, sweep.sweep(), known) as publisher:
         pass
     assert publisher.n_there == 3 and read == ["3", "4"]
+
+
+def test_the_page_opens_on_runs_with_a_view_and_leaves_what_people_chose(trackers, tmp_path):
+    tracker = trackers[0]
+    client = tracker._client
+    id = client.create_experiment(
+        tracker.experiment, tags={NOTE: "ours", KIND: "custom_model_development_inferred"}
+    )
+    tracker.open_parent("a", "a", {})
+    tags = client.get_experiment(id).tags
+    assert tags[NOTE] == "ours" and tags[KIND] == MACHINE_LEARNING
+    state = json.loads(json.loads(tags[VIEW_TAG])["state"])
+    assert "metrics.`validation/force_mae_eV_per_A`" in state["selectedColumns"]
+    assert tracker.page == f"http://127.0.0.1:5000/{address_of(id)}"
+    assert not missing_tags(id, tags)
+
+
+@pytest.mark.parametrize(
+    ("model", "pruner", "descriptor", "budget", "labels", "name"),
+    [
+        ("ace", "fps", "soap", {"fraction": 0.1}, {}, "ace · fps in soap · 10 % · split 2"),
+        ("snap", "random", "none", {"n_atoms": 90}, {}, "snap · random · 90 atoms · split 2"),
+        ("gap", "fps", "ace", {}, {"trial": "7"}, "trial 7 · gap · fps in ace · curve · split 2"),
+    ],
+)
+def test_names_of_runs(model, pruner, descriptor, budget, labels, name):
+    choices = {"model": model, "pruner": pruner, "descriptor": descriptor, "budget": "curve"}
+    config = {"choices": choices, "budget": budget, "seed": {"split": 2}}
+    assert run_name(TrialRecord(config=config, labels=labels)) == name
+
+
+def test_data_and_kept_set_are_inputs_of_a_run(trackers, tmp_path):
+    """Equal sets have equal digests, whatever chose them and in whatever order."""
+    digests = []
+    for number, ids in ((0, ("a", "b")), (1, ("b", "a")), (2, ("b", "c"))):
+        one = record(number, started=1000.0, seconds={"fit": 2.5})
+        one.dataset = DatasetFacts(fingerprint="f" * 64, pool=("a", "b", "c"), n_pool_atoms=24)
+        one.selection, one.curve = SelectionFacts(ids=ids), [CurvePoint(2, 16, {"error": 1.0})]
+        one.save(tmp_path / str(number))
+        assert send_single(trackers[0], tmp_path / str(number))
+    for run in sorted(runs(trackers[0]), key=lambda run: run.data.metrics["error"]):
+        given = {one.tags[0].value: one.dataset for one in run.inputs.dataset_inputs}
+        assert given["data"].digest == "f" * 36 and json.loads(given["data"].profile)["pool"] == 3
+        assert json.loads(given["training"].profile) == {"structures": 2, "atoms": 16}
+        digests.append(given["training"].digest)
+        assert run.info.end_time - run.info.start_time == 2500, "the time of sending"
+        assert run.data.tags["mlflow.user"] == tmp_path.owner()
+        assert run.data.tags["mlflow.source.name"].startswith("tamis")
+    assert len(set(digests)) == 2
+
+
+def test_the_parent_has_the_summary_and_the_verdict_and_the_best_value(sweep, trackers):
+    published(sweep, trackers[0])
+    write_summary(sweep, "**Question**\n", {"error": 0.5})
+    (sweep.path / "report").mkdir()
+    (sweep.path / "report" / "verdict.md").write_text("own are better")
+    for best in (0.5, 0.5, 0.25):
+        write_summary(sweep, "**Question**\n", {"error": best})
+        for tracker in trackers:  # tamis sync gives another server the same
+            published(sweep, tracker)
+    for tracker in trackers:
+        (parent,) = (run for run in runs(tracker) if run.data.tags["tamis.kind"] == "sweep")
+        assert (
+            parent.data.tags[NOTE].startswith("**Question**") and "own are better" in parent.data.tags[NOTE]
+        )
+        history = tracker._client.get_metric_history(parent.info.run_id, "error")
+        assert [one.value for one in history] == [0.5, 0.25] and parent.data.metrics == {"error": 0.25}
+        assert {one.path for one in tracker._client.list_artifacts(parent.info.run_id)} == {
+            "summary.md",
+            "verdict.md",
+        }

@@ -8,7 +8,7 @@ import pytest
 
 from tamis.sweeps.search import plots
 from tamis.sweeps.search.best import leave_table
-from tamis.sweeps.search.plots import leave_plots, plots_of, ranked
+from tamis.sweeps.search.plots import front, leave_plots, plots_of, ranked
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::optuna.exceptions.ExperimentalWarning", "ignore:PedAnova", "ignore:PED-ANOVA"
@@ -93,10 +93,10 @@ def test_what_cannot_be_drawn_is_said_and_ends_nothing(tmp_path):
 
 
 def test_a_plot_whose_error_says_nothing_is_named_with_the_class(tmp_path, monkeypatch):
-    def nothing(study):
+    def nothing(study, objectives):
         raise ValueError(" \n")
 
-    monkeypatch.setattr(plots.visualization, "plot_pareto_front", nothing)
+    monkeypatch.setattr(plots, "front", nothing)
     leave_plots(searched(4, ("minimize", "minimize"), names=("a", "b")), tmp_path)
     assert "Pareto front: ValueError" in (tmp_path / "search.html").read_text()
 
@@ -115,3 +115,21 @@ def test_the_table_has_the_best_first(tmp_path):
     assert values == sorted(values) and len(values) == 6
     assert int(rows[0]["trial"]) == study.best_trial.number
     assert float(rows[0]["x"]) == study.best_trial.params["x"]
+
+
+def test_the_page_has_the_best_trials_and_the_front_in_colours_of_the_pruners(tmp_path):
+    study = optuna.create_study(study_name="a search", directions=["minimize", "minimize"])
+    study.set_metric_names(["error", "kept"])
+    for values in ([1.0, 2.0], [2.0, 1.0], [3.0, 3.0]):
+        trial = study.ask()
+        trial.suggest_categorical("pruner", ["fps", "random"])
+        study.tell(trial, values)
+    figure = front(study, ["error", "kept"])
+    kinds = {trial.params["pruner"] for trial in study.trials}
+    assert {one.name for one in figure.data} == {*kinds, "Pareto front"}
+    assert [*figure.data[-1].x] == [1.0, 2.0], "the line joins the front alone"
+    shown = {tuple(xy) for one in figure.data[:-1] for xy in zip(one.x, one.y, strict=True)}
+    assert shown == {(1.0, 2.0), (2.0, 1.0), (3.0, 3.0)}
+    leave_plots(study, tmp_path)
+    page = (tmp_path / "search.html").read_text()
+    assert '<a href="0/">0</a>' in page and '<a href="1/">1</a>' in page and '<a href="2/">' not in page

@@ -48,7 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     context, document = make_report(arguments.folders, links, arguments.title, not arguments.no_coverage)
     with appears_whole(out) as scratch:
         write_document(document, scratch)
-    for words in _answers(context):
+        answers = _answers(context)
+        (scratch / "verdict.md").write_text("".join(f"{words}\n\n" for words in answers))
+    for words in answers:
         console.print(words, markup=False)
     console.print(f"report: {(out / 'report.html').absolute()}", markup=False)
     return 0

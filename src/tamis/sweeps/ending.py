@@ -19,6 +19,7 @@ from tamis.report.curves import PointTable, draw_curves
 from tamis.report.sections.pairs import in_words
 from tamis.report.tables import print_sweep
 from tamis.sweeps.folder import SweepFolder
+from tamis.sweeps.summary import summarise_grid
 
 MOST_TRIALS = 500
 """Trials up to which a sweep compares its ways of choosing at its end: of more, their errors take long to read."""
@@ -27,8 +28,10 @@ MOST_REASONS = 5
 
 
 def print_end(folder: SweepFolder, config: DictConfig) -> dict[str, str]:
-    """Write ``results.csv`` and ``errors.png``, print the sweep's table, and return the statuses by name."""
+    """Leave a table, a figure and a summary, print the sweep's table, and return the statuses by name."""
     trials, points = leave_tables(folder)
+    if points:
+        summarise_grid(folder, points)
     print_sweep(trials, points, folder.path, None if config.tracking is None else config.tracking.uri)
     if any(trial.status == COMPLETE for trial in trials.values()):
         _say_pairs([*trials.values()])
@@ -68,6 +71,12 @@ def refuse_failures(n_failed: int, n: int) -> None:
             f"{n_failed} of {n} trials failed; the reasons are above. Fix what they name and give the same command "
             "with hydra.sweeper.retry_failed=true"
         )
+
+
+def say_page(page: str) -> None:
+    """The address of the runs in MLflow, where they were written."""
+    if page:
+        plain_console().print(f"runs:   {page}", markup=False)
 
 
 def say_next(folder: Path) -> None:

@@ -32,12 +32,13 @@ class Sweep:
     """What a sweep is called.
 
     name: of its run in MLflow; command: what was typed; study: name of its Optuna study, if it is a search;
-    id: by which its run is found on any MLflow server.
+    best: metric -> best value of its trials, known at its end; id: by which its run is found on any MLflow server.
     """
 
     name: str
     command: Sequence[str] = field(default_factory=list)
     study: str = ""
+    best: Mapping[str, float] = field(default_factory=dict)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -100,8 +101,12 @@ class SweepFolder:
             write_atomically(path, text.encode())
         if (known := self.sweep()) is not None:
             sweep = replace(known, command=sweep.command)
-        write_atomically(self.path / SWEEP_FILE, json.dumps(redacted(asdict(sweep)), indent=1).encode())
+        self.write(sweep)
         return sweep
+
+    def write(self, sweep: Sweep) -> None:
+        """Write ``sweep.json``, without secrets."""
+        write_atomically(self.path / SWEEP_FILE, json.dumps(redacted(asdict(sweep)), indent=1).encode())
 
     def record(self, name: str) -> TrialRecord | None:
         """The record of a trial; None where it has none."""

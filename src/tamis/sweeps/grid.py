@@ -20,7 +20,7 @@ from tamis.core.messages import plain_console
 from tamis.records.record import FAILED
 from tamis.sweeps.composing import Composer
 from tamis.sweeps.dry_run import print_dry_run
-from tamis.sweeps.ending import print_end, refuse_failures
+from tamis.sweeps.ending import print_end, refuse_failures, say_page
 from tamis.sweeps.execute import run_jobs
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job, identity, name_of
@@ -83,6 +83,7 @@ class Grid:
             with Publisher(instantiate(config.tracking), folder, sweep, done) as publisher:
                 run_jobs(left, folder, launcher, publisher.publish)
                 statuses = print_end(folder, config)
+            say_page(publisher.page)
         refuse_failures(sum(statuses.get(job.name) == FAILED for job in jobs), len(jobs))
 
     def trials(

@@ -32,6 +32,11 @@ class Job:
     labels: Mapping[str, str] = field(default_factory=dict)
     other_names: tuple[str, ...] = ()
 
+    @property
+    def may_take_over(self) -> bool:
+        """Whether numbers of an equal trial serve as well as its own: in a search that keeps no potentials."""
+        return "study" in self.labels and not self.config["artifacts"]
+
 
 def affecting_result(overrides: Sequence[str]) -> list[str]:
     """The overrides that may change a result; none of them can hold a password."""

@@ -17,12 +17,17 @@ from tamis.core.errors import TamisError
 from tamis.core.messages import in_one_line, reason_of
 from tamis.records.record import RUNNING, SKIPPED, TrialRecord
 from tamis.sweeps.folder import Sweep, SweepFolder
+from tamis.sweeps.summary import REPORT, SUMMARY_FILE, VERDICT_FILE, read_summary
+from tamis.tracking.content import USER, owner_of
 from tamis.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 PAUSE_S = 60.0
 """Seconds without a try after MLflow could not be reached: each try may take long."""
-FILES = ("results.csv", "errors.png", "best.csv", "search.html", "*/smallest.html", PROTOCOL_FILE)
+FILES = (
+    *("results.csv", "errors.png", "best.csv", "search.html", "*/smallest.html", SUMMARY_FILE, PROTOCOL_FILE),
+    *(f"{REPORT}/report.html", f"{REPORT}/report.md", VERDICT_FILE),
+)
 """Patterns of the files in the sweep's folder that its run gets as artifacts."""
 
 
@@ -31,7 +36,7 @@ class Publisher:
 
     Used as a context manager. When it begins it deletes the runs of trials that are run again, and writes the records
     of the folder that MLflow does not have. While MLflow is away trials go on; what is missing is written when it is
-    back, at the next start, or by ``tamis sync``.
+    back, at the next start, or by ``tamis sync``. ``page`` is the address at which a browser shows them.
 
     Parameters
     ----------
@@ -52,6 +57,7 @@ class Publisher:
         self._waiting: deque[str] = deque()
         self._written: set[str] = set()
         self._parent = ""
+        self.page = ""
         self._outcome = "FINISHED"
         self._abandon = False
         self._pause_until = 0.0
@@ -111,13 +117,19 @@ class Publisher:
                 for id in self.folder.earlier_ids() & runs.keys():
                     tracker.delete(runs.pop(id))
                 self._written = set(runs)
-                self._parent = parent
+                self._parent, self.page = parent, tracker.page
         except Exception as error:
             self._pause(error)
         return bool(self._parent)
 
     def _tags(self) -> dict[str, str]:
+        command = " ".join(["tamis -m", *self.sweep.command])
         tags = {"tamis.folder": str(self.folder.path), "tamis.command": " ".join(self.sweep.command)}
+        tags |= {
+            "mlflow.source.name": command,
+            "mlflow.source.type": "LOCAL",
+            USER: owner_of(self.folder.path),
+        }
         return tags | ({"tamis.study": self.sweep.study} if self.sweep.study else {})
 
     def _write_waiting(self, tracker: Tracker) -> None:
@@ -159,9 +171,15 @@ class Publisher:
         try:
             for path in (path for name in FILES for path in sorted(self.folder.path.glob(name))):
                 tracker.attach(self._parent, path)
+            tracker.describe(self._parent, read_summary(self.folder.path), self._best())
             tracker.end_parent(self._parent, self._outcome)
         except Exception as error:
             self._pause(error)
+
+    def _best(self) -> Mapping[str, float]:
+        """The best values of the sweep, which it may have got since this began."""
+        sweep = self.folder.sweep()
+        return sweep.best if sweep else {}
 
     def _pause(self, error: Exception) -> None:
         if not self._warned:

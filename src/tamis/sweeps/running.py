@@ -21,6 +21,7 @@ from tamis.records.record import FAILED, RECORD_FILE, TrialRecord, read_record
 from tamis.records.versions import versions
 from tamis.report.curves import leave_curve
 from tamis.sweeps.job import Job
+from tamis.sweeps.same_sets import SameSets
 from tamis.sweeps.workers import ShouldStop, WorkerDiedError
 from tamis.trial import run_resolved
 
@@ -52,12 +53,23 @@ def run_job(job: Job, folder: Path, watch: ShouldStop | None = None) -> str:
     place = _begin(job.name, folder)
     _freeze_modules()
     number = place.stat().st_ino
-    record = run_resolved(job.config, place, job.overrides, shared_parts, _telling(job, watch), job.labels)
+    sets = SameSets(folder) if job.may_take_over else None
+    record = run_resolved(
+        job.config,
+        place,
+        job.overrides,
+        shared_parts,
+        _telling(job, watch),
+        job.labels,
+        lambda record, kept: sets.find(record, kept) if sets else None,
+    )
     # another command may have removed `place`; saving the record then makes a new folder under the same name
     if place.exists() and place.stat().st_ino == number:
         if job.config["artifacts"]:
             leave_curve(record, place)
         put_in_place(place, final)
+        if sets:
+            sets.add(job.name)
     return record.status
 
 

@@ -14,6 +14,7 @@ from tamis.core.errors import TamisError
 from tamis.core.locks import exclusive
 from tamis.core.names import cut_short, printable
 from tamis.core.secrets import redacted
+from tamis.tracking.page import missing_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -78,7 +79,7 @@ def _make_database(path: Path) -> None:
 
 @cache
 def experiment_id(uri: str, name: str, artifact_root: Path) -> str:
-    """Id of an experiment, made where there is none; asked for once a process."""
+    """Id of an experiment, made where there is none, whose page opens on its runs; asked for once a process."""
     from mlflow.exceptions import MlflowException
 
     if not name.strip():
@@ -86,16 +87,17 @@ def experiment_id(uri: str, name: str, artifact_root: Path) -> str:
     name = cut_short(printable(name), name, LONGEST_EXPERIMENT)
     client = client_of(uri)
     found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    location = _location(artifact_root.absolute()) if uri.startswith("sqlite:") else None
-    try:
-        return str(client.create_experiment(name, artifact_location=location))
-    except MlflowException:  # another process was faster
-        found = client.get_experiment_by_name(name)
-        if found is None:
-            raise
-        return str(found.experiment_id)
+    if found is None:
+        location = _location(artifact_root.absolute()) if uri.startswith("sqlite:") else None
+        try:
+            found = client.get_experiment(client.create_experiment(name, artifact_location=location))
+        except MlflowException:  # another process was faster
+            if (found := client.get_experiment_by_name(name)) is None:
+                raise
+    id = str(found.experiment_id)
+    for key, value in missing_tags(id, found.tags).items():
+        client.set_experiment_tag(id, key, value)
+    return id
 
 
 def _location(folder: Path) -> str:

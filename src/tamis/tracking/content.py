@@ -29,20 +29,45 @@ FOLDER = "tamis.folder"
 """Tag with the folder of a trial."""
 PARENT = "mlflow.parentRunId"
 """MLflow's tag of runs that hang under another."""
+USER = "mlflow.user"
+"""MLflow's tag of who ran it."""
 ENDED = {COMPLETE: "FINISHED", STOPPED: "KILLED", INTERRUPTED: "KILLED"}
 """MLflow's words for how a trial ended; all else failed."""
 
 
-def run_name(config: Mapping[str, Any]) -> str:
-    """model | descriptor pruner | budget | data | split, as they are called on the command line."""
-    choices, data, budget = config.get("choices", {}), config.get("dataset", {}), config.get("budget", {})
-    chosen_by = f"{choices.get('descriptor', '?')} {choices.get('pruner', '?')}".removeprefix("none ")
-    amount = next((budget[key] for key in ("fraction", "n_structures", "n_atoms") if key in budget), None)
-    kept = choices.get("budget", "?") if amount is None else f"{choices.get('budget', '?')} {amount}"
-    source = f"{choices.get('dataset', '?')} {data.get('element', '')}".strip()
+def run_name(record: TrialRecord) -> str:
+    """Such as ``ace · fps in soap · 10 % · split 0``, and the number of the trial where a search made it."""
+    config = record.config
+    model = str(config.get("choices", {}).get("model", "?"))
     split = f"split {config.get('seed', {}).get('split', '?')}"
-    name = " | ".join((str(choices.get("model", "?")), chosen_by, kept, source, split))
+    parts = [model, chosen_by(config), _amount(config), split]
+    if number := record.labels.get("trial"):
+        parts.insert(0, f"trial {number}")
+    name = " · ".join(parts)
     return cut_short(printable(name), name, LONGEST_KEY)
+
+
+def chosen_by(config: Mapping[str, Any]) -> str:
+    """The pruner, and the descriptor in whose space it chose."""
+    choices = config.get("choices", {})
+    pruner, descriptor = str(choices.get("pruner", "?")), str(choices.get("descriptor", "none"))
+    return pruner if descriptor == "none" else f"{pruner} in {descriptor}"
+
+
+def data_name(config: Mapping[str, Any]) -> str:
+    """The choice of the data set, and its element where that is one of its settings."""
+    return f"{config.get('choices', {}).get('dataset', '?')} {config.get('dataset', {}).get('element', '')}".strip()
+
+
+def _amount(config: Mapping[str, Any]) -> str:
+    """The budget."""
+    budget = config.get("budget", {})
+    if (fraction := budget.get("fraction")) is not None:
+        return f"{100 * fraction:.3g} %"
+    for key, unit in (("n_structures", "structures"), ("n_atoms", "atoms")):
+        if budget.get(key) is not None:
+            return f"{budget[key]} {unit}"
+    return str(config.get("choices", {}).get("budget", "?"))
 
 
 def tags_of(record: TrialRecord, folder: Path, parent: str) -> dict[str, str]:
@@ -54,13 +79,24 @@ def tags_of(record: TrialRecord, folder: Path, parent: str) -> dict[str, str]:
         "tamis.reason": record.reason,
         FOLDER: str(folder),
         "tamis.dataset_fingerprint": record.dataset.fingerprint,
+        "mlflow.source.name": " ".join(["tamis", *record.overrides]),
+        "mlflow.source.type": "LOCAL",
         "mlflow.source.git.commit": record.versions.get("git", ""),
+        USER: owner_of(folder),
         PARENT: parent,
     }
     tags |= {f"tamis.problem.{stage}": reason for stage, reason in record.problems.items()}
     tags |= {f"version.{name}": version for name, version in record.versions.items()}
     tags |= {f"tamis.{name}": label for name, label in record.labels.items()}
     return as_tags(tags)
+
+
+def owner_of(folder: Path) -> str:
+    """Name of the user whose folder it is: of who ran it, whoever sends it; empty where the machine knows no name."""
+    try:
+        return folder.owner()
+    except (KeyError, OSError):
+        return ""
 
 
 def as_tags(tags: Mapping[str, str]) -> dict[str, str]:

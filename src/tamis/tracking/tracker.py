@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tamis.core.locks import alone_in
-from tamis.core.names import LONGEST_KEY, cut_short, printable
+from tamis.core.names import LONGEST_KEY, cut_short, mlflow_key, printable
 from tamis.core.secrets import redacted
 from tamis.records.record import RECORD_FILE, TrialRecord
 from tamis.tracking.connection import alone_at, client_of, experiment_id
@@ -25,6 +26,8 @@ from tamis.tracking.content import (
     run_name,
     tags_of,
 )
+from tamis.tracking.inputs import inputs_of
+from tamis.tracking.page import NOTE, address_of
 from tamis.tracking.runs import children_of
 
 if TYPE_CHECKING:
@@ -32,8 +35,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 log = logging.getLogger(__name__)
-MOST_PARAMS, MOST_METRICS = 100, 1000
-"""What MLflow takes in one call."""
+MOST_PARAMS, MOST_ITEMS = 100, 1000
+"""What MLflow takes in one call: parameters, and all together."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,12 @@ class Tracker:
     def _experiment_id(self) -> str:
         return experiment_id(self.uri, self.experiment, Path(self.artifact_root))
 
+    @property
+    def page(self) -> str:
+        """Address of the experiment's page in a browser; of a SQLite file where ``mlflow ui`` serves it by default."""
+        server = redacted(self.uri).rstrip("/") if self.uri.startswith("http") else "http://127.0.0.1:5000"
+        return f"{server}/{address_of(self._experiment_id)}"
+
     def answers(self) -> bool:
         """Whether the server or database is there."""
         try:
@@ -88,6 +97,20 @@ class Tracker:
                 self._experiment_id, run_name=shown, tags=as_tags({"tamis.kind": "sweep", ID: id, **tags})
             )
             return str(run.info.run_id)
+
+    def describe(self, run_id: str, text: str, metrics: Mapping[str, float]) -> None:
+        """Give the run of a sweep its description, in Markdown, and its best values."""
+        from mlflow.entities import Metric, RunTag
+
+        tags = [RunTag(key, value) for key, value in as_tags({NOTE: text}).items()]
+        with self._alone():
+            there = self._client.get_run(run_id).data.metrics
+            values = [
+                Metric(mlflow_key(name), value, in_ms(time.time()), 0)
+                for name, value in metrics.items()
+                if there.get(mlflow_key(name)) != value
+            ]
+            self._client.log_batch(run_id, metrics=values, tags=tags)
 
     def end_parent(self, run_id: str, status: str = "FINISHED") -> None:
         """Mark a sweep's run as finished, or with another of MLflow's states."""
@@ -139,7 +162,7 @@ class Tracker:
             run = self._client.create_run(
                 self._experiment_id,
                 start_time=in_ms(record.started),
-                run_name=run_name(record.config),
+                run_name=run_name(record),
                 tags=tags_of(record, folder, parent),
             )
             run_id = str(run.info.run_id)
@@ -155,13 +178,20 @@ class Tracker:
 
     def _fill(self, run_id: str, record: TrialRecord, folder: Path) -> None:
         client, params, metrics = self._client, params_of(record), metrics_of(record, self.by_group)
-        for i in range(0, len(params), MOST_PARAMS):
+        first, room = params[:MOST_PARAMS], MOST_ITEMS - min(len(params), MOST_PARAMS)
+        client.log_batch(
+            run_id, params=first, metrics=metrics[:room]
+        )  # a call takes longer than what is in it
+        for i in range(MOST_PARAMS, len(params), MOST_PARAMS):
             client.log_batch(run_id, params=params[i : i + MOST_PARAMS])
-        for i in range(0, len(metrics), MOST_METRICS):
-            client.log_batch(run_id, metrics=metrics[i : i + MOST_METRICS])
+        for i in range(room, len(metrics), MOST_ITEMS):
+            client.log_batch(run_id, metrics=metrics[i : i + MOST_ITEMS])
+        if inputs := inputs_of(record, str(folder)):
+            client.log_inputs(run_id, inputs)
         if self.artifacts:
             self._send_files(run_id, folder)
-        client.set_terminated(run_id, ENDED.get(record.status, "FAILED"))
+        ended = in_ms(record.started + sum(record.seconds.values()))  # not the moment when it is sent
+        client.set_terminated(run_id, ENDED.get(record.status, "FAILED"), ended)
 
     def _send_files(self, run_id: str, folder: Path) -> None:
         """Send what is in the folder, but for links, which may lead anywhere."""

@@ -10,7 +10,10 @@ from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from tamis.core.files import write_atomically
+from tamis.sweeps.folder import SweepFolder
+from tamis.sweeps.same_sets import SAME_AS
 from tamis.sweeps.search.studies import ended
+from tamis.sweeps.summary import markdown_table, write_summary
 
 TABLE_FILE = "best.csv"
 
@@ -49,6 +52,50 @@ def objective_names(study: Study) -> list[str]:
 def searched_keys(trials: list[FrozenTrial]) -> list[str]:
     """The keys that some of the trials have."""
     return list(dict.fromkeys(key for trial in trials for key in trial.params))
+
+
+def rows_of(study: Study) -> tuple[list[str], list[list[str]]]:
+    """Heading and rows of the best trials as people read them: number, objectives, the keys, and where one is equal."""
+    trials = best_trials(study)
+    keys = searched_keys(trials)
+    head = ["trial", *objective_names(study), *keys, "same as"]
+    rows = [
+        [
+            str(trial.number),
+            *(f"{value:.4g}" for value in trial.values),
+            *(_short(trial.params.get(key, "")) for key in keys),
+            ", ".join(trial.user_attrs.get(SAME_AS, [])),
+        ]
+        for trial in trials
+    ]
+    if not any(row[-1] for row in rows):
+        return head[:-1], [row[:-1] for row in rows]
+    return head, rows
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def summarise_search(study: Study, folder: SweepFolder) -> None:
+    """Write ``summary.md`` of a search: what is looked for, how its trials ended, and the best of them."""
+    names, trials = objective_names(study), ended(study)
+    asked = " and ".join(
+        f"the {'smallest' if one.name == 'MINIMIZE' else 'largest'} {name}"
+        for name, one in zip(names, study.directions, strict=True)
+    )
+    n = sum(trial.state == TrialState.COMPLETE for trial in trials)
+    what = "The Pareto front" if len(names) > 1 else "The best trials"
+    text = (
+        f"**Question**\n\nWhich settings give {asked}?\n\n{len(trials)} trials have ended, {n} of them complete. "
+        f"{what}:\n\n{markdown_table(*rows_of(study))}"
+    )
+    best = {
+        name: (min if one.name == "MINIMIZE" else max)(values)
+        for i, (name, one) in enumerate(zip(names, study.directions, strict=True))
+        if (values := [trial.values[i] for trial in best_trials(study)])
+    }
+    write_summary(folder, text, best)
 
 
 def leave_table(study: Study, folder: Path) -> None:

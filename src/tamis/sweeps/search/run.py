@@ -21,13 +21,13 @@ from tamis.core.messages import plain_console
 from tamis.core.secrets import redacted
 from tamis.parts import build_part
 from tamis.sweeps.composing import Composer
-from tamis.sweeps.ending import refuse_failures
+from tamis.sweeps.ending import refuse_failures, say_page
 from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.grid import BASE
 from tamis.sweeps.job import identity
 from tamis.sweeps.overrides import lines_of, pairs_of
 from tamis.sweeps.publish import Publisher
-from tamis.sweeps.search.best import TABLE_FILE, best_numbers, leave_table
+from tamis.sweeps.search.best import TABLE_FILE, best_numbers, leave_table, summarise_search
 from tamis.sweeps.search.methods import check_methods, make_sampler, make_stopper
 from tamis.sweeps.search.outcome import Constraint
 from tamis.sweeps.search.plots import PAGE, leave_plots
@@ -81,6 +81,7 @@ def run_search(
                     search.run()
                 finally:  # after Ctrl-C, too
                     leave_table(search.study, folder.path)
+                    summarise_search(search.study, folder)
                 if settings.plots:
                     leave_plots(search.study, folder.path)
         except Exception as error:
@@ -91,6 +92,7 @@ def run_search(
                 "fixed, the same command resumes with them"
             ) from error
     _say_end(search)
+    say_page(publisher.page)
     refuse_failures(search.n_failed, len(ended(search.study)))
 
 

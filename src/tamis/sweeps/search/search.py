@@ -25,11 +25,13 @@ from tamis.sweeps.folder import Sweep, SweepFolder
 from tamis.sweeps.job import Job
 from tamis.sweeps.overrides import lines_of
 from tamis.sweeps.running import leave_failure, run_job, set_aside
+from tamis.sweeps.same_sets import SAME_AS
 from tamis.sweeps.search.outcome import ERROR, Constraint, Outcome, outcome_of
 from tamis.sweeps.search.settings import SearchSettings
 from tamis.sweeps.search.space import Space
 from tamis.sweeps.search.studies import (
     EXHAUSTED,
+    FOLDER,
     SWEEP,
     counted,
     ended,
@@ -182,6 +184,7 @@ class Search:
     def _values(self, trial: Trial) -> tuple[float, ...]:
         try:
             trial.set_user_attr(SWEEP, {"folder": str(self.folder.path), "id": self.sweep.id})
+            trial.set_user_attr(FOLDER, str(self.folder.path / str(trial.number)))
             outcome = self._run(trial)
         except (HydraException, OmegaConfBaseException, TamisError) as error:
             outcome = Outcome(TrialState.FAIL, reason=explain(error))
@@ -205,6 +208,8 @@ class Search:
             i = len(records)
             self._run_on_worker(names[i], (*overrides, *repeats[i]), trial)
             records.append(read_record(self.folder.path / names[i]))
+            if same := records[i].labels.get(SAME_AS):
+                trial.set_user_attr(SAME_AS, [*trial.user_attrs.get(SAME_AS, []), same])
             outcome = self._outcome(records)
             is_good = outcome is None or outcome.state == TrialState.COMPLETE
             stops = (
@@ -257,7 +262,8 @@ class Search:
             self.publish(name)
         result = ", ".join(f"{value:.6g}" for value in trial.values or ()) or trial.user_attrs.get(ERROR, "")
         keys = " ".join(lines_of(trial.params))
-        line = f"trial {trial.number} {trial.state.name.lower()}: {result}  [{keys}]"
+        same = f", as of trial {', '.join(trial.user_attrs[SAME_AS])}" if SAME_AS in trial.user_attrs else ""
+        line = f"trial {trial.number} {trial.state.name.lower()}: {result}{same}  [{keys}]"
         plain_console().print(line, markup=False)
         n = len(ended(self.study))
         if n >= ENOUGH and self.n_failed > self.settings.max_failure_rate * n:

@@ -39,6 +39,8 @@ DEFINITION, EXHAUSTED = "definition", "exhausted"
 """Attributes of a study: what makes it the same one; whether its sampler has no more points."""
 SWEEP = "sweep"
 """Attribute of a trial: folder and id of the sweep that runs it; a folder on another machine may have the same path."""
+FOLDER = "folder"
+"""Attribute of a trial: where its records are, for whoever looks at it in Optuna's dashboard."""
 HEARTBEAT_S, GRACE_S = 60, 300
 """On a database server: how often a command says that a trial runs, and after what silence others run it again."""
 NEWBORN_S = 60.0
