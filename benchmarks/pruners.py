@@ -22,13 +22,15 @@ from harness import RESULTS, configure, one_thread
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from tamis.analysis.halves import of_half_pools
+from tamis.analysis.contrasts import Effect
+from tamis.analysis.halves import of_half_pools, over_fixed
 from tamis.core import metrics as names
+from tamis.core.figures import BLUE, GREEN, VERMILLION
 from tamis.data.dataset import Dataset, split_dataset
 from tamis.evaluation.errors import Residuals
 from tamis.models.base import Model
 from tamis.parts import Parts, resolved
-from tamis.report.style import INK, panels
+from tamis.report.style import INK, log_axes, panels
 from tamis.selection.budget import select_all
 from tamis.selection.pool_features import features_of_pool
 from tamis.store import Store
@@ -211,24 +213,24 @@ class Found:
             }
         )
 
-    def ratio(
-        self, element: str, model: str, arm: str, base: str, fractions: Sequence[str], name: str
-    ) -> tuple[float, float, float] | None:
-        """Ratio to ``base``, and the ends of its interval; the mean over ``fractions``."""
+    def effect(
+        self, element: str, models: Sequence[str], arm: str, base: str, fractions: Sequence[str], name: str
+    ) -> Effect | None:
+        """An arm against ``base`` on one element, the mean over ``models`` and ``fractions``."""
         both = [
             (
                 self.cases.get((element, model, arm, f, name), {}),
                 self.cases.get((element, model, base, f, name), {}),
             )
+            for model in models
             for f in fractions
         ]
         repetitions = set.intersection(*(set(a) & set(b) for a, b in both))
         if not repetitions:
             return None
-        effect = of_half_pools(
+        return of_half_pools(
             np.array([np.mean([a[r] - b[r] for a, b in both], axis=0) for r in sorted(repetitions)])
         )
-        return effect.ratio, *effect.ratio_interval(LEVEL)
 
     def of(self, place: int) -> list[str]:
         """What there is at one place of the cases, in the order of their first line."""
@@ -236,8 +238,8 @@ class Found:
 
 
 def table(found: Found) -> Iterator[str]:
-    """Lines of Markdown: one row a model, element and budget, and one of all budgets."""
-    fractions = found.of(3)
+    """Lines of Markdown: one row a model, element and budget, one of all budgets; then all models and elements."""
+    fractions, elements = found.of(3), found.of(0)
     arms = [arm for arm in found.of(2) if arm != "random"]
     pairs = [(arm, "random") for arm in arms] + (
         [("optimal", "fps")] if {"optimal", "fps"} <= set(arms) else []
@@ -245,35 +247,44 @@ def table(found: Found) -> Iterator[str]:
     heads = [f"{a} / {b}: {kind}" for a, b in pairs for kind in ("energies", "forces")]
     yield f"| model, element | atoms | {' | '.join(heads)} |"
     yield "|---" * (2 + len(heads)) + "|"
-    for model in found.of(1):
-        for element in found.of(0):
-            for part in (*([f] for f in fractions), fractions):
-                cells = [found.ratio(element, model, a, b, part, name) for a, b in pairs for name in ERRORS]
-                said = f"{100 * float(part[0]):g} %" if len(part) == 1 else "all"
-                shown = ["" if c is None else f"{c[0]:.2f} ({c[1]:.2f} to {c[2]:.2f})" for c in cells]
-                yield f"| {model}, {element} | {said} | {' | '.join(shown)} |"
+    rows = [([model], [element]) for model in found.of(1) for element in elements]
+    for models, some in [*rows, (found.of(1), elements)]:
+        for part in (*([f] for f in fractions), fractions):
+            cells = [
+                [found.effect(element, models, a, b, part, name) for element in some]
+                for a, b in pairs
+                for name in ERRORS
+            ]
+            shown = [_shown(over_fixed(cell)) if None not in cell else "" for cell in cells]
+            what = f"{models[0]}, {some[0]}" if len(some) == 1 else "mean of all"
+            budget = f"{100 * float(part[0]):g} %" if len(part) == 1 else "all"
+            yield f"| {what} | {budget} | {' | '.join(shown)} |"
+
+
+def _shown(effect: Effect) -> str:
+    low, high = effect.ratio_interval(LEVEL)
+    return f"{effect.ratio:.2f} ({low:.2f} to {high:.2f})"
 
 
 def draw(found: Found, path: Path) -> None:
     """A forest of ratios to random: a panel for each error, a line for each model and element."""
     fractions, arms = found.of(3), [arm for arm in found.of(2) if arm != "random"]
     rows = [(m, e) for m in found.of(1) for e in found.of(0)]
-    figure, ((left, right),) = panels([["Forces", "Energies"]], (5.2, 1.6 + 0.27 * len(rows)))
-    tints = dict(zip(arms, ("#2f6fb0", "#d1495b", "#3a8f5c"), strict=False))
+    figure, ((left, right),) = panels(
+        [["Validation force MAE", "Validation energy MAE"]], (5.2, 1.6 + 0.27 * len(rows))
+    )
+    tints = dict(zip(arms, (BLUE, VERMILLION, GREEN), strict=False))
     for ax, name in ((left, names.FORCE_MAE), (right, names.ENERGY_MAE)):
         for i, (model, element) in enumerate(rows):
             for k, arm in enumerate(arms):
-                cell = found.ratio(element, model, arm, "random", fractions, name)
-                if cell is None:
+                effect = found.effect(element, [model], arm, "random", fractions, name)
+                if effect is None:
                     continue
                 y = -i + 0.18 * (len(arms) - 1 - 2 * k)
-                ax.plot(cell[1:], [y, y], color=tints[arm], lw=1.8, solid_capstyle="butt")
-                ax.plot(cell[0], y, "o", color=tints[arm], ms=5)
+                ax.plot(effect.ratio_interval(LEVEL), [y, y], color=tints[arm], lw=1.8, solid_capstyle="butt")
+                ax.plot(effect.ratio, y, "o", color=tints[arm], ms=5)
         ax.axvline(1.0, color=INK, lw=1.0)
-        ax.set_xscale("log")
-        ticks = [t for t in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0) if _inside(ax, t)]
-        ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
-        ax.set_xticks([], minor=True)
+        log_axes(ax, "x")
         ax.set_xlabel("error relative to random sets of as many atoms", color=INK)
         ax.set_yticks([-i for i in range(len(rows))], [f"{m}, {e}" for m, e in rows] if ax is left else [])
         ax.set_ylim(-len(rows) + 0.5, 0.5)
@@ -282,11 +293,6 @@ def draw(found: Found, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     print(path)
-
-
-def _inside(ax: object, tick: float) -> bool:
-    low, high = ax.get_xlim()  # type: ignore[attr-defined]
-    return bool(low <= tick <= high)
 
 
 if __name__ == "__main__":
