@@ -118,9 +118,11 @@ def test_forces_are_minus_the_gradient_of_the_energy(calculator, name):
         moved.positions[atom, axis] += step
         return float(calculator.get_property("energy", moved))
 
+    rounding = 4 * np.finfo(float).eps * abs(get(calculator, "energy", atoms)) / SHIFT
     for atom, axis in [(0, 0), (1, 1), (2, 2), (len(atoms) - 1, 0), (len(atoms) - 1, 2)]:
         numerical = -slope(lambda step, atom=atom, axis=axis: energy(atom, axis, step), SHIFT)
-        assert forces[atom, axis] == pytest.approx(numerical, rel=1e-5, abs=1e-6 * np.abs(forces).max())
+        small = 1e-6 * np.abs(forces).max() + rounding  # networks are flat where atoms are far too close
+        assert forces[atom, axis] == pytest.approx(numerical, rel=1e-5, abs=small)
 
 
 @pytest.mark.parametrize("name", [name for name in STRUCTURES if name != "cluster"])

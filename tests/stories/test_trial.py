@@ -77,7 +77,8 @@ def test_a_sweep_runs_what_means_something_and_says_why_it_skips_the_rest(place)
 def test_the_last_thing_printed_is_the_result_and_where_it_is(place):
     sweep, single = (place / "sweep.txt").read_text(), (place / "single.txt").read_text()
     assert "mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db" in sweep
-    assert "tamis report sweep" in sweep and "tamis pick sweep" in sweep.splitlines()[-1]
+    assert "tamis report sweep" in sweep and "tamis pick sweep" in sweep.splitlines()[-2]
+    assert sweep.splitlines()[-1].startswith("runs:   http://127.0.0.1:5000/#/experiments/")
     assert "force, eV/Å" in single and str(place / "single") in single.splitlines()[-1]
     assert "Traceback" not in sweep + single
 

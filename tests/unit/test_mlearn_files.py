@@ -172,7 +172,7 @@ def test_hot_vacancies_are_held_out_with_the_hottest_bulk(root):
 def test_notes_go_into_records_and_come_back(root, tmp_path):
     vacancies(root, "Si", [(300, -4.7), (300, -5.3), (3374, -5.3), (3374, -4.7), (300, -4.7)])
     data = mlearn(root).load()
-    described = _describe(data, split_dataset(data, 0.25, np.random.default_rng(0)), ["a sentence"])
+    described = _describe(data, split_dataset(data, 0.25, np.random.default_rng(0)), ["a sentence"], "")
     assert described.notes == (*data.notes, "a sentence") and data.notes
     TrialRecord(config={}, dataset=described).save(tmp_path)
     assert read_record(tmp_path).dataset == described

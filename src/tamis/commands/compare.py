@@ -184,9 +184,10 @@ def _at_each_budget(records: Sequence[TrialRecord], names: Sequence[str]) -> Ite
     rows: list[Row] = []
     for first in records[0].curve:
         several = [min(r.curve, key=lambda p: abs(math.log(p.n_atoms / first.n_atoms))) for r in records]
-        if not alike(point.n_atoms for point in several):
+        part = first.metrics.get(named.FRACTION_OF_ATOMS)
+        if part is None or not alike(point.n_atoms for point in several):
             continue
-        asked = f"{100 * first.metrics[named.FRACTION_OF_ATOMS]:.3g} %"
+        asked = f"{100 * part:.3g} %"
         for metric in ERRORS:
             values = [point.metrics.get(metric) for point in several]
             if any(value is not None for value in values):

@@ -157,16 +157,10 @@ def _others(answer: Answer) -> str:
         part = float(curve.parts[curve.at(fraction)].mean())
         times = ""
         if answer.taken is not None and name == RANDOM:
-            times = f", {part / _part(answer):.1f} times as many"
+            taken = answer.curves[answer.taken]
+            times = f", {part / float(taken.parts[taken.at(answer.fraction)].mean()):.1f} times as many"
         words.append(f"{name} {_percent(part)}{times}")
     return f"{'; '.join(words) or 'none'} (of the atoms)"
-
-
-def _part(answer: Answer) -> float:
-    """The mean part of the atoms that the way that was taken needs."""
-    assert answer.taken is not None
-    curve = answer.curves[answer.taken]
-    return float(curve.parts[curve.at(answer.fraction)].mean())
 
 
 def _test(answer: Answer) -> str:
