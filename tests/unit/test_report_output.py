@@ -113,6 +113,14 @@ def test_a_report_begins_with_the_set_to_take(tmp_path):
     assert float(row[7]) / float(row[8]) == pytest.approx((0.98 * 1.05) ** 0.5, rel=0.01)
 
 
+def test_where_nothing_smaller_serves_the_set_to_take_is_the_whole_pool(tmp_path):
+    write_trial(tmp_path / "all", fractions=(1.0,), level=0.1, started=2.0)
+    write_trial(tmp_path / "half", fractions=(0.1, 0.5), level=0.2)
+    _, document = make_report([tmp_path], Links())
+    table = next(part for part in document.sections[0].parts if isinstance(part, Table))
+    assert table.rows[0][1] == "none" and "needs the whole pool" in report(tmp_path)
+
+
 def test_without_the_whole_pool_a_report_says_so(tmp_path):
     write_trial(tmp_path / "0", fractions=(0.1,))
     text = report(tmp_path)

@@ -89,9 +89,12 @@ def _row(model: str, one: Candidate | None, points: Sequence[Point]) -> Row:
     if one is None:
         return [model, "none serves", *[""] * 7, number(_whole(model, points)), ""]
     first, ratios = one.members[0], _ratios(one, points)
+    chosen = (first.pruner, Cell(first.arm, mark=first.own))
+    if first.fraction == 1.0:
+        chosen = ("none", Cell("whole pool"))
     between = f"{min(ratios):.2f} to {max(ratios):.2f}" if len(ratios) > 1 else ""
     return [
-        *(model, first.pruner, Cell(first.arm, mark=first.own), f"{one.n_atoms:.0f}"),
+        *(model, *chosen, f"{one.n_atoms:.0f}"),
         *(f"{100 * first.fraction:.0f}", f"{one.ratio:.2f}", between),
         *(number(average(one.members, TOLD)), number(_whole(model, points)), str(one.n_splits)),
     ]
@@ -101,6 +104,12 @@ def _sentence(ground: Ground, model: str, one: Candidate | None, points: Sequenc
     if one is None:
         return f"{ground.name}: no set serves {model} within {USUAL.within:g} % of the whole pool's errors."
     first = one.members[0]
+    if first.fraction == 1.0:
+        return (
+            f"{ground.name}: {model} needs the whole pool, {one.n_atoms:.0f} atoms: no smaller set that was tried is "
+            f"within {USUAL.within:g} % of its errors. Its test force MAE is {number(_whole(model, points))} eV/Å "
+            f"({count(one.n_splits, 'split')})."
+        )
     how = first.pruner if first.descriptor == NO_DESCRIPTOR else f"{first.pruner} in {first.arm}"
     return (
         f"{ground.name}: {model} needs {one.n_atoms:.0f} atoms, {100 * first.fraction:.0f} % of the pool, chosen by "
