@@ -79,8 +79,11 @@ def _draw_curves(ax: Axes, comparison: Comparison, mine: list[int], quantity: st
         middle, half = curves.means[i, :, 0], curves.half[i]
         band = (np.exp(middle - half), np.exp(middle + half)) if has_bands else None
         tint, mark = look(arm.descriptor, context.arms())
-        draw_curve(ax, arm.descriptor, "", (tint, ""), curves.grid, np.exp(middle), band, arm.own)
-        ax.plot(*_measured(comparison, i), mark, color=tint, ms=5, mew=0)
+        atoms, errors = _measured(comparison, i)
+        # a band needs the sizes that all curves have; a line alone goes through what was measured
+        x, y = (curves.grid, np.exp(middle)) if has_bands or not len(atoms) else (atoms, errors)
+        draw_curve(ax, arm.descriptor, "", (tint, ""), x, y, band, arm.own)
+        ax.plot(atoms, errors, mark, color=tint, ms=5, mew=0)
         dashes = "--" if arm.descriptor in BASELINES else "-"
         ax.plot([], [], dashes, marker=mark, color=tint, ms=5, mew=0, label=in_figure(_called(arm)))
     log_axes(ax, "x", "y")
