@@ -25,6 +25,7 @@ from tamis.core.threads import limited
 from tamis.data.dataset import Dataset, Indices, Split, split_dataset, with_isolated
 from tamis.data.kept_set import write_kept
 from tamis.data.reach import cutoff_doubts
+from tamis.data.sources.transfer import transfer_sets
 from tamis.data.unit_cell import AnyCrystal
 from tamis.evaluation.base import Subject
 from tamis.evaluation.evaluation import Evaluation
@@ -141,6 +142,7 @@ def _run(
         split = split_dataset(dataset, config["validation_fraction"], rng, parts.model.needs_tuning_set)
         pool = dataset.subset(split.pool)
         crystal, whose = parts.source.crystal_in(dataset.training)
+        transfer = transfer_sets(parts.source, dataset.elements)
         doubts = cutoff_doubts(dataset, {"model": parts.model, "descriptor": parts.descriptor})
         record.dataset = _describe(dataset, split, doubts, whose)
     with record.stage("rows"):  # before the features, which the rows of an own descriptor hold already
@@ -160,7 +162,7 @@ def _run(
         return
     for selection in selections:
         is_last = selection is selections[-1]
-        potential = _retrain(parts, seed, record, selection, dataset, split, folder, is_last)
+        potential = _retrain(parts, seed, record, selection, dataset, split, transfer, folder, is_last)
         watch(record)
     if config["artifacts"]:
         with record.stage("artifacts"):
@@ -235,6 +237,7 @@ def _retrain(
     selection: Selection,
     dataset: Dataset,
     split: Split,
+    transfer: Mapping[str, Dataset],
     folder: Path,
     is_last: bool,
 ) -> Potential:
@@ -252,6 +255,7 @@ def _retrain(
                 names.TRAIN: kept,
                 names.VALIDATION: dataset.subset(split.validation),
                 names.TEST: dataset.subset(split.test),
+                **{names.transfer(name): structures for name, structures in transfer.items()},
             },
             folder,
             is_last,

@@ -14,16 +14,16 @@ from typing import Any
 
 from tamis.core import metrics as names
 from tamis.core.errors import TamisError
-from tamis.core.irrelevant import PLACES, REFERENCES
+from tamis.core.irrelevant import PLACES, REFERENCES, TRANSFER
 from tamis.records.record import COMPLETE, RECORD_FILE, DatasetFacts, TrialRecord, read_record
 
 WANTED = (
     *(names.error(names.TEST, quantity) for quantity in names.MAES),
     *(names.error(names.VALIDATION, quantity) for quantity in (names.ENERGY_MAE, names.FORCE_MAE)),
-    *(*names.SIZES, names.PROPERTIES, names.MD),
+    *(*names.SIZES, names.TRANSFER, names.PROPERTIES, names.MD),
 )
 """Beginnings of the names of metrics that reports show; others stay in the record."""
-WHERE = (*PLACES, "sha256", *REFERENCES)
+WHERE = (*PLACES, "sha256", *REFERENCES, *TRANSFER)
 """Keys of ``dataset`` that change no structure and no label."""
 PARTS = ("dataset", "latent", "descriptor", "pruner", "budget", "model")
 BLOCK = "block"

@@ -4,6 +4,8 @@ PLACES = ("root", "cache", "base_url", "verify")
 """Keys of ``dataset``: where its files are, and whether their checksum is compared."""
 REFERENCES = ("reference", "reference_source")
 """Keys of ``dataset``: what measured properties are compared with; they change no structure and no label."""
+TRANSFER = ("transfer",)
+"""Keys of ``dataset``: further sets on which potentials are measured; they change nothing of the data set itself."""
 RESOURCES = ("scratch", "n_jobs")
 """Keys of any part: where and with what it works."""
 PICTURES = ("parity_plot", "plots")

@@ -11,10 +11,14 @@ from enum import Enum
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SETS = (TRAIN, VALIDATION, TEST)
 """Parts of a data set on which errors are measured."""
+TRANSFER = "transfer/"
+"""Further sets on which the same potential is measured, each after its name."""
 ENERGY_MAE, ENERGY_RMSE = "energy_mae_meV_per_atom", "energy_rmse_meV_per_atom"
 FORCE_MAE, FORCE_RMSE = "force_mae_eV_per_A", "force_rmse_eV_per_A"
 STRESS_MAE, STRESS_RMSE = "stress_mae_GPa", "stress_rmse_GPa"
 RMSE_OF = {ENERGY_MAE: ENERGY_RMSE, FORCE_MAE: FORCE_RMSE, STRESS_MAE: STRESS_RMSE}
+ENERGY_SHIFTED_MAE = "energy_shifted_mae_meV_per_atom"
+"""Of a transfer set: without the mean error, since another calculation may have another zero."""
 MAES = (ENERGY_MAE, FORCE_MAE, STRESS_MAE)
 ERRORS = (ENERGY_MAE, ENERGY_RMSE, FORCE_MAE, FORCE_RMSE, STRESS_MAE, STRESS_RMSE)
 """Errors of a part; see ``error``."""
@@ -98,6 +102,7 @@ METRICS = {
     Better.LOWER: (
         *(
             *ERRORS,
+            ENERGY_SHIFTED_MAE,
             PEAK_MEMORY,
             SECONDS + "{}",
             EOS_MINIMA,
@@ -134,12 +139,19 @@ def of_group(name: str, group: str) -> str:
 
 def is_of_group(name: str) -> bool:
     """Whether this is the error of one group of structures."""
+    if name.startswith(TRANSFER):
+        return name.count("/") > 2
     return name.startswith(tuple(f"{part}/" for part in SETS)) and name.count("/") > 1
 
 
 def is_of_test(name: str) -> bool:
-    """Whether this is an error on the test set, by which nothing may be chosen."""
-    return name.startswith(f"{TEST}/")
+    """Whether this is an error on the test set or a transfer set, by which nothing may be chosen."""
+    return name.startswith((f"{TEST}/", TRANSFER))
+
+
+def transfer(name: str) -> str:
+    """The part of the transfer set of that name."""
+    return f"{TRANSFER}{name}"
 
 
 def seconds(stage: str) -> str:
@@ -188,5 +200,5 @@ def unit_of(name: str) -> str:
     """The unit in a metric's name, as tables write it; empty where there is none."""
     if name.startswith(SECONDS):
         return "s"
-    whole = "/".join(name.split("/")[:2])
+    whole = "/".join(name.removeprefix(TRANSFER).split("/")[:2])
     return next((text for unit, text in UNITS.items() if whole.endswith((f"_{unit}", f"/{unit}"))), "")

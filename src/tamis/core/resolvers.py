@@ -11,10 +11,10 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from tamis.core.config_check import check_config
 from tamis.core.errors import DataError, TamisError
-from tamis.core.irrelevant import REFERENCES
+from tamis.core.irrelevant import REFERENCES, TRANSFER
 from tamis.core.names import folder_name
 
-NOT_OF_DATA = ("elements", "atom_spacing", "crystal", *REFERENCES)
+NOT_OF_DATA = ("elements", "atom_spacing", "crystal", *REFERENCES, *TRANSFER)
 """Keys of a data set that do not change its structures."""
 
 

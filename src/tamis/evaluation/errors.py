@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from tamis.core.metrics import (
     ENERGY_MAE,
     ENERGY_RMSE,
+    ENERGY_SHIFTED_MAE,
     FORCE_MAE,
     FORCE_RMSE,
     STRESS_MAE,
     STRESS_RMSE,
     TEST,
     TRAIN,
+    TRANSFER,
     error,
     of_group,
 )
@@ -129,7 +131,7 @@ def write_per_structure(path: Path, residuals: Residuals, dataset: Dataset, n_ke
 
 @dataclass(frozen=True)
 class Errors:
-    """Energy, force and stress errors on the kept, the validation and the test structures.
+    """Energy, force and stress errors on the kept, the validation and the test structures, and on transfer sets.
 
     by_group: also by group of structures.
     parity_plot: draw reference against prediction, which takes a second; None: for a single trial, not in a sweep.
@@ -159,6 +161,10 @@ class Errors:
             predictions = predict(dataset)
             residuals = Residuals.of(predictions, dataset, still)
             metrics |= error_metrics(residuals, dataset, part, self.by_group)
+            if part.startswith(TRANSFER):
+                shifted = np.abs(residuals.energies - residuals.energies.mean())
+                metrics[error(part, ENERGY_SHIFTED_MAE)] = float(shifted.mean())
+                continue
             drawn[part] = (predictions, dataset)
             if part == TEST:
                 write_per_structure(folder / "test_errors.csv", residuals, dataset, n_kept)

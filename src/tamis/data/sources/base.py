@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class Source(Checked, ABC):
         data set has most of, see ``tamis.data.unit_cell``; None: none are.
     reference : metric name -> reference value in the metric's unit; None in place of one: unknown.
     reference_source : the origin of these values.
+    transfer : name -> file of further structures, on which each potential is measured too; they are never fitted.
     """
 
     # fields that do not change the structures are not compared
@@ -56,11 +58,18 @@ class Source(Checked, ABC):
     crystal: Crystal | str | None = field(default=None, compare=False)
     reference: Mapping[str, float | None] | None = field(default=None, compare=False)
     reference_source: str = field(default="", compare=False)
+    transfer: Mapping[str, str] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, value in (self.reference or {}).items():
             _check_reference(name, value)
+        for name in self.transfer or {}:
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                raise TamisError(
+                    f"dataset.transfer has {name!r}; a name of letters, digits, _ and - is needed: metrics are called "
+                    "by it"
+                )
         if isinstance(self.crystal, Crystal) and self.crystal.element not in (
             self.elements or [self.crystal.element]
         ):
@@ -176,13 +185,13 @@ def _check_reference(name: str, value: Any) -> None:
         raise TamisError(f"dataset.reference has {name}: {value!r}; a number in the metric's unit is needed")
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)  # the sets of one trial: its own and the transfer sets
 def _as_read(source: Source, stamps: Hashable) -> Dataset:
     """The structures before the checks."""
     return source.with_test(source._read())
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _checked(
     source: Source, elements: tuple[str, ...] | None, atom_spacing: float | None, stamps: Hashable
 ) -> Dataset:
