@@ -240,7 +240,7 @@ def test_what_decides_a_result_makes_another_trial(override):
 
 @pytest.mark.parametrize("plan", choices("plan"))
 def test_every_block_of_a_plan_composes(plan):
-    experiment = f"experiment={ {'full': 'study'}.get(plan, f'study_{plan}') }"
+    experiment = f"experiment={ {'full': 'study', 'quick': 'study_quick'}.get(plan, plan) }"
     whole = plan_of(composed(experiment))
     first = {name: dict(block) | {"seeds": 1} for name, block in whole.blocks.items()}
     for name in first:
@@ -248,6 +248,33 @@ def test_every_block_of_a_plan_composes(plan):
         one = next(only.trials())
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             assert composed_jobs([(one[0], (experiment, *one[1]))])[0].labels == {"block": name}
+
+
+def test_the_comparison_has_what_the_protocol_asks_for():
+    config = composed("experiment=comparison")
+    assert config.validation_fraction == 0.0 and config.dataset.split == "halves"
+    assert list(config.budget.fractions) == [0.05, 0.08, 0.13, 0.2, 0.33, 0.5, 1.0]
+    trials = [(block, pairs) for block, pairs in listed(plan_of(config))]
+    data = {
+        (p["dataset.element"], p["dataset.repetition"], p["dataset.half"]): 0
+        for b, p in trials
+        if b == "errors"
+    }
+    assert len(data) == 4 * 6 * 2
+    spaces = {"ace", "soap", "acsf", "chimes", "snap", "quests"}
+    for model in ("snap", "ace", "chimes", "gap", "nnp"):
+        for where in data:
+            of_pool = [
+                p
+                for _, p in trials
+                if p["model"] == model
+                and (p["dataset.element"], p["dataset.repetition"], p["dataset.half"]) == where
+            ]
+            assert {p["descriptor"] for p in of_pool if p["pruner"] == "fps"} == spaces
+            assert {"random", "stratified"} <= {p["pruner"] for p in of_pool}
+    # an unfinished run has some of every element and arm: a repetition is done before the next begins
+    repetitions = [p["dataset.repetition"] for b, p in trials if b == "errors"]
+    assert repetitions == sorted(repetitions)
 
 
 def test_the_study_is_what_the_protocol_asks_for():
