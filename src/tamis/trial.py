@@ -283,7 +283,7 @@ def _doubts(
 ) -> dict[str, str]:
     """Results that rest on too little data."""
     doubts = {f"fit of {n_kept} structures": potential.problem} if potential.problem else {}
-    if dataset.n_distinct_validation < FEW:
+    if 0 < dataset.n_distinct_validation < FEW:
         doubts[names.VALIDATION] = (
             f"errors rest on {dataset.n_distinct_validation} distinct structure(s); take a larger "
             "validation_fraction before anything is chosen by them"

@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.io import write
 from tests.copper import disguised, force_free, labelled, moved, trajectory
+from tests.training import rattled_silicon
 
 from tamis.core.errors import TamisError
 from tamis.data import copies
@@ -287,3 +288,13 @@ def test_copies_are_looked_for_once_for_a_set_and_all_its_parts(tmp_path, monkey
     dataset = own_files(path).load()
     split_dataset(dataset, 0.2, rng(), with_tuning=True)
     assert dataset.isolated is not None and looked == [13]
+
+
+def test_without_a_validation_set_all_that_is_not_for_testing_is_the_pool():
+    data = draw_test(rattled_silicon(), 0.25, seed=0)
+    split = split_dataset(data, 0.0, np.random.default_rng(0))
+    assert len(split.validation) == len(split.tuning) == 0
+    assert sorted([*split.pool, *split.test]) == list(range(len(data)))
+    assert len(split.test) == data.is_test.sum() > 0
+    with pytest.raises(TamisError, match="validation_fraction is 0"):
+        split_dataset(data, 0.0, np.random.default_rng(0), with_tuning=True)

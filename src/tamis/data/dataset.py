@@ -282,16 +282,25 @@ def split_dataset(
     Parameters
     ----------
     dataset : with at least two distinct structures that are not for testing.
-    validation_fraction : part of these structures, more than 0 and less than 1; at least one bundle is taken.
+    validation_fraction : part of these structures, less than 1; above 0 at least one bundle is taken. 0: there is no
+        validation set, hence no tuning set.
     rng : draws within groups.
     with_tuning : take a tuning set of the same size, too.
     """
-    if not 0.0 < validation_fraction < 1.0:
+    if not 0.0 <= validation_fraction < 1.0:
         raise TamisError(
-            f"validation_fraction is {validation_fraction}; it must lie between 0 and 1, say 0.1"
+            f"validation_fraction is {validation_fraction}; it must lie between 0 and 1, say 0.1 (0: no validation set)"
+        )
+    if with_tuning and validation_fraction == 0.0:
+        raise TamisError(
+            "validation_fraction is 0; the model is tuned on a set as large as the validation set: take 0.1, or "
+            "model.tuning=kept"
         )
     _ = dataset.copies  # computed once; subsets share it
     available = np.flatnonzero(~dataset.is_test)
+    if validation_fraction == 0.0:
+        none = np.empty(0, dtype=np.intp)
+        return Split(pool=available, tuning=none, validation=none, test=np.flatnonzero(dataset.is_test))
     needed = 3 if with_tuning else 2
     n_distinct = len(set(dataset.copies[available].tolist()))
     if n_distinct < needed:
