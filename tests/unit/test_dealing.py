@@ -291,7 +291,7 @@ def test_copies_are_looked_for_once_for_a_set_and_all_its_parts(tmp_path, monkey
 
 
 def test_without_a_validation_set_all_that_is_not_for_testing_is_the_pool():
-    data = draw_test(rattled_silicon(), 0.25, seed=0)
+    data = rattled_silicon().with_test(np.arange(8) < 3, "random", False)
     split = split_dataset(data, 0.0, np.random.default_rng(0))
     assert len(split.validation) == len(split.tuning) == 0
     assert sorted([*split.pool, *split.test]) == list(range(len(data)))
