@@ -207,6 +207,19 @@ def test_a_potential_predicts_what_its_calculator_gives(file, frames):
     assert errors["force_rmse_eV_per_A"] == pytest.approx(np.sqrt(np.mean(gap**2)), rel=1e-6)
 
 
+def test_a_calculator_takes_the_folder_of_a_trial_too(file, frames):
+    trial(file, "model=snap", "model.basis.twojmax=4", "artifacts=true")
+    found, expected = (
+        tamis.calculator(folder).get_property("energy", frames[0]) for folder in (".", "potential")
+    )
+    assert found == expected
+    with pytest.raises(tamis.TamisError, match="no_such is no folder"):
+        tamis.calculator("no_such")
+    with pytest.raises(tamis.TamisError, match="0 families of potentials.*Give a trial's folder"):
+        Path("empty").mkdir()
+        tamis.calculator("empty")
+
+
 def test_a_part_of_a_set_keeps_the_cutoffs_of_the_whole(frames):
     swollen = [*frames[:15], *(a.copy() for a in frames[15:])]
     for a, old in zip(swollen[15:], frames[15:], strict=True):

@@ -8,6 +8,7 @@ from pathlib import Path
 from ase.calculators.calculator import Calculator
 
 from tamis.core.errors import TamisError
+from tamis.records.record import RECORD_FILE
 
 
 def calculator(folder: str | Path, /) -> Calculator:
@@ -17,7 +18,7 @@ def calculator(folder: str | Path, /) -> Calculator:
 
     Parameters
     ----------
-    folder : with the files of one family: SNAP's two, ace.yaml, gap.xml, params.txt or input.nn.
+    folder : of a trial, or with the files of one family: SNAP's two, ace.yaml, gap.xml, params.txt or input.nn.
 
     Raises
     ------
@@ -25,10 +26,15 @@ def calculator(folder: str | Path, /) -> Calculator:
     quippy is not installed.
     """
     place = Path(folder)
+    if not place.is_dir():
+        raise TamisError(f"{place} is no folder; give that of a trial, or of a potential's files")
+    if (place / RECORD_FILE).is_file():
+        place /= "potential"
     found = [read for pattern, read in READERS.items() if any(place.glob(pattern))]
     if len(found) != 1:
         raise TamisError(
-            f"{place} has the files of {len(found)} families of potentials; one is needed: {', '.join(READERS)}"
+            f"{place} has the files of {len(found)} families of potentials; one is needed: {', '.join(READERS)}."
+            " Give a trial's folder, or the folder of a potential's files"
         )
     return found[0](place)
 
