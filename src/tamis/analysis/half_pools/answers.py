@@ -153,7 +153,7 @@ class MdEffect:
     element: str
     arm: str
     budget: float
-    failure_temperature_K: float
+    failure_temperature_K: float  # noqa: N815 # the unit
     compression: float
     censored: float
     n: int
