@@ -173,7 +173,7 @@ def test_what_makes_no_sense_is_refused(override, words):
     assert words in str(caught.value.__cause__) and name in str(caught.value.__cause__)
 
 
-@pytest.mark.parametrize("preset", ["quick", "full"])
+@pytest.mark.parametrize("preset", ["quick", "full", "comparison"])
 @pytest.mark.parametrize("dataset", ["sw_silicon", "mlearn"])
 def test_presets_compose(preset, dataset):
     config = composed(f"+evaluation/dynamics@dynamics={preset}", f"dataset={dataset}")
