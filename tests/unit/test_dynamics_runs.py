@@ -230,7 +230,7 @@ def test_a_soft_wall_is_found():
 
 
 def test_heat_is_found(tmp_path):
-    found = done(run_of(), stillinger_weber(tmp_path), limits=replace(LIMITS, hotter_by=-250.0))
+    found = done(run_of(), stillinger_weber(tmp_path), limits=replace(LIMITS, hotter_by=-1000.0))
     assert found.end == guards.TOO_HOT and found.steps == 0
 
 
