@@ -44,7 +44,7 @@ def test_help_says_what_one_can_do_and_choose(typed, capsys):
     said = capsys.readouterr().out
     assert all(f"tamis {name}" in said for name in COMMANDS) and "tamis -m" in said
     assert re.search(r"model +ace, chimes, gap", said) and re.search(
-        r"evaluation/dynamics +full, quick", said
+        r"evaluation/dynamics +comparison, full, quick", said
     )
 
 

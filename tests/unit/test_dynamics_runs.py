@@ -11,6 +11,7 @@ from tests.sampling import Given
 
 from tamis.data.crystal import Crystal
 from tamis.evaluation.dynamics import guards
+from tamis.evaluation.dynamics.dynamics import ramps
 from tamis.evaluation.dynamics.engine import Integration, Task, follow, integrate
 from tamis.evaluation.dynamics.forces import types_in
 from tamis.evaluation.dynamics.guards import Guardrails
@@ -197,13 +198,39 @@ def test_a_hole_in_the_wall_is_found(tmp_path):
     assert found.steps < 1000
 
 
+def test_a_ramp_tells_where_it_failed(tmp_path):
+    """Stillinger-Weber survives, atoms without forces fail by their distance, and the clock gives no place."""
+    run = run_of(COMPRESSION, steps=300, n_atoms=64, last_volume=0.6)
+    side = 2.0 * 5.431 * np.sqrt(3) / 8  # nearest distance of the crystal, Å
+    good = dict(ramps([done(run, stillinger_weber(tmp_path))]))
+    assert (good["md/compression_survived"], good["md/compression_out_of_time"]) == (1.0, 0.0)
+    assert good["md/compression_failure_volume_ratio"] == pytest.approx(0.6)
+    places = []
+    for closest in (2.05, 2.2):
+        found = done(
+            run, PairStyle(("pair_style zero 5.0", "pair_coeff * *")), replace(LIMITS, closest=closest)
+        )
+        told = dict(ramps([found]))
+        assert found.end == guards.TOO_CLOSE and told["md/compression_survived"] == 0.0
+        places.append(told["md/compression_failure_volume_ratio"])
+    assert 0.6 < (2.05 / side) ** 3 < places[0] < places[1] < 1.0, (
+        "a crystal that shakes is not later than one at rest"
+    )
+    late = dict(
+        ramps(
+            [done(run_of(HEATING, steps=10**6, last_kelvin=600.0), stillinger_weber(tmp_path), seconds=0.05)]
+        )
+    )
+    assert late == {"md/heating_out_of_time": 1.0, "md/heating_survived": 0.0}
+
+
 def test_a_soft_wall_is_found():
     found = done(run_of(NVT, 300.0, 2000, n_atoms=64), soft_wall())
     assert found.failed and found.end in (guards.TOO_CLOSE, guards.TOO_HOT)
 
 
 def test_heat_is_found(tmp_path):
-    found = done(run_of(), stillinger_weber(tmp_path), limits=replace(LIMITS, hotter_by=-250.0))
+    found = done(run_of(), stillinger_weber(tmp_path), limits=replace(LIMITS, hotter_by=-1000.0))
     assert found.end == guards.TOO_HOT and found.steps == 0
 
 

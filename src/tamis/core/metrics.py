@@ -61,6 +61,9 @@ MD = "md/"
 STABLE_FRACTION, STEPS, TIME_TO_FAILURE = "md/stable_fraction", "md/steps", "md/time_to_failure_ps"
 MD_FAILURES, MD_FAILURES_OF_CAUSE = "md/failures", "md/failures_{}"
 OUT_OF_TIME, MS_PER_STEP = "md/out_of_time", "md/ms_per_step"
+HEATING_FAILURE, COMPRESSION_FAILURE = "md/heating_failure_K", "md/compression_failure_volume_ratio"
+"""Where a ramp failed; of one that survived its end, which is a bound only."""
+RAMP_SURVIVED, RAMP_OUT_OF_TIME = "md/{}_survived", "md/{}_out_of_time"
 RDF_ERROR = "md/rdf_error"
 MD_VOLUME, MD_VOLUME_ERROR = "md/volume_A3_per_atom", "md/volume_error_percent"
 DIFFUSION, DIFFUSION_ERROR = "md/diffusion_A2_per_ps", "md/diffusion_error_percent"
@@ -94,6 +97,7 @@ UNITS = {
     "deg": "°",
     "ms_per_step": "ms/step",
     "ps": "ps",
+    "K": "K",
     "per_A": "1/Å",
     "A": "Å",
 }
@@ -112,9 +116,10 @@ METRICS = {
             WALL,
         ),
         *(PROPERTIES_FAILED, MD_FAILURES, MD_FAILURES_OF_CAUSE, OUT_OF_TIME, MS_PER_STEP, RDF_ERROR),
+        *(COMPRESSION_FAILURE, RAMP_OUT_OF_TIME),
         OUTSIDE_KEPT,
     ),
-    Better.HIGHER: (STABLE_FRACTION, STEPS, TIME_TO_FAILURE),
+    Better.HIGHER: (STABLE_FRACTION, STEPS, TIME_TO_FAILURE, HEATING_FAILURE, RAMP_SURVIVED),
     Better.NEARER_TO_ZERO: (MD_VOLUME_ERROR, DIFFUSION_ERROR, NVE_DRIFT),
     Better.NEITHER: (
         *(*SIZES, FIT + "{}", MD_VOLUME, DIFFUSION, LATTICE_CONSTANT, LATTICE_LENGTH, LATTICE_ANGLE),

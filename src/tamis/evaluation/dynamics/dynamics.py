@@ -21,9 +21,9 @@ from tamis.evaluation.dynamics.engine import Integration, Task, follow
 from tamis.evaluation.dynamics.extrapolation import Extrapolation
 from tamis.evaluation.dynamics.forces import ForceField
 from tamis.evaluation.dynamics.guards import CAUSES, Guardrails, Guards
-from tamis.evaluation.dynamics.plan import NVE, NVT, MdRun, Schedule, evenly
+from tamis.evaluation.dynamics.plan import COMPRESSION, HEATING, NVE, NVT, MdRun, Schedule, evenly
 from tamis.evaluation.dynamics.reference import Averages, MdReference, by_name
-from tamis.evaluation.dynamics.trajectory import OUT_OF_TIME, Trajectory
+from tamis.evaluation.dynamics.trajectory import FINISHED, OUT_OF_TIME, Trajectory
 from tamis.models.base import Array
 
 STAGE = "md"
@@ -68,6 +68,7 @@ class Dynamics(Checked):
         averages = reference.averages_of(trajectories, bins)
         compared, total = self._reference(subject, runs, limits, bins)
         total = self._stability(trajectories).plus(total)
+        total = total.plus(Findings(dict(ramps(trajectories))))
         total = total.plus(Findings(dict(self._structure(averages, compared, trajectories))))
         total = total.plus(self._extrapolation(subject, trajectories))
         folder = subject.folder / artifacts.FOLDER
@@ -198,6 +199,24 @@ class Dynamics(Checked):
             total = total.plus(Findings({of_group(metric, name): share for name, share in apart.items()}))
             total = total.plus(Findings({metric: float(np.mean(list(apart.values())))}))
         return total
+
+
+def ramps(trajectories: Sequence[Trajectory]) -> Iterator[tuple[str, float]]:
+    """Where heating (K, of the thermostat) and compression (volume by that of the start) ended, mean over seeds.
+
+    Beside it the fractions of runs that survived, whose place is a bound, and of those that the clock stopped. Where
+    there is one of these, the place of failure is not known, and absent.
+    """
+    for kind, metric in ((HEATING, names.HEATING_FAILURE), (COMPRESSION, names.COMPRESSION_FAILURE)):
+        found = [t for t in trajectories if t.run.kind == kind]
+        if not found:
+            continue
+        stopped = float(np.mean([t.end == OUT_OF_TIME for t in found]))
+        yield names.RAMP_OUT_OF_TIME.format(kind), stopped
+        yield names.RAMP_SURVIVED.format(kind), float(np.mean([t.end == FINISHED for t in found]))
+        if not stopped:
+            at = [t.run.kelvin_at(t.steps) if kind == HEATING else t.run.volume_at(t.steps) for t in found]
+            yield metric, float(np.mean(at))
 
 
 def _told(trajectory: Trajectory, picoseconds: float) -> str:

@@ -153,7 +153,7 @@ class _Integrator:
         temperature, potential, total, pressure, volume = (lmp.get_thermo(name) for name in THERMO)
         positions, cell = unfolded(lmp)
         done = self._steps + steps
-        target = run.kelvin + (run.last_kelvin - run.kelvin) * done / max(run.steps, 1)
+        target = run.kelvin_at(done)
         if run.kind == NVE and done < run.steps:
             target = max(target, 2.0 * run.kelvin)  # where it starts
         swelling = volume / run.atoms.cell.volume if run.kind == NPT else 1.0

@@ -22,6 +22,8 @@ CAUSES = (NON_FINITE, TOO_CLOSE, TOO_HOT, LOST_ATOMS, VOLUME, CRASHED, HUNG)
 
 WIDEST_SEARCH = 8.0
 """Å; a pool without two atoms nearer than this has no shortest distance."""
+FLUCTUATIONS = 5.0
+"""Standard deviations of the temperature of N atoms, T sqrt(2 / 3N), that are no sign of heat."""
 MESSAGES = (
     (LOST_ATOMS, r"lost atoms|out of range atoms"),
     (NON_FINITE, r"non-numeric|not finite|non-finite|finite numbers|infinite|\bnan\b"),
@@ -31,7 +33,7 @@ MESSAGES = (
 
 @dataclass(frozen=True)
 class Guardrails:
-    """closest: Å; hotter_by: K above the thermostat; volume_factor: either way from the start."""
+    """closest: Å; hotter_by: K above the thermostat and its fluctuations; volume_factor: either way from the start."""
 
     closest: float
     hotter_by: float
@@ -52,10 +54,11 @@ class Guardrails:
         distance = shortest_distance(positions, cell)
         if distance < self.closest:
             return TOO_CLOSE, f"two atoms are {distance:.2f} Å apart; the limit is {self.closest:.2f} Å"
-        if temperature > target + self.hotter_by:
+        allowed = self.hotter_by + FLUCTUATIONS * target * np.sqrt(2.0 / (3.0 * len(positions)))
+        if temperature > target + allowed:
             return (
                 TOO_HOT,
-                f"{temperature:.0f} K at a target of {target:.0f} K; {self.hotter_by:.0f} K more are allowed",
+                f"{temperature:.0f} K at a target of {target:.0f} K; {allowed:.0f} K more are allowed",
             )
         if not 1.0 / self.volume_factor <= swelling <= self.volume_factor:
             return (
@@ -70,7 +73,7 @@ class Guards(Checked):
     """How far a run may go, in units that do not depend on the data set.
 
     closest: nearest that two atoms may come, relative to the shortest distance in the full pool.
-    hotter_by: K above the thermostat's temperature (of NVE: the intended one).
+    hotter_by: K above the thermostat's temperature (of NVE: the intended one) and its fluctuations.
     volume_factor: growth or shrinkage of the volume at zero pressure.
     """
 

@@ -43,6 +43,14 @@ class MdRun:
     steps: int
     seed: int
 
+    def kelvin_at(self, steps: int) -> float:
+        """Temperature of the thermostat after so many steps, K."""
+        return self.kelvin + (self.last_kelvin - self.kelvin) * steps / max(self.steps, 1)
+
+    def volume_at(self, steps: int) -> float:
+        """Volume after so many steps, relative to the start: sides shrink evenly."""
+        return float((1.0 + (np.cbrt(self.last_volume) - 1.0) * steps / max(self.steps, 1)) ** 3)
+
 
 @dataclass(frozen=True)
 class Schedule(Checked):
