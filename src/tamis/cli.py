@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tamis.commands import COMMANDS, FLAGS
 from tamis.commands.endings import in_a_sentence
-from tamis.core.conf_folder import config_folder
+from tamis.core.plugins import config_folders
 from tamis.core.suggestions import suggest
 from tamis.core.threads import decide
 
@@ -49,10 +49,10 @@ def main() -> None:
 
 def _help() -> str:
     """Commands and choices, without the seconds that Hydra takes for its page."""
-    folder = config_folder()
     choices: dict[str, list[str]] = {}
-    for path in sorted(folder.glob("*/**/*.yaml")):
-        choices.setdefault(str(path.parent.relative_to(folder)), []).append(path.stem)
+    for folder in config_folders():
+        for path in sorted(folder.glob("*/**/*.yaml")):
+            choices.setdefault(str(path.parent.relative_to(folder)), []).append(path.stem)
     return HELP.format(
         commands="\n".join(f"  tamis {name:<12} {what}" for name, what in COMMANDS.items()),
         groups="\n".join(f"  {group:<22} {', '.join(names)}" for group, names in choices.items()),

@@ -25,6 +25,7 @@ FLOORS = (
     "tracking",
     "report",
     "api",
+    "testing",
     "sweeps",
     "commands",
     "cli",

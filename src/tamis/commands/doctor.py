@@ -1,4 +1,4 @@
-"""Which engines are here, what each enables, and how to get the missing."""
+"""Which engines and plug-ins are here, what each enables, and how to get the missing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from tamis.core.plugins import Plugin, plugins
 from tamis.models.trainers.programs import where_is
 from tamis.report.document import Cell, Row, Table
 from tamis.report.terminal import console_of, show
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PAIR_STYLES = ("snap", "pace", "quip", "hdnnp", "chimesFF")
 LAMMPS_STYLES = (("compute", "snap"), ("fix", "external"), *(("pair", style) for style in PAIR_STYLES))
@@ -63,11 +68,39 @@ def run(arguments: Namespace) -> int:
     console = console_of(width=140)
     columns = ["", "engine", "version", "enables", "if missing"]
     show(Table("engines", "", columns, rows), console, n_words=len(columns))
+    _show_plugins(console)
     pairs = zip(engines(), findings, strict=True)
     healthy = all(finding.version for engine, finding in pairs if engine.default)
     verdict = "the default set works" if healthy else "the default set does not work: see ✗ above"
     console.print(verdict, style="green" if healthy else "red")
     return 0 if healthy else 1
+
+
+def _show_plugins(console: Console) -> None:
+    found = plugins()
+    if not found:
+        return
+    with ThreadPoolExecutor() as pool:
+        reasons = list(pool.map(look_at_plugin, found))
+    rows: list[Row] = [
+        [
+            Cell("✗", tone="bad") if reason else Cell("✓", tone="good"),
+            plugin.name,
+            plugin.distribution,
+            reason or ", ".join(plugin.choices),
+        ]
+        for plugin, reason in zip(found, reasons, strict=True)
+    ]
+    columns = ["", "plug-in", "version", "adds"]
+    show(Table("plug-ins", "", columns, rows), console, n_words=len(columns))
+
+
+def look_at_plugin(plugin: Plugin) -> str:
+    """Why a plug-in does not work, empty if it does; its package is imported in a child process."""
+    if plugin.problem:
+        return plugin.problem
+    worked, said = _run_python(f"import {plugin.package}")
+    return "" if worked else f"the package {plugin.package} cannot be imported: {said}"
 
 
 def engines() -> tuple[Engine, ...]:

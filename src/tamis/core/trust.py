@@ -2,9 +2,9 @@
 
 ``_target_`` names what is called, so a configuration is a program. People compose their own (conf/, the command line),
 but a ``record.json`` may come from anybody. From such a file, only classes of tamis are built, and of the packages that
-the user trusts (``TAMIS_TRUST``), and only programs on the PATH are run. Pickled data may hold nothing but plain
-numbers, texts and containers; of objects in them, what the pickle says is written down, and no class is imported or
-called.
+the user trusts (plug-ins that are installed, ``TAMIS_TRUST``), and only programs on the PATH are run. Pickled data may
+hold nothing but plain numbers, texts and containers; of objects in them, what the pickle says is written down, and no
+class is imported or called.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 from hydra.utils import get_class
 
 from tamis.core.errors import TamisError
+from tamis.core.plugins import trusted_packages
 
 OWN = "tamis"
 TRUST = "TAMIS_TRUST"
@@ -64,7 +65,8 @@ def _leaves(node: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 def _check_target(name: str, target: Any, where: object) -> None:
     """Allow only dataclasses of trusted packages; a path in one may lead elsewhere (tamis.core.trust.logging)."""
-    found, trusted = None, {OWN, *filter(None, os.environ.get(TRUST, "").replace(",", " ").split())}
+    of_user = filter(None, os.environ.get(TRUST, "").replace(",", " ").split())
+    found, trusted = None, {OWN, *trusted_packages(), *of_user}
     package = str(target).partition(".")[0]
     if isinstance(target, str) and package in trusted:
         try:

@@ -26,11 +26,11 @@ from tamis.analysis.arms import results_of
 from tamis.analysis.smallest import Answer, RatioCurve, chosen, middle
 from tamis.analysis.trials import Shared, trial_of
 from tamis.core import metrics as names
-from tamis.core.conf_folder import config_folder
 from tamis.core.errors import TamisError
 from tamis.core.fields import Whole
 from tamis.core.files import write_atomically
 from tamis.core.messages import in_one_line, plain_console
+from tamis.core.plugins import files_of
 from tamis.core.suggestions import suggest
 from tamis.parts import build_part
 from tamis.records.record import COMPLETE, TrialRecord
@@ -113,7 +113,7 @@ class Smallest:
         Whole(1).apply("splits", self.splits)
         known = {
             "errors": list(ERRORS),
-            "pruners": [p.stem for p in sorted(config_folder().glob("pruner/*.yaml"))],
+            "pruners": [path.stem for path in files_of("pruner")],
         }
         for name, allowed in known.items():
             given = getattr(self, name)
@@ -364,7 +364,7 @@ def own_descriptor(config: Mapping[str, Any]) -> str | None:
     """The choice of descriptor that is the basis of a configuration's model; None where the model has none."""
     own = build_part("model", config["model"]).own_descriptor
     target = f"{type(own).__module__}.{type(own).__qualname__}"
-    for path in sorted(config_folder().glob("descriptor/*.yaml")):
+    for path in files_of("descriptor"):
         if yaml.safe_load(path.read_text()).get("_target_") == target:
             return path.stem
     return None
