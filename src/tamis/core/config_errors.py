@@ -11,6 +11,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from tamis.core.errors import DataError, TamisError, causes
 from tamis.core.messages import reason_of
 from tamis.core.names import printable, said_of
+from tamis.core.plugins import problems
 from tamis.core.suggestions import suggest, unknown_setting
 
 
@@ -35,7 +36,8 @@ def explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         options = ", ".join(error.options)
-        return f"{group}={choice} is not a choice; {suggest(choice, error.options)}choose one of {options}"
+        broken = "".join(f"; {problem}" for problem in problems())
+        return f"{group}={choice} is not a choice; {suggest(choice, error.options)}choose one of {options}{broken}"
     if isinstance(cause, ConfigKeyError | AttributeError) and isinstance(cause, OmegaConfBaseException):
         parent = cause.parent_node
         return unknown_setting(str(cause.full_key), parent if isinstance(parent, DictConfig) else ())
