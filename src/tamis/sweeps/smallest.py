@@ -158,13 +158,16 @@ class Smallest:
         with folder.alone(), workers_of(launcher) as workers:
             sweep = folder.begin(about, None)
             with Publisher(instantiate(config.tracking), folder, sweep) as publisher:
+                rounds = count(1)
 
                 def run(jobs: Sequence[Job]) -> list[TrialRecord | None]:
                     done = folder.done(jobs, self.retry_failed)
                     left = [job for job in jobs if job.name not in done]
                     for job in left:
                         set_aside(folder.path / job.name)
+                    number = next(rounds)
                     if left:
+                        plain_console().print(f"round {number} of a few: {len(left)} trial(s)")
                         run_jobs_on(workers, left, folder, launcher, publisher.publish)
                     return [folder.record(job.name) for job in jobs]
 
